@@ -1,0 +1,133 @@
+"""What is handed from stage to stage while a question is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xoe.settings import LlmProfile
+
+LIBRARY_OWNER = "library"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and how it is to be answered. ``None`` means the setting's default."""
+
+    text: str
+    session_id: str
+    owner: str
+    """Whose own documents are searched beside the shared library, e.g. ``session:ab12``."""
+    use_library: bool = True
+    max_tokens: int | None = None
+    passages: int | None = None
+    profile: LlmProfile | None = None
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A window of sentences round the best one of a chunk."""
+
+    chunk_id: int
+    document_id: int
+    source: str
+    """The document's name as the user knows it, e.g. ``handbook.pdf`` or ``guide/voice.md``."""
+    title: str
+    heading: str
+    page: int | None
+    """1-based; ``None`` where the format has no pages."""
+    text: str
+    start: int
+    """Offset of ``text`` in the document's extracted text, in characters."""
+    best_start: int
+    """Offset of the best sentence in the document's extracted text."""
+    best_end: int
+    score: float
+    """Fused score, 0 to 1; comparable within one search."""
+
+    @property
+    def end(self) -> int:
+        """Offset of the end of ``text`` in the document's extracted text."""
+        return self.start + len(self.text)
+
+    @property
+    def best_sentence(self) -> str:
+        """The sentence that answers best."""
+        return self.text[self.best_start - self.start : self.best_end - self.start]
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A sentence of a document that supports a sentence of the answer."""
+
+    number: int
+    """1-based; ``[number]`` stands in the answer's text."""
+    document_id: int
+    chunk_id: int
+    source: str
+    title: str
+    page: int | None
+    quote: str
+    """``document_text[start:end]``."""
+    start: int
+    end: int
+    passage: str
+    """The text round the quote, for the side panel."""
+    passage_start: int
+    """Offset of ``passage`` in the document's text; the quote begins at ``start - passage_start``."""
+
+
+@dataclass(frozen=True)
+class TurnTimings:
+    """Milliseconds of each stage of one turn; ``None`` where the stage did not run."""
+
+    history: float | None = None
+    retrieval: float | None = None
+    prompt: float | None = None
+    queue: float | None = None
+    """From handing the prompt to the engine until the worker takes it up."""
+    first_token: float | None = None
+    """From the question until the first token."""
+    total: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished answer."""
+
+    text: str
+    """Markdown with ``[n]`` after each sentence that a citation supports."""
+    citations: tuple[Citation, ...]
+    grounded: bool
+    """True when every part of the answer that states something is supported by a citation."""
+    timings: TurnTimings = field(default_factory=TurnTimings)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The question waits; ``place`` others are ahead of it (0: it is next)."""
+
+    place: int
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The best quoted sentences, before the model's first token; may be empty."""
+
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of the answer as the model writes it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The finished answer; what was streamed may differ from it and gives way to it."""
+
+    answer: Answer
+
+
+AnswerEvent = Queued | Sources | Token | Done

@@ -1,0 +1,162 @@
+"""Sentence embeddings: all-MiniLM-L6-v2, int8, on ONNX Runtime, behind LangChain's interface.
+
+Source: Reimers and Gurevych 2019 (Sentence-BERT); mean pooling over the tokens and L2
+normalisation are the model's own recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from langchain_core.embeddings import Embeddings
+from tokenizers import Encoding, Tokenizer
+
+from xoe.errors import ModelLoadError, ModelMissingError
+
+Vectors = npt.NDArray[np.float32]
+
+DIMENSION = 384
+MAX_TOKENS = 256
+"""The model was trained on 256 tokens; what is longer is cut."""
+
+BATCH_TOKENS = 2048
+"""Padded tokens in one batch: larger ones fall out of the second-level cache."""
+
+
+class Embedder(Embeddings):
+    """Turns texts into unit vectors of ``DIMENSION`` float32 values.
+
+    Thread-safe. Each worker runs batches of its own on one thread: for a model this small that
+    uses two cores better than one batch split over both.
+    """
+
+    def __init__(self, model: Path, tokenizer: Path, *, workers: int | None = None) -> None:
+        """Load ``model`` (ONNX) and ``tokenizer`` (JSON).
+
+        Raises ``ModelMissingError`` or ``ModelLoadError``.
+        """
+        for path in (model, tokenizer):
+            if not path.is_file():
+                raise ModelMissingError(
+                    f"The embedder's file {path} is missing; 'xoe models pull embedder' fetches it."
+                )
+        self._workers = workers or min(4, os.cpu_count() or 1)
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer))
+            self._session = ort.InferenceSession(
+                str(model), _session_options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as exc:  # both libraries raise bare Exception subclasses of their own
+            raise ModelLoadError(f"The embedder's file {model} cannot be loaded: {exc}") from exc
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._inputs = {node.name for node in self._session.get_inputs()}
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="embed")
+        self.fingerprint = _fingerprint(model, tokenizer)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return one unit vector for each text, in the given order."""
+        vectors: list[list[float]] = self.encode(texts).tolist()
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the unit vector of a question."""
+        vector: list[float] = self.encode([text])[0].tolist()
+        return vector
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        on_batch: Callable[[int], None] | None = None,
+        sort: bool = True,
+    ) -> Vectors:
+        """Return an array of shape ``(len(texts), DIMENSION)``, rows in the given order.
+
+        Texts of like length share a batch, so little is padded; ``sort=False`` takes them as
+        they come (for comparison). ``on_batch`` is told how many texts each batch held, from a
+        worker thread.
+        """
+        vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
+        if not texts:
+            return vectors
+        encodings = self._tokenizer.encode_batch(list(texts))
+        lengths = np.array([len(encoding.ids) for encoding in encodings])
+        order = np.argsort(lengths, kind="stable") if sort else np.arange(len(texts))
+
+        def run(rows: npt.NDArray[np.intp]) -> None:
+            vectors[rows] = self._run([encodings[row] for row in rows])
+            if on_batch is not None:
+                on_batch(len(rows))
+
+        batches = list(_batches(order, lengths))
+        if len(batches) == 1:
+            run(batches[0])
+        else:
+            # The longest batches first, so that the workers finish together.
+            for _ in self._pool.map(run, reversed(batches)):
+                pass
+        return vectors
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return each text's length in this model's tokens, without the two special ones."""
+        return [
+            len(encoding.ids)
+            for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
+
+    def close(self) -> None:
+        """Stop the worker threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, encodings: Sequence[Encoding]) -> Vectors:
+        width = max(len(encoding.ids) for encoding in encodings)
+        ids = np.zeros((len(encodings), width), dtype=np.int64)
+        mask = np.zeros((len(encodings), width), dtype=np.int64)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        hidden = self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
+        weights = mask[:, :, None].astype(np.float32)
+        pooled = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+        unit: Vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        return unit.astype(np.float32, copy=False)
+
+
+def _session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Spinning threads would take a core from the language model.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _batches(
+    order: npt.NDArray[np.intp], lengths: npt.NDArray[np.intp]
+) -> Iterator[npt.NDArray[np.intp]]:
+    start = 0
+    widest = 0
+    for position, row in enumerate(order):
+        widest = max(widest, int(lengths[row]))
+        if position > start and widest * (position - start + 1) > BATCH_TOKENS:
+            yield order[start:position]
+            start, widest = position, int(lengths[row])
+    yield order[start:]
+
+
+def _fingerprint(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,126 @@
+"""Cuts a document into chunks that keep their heading, and their place in the text.
+
+A chunk is a run of whole sentences under one heading, up to a token budget. Chunks do not
+overlap: what the model reads is a window round the best sentence, taken from the document's
+text, so a sentence at the edge of a chunk still has its neighbours.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ingest.loaders import HeadingSpan, LoadedDocument
+from ingest.sentences import sentence_spans
+
+SPLITTER_VERSION = 1
+"""Part of the fingerprint: a change of the rules below makes old chunks out of date."""
+
+TokenCounter = Callable[[Sequence[str]], list[int]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A run of sentences; ``text == document.text[start:end]``."""
+
+    start: int
+    end: int
+    text: str
+    heading: str
+    """The headings above it, outermost first, joined with `` › ``; empty where there is none."""
+
+
+def splitter_fingerprint(chunk_tokens: int) -> str:
+    """Name the rules that made a chunk, for the collection's record."""
+    return f"sentences-v{SPLITTER_VERSION}-{chunk_tokens}"
+
+
+def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -> list[Chunk]:
+    """Cut ``document`` into chunks of at most ``chunk_tokens`` of the embedder's tokens.
+
+    Only a single word longer than the budget can exceed it.
+    """
+    text = document.text
+    spans = sentence_spans(text)
+    lengths = count([text[start:end] for start, end in spans])
+    pieces = list(_pieces(text, spans, lengths, chunk_tokens, count))
+    trail = _HeadingTrail(document.headings)
+    chunks: list[Chunk] = []
+    run: list[tuple[int, int]] = []
+    run_tokens = 0
+    run_section = -1
+
+    def close() -> None:
+        if run and any(not trail.is_heading(start, end) for start, end in run):
+            start, end = run[0][0], run[-1][1]
+            chunks.append(Chunk(start, end, text[start:end], trail.path(run_section)))
+
+    for start, end, tokens in pieces:
+        section = trail.section(start)
+        if run and (section != run_section or run_tokens + tokens > chunk_tokens):
+            close()
+            run, run_tokens = [], 0
+        run.append((start, end))
+        run_tokens += tokens
+        run_section = section
+    close()
+    return chunks
+
+
+def _pieces(
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    lengths: Sequence[int],
+    limit: int,
+    count: TokenCounter,
+) -> Iterator[tuple[int, int, int]]:
+    """Yield ``(start, end, tokens)``; a sentence over the limit is cut between words."""
+    for (start, end), tokens in zip(spans, lengths, strict=True):
+        if tokens <= limit:
+            yield start, end, tokens
+            continue
+        # Cut by an even share of characters, then halve until each part fits.
+        todo = [(start, end, tokens)]
+        while todo:
+            part_start, part_end, part_tokens = todo.pop()
+            middle = _space_near(text, (part_start + part_end) // 2, part_start, part_end)
+            if part_tokens <= limit or middle is None:
+                yield part_start, part_end, part_tokens
+                continue
+            halves = [(part_start, middle), (middle + 1, part_end)]
+            sizes = count([text[a:b] for a, b in halves])
+            todo += [(a, b, n) for (a, b), n in reversed(list(zip(halves, sizes, strict=True)))]
+
+
+def _space_near(text: str, middle: int, start: int, end: int) -> int | None:
+    """Return the offset of the white space nearest to ``middle`` inside the part."""
+    right = next((i for i in range(middle, end - 1) if text[i].isspace()), None)
+    left = next((i for i in range(middle, start, -1) if text[i].isspace()), None)
+    found = [place for place in (left, right) if place is not None]
+    return min(found, key=lambda place: abs(place - middle)) if found else None
+
+
+class _HeadingTrail:
+    """Tells which headings stand above an offset."""
+
+    def __init__(self, headings: Sequence[HeadingSpan]) -> None:
+        self._headings = sorted(headings, key=lambda heading: heading.start)
+        self._starts = [heading.start for heading in self._headings]
+        self._paths: list[str] = []
+        open_headings: list[HeadingSpan] = []
+        for heading in self._headings:
+            open_headings = [above for above in open_headings if above.level < heading.level]
+            open_headings.append(heading)
+            self._paths.append(" › ".join(above.text for above in open_headings))
+
+    def section(self, offset: int) -> int:
+        """Return the number of the section at ``offset``; -1 before the first heading."""
+        return bisect_right(self._starts, offset) - 1
+
+    def path(self, section: int) -> str:
+        return self._paths[section] if section >= 0 else ""
+
+    def is_heading(self, start: int, end: int) -> bool:
+        section = self.section(start)
+        return section >= 0 and end <= self._headings[section].end

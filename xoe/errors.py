@@ -1,0 +1,120 @@
+"""Every error that this project raises on purpose.
+
+XoeError
+├── SettingsError            a setting is unknown, of the wrong kind or out of range
+├── ModelError
+│   ├── ModelMissingError    a model file is not there and could not be fetched
+│   ├── ModelDamagedError    a model file's SHA-256 is not the manifest's
+│   └── ModelLoadError       an engine refused the file
+├── DocumentError            a document cannot be read; the reason is for the user
+│   ├── DocumentTooLargeError
+│   ├── DocumentTypeError    not one of the kinds that can be read
+│   ├── DocumentLockedError  encrypted
+│   └── DocumentEmptyError   nothing to read in it
+├── StoreError
+│   ├── StoreLockedError     another server owns the data folder
+│   ├── StoreDamagedError    the database itself is damaged
+│   └── DiskFullError        no space is left for the data folder
+├── EngineError
+│   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
+│   ├── EngineNotReadyError  still loading, or failed to load
+│   └── GenerationError      the model failed while it was answering
+├── QuestionError            an empty or over-long question
+└── RedisError               Redis cannot be reached or started
+
+``str(error)`` is one sentence for a person: what happened and, where there is something,
+what to do next. Library errors are kept as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+
+class XoeError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class SettingsError(XoeError):
+    """A setting is unknown, of the wrong kind or out of range."""
+
+
+class ModelError(XoeError):
+    """Something about a model file."""
+
+
+class ModelMissingError(ModelError):
+    """A model file is not there and could not be fetched."""
+
+
+class ModelDamagedError(ModelError):
+    """A model file's SHA-256 is not the one in the manifest."""
+
+
+class ModelLoadError(ModelError):
+    """The engine refused a model file."""
+
+
+class DocumentError(XoeError):
+    """A document cannot be read; the message is the reason shown to the user."""
+
+
+class DocumentTooLargeError(DocumentError):
+    """A document is over the size limit."""
+
+
+class DocumentTypeError(DocumentError):
+    """A document is not of a kind that can be read."""
+
+
+class DocumentLockedError(DocumentError):
+    """A document is encrypted."""
+
+
+class DocumentEmptyError(DocumentError):
+    """A document holds no text."""
+
+
+class StoreError(XoeError):
+    """Something about the data folder or its database."""
+
+
+class StoreLockedError(StoreError):
+    """Another server owns the data folder."""
+
+
+class StoreDamagedError(StoreError):
+    """The database itself is damaged."""
+
+
+class DiskFullError(StoreError):
+    """No space is left where the data folder is."""
+
+
+class EngineError(XoeError):
+    """Something about the language model's engine."""
+
+
+class EngineBusyError(EngineError):
+    """The queue is full."""
+
+    def __init__(self, place: int) -> None:
+        """Remember how many requests are ahead: ``place`` ≥ 1."""
+        super().__init__(
+            f"The model is busy: {place} questions are waiting already. Please ask again in a moment."
+        )
+        self.place = place
+
+
+class EngineNotReadyError(EngineError):
+    """The model is still loading, or could not be loaded."""
+
+
+class GenerationError(EngineError):
+    """The model failed while it was answering."""
+
+
+class QuestionError(XoeError):
+    """A question is empty or too long."""
+
+
+class RedisError(XoeError):
+    """Redis cannot be reached or started."""

@@ -1,0 +1,172 @@
+"""All settings, their defaults and the reason for each.
+
+They come, in this order, from arguments, ``XOE_*`` environment variables, ``xoe.toml`` (in the
+working folder, or where ``XOE_CONFIG`` points) and the defaults below. An unknown key is refused
+and the nearest known one is named.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from xoe.errors import SettingsError
+
+ENV_PREFIX = "XOE_"
+CONFIG_ENV = "XOE_CONFIG"
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parent
+
+
+def site_root() -> Path:
+    """Return the folder with ``app.py``, ``public`` and ``.chainlit``.
+
+    It is the checkout's root or, where the project was installed as a wheel, ``xoe/site``.
+    """
+    return _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else _PACKAGE / "site"
+
+
+def _default_models_dir() -> Path:
+    if site_root() == _CHECKOUT:
+        return _CHECKOUT / "models"
+    return Path.home() / ".local" / "share" / "xoe-novai" / "models"
+
+
+LlmProfile = Literal["fast", "quality", "tiny"]
+
+
+class Settings(BaseSettings):
+    """The effective settings. Frozen: a change needs a new object and new services."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    # Where things are
+    data_dir: Path = Field(Path("data"), description="database, index, Redis file and logs")
+    library_dir: Path = Field(Path("library"), description="the shared documents' folder")
+    models_dir: Path = Field(
+        default_factory=_default_models_dir, description="the model files' folder"
+    )
+
+    # Server. Loopback only: anything else needs a login, which does not exist yet.
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # The model. 4,096 tokens hold the prompt, three passages and some turns, and cost 50 MB.
+    llm_profile: LlmProfile = Field("fast", description="the model that a new chat starts with")
+    llm_context_tokens: int = Field(4096, ge=1024, le=32768)
+    llm_max_tokens: int = Field(256, ge=16, le=2048, description="length of an answer, at most")
+    llm_threads: int = Field(0, ge=0, le=64, description="0: one for each physical core")
+    llm_queue_limit: int = Field(128, ge=1, le=1024, description="questions that may wait")
+    llm_base_url: str | None = Field(None, description="an OpenAI-compatible server instead")
+    llm_api_key: SecretStr | None = None
+    llm_model: str | None = Field(None, description="the model's name on that server")
+
+    # Retrieval. 0.4 dense was the best of the convex combinations tried on SQuAD 2.0.
+    retrieval_passages: int = Field(3, ge=1, le=10, description="passages that the model reads")
+    retrieval_dense_weight: float = Field(0.4, ge=0, le=1, description="0: BM25 only, 1: dense only")
+    retrieval_exact_limit: int = Field(
+        150_000, ge=1_000, description="vectors up to which the search is exact; HNSW above"
+    )
+
+    # Documents
+    chunk_tokens: int = Field(200, ge=32, le=250, description="the embedder reads 256 at most")
+    upload_max_mb: int = Field(50, ge=1, le=1024)
+    upload_max_files: int = Field(50, ge=1, le=500, description="files in one message")
+    parse_timeout_s: float = Field(60, gt=0, le=600, description="time to read one document")
+
+    # History: bounded in turns, characters and time
+    history_max_turns: int = Field(100, ge=1, le=10_000)
+    history_max_chars: int = Field(2000, ge=100, le=20_000)
+    history_ttl_s: int = Field(3600, ge=60)
+    question_max_chars: int = Field(4000, ge=100, le=20_000)
+
+    # Redis: without a URL the server starts one of its own on a Unix socket
+    redis_url: SecretStr | None = Field(None, description="an external Redis")
+    redis_timeout_s: float = Field(2.0, gt=0, le=30)
+
+    voice: bool = Field(False, description="fetch the voice models too")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then ``xoe.toml``."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=config_path())
+        return init_settings, env_settings, toml
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_nan(cls, value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("must be a finite number")
+        return value
+
+    @field_validator("data_dir", "library_dir", "models_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+def config_path() -> Path:
+    """Return the path of ``xoe.toml``, whether or not it exists."""
+    return Path(os.environ.get(CONFIG_ENV, "xoe.toml"))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; arguments that are ``None`` count as not given.
+
+    Raises ``SettingsError`` with one line for each thing that is wrong.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    problems = [_unknown(key, f"{ENV_PREFIX}{key.upper()}") for key in _unknown_environment()]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    try:
+        return Settings(**given)
+    except ValidationError as exc:
+        raise SettingsError("\n".join(_explain(error) for error in exc.errors())) from exc
+    except ValueError as exc:  # tomllib.TOMLDecodeError
+        raise SettingsError(f"{config_path()} is not valid TOML: {exc}") from exc
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return the effective values, JSON-ready, with secrets shown as ``**********``."""
+    return settings.model_dump(mode="json")
+
+
+def _unknown_environment() -> list[str]:
+    known = {*Settings.model_fields, CONFIG_ENV.removeprefix(ENV_PREFIX).lower()}
+    names = (key[len(ENV_PREFIX) :].lower() for key in os.environ if key.startswith(ENV_PREFIX))
+    return sorted(name for name in names if name not in known)
+
+
+def _unknown(key: str, shown: str) -> str:
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.0)
+    return f"There is no setting {shown}; the nearest one is {near[0]}. 'xoe config' lists them all."
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _unknown(key, repr(key))
+    if isinstance(error.get("input"), SecretStr):
+        return f"The setting {key} is not valid: {error['msg']}."
+    return f"The setting {key} is not valid: {error['msg']} (it is {error['input']!r})."
