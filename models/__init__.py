@@ -1,0 +1,1 @@
+"""The model files: the list of them, and the code that fetches and checks them."""
