@@ -65,6 +65,8 @@ class Citation:
     chunk_id: int
     source: str
     title: str
+    heading: str
+    """The headings above the quote, outermost first, joined with `` › ``."""
     page: int | None
     quote: str
     """``document_text[start:end]``."""

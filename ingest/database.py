@@ -28,6 +28,7 @@ CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection_id INTEGER NOT NULL REFERENCES collections(id) ON DELETE CASCADE,
     source TEXT NOT NULL,
+    origin TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     bytes INTEGER NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('ready', 'failed')),
@@ -35,6 +36,7 @@ CREATE TABLE documents (
     kind TEXT,
     title TEXT NOT NULL,
     pages TEXT NOT NULL DEFAULT '[]',
+    headings TEXT NOT NULL DEFAULT '[]',
     text TEXT NOT NULL DEFAULT '',
     added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     UNIQUE (collection_id, source)

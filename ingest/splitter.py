@@ -1,8 +1,7 @@
 """Cuts a document into chunks that keep their heading, and their place in the text.
 
 A chunk is a run of whole sentences under one heading, up to a token budget. Chunks do not
-overlap: what the model reads is a window round the best sentence, taken from the document's
-text, so a sentence at the edge of a chunk still has its neighbours.
+overlap: what the model reads is not the chunk but a window round its best sentence.
 """
 
 from __future__ import annotations
@@ -34,6 +33,11 @@ class Chunk:
 def splitter_fingerprint(chunk_tokens: int) -> str:
     """Name the rules that made a chunk, for the collection's record."""
     return f"sentences-v{SPLITTER_VERSION}-{chunk_tokens}"
+
+
+def search_heading(title: str, heading: str) -> str:
+    """Return the line that is searched along with a chunk: its document's title and headings."""
+    return f"{title} › {heading}" if heading and not heading.startswith(title) else heading or title
 
 
 def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -> list[Chunk]:

@@ -18,8 +18,9 @@ import numpy as np
 
 from ingest.database import Database
 from ingest.embedder import Vectors
-from ingest.loaders import LoadedDocument, PageSpan
-from ingest.splitter import Chunk
+from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
+from ingest.splitter import Chunk, search_heading
+from xoe.errors import StoreError
 
 DATABASE_NAME = "xoe.sqlite"
 
@@ -50,6 +51,8 @@ class DocumentInfo:
     """Why it failed, for a person."""
     sha256: str
     bytes: int
+    origin: str
+    """Where it came from: ``folder`` (the library's), ``upload``, or the file's absolute path."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Store:
         owner: str,
         source: str,
         *,
+        origin: str,
         sha256: str,
         size_bytes: int,
         document: LoadedDocument,
@@ -105,17 +109,18 @@ class Store:
         if vectors.shape != (len(chunks), self.fingerprint.dimension):
             raise ValueError(f"{len(chunks)} chunks, but vectors of shape {vectors.shape}")
         pages = json.dumps([[page.number, page.start, page.end] for page in document.pages])
+        headings = json.dumps([[h.level, h.text, h.start, h.end] for h in document.headings])
         with self._database.writing() as db:
             collection = self._collection_id(db, owner)
             db.execute(
                 "DELETE FROM documents WHERE collection_id = ? AND source = ?", (collection, source)
             )
             cursor = db.execute(
-                "INSERT INTO documents(collection_id, source, sha256, bytes, status, kind, title,"
-                " pages, text) VALUES (?, ?, ?, ?, 'ready', ?, ?, ?, ?)",
+                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status, kind,"
+                " title, pages, headings, text) VALUES (?, ?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?)",
                 (
-                    *(collection, source, sha256, size_bytes, document.kind),
-                    *(document.title, pages, document.text),
+                    *(collection, source, origin, sha256, size_bytes, document.kind),
+                    *(document.title, pages, headings, document.text),
                 ),
             )
             document_id = cursor.lastrowid
@@ -126,7 +131,7 @@ class Store:
                 (
                     (
                         *(document_id, collection, chunk.start, chunk.end),
-                        *(_search_heading(document.title, chunk.heading), chunk.text),
+                        *(search_heading(document.title, chunk.heading), chunk.text),
                         *(owner_token(collection), vector.tobytes()),
                     )
                     for chunk, vector in zip(chunks, vectors, strict=True)
@@ -136,17 +141,25 @@ class Store:
         return document_id
 
     def put_failure(
-        self, owner: str, source: str, *, sha256: str, size_bytes: int, title: str, reason: str
+        self,
+        owner: str,
+        source: str,
+        *,
+        origin: str,
+        sha256: str,
+        size_bytes: int,
+        title: str,
+        reason: str,
     ) -> None:
         """Record why a file could not be read; an older good version of it is kept."""
         with self._database.writing() as db:
             collection = self._collection_id(db, owner)
             db.execute(
-                "INSERT INTO documents(collection_id, source, sha256, bytes, status, reason, title)"
-                " VALUES (?, ?, ?, ?, 'failed', ?, ?)"
+                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status, reason,"
+                " title) VALUES (?, ?, ?, ?, ?, 'failed', ?, ?)"
                 " ON CONFLICT(collection_id, source) DO UPDATE SET"
                 " reason = excluded.reason",
-                (collection, source, sha256, size_bytes, reason, title),
+                (collection, source, origin, sha256, size_bytes, reason, title),
             )
 
     def delete_document(self, document_id: int, owner: str) -> bool:
@@ -181,13 +194,35 @@ class Store:
         """Return all documents of ``owners``, by owner and name."""
         return self._documents(f"c.owner IN ({_marks(owners)})", tuple(owners))
 
-    def is_current(self, owner: str) -> bool:
-        """Tell whether the owner's chunks were made by this embedder and splitter."""
+    def outdated_owners(self) -> list[str]:
+        """Return the owners whose chunks another embedder or splitter made."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT owner, embedder, dimension, splitter FROM collections ORDER BY id"
+            ).fetchall()
+        return [row[0] for row in rows if Fingerprint(*row[1:]) != self.fingerprint]
+
+    def load_document(self, document_id: int) -> LoadedDocument:
+        """Return a stored document as its loader gave it, to be split and embedded again."""
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT embedder, dimension, splitter FROM collections WHERE owner = ?", (owner,)
+                "SELECT text, title, kind, pages, headings FROM documents WHERE id = ?",
+                (document_id,),
             ).fetchone()
-        return row is None or Fingerprint(*row) == self.fingerprint
+        text, title, kind, pages, headings = row
+        return LoadedDocument(
+            text=text,
+            title=title,
+            kind=kind,
+            pages=tuple(PageSpan(*page) for page in json.loads(pages)),
+            headings=tuple(HeadingSpan(*heading) for heading in json.loads(headings)),
+        )
+
+    def replace_collection(self, owner: str, rebuilt_owner: str) -> None:
+        """Give the collection of ``rebuilt_owner`` to ``owner``; the old one goes, at once."""
+        with self._database.writing() as db:
+            db.execute("DELETE FROM collections WHERE owner = ?", (owner,))
+            db.execute("UPDATE collections SET owner = ? WHERE owner = ?", (owner, rebuilt_owner))
 
     def collections(self, owners: Sequence[str]) -> list[Collection]:
         """Return the collections of ``owners`` that this embedder can search."""
@@ -223,6 +258,14 @@ class Store:
                 "SELECT id FROM chunks WHERE collection_id = ? ORDER BY id", (collection_id,)
             ).fetchall()
         return np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+
+    def document_chunk_ids(self, document_id: int) -> list[int]:
+        """Return a document's chunk ids in the order of its text."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT id FROM chunks WHERE document_id = ? ORDER BY start", (document_id,)
+            ).fetchall()
+        return [row[0] for row in rows]
 
     def vectors(self, chunk_ids: Sequence[int]) -> Vectors:
         """Return the vectors of ``chunk_ids`` in that order, shape ``(n, dimension)``."""
@@ -324,15 +367,17 @@ class Store:
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _collection_id(self, db: sqlite3.Connection, owner: str) -> int:
-        """Return the owner's collection, made if need be, emptied if it is out of date."""
+        """Return the owner's collection, made if need be."""
         mine = self.fingerprint
         row = db.execute(
             "SELECT id, embedder, dimension, splitter FROM collections WHERE owner = ?", (owner,)
         ).fetchone()
-        if row is not None and Fingerprint(*row[1:]) == mine:
-            return int(row[0])
         if row is not None:
-            db.execute("DELETE FROM collections WHERE id = ?", (row[0],))
+            if Fingerprint(*row[1:]) != mine:
+                raise StoreError(
+                    "The index is being rebuilt for another embedder; try again in a moment."
+                )
+            return int(row[0])
         cursor = db.execute(
             "INSERT INTO collections(owner, embedder, dimension, splitter) VALUES (?, ?, ?, ?)",
             (owner, mine.embedder, mine.dimension, mine.splitter),
@@ -345,7 +390,7 @@ class Store:
                 "SELECT d.id, d.source, d.title, c.owner, d.kind,"
                 " NULLIF(json_array_length(d.pages), 0),"
                 " (SELECT COUNT(*) FROM chunks k WHERE k.document_id = d.id),"
-                " d.status, d.reason, d.sha256, d.bytes"
+                " d.status, d.reason, d.sha256, d.bytes, d.origin"
                 " FROM documents d JOIN collections c ON c.id = d.collection_id"
                 f" WHERE {where} ORDER BY c.owner, d.source",
                 values,
@@ -356,10 +401,6 @@ class Store:
 def owner_token(collection_id: int) -> str:
     """Return the word that stands for a collection in the full-text index."""
     return f"xoecollection{collection_id}"
-
-
-def _search_heading(title: str, heading: str) -> str:
-    return f"{title} › {heading}" if heading and not heading.startswith(title) else heading or title
 
 
 def _bump(db: sqlite3.Connection, collection_id: int) -> None:

@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     upload_max_mb: int = Field(50, ge=1, le=1024)
     upload_max_files: int = Field(50, ge=1, le=500, description="files in one message")
     parse_timeout_s: float = Field(60, gt=0, le=600, description="time to read one document")
+    parse_memory_mb: int = Field(
+        1024, ge=256, le=8192, description="address space that reading one document may take"
+    )
+    parse_max_pages: int = Field(10_000, ge=1, le=100_000, description="pages of one PDF, at most")
 
     # History: bounded in turns, characters and time
     history_max_turns: int = Field(100, ge=1, le=10_000)

@@ -1,0 +1,208 @@
+"""The answer chain: history → retrieve → gate → prompt → stream → citations → history.
+
+A LangChain runnable from ``Question`` to a stream of ``AnswerEvent``s. Each stage takes a ``Turn``
+and returns one that knows more; the last one streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import structlog
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
+
+from chains.compose import compose, direct, empty_library, not_in_library, quote_sources
+from chains.followup import asks_for_overview, is_small_talk, search_text
+from chains.gate import is_answerable
+from chains.generation import GenerationStats, Generator
+from chains.memory import Exchange, Memory
+from chains.overview import Overview
+from chains.prompt_builder import Prompt, PromptBuilder
+from chains.retriever import HybridSearch
+from chains.types import (
+    LIBRARY_OWNER,
+    Answer,
+    AnswerEvent,
+    Done,
+    Passage,
+    Question,
+    Queued,
+    Sources,
+    Token,
+    TurnTimings,
+)
+from ingest.store import Store
+from xoe.errors import QuestionError
+from xoe.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is known of a turn so far."""
+
+    question: Question
+    started: float = field(default_factory=time.perf_counter)
+    exchanges: tuple[Exchange, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    grounds: bool = True
+    """Whether the answer must come from the passages."""
+    settled: Answer | None = None
+    """An answer that needs no model."""
+    prompt: Prompt | None = None
+    timings: TurnTimings = TurnTimings()
+
+    def elapsed_ms(self) -> float:
+        """Return the time since the question came."""
+        return (time.perf_counter() - self.started) * 1000
+
+
+class AnswerChain:
+    """Answers questions. Wired once; serves any number of turns at a time."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        search: HybridSearch,
+        memory: Memory,
+        generator: Generator,
+    ) -> None:
+        """Wire the stages; nothing is started."""
+        self._settings = settings
+        self._store = store
+        self._search = search
+        self._memory = memory
+        self._generator = generator
+        self._overview = Overview(store, search)
+        self._builder = PromptBuilder(settings, generator)
+        self.runnable: Runnable[Question, AnswerEvent] = cast(
+            Runnable[Question, AnswerEvent],
+            RunnableLambda(self._recall)
+            | RunnableLambda(self._retrieve)
+            | RunnableLambda(self._gate)
+            | RunnableLambda(self._prompt)
+            | RunnableGenerator(self._respond),
+        )
+
+    async def stream(self, question: Question) -> AsyncIterator[AnswerEvent]:
+        """Yield ``Sources``, then ``Queued`` and ``Token``s, then ``Done``.
+
+        Closing the iterator stops the model within a token. Raises ``QuestionError`` or
+        ``EngineError`` subclasses.
+        """
+        async for event in self.runnable.astream(question):
+            yield event
+
+    async def _recall(self, question: Question) -> Turn:
+        _check(question, self._settings)
+        turn = Turn(question)
+        exchanges = await self._memory.recall(question)
+        timings = replace(turn.timings, history=turn.elapsed_ms())
+        return replace(turn, exchanges=tuple(exchanges), timings=timings)
+
+    async def _retrieve(self, turn: Turn) -> Turn:
+        return await asyncio.to_thread(self._find, turn)
+
+    def _find(self, turn: Turn) -> Turn:
+        """Look for passages; small talk and questions without the library need none."""
+        question = turn.question
+        if not question.use_library or is_small_talk(question.text):
+            return replace(turn, grounds=False)
+        begun = time.perf_counter()
+        limit = question.passages or self._settings.retrieval_passages
+        passages: tuple[Passage, ...] = ()
+        answerable = False
+        if asks_for_overview(question.text):
+            passages = self._overview.passages(question.text, question.owner, limit=limit)
+            answerable = bool(passages)
+        if not passages:
+            text = search_text(question.text, [e.question for e in turn.exchanges])
+            owners = (LIBRARY_OWNER, question.owner)
+            result = self._search.search(text, owners, limit=limit)
+            passages, answerable = result.passages, is_answerable(result)
+        timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
+        settled = None if answerable else not_in_library(passages)
+        if not passages and self._store.totals()[1] == 0:
+            settled = empty_library()
+        return replace(turn, passages=passages, settled=settled, timings=timings)
+
+    async def _prompt(self, turn: Turn) -> Turn:
+        if turn.settled is not None:
+            return turn
+        begun = time.perf_counter()
+        prompt = await self._builder.build(turn.question, turn.exchanges, turn.passages)
+        timings = replace(turn.timings, prompt=(time.perf_counter() - begun) * 1000)
+        return replace(turn, prompt=prompt, timings=timings)
+
+    async def _respond(self, turns: AsyncIterator[Turn]) -> AsyncIterator[AnswerEvent]:
+        async for turn in turns:
+            if turn.grounds:
+                yield Sources(quote_sources(turn.passages))
+            written = ""
+            timings = turn.timings
+            if turn.prompt is not None:
+                async with aclosing(self._generate(turn.question, turn.prompt)) as events:
+                    async for event in events:
+                        if isinstance(event, GenerationStats):
+                            timings = replace(timings, queue=event.queue_ms)
+                            continue
+                        if isinstance(event, Token):
+                            if not written:
+                                timings = replace(timings, first_token=turn.elapsed_ms())
+                            written += event.text
+                        yield event
+            answer = self._finish(turn, written)
+            await self._remember(turn, written, answer)
+            timings = replace(timings, total=turn.elapsed_ms())
+            log.info("turn.done", grounded=answer.grounded, citations=len(answer.citations))
+            yield Done(replace(answer, timings=timings))
+
+    def _generate(
+        self, question: Question, prompt: Prompt
+    ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
+        return self._generator.stream(
+            prompt.messages,
+            session_id=f"{question.owner}/{question.session_id}",
+            max_tokens=prompt.max_tokens,
+            profile=question.profile,
+        )
+
+    def _finish(self, turn: Turn, written: str) -> Answer:
+        if turn.settled is not None:
+            return turn.settled
+        if not turn.grounds:
+            return direct(written)
+        return compose(written, turn.passages, turn.question.text)
+
+    async def _remember(self, turn: Turn, written: str, answer: Answer) -> None:
+        prompt = turn.prompt
+        # What the model wrote stays in its prompt only where it was also what the user was told.
+        raw = written if answer.grounded or not turn.grounds else None
+        await self._memory.remember(
+            turn.question,
+            prompt=prompt.written if prompt else turn.question.text,
+            passages=prompt.passages if prompt else (),
+            first=prompt.first if prompt else "",
+            answer=answer.text,
+            raw=raw,
+        )
+
+
+def _check(question: Question, settings: Settings) -> None:
+    """Raise ``QuestionError`` for what is no question."""
+    length = len(question.text.strip())
+    if length == 0:
+        raise QuestionError("The question is empty. Type what you would like to know.")
+    if length > settings.question_max_chars:
+        raise QuestionError(
+            f"The question has {length} characters; the limit is {settings.question_max_chars}. "
+            "Shorten it, or add the text as a document and ask about that."
+        )

@@ -1,0 +1,120 @@
+"""The final answer: what the model wrote, checked sentence by sentence against the passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chains.citations import (
+    CitationList,
+    best_support,
+    check_sentences,
+    find_support,
+    strip_marks,
+)
+from chains.lexical import content_stems
+from chains.prompt import is_refusal
+from chains.types import Answer, Citation, Passage
+
+LEFT_OUT = "*What your documents do not support was left out.*"
+NEAREST_DOCUMENTS = 3
+
+
+def quote_sources(passages: Sequence[Passage]) -> tuple[Citation, ...]:
+    """Return each passage's best sentence as a citation, best first."""
+    numbers = CitationList()
+    for passage in passages:
+        numbers.number(best_support(passage))
+    return numbers.all()
+
+
+def compose(written: str, passages: Sequence[Passage], question: str) -> Answer:
+    """Turn what the model wrote into an answer whose every claim cites a sentence.
+
+    A sentence that nothing supports is left out. Where none is left, or the model says that it
+    found nothing, the sentence that answers best is quoted instead.
+    """
+    written = strip_marks(written).strip()
+    if is_refusal(written) or not written:
+        return _quoted(passages, found=False)
+    numbers = CitationList()
+    checked = check_sentences(written, passages, question)
+    kept: list[str] = []
+    left_out = False
+    for sentence in checked:
+        if sentence.support is not None:
+            mark = f" [{numbers.number(sentence.support)}]"
+            kept.append(sentence.lead + sentence.text + mark)
+        elif sentence.claims:
+            left_out = True
+        else:
+            kept.append(sentence.lead + sentence.text)
+    if not numbers.all():
+        return _quoted(passages, found=True)
+    text = "".join(kept).strip()
+    best = best_support(passages[0])
+    if not _tells(text, passages[0]):
+        # The model used another sentence than the one that fits best: the reader sees both.
+        text += f"\n\n{_quotation(passages[0], numbers.number(best))}"
+    if left_out:
+        text += f"\n\n{LEFT_OUT}"
+    return Answer(text, numbers.all(), grounded=True)
+
+
+def not_in_library(passages: Sequence[Passage]) -> Answer:
+    """Return the answer for a question that no passage is close to."""
+    text = "Your library does not answer this."
+    nearest = _nearest(passages)
+    if nearest:
+        text += f" The nearest I found is in {nearest}."
+    return Answer(text, (), grounded=False)
+
+
+def empty_library() -> Answer:
+    """Return the answer where there is nothing to search yet."""
+    return Answer(
+        "There are no documents to search yet. Drop a file on this page, or put files into the "
+        "library folder, and ask again.",
+        (),
+        grounded=False,
+    )
+
+
+def direct(written: str) -> Answer:
+    """Return an answer that was given without the library, as the model wrote it."""
+    return Answer(written.strip(), (), grounded=False)
+
+
+def _quoted(passages: Sequence[Passage], *, found: bool) -> Answer:
+    numbers = CitationList()
+    quotation = _quotation(passages[0], numbers.number(best_support(passages[0])))
+    if found:
+        return Answer(f"Your documents say:\n\n{quotation}", numbers.all(), grounded=True)
+    text = f"I found no direct answer in your documents. The nearest sentence is:\n\n{quotation}"
+    return Answer(text, numbers.all(), grounded=False)
+
+
+def _quotation(passage: Passage, number: int) -> str:
+    sentence = " ".join(passage.best_sentence.split())
+    return f"> {sentence} [{number}]"
+
+
+def _tells(text: str, passage: Passage) -> bool:
+    """Tell whether the answer already holds what the passage's best sentence says."""
+    stems = content_stems(passage.best_sentence)
+    if not stems:
+        return True
+    return len(stems & content_stems(text)) >= 0.5 * len(stems) or (
+        find_support(text, [passage], "") is not None
+    )
+
+
+def _nearest(passages: Sequence[Passage]) -> str:
+    names: list[str] = []
+    for passage in passages:
+        where = f"**{passage.source}**"
+        if passage.page is not None:
+            where += f" (page {passage.page})"
+        if where not in names:
+            names.append(where)
+    *rest, last = names[:NEAREST_DOCUMENTS] or [""]
+    return f"{', '.join(rest)} and {last}" if rest else last

@@ -1,0 +1,20 @@
+"""Is any passage close enough to the question to be worth reading to the user?"""
+
+from __future__ import annotations
+
+from chains.retriever import SearchResult
+
+COVERAGE_WEIGHT = 0.5
+THRESHOLD = 0.53
+"""On 600 SQuAD 2.0 questions this lets 97 % through when the article is in the library, and stops
+87 % when it is not (``xoe bench retrieval`` prints both)."""
+
+
+def support(result: SearchResult) -> float:
+    """Return how well the best passage fits: its cosine and the words it shares, 0 to 1.5."""
+    return result.similarity + COVERAGE_WEIGHT * result.coverage
+
+
+def is_answerable(result: SearchResult) -> bool:
+    """Tell whether the library seems to speak of what is asked."""
+    return bool(result.passages) and support(result) >= THRESHOLD

@@ -1,0 +1,97 @@
+"""The chat model that answers, local or behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from chains.llm.engine import LlmEngine
+from chains.llm.factory import build_chat_model
+from chains.types import Queued, Token
+from xoe.errors import GenerationError, XoeError
+from xoe.settings import LlmProfile, Settings
+
+CHARS_PER_TOKEN = 2.5
+"""A cautious guess for a remote model, whose tokenizer is not known here."""
+
+
+@dataclass(frozen=True)
+class GenerationStats:
+    """What the engine told at the end; zeros where a remote server tells nothing."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    queue_ms: float = 0.0
+
+
+class Generator:
+    """Streams answers and counts tokens for the model in use."""
+
+    def __init__(self, settings: Settings, engine: LlmEngine | None) -> None:
+        """``engine`` is None where ``llm_base_url`` names a server."""
+        self._settings = settings
+        self._engine = engine
+        self.model: BaseChatModel = build_chat_model(settings, engine)
+
+    async def count(self, texts: Sequence[str], profile: LlmProfile | None) -> list[int]:
+        """Return the texts' lengths in tokens: exact for a local model, a guess for others."""
+        if self._engine is not None:
+            return await self._engine.count_tokens(texts, profile or self._settings.llm_profile)
+        return [int(len(text) / CHARS_PER_TOKEN) + 1 for text in texts]
+
+    async def stream(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        session_id: str,
+        max_tokens: int,
+        profile: LlmProfile | None,
+    ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
+        """Yield tokens as they come; closing the iterator stops the model.
+
+        Raises ``EngineError`` subclasses.
+        """
+        options: dict[str, Any] = {"max_tokens": max_tokens}
+        if self._engine is not None:
+            options |= {"session_id": session_id, "profile": profile}
+        try:
+            stream = cast(
+                "Any", self.model.astream(list(messages), **options)
+            )  # an async generator, though typed as an iterator
+            async with aclosing(stream) as chunks:
+                async for chunk in chunks:
+                    for event in _events(chunk):
+                        yield event
+        except XoeError:
+            raise
+        except Exception as exc:  # a remote client's own errors, of many libraries
+            raise GenerationError(
+                f"The model's server could not answer: {type(exc).__name__}. "
+                "Check that it runs, and XOE_LLM_BASE_URL."
+            ) from exc
+
+
+def _events(chunk: AIMessageChunk) -> list[Queued | Token | GenerationStats]:
+    events: list[Queued | Token | GenerationStats] = []
+    place = chunk.additional_kwargs.get("queued")
+    if place is not None:
+        events.append(Queued(int(place)))
+    if isinstance(chunk.content, str) and chunk.content:
+        events.append(Token(chunk.content))
+    told = chunk.response_metadata
+    if "prompt_tokens" in told:
+        events.append(
+            GenerationStats(
+                prompt_tokens=told["prompt_tokens"],
+                cached_tokens=told["cached_tokens"],
+                completion_tokens=told["completion_tokens"],
+                queue_ms=told["queue_ms"],
+            )
+        )
+    return events

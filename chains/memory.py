@@ -1,0 +1,104 @@
+"""A chat's earlier turns, as the model read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import structlog
+
+from chains.types import Passage, Question
+from state.history import ChatHistory
+from xoe.errors import RedisError
+
+log = structlog.get_logger(__name__)
+
+RECALLED_TURNS = 24
+"""More never fit into the context along with passages."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One earlier turn."""
+
+    id: str
+    question: str
+    """What the user asked."""
+    prompt: str
+    """The turn as the model read it: passages and question."""
+    answer: str
+    """What the model wrote or, where that was not kept, what was shown instead."""
+    windows: frozenset[tuple[int, int, int]]
+    """``(document id, start, end)`` of the passages in ``prompt``."""
+    first: str
+    """Id of the turn with which the prompt of this one began; empty for this one itself."""
+
+
+class Memory:
+    """Reads and writes a chat's turns. When Redis is away a chat goes on without its past."""
+
+    def __init__(self, history: ChatHistory) -> None:
+        """Keep the turns in ``history``."""
+        self._history = history
+
+    async def recall(self, question: Question) -> list[Exchange]:
+        """Return the latest turns, oldest first, beginning where the last prompt began."""
+        try:
+            entries = await self._history.load(
+                question.session_id, question.owner, last=RECALLED_TURNS
+            )
+        except RedisError as exc:
+            log.warning("history.unavailable", error=str(exc))
+            return []
+        exchanges = [
+            Exchange(
+                id=asked.id,
+                question=asked.content,
+                prompt=str((asked.extra or {}).get("prompt") or asked.content),
+                answer=str((told.extra or {}).get("raw") or told.content),
+                windows=frozenset(
+                    (int(w[0]), int(w[1]), int(w[2])) for w in (asked.extra or {}).get("windows", ())
+                ),
+                first=str((asked.extra or {}).get("first") or ""),
+            )
+            for asked, told in pairwise(entries)
+            if asked.role == "user" and told.role == "assistant"
+        ]
+        return _from_first(exchanges)
+
+    async def remember(
+        self,
+        question: Question,
+        *,
+        prompt: str,
+        passages: Sequence[Passage],
+        first: str,
+        answer: str,
+        raw: str | None,
+    ) -> None:
+        """Append one turn; ``raw`` is what the model wrote, where that was kept."""
+        try:
+            await self._history.append(
+                question.session_id,
+                question.owner,
+                question.text,
+                answer,
+                user_extra={
+                    "prompt": prompt,
+                    "first": first,
+                    "windows": [[p.document_id, p.start, p.end] for p in passages],
+                },
+                assistant_extra=None if raw is None else {"raw": raw},
+            )
+        except RedisError as exc:
+            log.warning("history.not_written", error=str(exc))
+
+
+def _from_first(exchanges: list[Exchange]) -> list[Exchange]:
+    """Drop the turns that the last prompt had dropped already, so that its prefix stays."""
+    if not exchanges or not exchanges[-1].first:
+        return exchanges[-1:] if exchanges else []
+    ids = [exchange.id for exchange in exchanges]
+    first = exchanges[-1].first
+    return exchanges[ids.index(first) :] if first in ids else exchanges

@@ -1,0 +1,314 @@
+"""Files in, passages out: read, split, embed in sorted batches, commit one document at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import structlog
+
+from ingest.embedder import DIMENSION, Embedder, Vectors
+from ingest.guard import check_size, safe_name, supported_paths
+from ingest.loaders import LoadedDocument
+from ingest.parse_process import ParserProcess
+from ingest.splitter import Chunk, search_heading, split
+from ingest.store import Store
+from xoe.errors import DocumentEmptyError, DocumentError
+from xoe.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+WINDOW_CHUNKS = 128
+"""Chunks embedded in one go: enough to sort by length, and an upload that comes while a folder
+is read waits for one window at most (3 to 5 s on two cores)."""
+
+PARSED_AHEAD = 4
+"""Documents read while earlier ones are embedded."""
+
+REBUILDING = "rebuilding:"
+FOLDER = "folder"
+UPLOAD = "upload"
+
+
+@dataclass(frozen=True)
+class IngestProgress:
+    """Where one file stands."""
+
+    stage: Literal["reading", "embedding", "saving"]
+    done: int
+    total: int
+    """Chunks while embedding, otherwise 1."""
+
+
+@dataclass(frozen=True)
+class DocumentReport:
+    """What became of one file."""
+
+    name: str
+    status: Literal["ready", "unchanged", "failed"]
+    passages: int
+    pages: int | None = None
+    reason: str | None = None
+    """Why it failed, as a sentence for the user."""
+    document_id: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to ingest under ``name``; replaces the owner's document of that name."""
+
+    path: Path
+    name: str
+    origin: str = UPLOAD
+    """``FOLDER``, ``UPLOAD`` or, for a file named on the command line, its absolute path."""
+
+
+ProgressSink = Callable[[SourceFile, IngestProgress], None]
+
+
+@dataclass
+class _Prepared:
+    source: SourceFile
+    sha256: str
+    size_bytes: int
+    document: LoadedDocument
+    chunks: list[Chunk]
+
+
+class Ingestor:
+    """Takes files into the store. Many callers may use it at once; the embedder is shared."""
+
+    def __init__(
+        self, store: Store, embedder: Embedder, parser: ParserProcess, settings: Settings
+    ) -> None:
+        """Wire the parts; nothing is started."""
+        self._store = store
+        self._embedder = embedder
+        self._parser = parser
+        self._settings = settings
+        self._embedding = asyncio.Lock()  # first come, first served, a window at a time
+
+    async def ingest_file(
+        self,
+        path: Path,
+        *,
+        name: str,
+        owner: str,
+        on_progress: Callable[[IngestProgress], None] | None = None,
+    ) -> DocumentReport:
+        """Ingest one file. A file that cannot be read is a report, not an exception.
+
+        Raises ``StoreError`` subclasses when the store itself fails (a full disk, say).
+        """
+        source = SourceFile(path, safe_name(name))
+        sink: ProgressSink | None = None
+        if on_progress is not None:
+            notify = on_progress
+            sink = lambda _source, progress: notify(progress)  # noqa: E731
+        reports = [r async for r in self.ingest_many([source], owner=owner, on_progress=sink)]
+        return reports[0]
+
+    async def ingest_many(
+        self, sources: Iterable[SourceFile], *, owner: str, on_progress: ProgressSink | None = None
+    ) -> AsyncIterator[DocumentReport]:
+        """Ingest files and yield a report for each, as they are done.
+
+        Small documents are embedded together. The next files are read in the meantime.
+        """
+        notify = on_progress or (lambda _source, _progress: None)
+        ready: asyncio.Queue[_Prepared | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
+
+        async def produce() -> None:
+            for source in sources:
+                notify(source, IngestProgress("reading", 0, 1))
+                await ready.put(await self._prepare(source, owner))
+            await ready.put(None)
+
+        producer = asyncio.create_task(produce())
+        try:
+            window: list[_Prepared] = []
+            while (item := await _next(ready, producer)) is not None:
+                if isinstance(item, DocumentReport):
+                    yield item
+                    continue
+                window.append(item)
+                if sum(len(p.chunks) for p in window) >= WINDOW_CHUNKS or ready.empty():
+                    for prepared, vectors in await self._embed(window, notify):
+                        yield await self._commit(prepared, vectors, owner, notify)
+                    window = []
+            for prepared, vectors in await self._embed(window, notify):
+                yield await self._commit(prepared, vectors, owner, notify)
+        finally:
+            producer.cancel()
+
+    async def sync_folder(
+        self, folder: Path, *, owner: str, on_progress: ProgressSink | None = None
+    ) -> AsyncIterator[DocumentReport]:
+        """Make the owner's documents those of ``folder``: new and changed in, vanished ones out."""
+        paths = await asyncio.to_thread(_folder_files, folder)
+        sources = [SourceFile(path, path.relative_to(folder).as_posix(), FOLDER) for path in paths]
+        names = {source.name for source in sources}
+        for known in await asyncio.to_thread(self._store.documents, [owner]):
+            if known.origin == FOLDER and known.name not in names:
+                await asyncio.to_thread(self._store.delete_document, known.id, owner)
+                log.info("ingest.removed", owner=owner, document_id=known.id)
+        async for report in self.ingest_many(sources, owner=owner, on_progress=on_progress):
+            yield report
+
+    async def rebuild_outdated(self) -> int:
+        """Split and embed again what another embedder or splitter made; return how many documents.
+
+        Each collection is built beside the old one and swapped in when it is whole.
+        """
+        rebuilt = 0
+        for owner in await asyncio.to_thread(self._store.outdated_owners):
+            beside = f"{REBUILDING}{owner}"
+            if owner.startswith(REBUILDING):
+                await asyncio.to_thread(self._store.delete_owner, owner)
+                continue
+            await asyncio.to_thread(self._store.delete_owner, beside)
+            for info in await asyncio.to_thread(self._store.documents, [owner]):
+                if info.status != "ready":
+                    continue
+                document = await asyncio.to_thread(self._store.load_document, info.id)
+                prepared = _Prepared(
+                    SourceFile(Path(info.name), info.name, info.origin),
+                    info.sha256,
+                    info.bytes,
+                    document,
+                    await self._split(document),
+                )
+                for item, vectors in await self._embed([prepared], lambda _s, _p: None):
+                    await self._commit(item, vectors, beside, lambda _s, _p: None)
+                rebuilt += 1
+            await asyncio.to_thread(self._store.replace_collection, owner, beside)
+            log.info("ingest.rebuilt", owner=owner, documents=rebuilt)
+        return rebuilt
+
+    async def _prepare(self, source: SourceFile, owner: str) -> _Prepared | DocumentReport:
+        sha256, size_bytes = "", 0
+        try:
+            size_bytes = await asyncio.to_thread(
+                check_size, source.path, self._settings.upload_max_mb
+            )
+            sha256 = await asyncio.to_thread(_sha256, source.path)
+            known = await asyncio.to_thread(self._store.find_document, owner, source.name)
+            if known is not None and known.status == "ready" and known.sha256 == sha256:
+                return DocumentReport(
+                    source.name, "unchanged", known.chunks, known.pages, document_id=known.id
+                )
+            document = await self._parser.parse(source.path, source.name)
+            chunks = await self._split(document)
+            if not chunks:
+                raise DocumentEmptyError(f"{source.name} has no text to search.")
+        except (DocumentError, OSError) as exc:
+            reason = str(exc) if isinstance(exc, DocumentError) else _os_reason(source, exc)
+            log.info("ingest.failed", error=type(exc).__name__)
+            await asyncio.to_thread(
+                self._store.put_failure,
+                owner,
+                source.name,
+                origin=source.origin,
+                sha256=sha256,
+                size_bytes=size_bytes,
+                title=source.name,
+                reason=reason,
+            )
+            return DocumentReport(source.name, "failed", 0, reason=reason)
+        return _Prepared(source, sha256, size_bytes, document, chunks)
+
+    async def _split(self, document: LoadedDocument) -> list[Chunk]:
+        return await asyncio.to_thread(
+            split,
+            document,
+            chunk_tokens=self._settings.chunk_tokens,
+            count=self._embedder.count_tokens,
+        )
+
+    async def _embed(
+        self, window: Sequence[_Prepared], notify: ProgressSink
+    ) -> list[tuple[_Prepared, Vectors]]:
+        """Embed all chunks of ``window`` together, sorted by length."""
+        texts = [
+            f"{search_heading(prepared.document.title, chunk.heading)}\n{chunk.text}"
+            for prepared in window
+            for chunk in prepared.chunks
+        ]
+        vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
+        for start in range(0, len(texts), WINDOW_CHUNKS):
+            part = texts[start : start + WINDOW_CHUNKS]
+            async with self._embedding:
+                vectors[start : start + len(part)] = await asyncio.to_thread(
+                    self._embedder.encode, part
+                )
+            _tell(window, start + len(part), notify)
+        result, start = [], 0
+        for prepared in window:
+            end = start + len(prepared.chunks)
+            result.append((prepared, vectors[start:end]))
+            start = end
+        return result
+
+    async def _commit(
+        self, prepared: _Prepared, vectors: Vectors, owner: str, notify: ProgressSink
+    ) -> DocumentReport:
+        notify(prepared.source, IngestProgress("saving", 0, 1))
+        document_id = await asyncio.to_thread(
+            self._store.put_document,
+            owner,
+            prepared.source.name,
+            origin=prepared.source.origin,
+            sha256=prepared.sha256,
+            size_bytes=prepared.size_bytes,
+            document=prepared.document,
+            chunks=prepared.chunks,
+            vectors=vectors,
+        )
+        log.info("ingest.ready", document_id=document_id, passages=len(prepared.chunks))
+        return DocumentReport(
+            prepared.source.name,
+            "ready",
+            len(prepared.chunks),
+            len(prepared.document.pages) or None,
+            document_id=document_id,
+        )
+
+
+async def _next(
+    ready: asyncio.Queue[_Prepared | DocumentReport | None], producer: asyncio.Task[None]
+) -> _Prepared | DocumentReport | None:
+    """Take the next prepared file, or raise what ended the producer."""
+    getter = asyncio.create_task(ready.get())
+    await asyncio.wait({getter, producer}, return_when=asyncio.FIRST_COMPLETED)
+    if not getter.done() and producer.done() and producer.exception() is not None:
+        getter.cancel()
+        producer.result()
+    return await getter
+
+
+def _tell(window: Sequence[_Prepared], embedded: int, notify: ProgressSink) -> None:
+    start = 0
+    for prepared in window:
+        total = len(prepared.chunks)
+        done = min(total, max(0, embedded - start))
+        if done:
+            notify(prepared.source, IngestProgress("embedding", done, total))
+        start += total
+
+
+def _folder_files(folder: Path) -> list[Path]:
+    return supported_paths([folder]) if folder.is_dir() else []
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _os_reason(source: SourceFile, exc: OSError) -> str:
+    return f"{source.name} cannot be opened: {exc.strerror or exc}."

@@ -1,0 +1,254 @@
+"""The HTTP interface beside the page: health, and questions asked by programs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Annotated, Any, cast
+
+import structlog
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from xoe.errors import EngineBusyError, EngineNotReadyError, QuestionError, XoeError
+from xoe.services import Services
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter()
+
+
+class QueryRequest(BaseModel):
+    """A question, and how it is to be answered."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"question": "Which file types can I add?", "session_id": "my-notebook"}]
+        },
+    )
+
+    question: str = Field(max_length=20_000, description="The question, in plain language.")
+    session_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        None, description="Questions of one session share a history. Without it there is none."
+    )
+    use_library: bool = Field(True, description="False: the model answers by itself.")
+    max_tokens: Annotated[int, Field(ge=16, le=2048)] | None = Field(
+        None, description="Length of the answer, at most."
+    )
+
+
+class QueryCitation(BaseModel):
+    """A sentence of a document that supports the answer."""
+
+    source: str = Field(description="The document's name.")
+    page: int | None = Field(description="From 1; null where the format has no pages.")
+    quote: str = Field(description="The sentence: the document's text from start to end.")
+    start: int = Field(description="Offset in the document's text, in characters.")
+    end: int
+
+
+class QueryResponse(BaseModel):
+    """An answer whose marks ``[1]``, ``[2]`` … count the citations."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "answer": "You can add PDF, DOCX, Markdown, text and HTML files. [1]",
+                    "citations": [
+                        {
+                            "source": "guide/xoe-novai-guide.md",
+                            "page": None,
+                            "quote": "You can add PDF, DOCX, Markdown, plain text and HTML files.",
+                            "start": 2045,
+                            "end": 2104,
+                        }
+                    ],
+                    "grounded": True,
+                    "timings_ms": {"retrieval": 9.1, "first_token": 812.0, "total": 2304.5},
+                }
+            ]
+        }
+    )
+
+    answer: str
+    citations: list[QueryCitation]
+    grounded: bool = Field(description="Whether every statement of the answer is cited.")
+    timings_ms: dict[str, float] = Field(description="The stages that ran, in milliseconds.")
+
+
+class HealthComponent(BaseModel):
+    """One part of the house."""
+
+    name: str
+    state: str
+    detail: str
+
+
+class HealthResponse(BaseModel):
+    """Whether the server lives, and whether it can answer."""
+
+    live: bool
+    ready: bool
+    loading: list[str] = Field(description="What is still loading.")
+    components: list[HealthComponent]
+
+
+class Problem(BaseModel):
+    """What went wrong, as a sentence."""
+
+    detail: str
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    422: {"model": Problem, "description": "The question is empty or too long."},
+    503: {"model": Problem, "description": "The model is loading or busy; try again."},
+}
+
+
+@router.get("/health", tags=["health"], responses={503: {"model": HealthResponse}})
+async def health(request: Request, response: Response) -> HealthResponse:
+    """Tell what is ready and what is still loading; the status is 503 until it can answer."""
+    readiness = _services(request).readiness()
+    response.status_code = 200 if readiness.ready else 503
+    return HealthResponse(
+        live=readiness.live,
+        ready=readiness.ready,
+        loading=[c.name for c in readiness.components if c.state == "loading"],
+        components=[HealthComponent(**asdict(c)) for c in readiness.components],
+    )
+
+
+@router.post("/query", tags=["questions"], responses=_PROBLEMS)
+async def query(request: Request, body: QueryRequest) -> QueryResponse:
+    """Ask a question and wait for the whole answer."""
+    try:
+        async with aclosing(_events(request, body)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    return _response(event.answer)
+                if await request.is_disconnected():
+                    break
+    except XoeError as exc:
+        raise HTTPException(_status(exc), str(exc), _headers(exc)) from exc
+    raise HTTPException(499, "The client went away.")
+
+
+@router.post(
+    "/query/stream",
+    tags=["questions"],
+    response_class=EventSourceResponse,
+    responses={
+        200: {
+            "description": "Events `queued`, `sources`, `token`, and at the end `done` or `error`.",
+            "content": {
+                "text/event-stream": {
+                    "example": 'event: sources\ndata: {"citations": []}\n\n'
+                    'event: token\ndata: {"text": "You"}\n\n'
+                    'event: done\ndata: {"answer": "You can …", "citations": [], '
+                    '"grounded": true, "timings_ms": {}}\n\n'
+                }
+            },
+        }
+    },
+)
+async def query_stream(request: Request, body: QueryRequest) -> EventSourceResponse:
+    """Ask a question and read the answer as server-sent events while it is written."""
+    return EventSourceResponse(_frames(request, body), ping=15)
+
+
+async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerSentEvent]:
+    try:
+        async with aclosing(_events(request, body)) as events:
+            async for event in events:
+                yield _frame(event)
+    except XoeError as exc:
+        yield _sse("error", Problem(detail=str(exc)))
+    except Exception:
+        yield _sse("error", Problem(detail="The answer failed; the server's log says why."))
+        raise
+
+
+def _events(request: Request, body: QueryRequest) -> Any:
+    session = body.session_id or f"once-{secrets.token_hex(8)}"
+    question = Question(
+        text=body.question,
+        session_id=session,
+        owner=f"session:{session}",
+        use_library=body.use_library,
+        max_tokens=body.max_tokens,
+    )
+    return _services(request).answers.stream(question)
+
+
+def _frame(event: AnswerEvent) -> ServerSentEvent:
+    match event:
+        case Queued(place):
+            return _sse("queued", _Place(place=place))
+        case Sources(citations):
+            return _sse("sources", _SourceList(citations=[_citation(c) for c in citations]))
+        case Token(text):
+            return _sse("token", _Piece(text=text))
+        case Done(answer):
+            return _sse("done", _response(answer))
+
+
+class _Place(BaseModel):
+    place: int
+
+
+class _SourceList(BaseModel):
+    citations: list[QueryCitation]
+
+
+class _Piece(BaseModel):
+    text: str
+
+
+def _sse(name: str, payload: BaseModel) -> ServerSentEvent:
+    return ServerSentEvent(event=name, data=payload.model_dump_json())
+
+
+def _response(answer: Answer) -> QueryResponse:
+    return QueryResponse(
+        answer=answer.text,
+        citations=[_citation(citation) for citation in answer.citations],
+        grounded=answer.grounded,
+        timings_ms={
+            stage: round(ms, 2) for stage, ms in asdict(answer.timings).items() if ms is not None
+        },
+    )
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """Return an answer in the form that ``POST /query`` gives it."""
+    return _response(answer).model_dump()
+
+
+def _citation(citation: Citation) -> QueryCitation:
+    return QueryCitation(
+        source=citation.source,
+        page=citation.page,
+        quote=citation.quote,
+        start=citation.start,
+        end=citation.end,
+    )
+
+
+def _services(request: Request) -> Services:
+    return cast(FastAPI, request.app).state.services  # type: ignore[no-any-return]
+
+
+def _status(exc: XoeError) -> int:
+    if isinstance(exc, QuestionError):
+        return 422
+    return 503 if isinstance(exc, EngineBusyError | EngineNotReadyError) else 500
+
+
+def _headers(exc: XoeError) -> dict[str, str] | None:
+    return {"Retry-After": "5"} if _status(exc) == 503 else None

@@ -1,0 +1,32 @@
+"""The documents as the page, the server and the command line see them: async, by owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ingest.store import DocumentInfo, Store
+
+
+class Catalog:
+    """Async access to the store's lists."""
+
+    def __init__(self, store: Store) -> None:
+        """Ask ``store``, each time in a thread."""
+        self._store = store
+
+    async def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
+        """Return all documents of ``owners``, failed ones too, by owner and name."""
+        return await asyncio.to_thread(self._store.documents, owners)
+
+    async def headings(self, owners: Sequence[str], limit: int) -> list[tuple[str, str]]:
+        """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``."""
+        return await asyncio.to_thread(self._store.headings, owners, limit)
+
+    async def delete_document(self, document_id: int, owner: str) -> bool:
+        """Remove a document of ``owner``'s; False if there is none."""
+        return await asyncio.to_thread(self._store.delete_document, document_id, owner)
+
+    async def totals(self) -> tuple[int, int]:
+        """Return how many documents are ready and how many passages there are, over all owners."""
+        return await asyncio.to_thread(self._store.totals)

@@ -1,0 +1,5 @@
+"""``python -m xoe.cli``."""
+
+from xoe.cli import main
+
+main()

@@ -1,0 +1,97 @@
+"""``xoe ask``: one question, answered on the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from xoe import running
+from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
+from xoe.errors import EngineError, QuestionError
+
+if TYPE_CHECKING:
+    from xoe.settings import Settings
+
+ANSWER_TIMEOUT_S = 600.0
+
+
+def ask_command(
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    data_dir: DataDir = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=16, max=2048, help="Length of the answer, at most.")
+    ] = None,
+    without_library: Annotated[
+        bool, typer.Option("--without-library", help="Let the model answer by itself.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the documents of a data folder; a server running on it is asked to answer."""
+    with reported(as_json):
+        settings = settings_for(data_dir, quiet=True)
+        body = {"question": question, "use_library": not without_library, "max_tokens": max_tokens}
+        server = running.find(settings.data_dir)
+        if server is not None:
+            answer = _ask_server(server.url, body)
+        else:
+            answer = asyncio.run(_ask_here(settings, body, show=not as_json))
+        if as_json:
+            print_json(answer)
+        else:
+            _print(answer)
+
+
+def _ask_server(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        response = httpx.post(f"{url}/query", json=body, timeout=ANSWER_TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError as exc:
+        raise EngineError(f"The server at {url} does not answer: {exc}.") from exc
+    if response.is_success:
+        answer: dict[str, Any] = response.json()
+        return answer
+    detail = response.json().get("detail", response.text)
+    raise QuestionError(detail if isinstance(detail, str) else detail[0]["msg"])
+
+
+async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> dict[str, Any]:
+    from chains.types import Done, Question  # noqa: PLC0415 - engines take a second to import
+    from xoe.api import answer_json  # noqa: PLC0415
+    from xoe.services import Services  # noqa: PLC0415
+
+    session = f"once-{secrets.token_hex(8)}"
+    asked = Question(
+        text=body["question"],
+        session_id=session,
+        owner=f"session:{session}",
+        use_library=body["use_library"],
+        max_tokens=body["max_tokens"],
+    )
+    services = await Services.create(settings, sync_library=False)
+    try:
+        with errors.status("Loading the model …") if show else errors.capture():
+            await services.model_ready()
+            async with aclosing(services.answers.stream(asked)) as events:
+                async for event in events:
+                    if isinstance(event, Done):
+                        return answer_json(event.answer)
+    finally:
+        await services.aclose()
+    raise EngineError("The model ended without an answer.")
+
+
+def _print(answer: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    console.print(answer["answer"], markup=False)
+    if answer["citations"]:
+        console.print()
+    for number, citation in enumerate(answer["citations"], 1):
+        page = f", page {citation['page']}" if citation["page"] else ""
+        quote = " ".join(citation["quote"].split())
+        console.print(f"[dim]\\[{number}] {escape(citation['source'])}{page}: {escape(quote)}[/dim]")

@@ -1,0 +1,167 @@
+"""``xoe ingest``: files and folders into the shared library."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
+
+if TYPE_CHECKING:
+    from ingest.ingestor import DocumentReport, IngestProgress, SourceFile
+    from ingest.store import Store
+    from xoe.settings import Settings
+
+
+def ingest_command(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take documents into the shared library; what is there unchanged is not read again.
+
+    A server that is running on the same data folder finds them at the next question.
+    """
+    with reported(as_json):
+        settings = settings_for(data_dir, quiet=True)
+        summary = asyncio.run(_ingest(settings, paths, show=not as_json))
+        if as_json:
+            print_json(summary)
+        if summary["failed"]:
+            raise typer.Exit(1)
+
+
+async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> dict[str, Any]:
+    from chains.types import LIBRARY_OWNER  # noqa: PLC0415 - engines take a second to import
+    from xoe.workbench import open_workbench  # noqa: PLC0415
+
+    reports: list[DocumentReport] = []
+    begun = time.perf_counter()
+    async with open_workbench(settings) as bench:
+        await bench.ingestor.rebuild_outdated()
+        sources, problems = _sources(paths, settings, bench.store)
+        with _progress(len(sources), show) as progress:
+            for name, reason in problems:
+                reports.append(_failed(name, reason))
+                progress.tell(reports[-1])
+            async for report in bench.ingestor.ingest_many(
+                sources, owner=LIBRARY_OWNER, on_progress=progress.stage
+            ):
+                reports.append(report)
+                progress.tell(report)
+    return _summary(reports, time.perf_counter() - begun)
+
+
+def _summary(reports: Sequence[DocumentReport], seconds: float) -> dict[str, Any]:
+    count = Counter(report.status for report in reports)
+    passages = sum(report.passages for report in reports if report.status == "ready")
+    return {
+        "files": len(reports),
+        "ready": count["ready"],
+        "unchanged": count["unchanged"],
+        "failed": count["failed"],
+        "passages": passages,
+        "seconds": round(seconds, 3),
+        "passages_per_second": round(passages / seconds, 2) if seconds else 0.0,
+        "documents": [asdict(report) for report in reports],
+    }
+
+
+def _sources(
+    paths: Sequence[str], settings: Settings, store: Store
+) -> tuple[list[SourceFile], list[tuple[str, str]]]:
+    """Return the files to ingest under their names, and what cannot be found."""
+    from ingest.guard import supported_paths  # noqa: PLC0415
+    from ingest.ingestor import FOLDER, SourceFile  # noqa: PLC0415
+    from xoe.errors import DocumentError  # noqa: PLC0415
+
+    sources: dict[Path, SourceFile] = {}
+    problems: list[tuple[str, str]] = []
+    for given in paths:
+        try:
+            found = supported_paths([given])
+        except DocumentError as exc:
+            problems.append((given, str(exc)))
+            continue
+        root = Path(given).absolute()
+        for path in found:
+            absolute = path.absolute()
+            if absolute.is_relative_to(settings.library_dir):
+                name = absolute.relative_to(settings.library_dir).as_posix()
+                sources[absolute] = SourceFile(absolute, name, FOLDER)
+                continue
+            base = root.parent if root.is_dir() else absolute.parent
+            name = _free_name(absolute, absolute.relative_to(base).as_posix(), store, sources)
+            sources[absolute] = SourceFile(absolute, name, str(absolute))
+    return list(sources.values()), problems
+
+
+def _free_name(
+    path: Path, name: str, store: Store, taken: dict[Path, SourceFile]
+) -> str:
+    """Return ``name``, led by as many parent folders as tell it from another file's."""
+    from chains.types import LIBRARY_OWNER  # noqa: PLC0415
+
+    names = {source.name for source in taken.values()}
+    for parts in range(len(Path(name).parts), len(path.parts)):
+        candidate = Path(*path.parts[-parts:]).as_posix()
+        known = store.find_document(LIBRARY_OWNER, candidate)
+        if candidate not in names and (known is None or known.origin == str(path)):
+            return candidate
+    return path.as_posix()
+
+
+def _failed(name: str, reason: str) -> DocumentReport:
+    from ingest.ingestor import DocumentReport  # noqa: PLC0415
+
+    return DocumentReport(name, "failed", 0, reason=reason)
+
+
+class _Bar:
+    """Files done, passages, rate and time left on a terminal; failures as lines anywhere."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._begun = time.monotonic()
+        self._passages = 0
+        self._task = progress.add_task("reading", total=total, passages=0, rate=0.0)
+
+    def stage(self, source: SourceFile, progress: IngestProgress) -> None:
+        self._progress.update(self._task, description=f"{progress.stage} {source.name[-40:]}")
+
+    def tell(self, report: DocumentReport) -> None:
+        if report.status == "ready":
+            self._passages += report.passages
+        elapsed = max(time.monotonic() - self._begun, 1e-6)
+        self._progress.update(
+            self._task, advance=1, passages=self._passages, rate=self._passages / elapsed
+        )
+        if report.status == "failed":
+            self._progress.console.print(f"✗ {report.name}: {report.reason}", markup=False)
+
+
+@contextmanager
+def _progress(total: int, show: bool) -> Iterator[_Bar]:
+    console = errors if show else Console(stderr=True, quiet=True)
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files · {task.fields[passages]} passages · {task.fields[rate]:.1f}/s"),
+        TimeRemainingColumn(),
+        console=console,
+    ) as progress:
+        bar = _Bar(progress, total)
+        yield bar
+    if show:
+        console.print(f"{bar._passages} new passages.")

@@ -1,0 +1,38 @@
+"""``xoe serve``: the page and the HTTP interface."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from models.provision import default_names, installed
+from models.provision import pull as pull_models
+from xoe.cli.common import DataDir, Library, errors, reported, settings_for
+from xoe.cli.model_progress import show_progress
+from xoe.settings import Settings
+
+
+def serve_command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    data_dir: DataDir = None,
+    library: Library = None,
+) -> None:
+    """Serve the page. Fetches missing models first, then indexes the library behind the page."""
+    with reported():
+        settings = settings_for(data_dir, host=host, port=port, library_dir=library)
+        _fetch_missing(settings)
+        from xoe.server import serve  # noqa: PLC0415 - Chainlit takes a second to import
+
+        asyncio.run(serve(settings))
+
+
+def _fetch_missing(settings: Settings) -> None:
+    there = {entry.name for entry in installed(settings.models_dir)}
+    missing = [name for name in default_names(settings) if name not in there]
+    if missing:
+        errors.print(f"Fetching the models {', '.join(missing)} into {settings.models_dir}")
+        with show_progress() as progress:
+            pull_models(missing, settings.models_dir, progress=progress)

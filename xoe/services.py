@@ -1,0 +1,201 @@
+"""Everything that answers a question, built once and wired here.
+
+``Services.create`` returns as soon as documents can be searched; Redis, the language model and the
+library's folder follow in the background, and ``readiness`` tells how far they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+
+from chains.answer import AnswerChain
+from chains.generation import Generator
+from chains.llm.engine import ChatTurn, LlmEngine
+from chains.memory import Memory
+from chains.prompt import SYSTEM_PROMPT
+from chains.types import LIBRARY_OWNER
+from models.manifest import load_manifest
+from models.provision import installed
+from state.history import ChatHistory
+from state.redis import RedisConnection
+from xoe.catalog import Catalog
+from xoe.errors import EngineNotReadyError, XoeError
+from xoe.lock import DataFolder
+from xoe.settings import LlmProfile, Settings
+from xoe.workbench import Workbench
+
+log = structlog.get_logger(__name__)
+
+PROFILES: tuple[LlmProfile, ...] = ("fast", "quality", "tiny")
+SAVE_INTERVAL_S = 30.0
+READY_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of the house, for the health route and the page."""
+
+    name: str
+    state: Literal["loading", "ready", "failed", "off"]
+    detail: str
+    """A sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether the server lives, and whether it can answer."""
+
+    live: bool
+    ready: bool
+    """True when a question can be answered; Redis and the library's folder may lag."""
+    components: tuple[Component, ...]
+
+
+class Services:
+    """The wired engines. Build with ``create``, end with ``aclose``."""
+
+    def __init__(self, settings: Settings, folder: DataFolder, bench: Workbench) -> None:
+        """Wire everything; use ``create``, which also starts it."""
+        self.settings = settings
+        self._folder = folder
+        self._bench = bench
+        self.store = Catalog(bench.store)
+        self.search = bench.search
+        self.ingestor = bench.ingestor
+        self.redis = RedisConnection(settings)
+        self.history = ChatHistory(self.redis, settings)
+        self.engine = None if settings.llm_base_url else LlmEngine(settings)
+        self.answers = AnswerChain(
+            settings=settings,
+            store=bench.store,
+            search=bench.search,
+            memory=Memory(self.history),
+            generator=Generator(settings, self.engine),
+        )
+        self._components: dict[str, Component] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def create(cls, settings: Settings, *, sync_library: bool = True) -> Services:
+        """Open the data folder and the store, and start loading the rest.
+
+        Raises ``StoreLockedError``, ``StoreError``, ``ModelMissingError`` or ``ModelLoadError``.
+        """
+        folder = DataFolder(settings.data_dir)
+        folder.acquire()
+        try:
+            services = cls(settings, folder, await asyncio.to_thread(Workbench.build, settings))
+        except BaseException:
+            folder.release()
+            raise
+        services._begin("redis", services._start_redis)
+        services._begin("model", services._start_model)
+        if sync_library:
+            services._begin("library", services._sync_library)
+        services._spawn(services._save_indexes())
+        return services
+
+    def readiness(self) -> Readiness:
+        """Return how far each part is."""
+        components = tuple(self._components.values())
+        needed = self._components.get("model")
+        return Readiness(
+            live=True, ready=needed is not None and needed.state == "ready", components=components
+        )
+
+    def profiles(self) -> tuple[LlmProfile, ...]:
+        """Return the language models that are installed, the default one first."""
+        if self.engine is None:
+            return ()
+        there = {entry.name for entry in installed(self.settings.models_dir)}
+        default = self.settings.llm_profile
+        ordered = (default, *(profile for profile in PROFILES if profile != default))
+        return tuple(profile for profile in ordered if profile in there)
+
+    async def model_ready(self) -> None:
+        """Wait until the language model can answer. Raises ``EngineNotReadyError``."""
+        while (component := self._components["model"]).state == "loading":
+            await asyncio.sleep(READY_POLL_S)
+        if component.state == "failed":
+            raise EngineNotReadyError(component.detail)
+
+    async def aclose(self) -> None:
+        """Stop everything and save the indexes."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.engine is not None:
+            await self.engine.aclose()
+        await self._save_now()
+        await self.redis.aclose()
+        await self._bench.aclose()
+        self._folder.release()
+
+    # ── loading in the background ────────────────────────────────────────────────────────────
+
+    async def _start_redis(self) -> str:
+        await self.redis.start()
+        return self.redis.describe()
+
+    async def _start_model(self) -> str:
+        if self.engine is None:
+            return f"{self.settings.llm_model or 'model'} at {self.settings.llm_base_url}"
+        await self.engine.start()
+        await self.engine.warm((ChatTurn("system", SYSTEM_PROMPT),))
+        entry = load_manifest().entry(self.settings.llm_profile)
+        return entry.purpose
+
+    async def _sync_library(self) -> str:
+        await self.ingestor.rebuild_outdated()
+        count = failed = 0
+        folder = self.settings.library_dir
+        async for report in self.ingestor.sync_folder(folder, owner=LIBRARY_OWNER):
+            count += 1
+            failed += report.status == "failed"
+            self._set("library", "loading", f"{count} files of {folder.name} read")
+        await asyncio.to_thread(self._bench.indexes.warm, (LIBRARY_OWNER,))
+        await self._save_now()
+        documents, passages = await self.store.totals()
+        broken = f"; {failed} could not be read" if failed else ""
+        return f"{documents} documents, {passages} passages{broken}"
+
+    def _begin(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
+        self._set(name, "loading", "loading")
+        self._spawn(self._run(name, start))
+
+    async def _run(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
+        try:
+            self._set(name, "ready", await start())
+        except XoeError as exc:
+            log.error("component.failed", component=name, error=str(exc))
+            self._set(name, "failed", str(exc))
+        except Exception as exc:
+            log.exception("component.failed", component=name)
+            self._set(name, "failed", f"{name} failed: {type(exc).__name__}. See the log.")
+            raise
+
+    def _set(self, name: str, state: Literal["loading", "ready", "failed"], detail: str) -> None:
+        self._components[name] = Component(name, state, detail)
+        log.info("component", component=name, state=state)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _save_indexes(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL_S)
+            await self._save_now()
+
+    async def _save_now(self) -> None:
+        try:
+            await asyncio.to_thread(self._bench.indexes.save)
+        except (OSError, RuntimeError) as exc:  # FAISS raises RuntimeError when it cannot write
+            # Derived data: the next start rebuilds it from the database.
+            log.warning("index.not_saved", error=str(exc))

@@ -1,0 +1,80 @@
+"""The store and what fills and searches it, without a server: for commands and benches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from chains.retriever import HybridSearch
+from ingest.embedder import DIMENSION, Embedder
+from ingest.ingestor import Ingestor
+from ingest.parse_process import ParserProcess
+from ingest.splitter import splitter_fingerprint
+from ingest.store import Fingerprint, Store
+from ingest.vector_index import VectorIndexes
+from models.provision import ensure_present
+from xoe.errors import StoreError
+from xoe.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The documents' side of the house."""
+
+    store: Store
+    indexes: VectorIndexes
+    embedder: Embedder
+    parser: ParserProcess
+    ingestor: Ingestor
+    search: HybridSearch
+
+    @classmethod
+    def build(cls, settings: Settings) -> Workbench:
+        """Open the data folder's store. Blocking.
+
+        Raises ``ModelMissingError``, ``ModelDamagedError``, ``ModelLoadError`` or ``StoreError``.
+        """
+        model = ensure_present("embedder", settings.models_dir)
+        embedder = Embedder(model, model.parent / "tokenizer.json")
+        fingerprint = Fingerprint(
+            embedder.fingerprint, DIMENSION, splitter_fingerprint(settings.chunk_tokens)
+        )
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise StoreError(
+                f"The data folder {settings.data_dir} cannot be made ({exc.strerror})."
+            ) from exc
+        store = Store(settings.data_dir, fingerprint)
+        indexes = VectorIndexes(
+            store, settings.data_dir / "index", exact_limit=settings.retrieval_exact_limit
+        )
+        parser = ParserProcess(settings)
+        return cls(
+            store=store,
+            indexes=indexes,
+            embedder=embedder,
+            parser=parser,
+            ingestor=Ingestor(store, embedder, parser, settings),
+            search=HybridSearch(
+                store, indexes, embedder, dense_weight=settings.retrieval_dense_weight
+            ),
+        )
+
+    async def aclose(self) -> None:
+        """Stop the parser and the embedder, close the store."""
+        await self.parser.aclose()
+        await asyncio.to_thread(self.store.close)
+        self.embedder.close()
+
+
+@asynccontextmanager
+async def open_workbench(settings: Settings) -> AsyncIterator[Workbench]:
+    """Lend a workbench. It does not save the indexes: the server that owns them does."""
+    bench = await asyncio.to_thread(Workbench.build, settings)
+    try:
+        yield bench
+    finally:
+        await bench.aclose()
