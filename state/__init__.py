@@ -1,0 +1,1 @@
+"""State that outlives a request: Redis and the chats' history in it."""

@@ -1,0 +1,27 @@
+"""Cancellation that a library cannot swallow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def cancellable(work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work``; a cancellation of the caller always reaches the caller.
+
+    redis-py calls ``asyncio.wait_for``, which in Python 3.11 returns normally when it is cancelled
+    in the very moment in which its work is done: the task that asked would never learn of it and
+    go on, and whoever cancelled it would wait for ever. So ``work`` runs in a task of its own,
+    which is cancelled as well and has given its connection back when this returns.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    return task.result()
