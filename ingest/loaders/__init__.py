@@ -1,0 +1,69 @@
+"""Loads documents: one thin module for each kind, behind one small interface.
+
+A loader and its library are imported on first use, so the server, which only hands files to
+the parser's process, never loads them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from ingest.loaders.document import (
+    HeadingSpan,
+    Kind,
+    LoadedDocument,
+    Loader,
+    PageSpan,
+    ParseLimits,
+    Source,
+)
+from ingest.loaders.kinds import sniff
+from xoe.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError
+
+__all__ = [
+    "HeadingSpan",
+    "Kind",
+    "LoadedDocument",
+    "Loader",
+    "PageSpan",
+    "ParseLimits",
+    "Source",
+    "load_document",
+    "loader_for",
+]
+
+
+def load_document(path: Path, *, name: str, limits: ParseLimits | None = None) -> LoadedDocument:
+    """Load the file at ``path``, whose kind is told by its content.
+
+    ``name`` is the file's name as the user knows it. Blocking. Raises ``DocumentError``, whose
+    text is the reason for the user.
+    """
+    source = Source(path, name, limits or ParseLimits())
+    try:
+        document = loader_for(sniff(path, name=name))(source)
+    except DocumentError:
+        raise
+    except MemoryError as exc:
+        raise DocumentTooLargeError(
+            "Reading it takes more memory than is allowed; split it and try again."
+        ) from exc
+    except RecursionError as exc:
+        raise DocumentError("It is nested too deeply to be read.") from exc
+    except Exception as exc:  # whatever a library raises on a damaged file, kept as the cause
+        raise DocumentError("It is damaged and cannot be read; save it again and retry.") from exc
+    if not document.text.strip():
+        raise DocumentEmptyError("There is no text in it.")
+    if len(document.text) > source.limits.max_chars:
+        raise DocumentTooLargeError(
+            f"It holds {len(document.text) / 1e6:,.0f} million characters and at most "
+            f"{source.limits.max_chars / 1e6:,.0f} million are read; split it and try again."
+        )
+    return document
+
+
+def loader_for(kind: Kind) -> Loader:
+    """Return the loader of a kind; each is the function ``load`` of the module of that name."""
+    return cast(Loader, import_module(f"ingest.loaders.{kind}").load)

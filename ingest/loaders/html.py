@@ -1,0 +1,74 @@
+"""Loads HTML: what a reader sees of a page, less its navigation and scripts."""
+
+from __future__ import annotations
+
+import re
+
+from selectolax.lexbor import LexborHTMLParser
+
+from ingest.loaders import titles
+from ingest.loaders.blocks import blocks
+from ingest.loaders.cleaning import one_line
+from ingest.loaders.document import LoadedDocument, Source, TextBuilder
+from ingest.loaders.encoding import decode
+from xoe.errors import DocumentError
+
+MAX_DEPTH = 5_000
+"""The parser's time grows with the square of the depth: 200,000 levels take it minutes."""
+
+_DECLARED = re.compile(
+    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})"""
+    rb"""|<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{2,40})""",
+    re.IGNORECASE,
+)
+# Elements that HTML never closes by itself, so that a page can nest them without end.
+_NESTING = re.compile(
+    r"<(/?)(?:a|abbr|article|aside|b|bdi|bdo|big|blockquote|center|cite|code|details|dfn|div|dl|em|"
+    r"fieldset|figure|font|footer|form|header|i|ins|kbd|main|mark|nav|ol|q|s|samp|section|small|"
+    r"span|strike|strong|sub|sup|svg|g|table|tt|u|ul|var)(?=[\s>/])",
+    re.IGNORECASE,
+)
+
+
+def load(source: Source) -> LoadedDocument:
+    """Load a page: its headings, paragraphs, lists and tables."""
+    data = source.path.read_bytes()
+    match = _DECLARED.search(data, 0, 4096)
+    declared = (match.group(1) or match.group(2)).decode("ascii") if match else None
+    html = decode(data, declared=declared)
+    builder, title = extract(html)
+    headings = builder.headings()
+    return LoadedDocument(
+        text=builder.text(),
+        title=titles.from_headings(headings) or title or titles.from_name(source.name),
+        kind="html",
+        headings=headings,
+    )
+
+
+def extract(html: str) -> tuple[TextBuilder, str | None]:
+    """Return the visible text of ``html`` and what its ``<title>`` says."""
+    _check_depth(html)
+    tree = LexborHTMLParser(html)
+    builder = TextBuilder()
+    root = tree.body or tree.root
+    if root is None:
+        return builder, None
+    before = ""
+    for block in blocks(root):
+        separator = "\n" if before == block.kind == "item" else "\n\n"
+        builder.add(block.text, separator=separator, level=block.level)
+        before = block.kind
+    node = tree.head.css_first("title") if tree.head is not None else None
+    return builder, titles.sensible(one_line(node.text())) if node is not None else None
+
+
+def _check_depth(html: str) -> None:
+    depth = 0
+    for match in _NESTING.finditer(html):
+        depth += -1 if match.group(1) else 1
+        if depth > MAX_DEPTH:
+            raise DocumentError(
+                f"Its HTML is nested more than {MAX_DEPTH:,} levels deep, so it cannot be read."
+            )
+        depth = max(depth, 0)

@@ -1,0 +1,74 @@
+"""Loads Markdown as it stands in the file, with its headings found by a real parser."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from markdown_it import MarkdownIt
+
+from ingest.loaders import titles
+from ingest.loaders.cleaning import clean
+from ingest.loaders.document import (
+    MAX_HEADINGS,
+    HeadingSpan,
+    LoadedDocument,
+    Source,
+    heading_span,
+)
+from ingest.loaders.encoding import decode
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?P<body>.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.M | re.S)
+_FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>[^\r\n]+)", re.MULTILINE | re.IGNORECASE)
+_EMBEDDED = re.compile(r"data:[\w/+.-]{1,80};base64,[A-Za-z0-9+/=\s]{200,}")
+_EMPHASIS = re.compile(r"^(\*\*|__|\*|_|`)(?P<inside>.+)\1$")
+
+
+def load(source: Source) -> LoadedDocument:
+    """Load a Markdown file; pictures that are embedded as data are cut out of its text."""
+    text = _EMBEDDED.sub("data:", clean(decode(source.path.read_bytes())))
+    front = _FRONT_MATTER.match(text)
+    headings = _headings(text, front.end() if front else 0)
+    title = (
+        _front_title(front.group("body") if front else "")
+        or titles.from_headings(headings)
+        or titles.from_name(source.name)
+    )
+    return LoadedDocument(text=text, title=title, kind="markdown", headings=headings)
+
+
+def _front_title(body: str) -> str | None:
+    match = _FRONT_TITLE.search(body)
+    return titles.sensible(match.group("title").strip().strip("\"'")) if match else None
+
+
+def _headings(text: str, offset: int) -> tuple[HeadingSpan, ...]:
+    """Find the headings after ``offset``, which is where the front matter ends."""
+    parser = MarkdownIt("commonmark")
+    parser.core.ruler.enableOnly(["normalize", "block"])  # the blocks are all that is needed
+    body = text[offset:]
+    starts = [0, *(match.end() for match in re.finditer(r"\n", body))]
+    starts.append(len(body) + 1)
+    found: list[HeadingSpan] = []
+    for token, inline in pairwise(parser.parse(body)):
+        if token.type != "heading_open" or token.map is None:
+            continue
+        content = _inside(inline.content)
+        if not content or "\n" in content:  # a paragraph with a rule close under it
+            continue
+        start = starts[token.map[0]]
+        line = body[start : starts[token.map[0] + 1] - 1]
+        begin = offset + start + len(line) - len(line.lstrip())
+        end = offset + start + len(line.rstrip())
+        found.append(heading_span(int(token.tag[1]), content, begin, end))
+        if len(found) == MAX_HEADINGS:
+            break
+    return tuple(found)
+
+
+def _inside(content: str) -> str:
+    """Take a heading's text out of emphasis that is round the whole of it."""
+    content = content.strip()
+    while match := _EMPHASIS.match(content):
+        content = match.group("inside").strip()
+    return content

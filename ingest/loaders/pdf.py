@@ -1,0 +1,262 @@
+"""Loads PDF with PDFium: the text of each page, and the headings that its fonts tell."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+from ingest.loaders import titles
+from ingest.loaders.cleaning import one_line
+from ingest.loaders.document import LoadedDocument, PageSpan, Source, TextBuilder
+from ingest.loaders.pdf_layout import Layout, Line, PageLines, PdfBlock
+from ingest.loaders.running_lines import drop_running_lines
+from xoe.errors import (
+    DocumentEmptyError,
+    DocumentError,
+    DocumentLockedError,
+    DocumentTooLargeError,
+)
+
+_TAIL_BYTES = 4096
+_HYPHEN = "\ufffe"
+"""PDFium puts this in place of a hyphen and the line break after it."""
+_LINE = re.compile(r"[^\r\n\ufffe\x02]+")
+_LIGATURES = str.maketrans(
+    {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
+)
+_FIXED_PITCH = 1 << 0
+_FORCE_BOLD = 1 << 18
+_BOLD_WEIGHT = 600
+_BOLD_NAME = re.compile(rb"bold|black|heavy|semibold|demi", re.IGNORECASE)
+_FIXED_NAME = re.compile(rb"mono|courier|consol|typewriter|cmtt|menlo", re.IGNORECASE)
+_LEADERS = re.compile(r"(?:\s?[.·]){5,}\s*")
+"""Between a title and its page in a table of contents."""
+_MIN_READABLE = 0.5
+_PAGES_NAMED = 10
+
+
+def load(source: Source) -> LoadedDocument:
+    """Load a PDF page by page; a page that fails is left out and named in ``warnings``."""
+    _check_complete(source.path)
+    try:
+        document = pdfium.PdfDocument(source.path)
+    except pdfium.PdfiumError as exc:
+        raise _opening_error(exc) from exc
+    with document:
+        count = len(document)
+        if count > source.limits.max_pages:
+            raise DocumentTooLargeError(
+                f"It has {count:,} pages and at most {source.limits.max_pages:,} are read; "
+                "split it and try again."
+            )
+        pages: list[PageLines] = []
+        failed: list[int] = []
+        pictures: list[int] = []
+        for index in range(count):
+            try:
+                lines, only_pictures = _read_page(document, index)
+            except pdfium.PdfiumError:
+                lines, only_pictures = (), False
+                failed.append(index + 1)
+            if only_pictures:
+                pictures.append(index + 1)
+            pages.append(PageLines(index + 1, lines))
+        title = titles.sensible(document.get_metadata_value("Title"))
+    _check_text(pages, failed, pictures)
+    return _assemble(pages, source, title, _warnings(failed, pictures))
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse a file that was cut short; PDFium would quietly read what is left of it."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(1024)
+        tail = b""
+        end = size
+        while end > 0 and not tail.strip(b"\0\t\r\n\f "):  # some files are padded
+            end = max(0, end - _TAIL_BYTES)
+            file.seek(end)
+            tail = file.read(2 * _TAIL_BYTES)
+    whole = re.search(rb"/Linearized\b[^>]{0,200}?/L\s+(\d{1,12})\b", head)
+    if (whole and int(whole.group(1)) > size) or not (b"%%EOF" in tail or b"startxref" in tail):
+        raise DocumentError("The PDF is cut short, so pages are missing; fetch or save it again.")
+
+
+def _opening_error(exc: pdfium.PdfiumError) -> DocumentError:
+    if exc.err_code == pdfium_c.FPDF_ERR_PASSWORD:
+        return DocumentLockedError(
+            "The PDF is protected by a password; save a copy without one and try again."
+        )
+    if exc.err_code == pdfium_c.FPDF_ERR_SECURITY:
+        return DocumentLockedError(
+            "The PDF is protected in a way that cannot be opened here; save a copy without "
+            "protection and try again."
+        )
+    return DocumentError("The PDF is damaged and cannot be opened; fetch or save it again.")
+
+
+def _read_page(document: pdfium.PdfDocument, index: int) -> tuple[tuple[Line, ...], bool]:
+    """Return the page's lines, and whether it shows pictures but no text."""
+    page = document[index]
+    try:
+        textpage = page.get_textpage()
+        try:
+            lines = tuple(_lines(textpage))
+        finally:
+            textpage.close()
+        if lines:
+            return lines, False
+        pictures = page.get_objects(filter=(pdfium_c.FPDF_PAGEOBJ_IMAGE,), max_depth=3)
+        return (), next(iter(pictures), None) is not None
+    finally:
+        page.close()
+
+
+def _lines(textpage: pdfium.PdfTextPage) -> list[Line]:
+    raw = textpage.get_text_range().replace("\x02", _HYPHEN)
+    lines = []
+    for match in _LINE.finditer(raw):
+        stripped = match.group().strip()
+        text = _LEADERS.sub(" … ", one_line(match.group().translate(_LIGATURES))).strip()
+        if not text:
+            continue
+        start = match.start() + match.group().index(stripped)
+        broken = raw[match.end() : match.end() + 1] == _HYPHEN
+        lines.append(_measured(textpage, text, start, start + len(stripped) - 1, broken))
+    return lines
+
+
+def _measured(textpage: pdfium.PdfTextPage, text: str, first: int, last: int, broken: bool) -> Line:
+    """Measure a line at its first, middle and last letter."""
+    indexes = [_char_index(textpage, i) for i in (first, (first + last) // 2, last)]
+    x, y = ctypes.c_double(), ctypes.c_double()
+    pdfium_c.FPDFText_GetCharOrigin(textpage, indexes[0], x, y)
+    box = pdfium_c.FS_RECTF()
+    pdfium_c.FPDFText_GetLooseCharBox(textpage, indexes[-1], box)
+    fonts = [_font(textpage, i) for i in indexes]
+    return Line(
+        text=text,
+        left=x.value,
+        right=max(box.right, x.value),
+        baseline=y.value,
+        size=max(font.size for font in fonts),
+        bold=all(font.bold for font in fonts),
+        fixed=all(font.fixed for font in fonts),
+        broken=broken,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Font:
+    size: float
+    """As it appears, in points."""
+    bold: bool
+    fixed: bool
+
+
+def _font(textpage: pdfium.PdfTextPage, index: int) -> _Font:
+    size = pdfium_c.FPDFText_GetFontSize(textpage, index)
+    matrix = pdfium_c.FS_MATRIX()
+    if pdfium_c.FPDFText_GetMatrix(textpage, index, matrix):
+        size *= math.hypot(matrix.c, matrix.d)
+    flags = ctypes.c_int()
+    buffer = ctypes.create_string_buffer(128)
+    pdfium_c.FPDFText_GetFontInfo(textpage, index, buffer, 128, flags)
+    weight = pdfium_c.FPDFText_GetFontWeight(textpage, index)
+    return _Font(
+        size=size if math.isfinite(size) and size > 1 else 1.0,
+        bold=bool(flags.value & _FORCE_BOLD)
+        or weight >= _BOLD_WEIGHT
+        or _BOLD_NAME.search(buffer.value) is not None,
+        fixed=bool(flags.value & _FIXED_PITCH) or _FIXED_NAME.search(buffer.value) is not None,
+    )
+
+
+def _char_index(textpage: pdfium.PdfTextPage, text_index: int) -> int:
+    """Return the index among the page's characters, which PDFium counts otherwise than its text."""
+    found = int(pdfium_c.FPDFText_GetCharIndexFromTextIndex(textpage, text_index))
+    return found if found >= 0 else text_index
+
+
+def _check_text(pages: Sequence[PageLines], failed: Sequence[int], pictures: Sequence[int]) -> None:
+    if len(failed) == len(pages):
+        raise DocumentError("The PDF is damaged: none of its pages can be read.")
+    chars = [char for page in pages for line in page.lines for char in line.text]
+    if not chars:
+        if pictures:
+            raise DocumentEmptyError(
+                "The PDF has no text, only pictures, and text recognition is not built in; "
+                "run it through a text recognition program first."
+            )
+        raise DocumentEmptyError("The PDF has no text in it.")
+    readable = sum(char != "\ufffd" and not "\ue000" <= char <= "\uf8ff" for char in chars)
+    if readable < _MIN_READABLE * len(chars):
+        raise DocumentEmptyError(
+            "The PDF's fonts do not tell which letters they show, so its text cannot be read; "
+            "run it through a text recognition program first."
+        )
+
+
+def _warnings(failed: Sequence[int], pictures: Sequence[int]) -> tuple[str, ...]:
+    warnings = []
+    if failed:
+        warnings.append(f"Not readable and left out: {_name_pages(failed)}.")
+    if pictures:
+        warnings.append(
+            f"Only pictures, and text recognition is not built in: {_name_pages(pictures)}."
+        )
+    return tuple(warnings)
+
+
+def _name_pages(numbers: Sequence[int]) -> str:
+    named = ", ".join(map(str, numbers[:_PAGES_NAMED]))
+    more = f" and {len(numbers) - _PAGES_NAMED} more" if len(numbers) > _PAGES_NAMED else ""
+    return f"{'page' if len(numbers) == 1 else 'pages'} {named}{more}"
+
+
+def _assemble(
+    pages: Sequence[PageLines], source: Source, title: str | None, warnings: tuple[str, ...]
+) -> LoadedDocument:
+    layout = Layout(drop_running_lines(pages))
+    builder = TextBuilder()
+    spans: list[PageSpan] = []
+    last: PdfBlock | None = None
+    for number, blocks in layout.pages():
+        start = None
+        for block in blocks:
+            builder.add(
+                block.text,
+                separator=_separator(layout, last, block, crosses_page=start is None),
+                level=block.level,
+            )
+            start = builder.length - len(block.text) if start is None else start
+            last = block
+        spans.append(PageSpan(number, builder.length if start is None else start, builder.length))
+    headings = builder.headings()
+    title = title or titles.from_headings([h for h in headings if h.start < spans[0].end])
+    return LoadedDocument(
+        text=builder.text(),
+        title=title or titles.from_name(source.name),
+        kind="pdf",
+        pages=tuple(spans),
+        headings=headings,
+        warnings=warnings,
+    )
+
+
+def _separator(
+    layout: Layout, last: PdfBlock | None, block: PdfBlock, *, crosses_page: bool
+) -> str:
+    if last is None:
+        return ""
+    if last.item and block.item:
+        return "\n"
+    joined = layout.join(last, block) if crosses_page else None
+    return "\n\n" if joined is None else joined

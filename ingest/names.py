@@ -1,0 +1,77 @@
+"""Makes safe names of what people and programs call their files."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+from ingest.loaders.cleaning import one_line
+from xoe.errors import DocumentError
+
+MAX_CHARS = 120
+MAX_BYTES = 255
+"""What file systems take."""
+FALLBACK = "document"
+
+_MAX_SUFFIX_CHARS = 16
+_FORBIDDEN = re.compile(r'[<>:"|?*]')
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|clock\$|com\d|lpt\d|conin\$|conout\$)(?=\.|$)", re.I)
+
+
+def safe_name(name: str) -> str:
+    """Return ``name`` as one file name that is safe to show and to store.
+
+    Without folders, control and invisible characters; neither hidden nor reserved anywhere; at
+    most 120 characters and 255 bytes, the extension kept. Never empty. Applying it twice changes
+    nothing.
+    """
+    parts = [part for part in re.split(r"[/\\]", name) if part.strip(". ")]
+    text = _FORBIDDEN.sub("_", one_line(parts[-1])) if parts else ""
+    text = _stripped(text)
+    if _is_only_suffix(parts[-1] if parts else "", text):
+        text = f"{FALLBACK}.{text}"
+    if _DEVICES.match(text):
+        text = f"_{text}"
+    return _shortened(text) or FALLBACK
+
+
+def safe_relative_name(path: PurePosixPath | str) -> str:
+    """Return a path below a folder with each of its parts made safe: ``guide/voice.md``."""
+    parts = [part for part in re.split(r"[/\\]", str(path)) if part.strip(". ")]
+    return "/".join(safe_name(part) for part in parts) or FALLBACK
+
+
+def inside(root: Path, name: str) -> Path:
+    """Return the path of ``name`` under ``root``; raise ``DocumentError`` if it is not."""
+    root = root.resolve()
+    path = (root / name).resolve()
+    if root not in path.parents:
+        raise DocumentError("Its name leads out of the folder for documents; rename it.")
+    return path
+
+
+def _stripped(text: str) -> str:
+    # A combining mark at the start would fuse with whatever is shown before the name.
+    while text and (text[0] in ". " or unicodedata.combining(text[0])):
+        text = text[1:]
+    return text.rstrip(". ")
+
+
+def _is_only_suffix(original: str, stripped: str) -> bool:
+    """Tell a name like ``.pdf``, whose one word is an extension, from a hidden ``.profile``."""
+    return original.strip().startswith(".") and stripped.lower() in _SUFFIXES
+
+
+_SUFFIXES = frozenset(["pdf", "docx", "md", "markdown", "txt", "text", "html", "htm", "xhtml"])
+
+
+def _shortened(text: str) -> str:
+    stem, dot, suffix = text.rpartition(".")
+    if not stem or len(suffix) > _MAX_SUFFIX_CHARS or " " in suffix:
+        stem, dot, suffix = text, "", ""
+    tail = dot + suffix
+    stem = stem[: MAX_CHARS - len(tail)]
+    room = MAX_BYTES - len(tail.encode())
+    stem = stem.encode()[:room].decode(errors="ignore")
+    return stem.rstrip(". ") + tail
