@@ -1,0 +1,266 @@
+"""The one thread that owns the loaded model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Literal
+
+import structlog
+
+from chains.llm.generator import Generator
+from chains.llm.job import Job, send_places
+from chains.llm.loader import ModelLoader
+from chains.llm.queue import FairQueue
+from chains.llm.request import ChatTurn, TextPiece
+from chains.llm.runtime import Interrupted
+from xoe.errors import EngineNotReadyError, GenerationError, ModelLoadError, XoeError
+
+log = structlog.get_logger(__name__)
+
+EngineState = Literal["stopped", "loading", "ready", "failed"]
+
+
+class Worker:
+    """Serves the queue with one model at a time. Every method may be called from any thread."""
+
+    def __init__(self, loader: ModelLoader, *, queue_limit: int) -> None:
+        """``queue_limit``: how many requests may wait."""
+        self._loader = loader
+        # Guards everything below; the thread itself never holds it while the model works.
+        self._changed = threading.Condition()
+        self._queue: FairQueue[Job] = FairQueue(queue_limit)
+        self._tasks: deque[tuple[Callable[[], int], Future[int]]] = deque()
+        self._running: Job | None = None
+        self._generator: Generator | None = None
+        self._loaded: str | None = None
+        self._state: EngineState = "stopped"
+        self._problem: str | None = None
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def state(self) -> EngineState:
+        """``ready`` also while it changes models for a request."""
+        return self._state
+
+    @property
+    def problem(self) -> str | None:
+        """Why the first model could not be loaded, for a person."""
+        return self._problem
+
+    @property
+    def loaded(self) -> str | None:
+        """The profile whose model is loaded."""
+        return self._loaded
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing runs and nothing waits."""
+        with self._changed:
+            return self._is_idle()
+
+    def start(self, profile: str) -> Future[int]:
+        """Load ``profile``; requests may be submitted at once and wait for it.
+
+        The result raises ``ModelError`` when it cannot be loaded.
+        """
+        with self._changed:
+            self._state, self._problem = "loading", None
+            if self._thread is None:
+                self._stopping = False
+                self._thread = threading.Thread(target=self._run, name="xoe-llm", daemon=True)
+                self._thread.start()
+        return self._add_task(lambda: self._load_first(profile))
+
+    def warm(self, messages: Sequence[ChatTurn], profile: str) -> Future[int]:
+        """Read ``messages`` before they are needed; the result is their number of tokens."""
+        return self._add_task(lambda: self._use(profile).warm(messages))
+
+    def submit(self, job: Job) -> None:
+        """Let ``job`` wait for its turn.
+
+        Raises ``EngineBusyError`` or ``EngineNotReadyError`` at once.
+        """
+        with self._changed:
+            if self._state == "stopped":
+                raise EngineNotReadyError("The model is not running. Please start it first.")
+            if self._state == "failed":
+                raise EngineNotReadyError(self._problem or "The model could not be loaded.")
+            starts_now = self._is_idle()
+            self._queue.put(job, session_id=job.request.session_id, profile=job.profile)
+            if not starts_now:
+                self._tell_places()
+            self._changed.notify_all()
+
+    def cancel(self, job: Job) -> None:
+        """Take ``job`` out of the queue, or stop the model within a token if it is running."""
+        with self._changed:
+            job.cancelled = True
+            if self._queue.remove(job):
+                self._tell_places()
+            elif self._running is job and self._generator is not None:
+                self._generator.interrupt()
+
+    def stop(self) -> None:
+        """Stop what runs, fail what waits, free the model; blocks until the thread has ended."""
+        with self._changed:
+            thread, self._thread = self._thread, None
+            self._stopping = True
+            if self._generator is not None:
+                self._generator.interrupt()
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join()
+
+    def _is_idle(self) -> bool:
+        working = self._running is not None or self._state == "loading"
+        return not (working or self._tasks or len(self._queue))
+
+    def _add_task(self, action: Callable[[], int]) -> Future[int]:
+        future: Future[int] = Future()
+        with self._changed:
+            if self._thread is None:
+                raise EngineNotReadyError("The model is not running. Please start it first.")
+            self._tasks.append((action, future))
+            self._changed.notify_all()
+        return future
+
+    def _tell_places(self) -> None:
+        told = []
+        for place, job in enumerate(self._queue.order(self._loaded)):
+            if job.place != place:
+                job.place = place
+                told.append((job, place))
+        send_places(told)
+
+    # What follows runs in the worker's own thread.
+
+    def _run(self) -> None:
+        while self._serve_one():
+            pass
+        self._unload()
+        with self._changed:
+            self._state = "stopped"
+            for _, future in self._tasks:
+                future.set_exception(_shut_down())
+            self._tasks.clear()
+            for job in self._queue.clear():
+                job.fail(_shut_down())
+
+    def _serve_one(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._tasks or len(self._queue))
+            if self._stopping:
+                return False
+            if self._generator is not None:
+                self._generator.resume()
+            if self._tasks:
+                action, future = self._tasks.popleft()
+                job = None
+            else:
+                job = self._running = self._queue.take(self._loaded)
+                self._tell_places()
+        if job is None:
+            self._do(action, future)
+        else:
+            tell_end = self._answer(job)
+            with self._changed:
+                self._running = None
+            tell_end()  # not before: who hears it may find the worker free
+        return True
+
+    def _do(self, action: Callable[[], int], future: Future[int]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = action()
+        except Interrupted:
+            future.set_exception(_shut_down())
+        except Exception as exc:  # noqa: BLE001 - raised again where the result is awaited
+            future.set_exception(exc)
+        else:
+            future.set_result(result)
+
+    def _answer(self, job: Job) -> Callable[[], None]:
+        def emit(piece: TextPiece) -> None:
+            if job.cancelled:
+                raise Interrupted
+            job.send(piece)
+
+        try:
+            generator = self._use(job.profile)
+            if job.cancelled:
+                raise Interrupted
+            finished = generator.generate(
+                job.request,
+                max_tokens=job.max_tokens,
+                queue_ms=(time.perf_counter() - job.submitted) * 1e3,
+                emit=emit,
+            )
+        except Interrupted:
+            return lambda: job.fail(_shut_down())  # if it was cancelled, nobody reads this
+        except XoeError as exc:
+            failure = exc
+            return lambda: job.fail(failure)
+        except Exception as exc:
+            log.exception("llm.answer_failed", profile=job.profile)
+            self._unload()  # the next request loads it afresh
+            error = GenerationError("The model failed while it was answering. Please ask again.")
+            error.__cause__ = exc
+            return lambda: job.fail(error)
+        return lambda: job.send(finished)
+
+    def _load_first(self, profile: str) -> int:
+        try:
+            self._use(profile)
+        except XoeError as exc:
+            self._fail(str(exc))
+            raise
+        except Interrupted:
+            raise
+        except Exception:
+            self._fail("The model could not be loaded; the log has the reason.")
+            raise
+        with self._changed:
+            self._state = "ready"
+        return 0
+
+    def _fail(self, problem: str) -> None:
+        with self._changed:
+            self._state, self._problem = "failed", problem
+            for job in self._queue.clear():
+                job.fail(EngineNotReadyError(problem))
+
+    def _use(self, profile: str) -> Generator:
+        """Return the profile's model, loaded; raises ``ModelError`` or ``Interrupted``."""
+        if self._generator is not None and self._loaded == profile:
+            return self._generator
+        began = time.perf_counter()
+        try:
+            self._loader.vocabulary(profile)  # a missing file does not cost the loaded model
+            self._unload()
+            generator = self._loader.load(profile)
+        except OSError as exc:
+            raise ModelLoadError(
+                f"The model {profile} cannot be read: {exc.strerror or exc}."
+            ) from exc
+        with self._changed:
+            self._generator, self._loaded = generator, profile
+            if self._stopping:
+                raise Interrupted
+        log.info("llm.loaded", profile=profile, ms=round((time.perf_counter() - began) * 1e3))
+        return generator
+
+    def _unload(self) -> None:
+        with self._changed:
+            generator, self._generator, self._loaded = self._generator, None, None
+        if generator is not None:
+            generator.close()
+
+
+def _shut_down() -> EngineNotReadyError:
+    return EngineNotReadyError("The model has been shut down.")
