@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ingest.loaders.kinds import ACCEPT, EXTENSIONS, READABLE, SUPPORTED, KindInfo, sniff
 from ingest.names import inside, safe_name, safe_relative_name
-from ingest.paths import FoundFile, FoundFiles, supported_paths
+from ingest.paths import supported_paths
 from xoe.errors import DiskFullError, DocumentError, DocumentTooLargeError
 
 __all__ = [
@@ -18,8 +18,6 @@ __all__ = [
     "EXTENSIONS",
     "READABLE",
     "SUPPORTED",
-    "FoundFile",
-    "FoundFiles",
     "KindInfo",
     "check_size",
     "copy_limited",

@@ -1,0 +1,134 @@
+"""What passes between the server and the parser's process: small JSON heads and plain text.
+
+A frame is a length (four bytes, big-endian) and a JSON object. The document's text follows its
+head as UTF-8 by itself, so that no single decoding step on the server's side is long.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass, replace
+from typing import Any, get_args
+
+import xoe.errors
+from ingest.loaders.document import HeadingSpan, Kind, LoadedDocument, PageSpan, ParseLimits
+from xoe.errors import DocumentError
+
+LENGTH = struct.Struct(">I")
+MAX_HEAD_BYTES = 16 * 1024 * 1024
+READY = b"xoe1"
+"""What a worker says when it can take its first request."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A file to parse."""
+
+    path: str
+    name: str
+    timeout_s: float
+    """After which the process ends itself, should nobody be there to end it."""
+    limits: ParseLimits
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What comes back before a document's text, or instead of it."""
+
+    outcome: LoadedDocument | DocumentError
+    """The document comes without its text."""
+    text_bytes: int
+    last: bool
+    """The worker ends after this one."""
+
+
+def pack(value: dict[str, Any]) -> bytes:
+    """Make a frame. ASCII only, so that a file name of broken characters survives."""
+    body = json.dumps(value).encode("ascii")
+    return LENGTH.pack(len(body)) + body
+
+
+def pack_request(request: Request) -> bytes:
+    """Make the frame that asks for a document."""
+    return pack(
+        {
+            "path": request.path,
+            "name": request.name,
+            "timeout_s": request.timeout_s,
+            "limits": asdict(request.limits),
+        }
+    )
+
+
+def unpack_request(body: bytes) -> Request:
+    """Read a request's frame, without its length."""
+    value = json.loads(body)
+    limits = ParseLimits(**value["limits"])
+    return Request(value["path"], value["name"], value["timeout_s"], limits)
+
+
+def pack_document(document: LoadedDocument, text_bytes: int, *, last: bool) -> bytes:
+    """Make the frame of a document, whose text of so many bytes follows it."""
+    return pack(
+        {
+            "title": document.title,
+            "kind": document.kind,
+            "pages": [[page.start, page.end] for page in document.pages],
+            "headings": [[h.level, h.text, h.start, h.end] for h in document.headings],
+            "warnings": document.warnings,
+            "text_bytes": text_bytes,
+            "last": last,
+        }
+    )
+
+
+def pack_error(error: DocumentError, *, last: bool) -> bytes:
+    """Make the frame of an error: its class's name and its sentence."""
+    return pack({"error": type(error).__name__, "message": str(error), "last": last})
+
+
+def unpack_reply(body: bytes) -> Reply:
+    """Read a reply's frame, without its length; ``ValueError`` if it is none."""
+    value = json.loads(body)
+    try:
+        last = bool(value["last"])
+        if "error" in value:
+            return Reply(_error(str(value["error"]), str(value["message"])), 0, last)
+        return Reply(_document(value), int(value["text_bytes"]), last)
+    except (KeyError, TypeError) as exc:
+        raise ValueError("a reply without its parts") from exc
+
+
+def with_text(document: LoadedDocument, text: str) -> LoadedDocument:
+    """Put a document and its text together; ``ValueError`` where they do not fit."""
+    spans: list[PageSpan | HeadingSpan] = [*document.pages, *document.headings]
+    if any(not 0 <= span.start <= span.end <= len(text) for span in spans):
+        raise ValueError("a page or heading outside the text")
+    return replace(document, text=text)
+
+
+def _document(value: dict[str, Any]) -> LoadedDocument:
+    if value["kind"] not in get_args(Kind):
+        raise ValueError(f"no kind of document: {value['kind']!r}")
+    return LoadedDocument(
+        text="",
+        title=str(value["title"]),
+        kind=value["kind"],
+        pages=tuple(
+            PageSpan(number, int(start), int(end))
+            for number, (start, end) in enumerate(value["pages"], start=1)
+        ),
+        headings=tuple(
+            HeadingSpan(int(level), str(text), int(start), int(end))
+            for level, text, start, end in value["headings"]
+        ),
+        warnings=tuple(map(str, value["warnings"])),
+    )
+
+
+def _error(name: str, message: str) -> DocumentError:
+    kind = getattr(xoe.errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, DocumentError):
+        return kind(message)
+    return DocumentError(message)

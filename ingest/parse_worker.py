@@ -1,0 +1,104 @@
+"""The parser's process: reads requests from its input, answers on its output, one at a time.
+
+Started by ``ingest.parse_process`` as ``python -m ingest.parse_worker MEMORY_MB``. It holds no
+secrets, may write no files, and ends when its input does.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from importlib import import_module
+from math import ceil
+from pathlib import Path
+from typing import BinaryIO
+
+from ingest.loaders import load_document
+from ingest.parse_wire import (
+    LENGTH,
+    MAX_HEAD_BYTES,
+    READY,
+    pack_document,
+    pack_error,
+    unpack_request,
+)
+from xoe.errors import DocumentError
+
+NICENESS = 5
+"""Answers to questions come before new documents."""
+FILES = 200
+"""After which a new process takes over, whatever the libraries may have leaked."""
+SWOLLEN_MB = 300
+"""A process that has taken more gives it back by ending."""
+_GRACE_S = 5
+_MB = 1024 * 1024
+_PRELOADED = ("pdf", "docx", "markdown", "html", "text")
+
+
+def main(memory_mb: int) -> None:
+    """Serve until the input ends."""
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    # Whatever a library prints must not end up among the replies.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.nice(NICENESS)
+    for kind in _PRELOADED:
+        import_module(f"ingest.loaders.{kind}")
+    _limit(memory_mb)
+    replies.write(READY)
+    replies.flush()
+    for left in reversed(range(FILES)):
+        body = _read_frame(requests)
+        if not body or _answer(body, replies, last=left == 0):
+            return
+
+
+def _limit(memory_mb: int) -> None:
+    for what, value in (
+        (resource.RLIMIT_AS, memory_mb * _MB),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 32),
+    ):
+        resource.setrlimit(what, (value, value))
+
+
+def _read_frame(requests: BinaryIO) -> bytes:
+    prefix = requests.read(LENGTH.size)
+    if len(prefix) < LENGTH.size:
+        return b""
+    (length,) = LENGTH.unpack(prefix)
+    return requests.read(min(length, MAX_HEAD_BYTES))
+
+
+def _answer(body: bytes, replies: BinaryIO, *, last: bool) -> bool:
+    """Answer one request; return whether it was the last."""
+    request = unpack_request(body)
+    # The server ends a parse that takes too long; this is for when there is no server any more.
+    signal.alarm(ceil(request.timeout_s) + _GRACE_S)
+    try:
+        document = load_document(Path(request.path), name=request.name, limits=request.limits)
+        text = document.text.encode()
+        last = last or _is_swollen()
+        head = pack_document(document, len(text), last=last)
+    except DocumentError as exc:
+        text = b""
+        last = last or _is_swollen() or isinstance(exc.__cause__, MemoryError)
+        head = pack_error(exc, last=last)
+    signal.alarm(0)
+    replies.write(head)
+    replies.write(text)
+    replies.flush()
+    return last
+
+
+def _is_swollen() -> bool:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > SWOLLEN_MB * 1024
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,27 @@
+"""Fixtures that every kind of test shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+
+import documents
+import pytest
+
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def make_documents() -> ModuleType:
+    """The generators of real documents: ``make_documents.pdf()`` and so on."""
+    return documents
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of evaluation data, which is not part of the project; skips where it is absent."""
+    folder = Path(os.environ.get("XOE_SHARED_DIR", _PROJECT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"the evaluation data are not at {folder}")
+    return folder

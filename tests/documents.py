@@ -1,0 +1,257 @@
+"""Makes real documents for the tests, in memory. Everything returns the bytes of a file."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import docx as python_docx
+from fpdf import FPDF
+from fpdf.enums import AccessPermission, EncryptionMethod
+from PIL import Image
+
+_MADE = datetime(2024, 5, 1, tzinfo=UTC)
+"""In every PDF, so that the same call gives the same bytes."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and the paragraphs under it: a page of a PDF, a part of anything else."""
+
+    heading: str
+    paragraphs: tuple[str, ...]
+
+
+HANDBOOK = (
+    Section(
+        "Inspection of the reactor",
+        (
+            "The reactor must be inspected every ninety days by a certified engineer. The result "
+            "is written into the blue log book, which is kept in the control room.",
+            "An inspection that is overdue by more than one week stops the plant. Only the plant "
+            "manager may start it again, and only after the inspection has been made.",
+        ),
+    ),
+    Section(
+        "Handling of coolant",
+        (
+            "The coolant is a mixture of water and propylene glycol. It freezes at minus thirty "
+            "four degrees and has to be replaced after four thousand hours of service.",
+            "Spilled coolant is slippery. Cover it with sawdust, wait for ten minutes and sweep "
+            "it into the yellow drum beside the workshop's door.",
+        ),
+    ),
+    Section(
+        "Emergency contacts",
+        (
+            "In an emergency call Mrs. Okafor in the safety office on extension 4471. At night "
+            "the porter answers and wakes whoever is on duty.",
+        ),
+    ),
+)
+"""Three sections with facts that nobody can guess."""
+
+
+class _Pdf(FPDF):
+    def __init__(self, running_header: str, count_pages: bool) -> None:
+        super().__init__()
+        self.running_header = running_header
+        self.count_pages = count_pages
+
+    def header(self) -> None:
+        if self.running_header:
+            self.set_font("Helvetica", size=9)
+            self.cell(0, 12, self.running_header, new_x="LMARGIN", new_y="NEXT")
+
+    def footer(self) -> None:
+        if self.count_pages:
+            self.set_y(-15)
+            self.set_font("Helvetica", size=8)
+            self.cell(0, 10, f"Page {self.page_no()} of {{nb}}", align="C")
+
+
+def pdf(
+    pages: Iterable[Section] = HANDBOOK,
+    *,
+    title: str | None = None,
+    running_header: str = "",
+    count_pages: bool = False,
+    password: str | None = None,
+) -> bytes:
+    """A PDF with one page for each section, its heading in large bold type."""
+    document = _Pdf(running_header, count_pages)
+    document.set_creation_date(_MADE)
+    if title is not None:
+        document.set_title(title)
+    if password is not None:
+        document.set_encryption(
+            owner_password=password,
+            user_password=password,
+            encryption_method=EncryptionMethod.RC4,
+            permissions=AccessPermission.none(),
+        )
+    for page in pages:
+        document.add_page()
+        if page.heading:
+            document.set_font("Helvetica", "B", 18)
+            document.multi_cell(0, 12, page.heading, new_x="LMARGIN", new_y="NEXT")
+        document.set_font("Times", size=11)
+        for paragraph in page.paragraphs:
+            document.multi_cell(0, 6, paragraph, new_x="LMARGIN", new_y="NEXT")
+            document.ln(4)
+    return bytes(document.output())
+
+
+def unicode_pdf(lines: Sequence[str], font_path: str) -> bytes:
+    """A PDF of one page in a font of its own, for letters beyond Latin-1."""
+    document = FPDF()
+    document.add_page()
+    document.add_font("own", fname=font_path)
+    document.set_font("own", size=12)
+    for line in lines:
+        document.multi_cell(0, 8, line, new_x="LMARGIN", new_y="NEXT")
+    return bytes(document.output())
+
+
+def encrypted_pdf() -> bytes:
+    """A PDF that opens with a password only."""
+    return pdf(password="secret")
+
+
+def picture_pdf(pages: int = 1) -> bytes:
+    """A PDF whose pages hold a picture each, and no text: like a scan."""
+    document = FPDF()
+    for _ in range(pages):
+        document.add_page()
+        document.image(io.BytesIO(png()), w=100)
+    return bytes(document.output())
+
+
+def blank_pdf() -> bytes:
+    """A PDF with an empty page."""
+    document = FPDF()
+    document.add_page()
+    return bytes(document.output())
+
+
+def truncated_pdf() -> bytes:
+    """The first two thirds of a PDF, as an interrupted download leaves it."""
+    whole = pdf()
+    return whole[: len(whole) * 2 // 3]
+
+
+def docx(
+    sections: Iterable[Section] = HANDBOOK,
+    *,
+    title: str | None = None,
+    rows: Sequence[Sequence[str]] = (),
+    items: Sequence[str] = (),
+) -> bytes:
+    """A Word document with real heading styles, and a list and a table at its end."""
+    document = python_docx.Document()
+    document.core_properties.title = title or ""
+    for section in sections:
+        document.add_heading(section.heading, level=1)
+        for paragraph in section.paragraphs:
+            document.add_paragraph(paragraph)
+    for item in items:
+        document.add_paragraph(item, style="List Bullet")
+    if rows:
+        table = document.add_table(rows=0, cols=len(rows[0]))
+        for row in rows:
+            for cell, text in zip(table.add_row().cells, row, strict=True):
+                cell.text = text
+    return _saved(document)
+
+
+def docx_bomb(megabytes: int = 400) -> bytes:
+    """A small DOCX whose text unpacks to ``megabytes``."""
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(docx())) as source,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for member in source.infolist():
+            if member.filename != "word/document.xml":
+                target.writestr(member, source.read(member))
+        with target.open("word/document.xml", "w", force_zip64=True) as file:
+            for _ in range(megabytes):
+                file.write(b" " * 1024 * 1024)
+    return buffer.getvalue()
+
+
+def docx_with(member: str, content: bytes) -> bytes:
+    """A DOCX one of whose parts is replaced."""
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(docx())) as source,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for info in source.infolist():
+            if info.filename != member:
+                target.writestr(info, source.read(info))
+        target.writestr(member, content)
+    return buffer.getvalue()
+
+
+def markdown(sections: Iterable[Section] = HANDBOOK, *, title: str | None = None) -> bytes:
+    """A Markdown file."""
+    parts = [f"# {title}"] if title else []
+    for section in sections:
+        parts += [f"{'##' if title else '#'} {section.heading}", *section.paragraphs]
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def text(sections: Iterable[Section] = HANDBOOK, *, encoding: str = "utf-8") -> bytes:
+    """A plain text file."""
+    parts = [part for section in sections for part in (section.heading, *section.paragraphs)]
+    return ("\n\n".join(parts) + "\n").encode(encoding)
+
+
+def html(
+    sections: Iterable[Section] = HANDBOOK, *, title: str = "Handbook", body: str = ""
+) -> bytes:
+    """A web page with the navigation, script and style that such pages have."""
+    content = "".join(
+        f"<section><h2>{s.heading}</h2>"
+        + "".join(f"<p>{p}</p>" for p in s.paragraphs)
+        + "</section>"
+        for s in sections
+    )
+    return (
+        f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>{title}</title>"
+        "<style>p { color: red }</style></head><body>"
+        "<nav><a href='/'>Home</a></nav><script>alert('hello')</script>"
+        f"<main>{content}{body}</main></body></html>"
+    ).encode()
+
+
+def png() -> bytes:
+    """A small picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (20, 90, 160)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def archive(*names: str) -> bytes:
+    """A ZIP archive with members of these names."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for name in names or ("notes.txt",):
+            target.writestr(name, b"content")
+    return buffer.getvalue()
+
+
+def ole(part: str) -> bytes:
+    """The head of an old Office file that names one of its parts."""
+    head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 504
+    return head + part.encode("utf-16-le").ljust(1024, b"\0")
+
+
+def _saved(document: python_docx.document.Document) -> bytes:
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
