@@ -1,0 +1,46 @@
+# Variables: PORT, HOST, DATA_DIR and LIBRARY for 'run'; ARGS for 'bench' and 'test'.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench clean
+
+UV := scripts/uv
+XOE := .venv/bin/xoe
+TEST_MODELS := fast tiny embedder
+
+help:
+	@echo "make run     install what is missing, then serve the page (PORT=8000 DATA_DIR=data)"
+	@echo "make test    lint, then all tests (ARGS='tests/unit -k word' for some)"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   measure against the baselines (ARGS='llm --json' for one)"
+	@echo "make clean   remove what was built; documents, data and models stay"
+
+run:
+	@scripts/sync
+	@exec $(XOE) serve $(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') \
+		$(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(LIBRARY),--library '$(LIBRARY)')
+
+test:
+	@scripts/sync test
+	@$(MAKE) --no-print-directory check
+	@$(XOE) models pull $(TEST_MODELS)
+	@scripts/chromium
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+lint:
+	@scripts/sync lint bench
+	@$(MAKE) --no-print-directory check
+
+.PHONY: check
+check:
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+bench:
+	@scripts/sync bench
+	@$(XOE) models pull $(TEST_MODELS)
+	@exec $(XOE) bench $(ARGS)
+
+clean:
+	rm -rf .venv .tools .files .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Kept: library, data and models."
