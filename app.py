@@ -1,0 +1,75 @@
+"""The page's callbacks: each turns an event of the page into one call.
+
+``xoe serve`` loads this file beside its API, with the services ready. Under
+``chainlit run app.py`` it brings the services up itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import chainlit as cl
+from chainlit.server import app
+
+from xoe.page import conversation, lifecycle, profiles
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+lifecycle.prepare(app)
+
+
+def services() -> Services:
+    """Return the services; they are there before the first page is."""
+    attached = lifecycle.attached_services(app)
+    if attached is None:
+        raise RuntimeError("The page was asked before its services were attached.")
+    return attached
+
+
+@cl.on_app_startup
+async def on_app_startup() -> None:
+    """Start the services (Chainlit calls this only when it runs the server itself)."""
+    await lifecycle.start(app)
+
+
+@cl.on_app_shutdown
+async def on_app_shutdown() -> None:
+    """Stop the services."""
+    await lifecycle.close(app)
+
+
+@cl.set_chat_profiles
+async def set_chat_profiles(_user: cl.User | None) -> list[cl.ChatProfile]:
+    """Offer the installed models."""
+    return profiles.chat_profiles(services().profiles())
+
+
+@cl.on_chat_start
+async def on_chat_start() -> None:
+    """Greet a new chat."""
+    await conversation.begin(services())
+
+
+@cl.on_message
+async def on_message(message: cl.Message) -> None:
+    """Take a question, files or a command."""
+    await conversation.take(services(), message)
+
+
+@cl.on_stop
+async def on_stop() -> None:
+    """Stop the answer that is being written."""
+    await conversation.stop()
+
+
+@cl.on_settings_update
+async def on_settings_update(values: dict[str, Any]) -> None:
+    """Take over the settings panel."""
+    await conversation.change_options(services(), values)
+
+
+@cl.action_callback("remove_document")
+async def on_remove_document(action: cl.Action) -> bool:
+    """Remove one of the visitor's own documents."""
+    return await conversation.remove_document(services(), action.payload)

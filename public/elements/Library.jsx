@@ -1,0 +1,50 @@
+// The documents, with a way to remove one's own.
+import { useState } from "react"
+import { FileText, Trash2 } from "lucide-react"
+
+function status(document) {
+  if (document.status === "failed") return document.reason || "could not be read"
+  const passages = `${document.passages} passage${document.passages === 1 ? "" : "s"}`
+  const pages = document.pages ? `, ${document.pages} page${document.pages === 1 ? "" : "s"}` : ""
+  return passages + pages
+}
+
+export default function Library() {
+  const [removed, setRemoved] = useState([])
+  const [failed, setFailed] = useState("")
+
+  const remove = async (document) => {
+    setFailed("")
+    try {
+      const answer = await callAction({ name: "remove_document", payload: { document_id: document.id } })
+      if (answer?.response === false) throw new Error("gone")
+      setRemoved((ids) => [...ids, document.id])
+    } catch {
+      setFailed(`${document.name} could not be removed. Please try again.`)
+    }
+  }
+
+  const kept = props.documents.filter((document) => !removed.includes(document.id))
+  return (
+    <div className="xoe-library">
+      <ul>
+        {kept.map((document) => (
+          <li key={document.id} data-state={document.status}>
+            <FileText aria-hidden="true" />
+            <span className="xoe-file" title={document.title}>{document.name}</span>
+            <span className="xoe-status">
+              {document.own ? "yours · " : ""}{status(document)}
+            </span>
+            {document.own ? (
+              <button type="button" aria-label={`Remove ${document.name}`} onClick={() => remove(document)}>
+                <Trash2 aria-hidden="true" />
+              </button>
+            ) : null}
+          </li>
+        ))}
+      </ul>
+      {props.hidden ? <p>and {props.hidden} more</p> : null}
+      {failed ? <p role="alert">{failed}</p> : null}
+    </div>
+  )
+}

@@ -1,0 +1,64 @@
+// The quoted sentences of an answer. Each one, and each [n] in the answer above or below it,
+// opens its passage in the side panel. All text comes as properties and is shown as text.
+import { useEffect, useRef } from "react"
+import { useSetRecoilState } from "recoil"
+import { elementState } from "@chainlit/react-client"
+import { FileText } from "lucide-react"
+
+const PANEL = "xoe-passage"
+
+function place(citation) {
+  return citation.page ? `${citation.source}, page ${citation.page}` : citation.source
+}
+
+export default function Sources() {
+  const { heading, citations } = props
+  const root = useRef(null)
+  const setElements = useSetRecoilState(elementState)
+
+  const open = (number) => {
+    const index = citations.findIndex((citation) => citation.number === number)
+    if (index < 0) return
+    const panel = {
+      id: PANEL, forId: "", type: "custom", name: "Passage", display: "side",
+      props: { citations, index, opened: Date.now() }
+    }
+    setElements((all) => [...all.filter((element) => element.id !== PANEL), panel])
+  }
+  const latest = useRef(open)
+  latest.current = open
+
+  useEffect(() => {
+    const message = root.current?.closest(".message-content")
+    const onClick = (event) => {
+      const link = event.target.closest?.('a[href^="#cite-"]')
+      if (!link) return
+      event.preventDefault()
+      latest.current(Number(link.getAttribute("href").slice("#cite-".length)))
+    }
+    message?.addEventListener("click", onClick)
+    return () => message?.removeEventListener("click", onClick)
+  }, [])
+
+  return (
+    <section ref={root} className="xoe-sources" aria-label={heading}>
+      <h3>{heading}</h3>
+      <ol>
+        {citations.map((citation) => (
+          <li key={citation.number}>
+            <button type="button" onClick={() => open(citation.number)}>
+              <span className="xoe-number">{citation.number}</span>
+              <span className="xoe-quoted">
+                <q>{citation.quote}</q>
+                <span className="xoe-place">
+                  <FileText aria-hidden="true" />
+                  {place(citation)}
+                </span>
+              </span>
+            </button>
+          </li>
+        ))}
+      </ol>
+    </section>
+  )
+}

@@ -1,0 +1,156 @@
+"""Asks one question and shows the answer as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+
+import chainlit as cl
+
+from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from xoe.errors import EngineNotReadyError
+from xoe.page import elements
+from xoe.page.markup import Neutraliser, neutralise, with_citation_links
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+_LOADING = "*The model is still loading. Your question is answered as soon as it is there.*"
+_STOPPED = "*Stopped.*"
+_POLL_S = 0.25
+FOUND = "Found in your documents"
+SOURCES = "Sources"
+NEAREST = "Nearest passages in your documents"
+
+
+async def answer(services: Services, question: Question) -> None:
+    """Stream the answer to the page. Raises ``XoeError`` with a sentence for the asker.
+
+    When the task is cancelled the engine stops, and what was written stays, marked as stopped.
+    """
+    reply = _Reply()
+    try:
+        while not await _stream(services, question, reply):
+            await reply.note(_LOADING)
+            await _until_loaded(services)
+    except asyncio.CancelledError:
+        await reply.stop()
+        raise
+    except BaseException:
+        await reply.drop_note()
+        raise
+
+
+async def _stream(services: Services, question: Question, reply: _Reply) -> bool:
+    """Show one attempt; return False when the model is not there yet but is on its way."""
+    try:
+        stream = cast("AsyncGenerator[AnswerEvent]", services.answers.stream(question))
+        async with aclosing(stream) as events:
+            async for event in events:
+                match event:
+                    case Queued(place=place):
+                        await reply.queued(place)
+                    case Sources(citations=citations):
+                        await reply.quote(citations)
+                    case Token(text=text):
+                        await reply.write(text)
+                    case Done(answer=finished):
+                        await reply.finish(finished)
+    except EngineNotReadyError:
+        if not _is_loading(services):
+            raise
+        return False
+    return True
+
+
+def _is_loading(services: Services) -> bool:
+    parts = services.readiness().components
+    return any(part.name == "model" and part.state == "loading" for part in parts)
+
+
+async def _until_loaded(services: Services) -> None:
+    while _is_loading(services):  # noqa: ASYNC110 - the engine announces nothing
+        await asyncio.sleep(_POLL_S)
+
+
+class _Reply:
+    """The message that holds the quoted sentences and, below them, the answer."""
+
+    def __init__(self) -> None:
+        self._message = cl.Message(content="")
+        self._sent = False
+        self._noted = False
+        self._text = Neutraliser()
+        self._card: cl.CustomElement | None = None
+
+    async def queued(self, place: int) -> None:
+        """Say how many questions are ahead; 0 takes the line away."""
+        if place > 0:
+            await self.note(f"*Place {place} in the queue. The answer starts by itself.*")
+        else:
+            await self.drop_note()
+
+    async def note(self, line: str) -> None:
+        """Show a line where the answer will stand."""
+        self._noted = True
+        self._message.content = line
+        await self._show()
+
+    async def drop_note(self) -> None:
+        """Take the line away again."""
+        if self._noted:
+            self._noted = False
+            self._message.content = ""
+            await self._show()
+
+    async def quote(self, citations: Sequence[Citation]) -> None:
+        """Show the best sentences at once, before the model has written a word."""
+        if citations:
+            await self._show_card(citations, FOUND)
+
+    async def write(self, piece: str) -> None:
+        """Append a piece of the answer as the model writes it."""
+        if self._noted:
+            self._noted = False
+            self._message.content = ""
+        safe = self._text.feed(piece)
+        if safe:
+            self._sent = True
+            await self._message.stream_token(safe)
+
+    async def finish(self, answer: Answer) -> None:
+        """Put the finished answer in the place of what was streamed."""
+        numbers = [citation.number for citation in answer.citations]
+        self._noted = False
+        self._message.content = with_citation_links(neutralise(answer.text), numbers)
+        if answer.citations:
+            await self._show_card(answer.citations, SOURCES)
+        elif self._card is not None:
+            self._card.props = {**self._card.props, "heading": NEAREST}
+            await self._card.update()
+        await self._show()
+
+    async def stop(self) -> None:
+        """Keep what was written and say that it was stopped."""
+        written = "" if self._noted else self._message.content + self._text.finish()
+        self._noted = False
+        self._message.content = f"{written}\n\n{_STOPPED}" if written.strip() else _STOPPED
+        await self._show()
+
+    async def _show_card(self, citations: Sequence[Citation], heading: str) -> None:
+        if self._card is None:
+            self._card = elements.sources(citations, heading)
+            self._message.elements = [self._card]  # type: ignore[list-item] # its list is generic
+            await self._show()
+            return
+        self._card.props = elements.sources_props(citations, heading)
+        await self._card.update()
+
+    async def _show(self) -> None:
+        if self._sent:
+            await self._message.update()
+        else:
+            self._sent = True
+            await self._message.send()

@@ -1,0 +1,158 @@
+"""Reads the files of a message into the asker's own collection, each with its progress."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import chainlit as cl
+import structlog
+
+from xoe.errors import XoeError
+from xoe.page import elements, session, uploads
+from xoe.page.elements import FileLine
+from xoe.page.starters import about_document, starter_questions
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+log = structlog.get_logger(__name__)
+
+# One is parsed while another is embedded; more would only share the two cores.
+_AT_ONCE = 2
+_REFRESH_S = 0.15
+_UNEXPECTED = "Something unexpected went wrong; the server's log says what."
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """An uploaded file that waits to be read."""
+
+    id: str
+    name: str
+    path: Path
+
+
+def attachments_of(message: cl.Message) -> list[Attachment]:
+    """Return the message's files that were not read yet, in order."""
+    known = session.websocket_session().files
+    found = []
+    for element in message.elements:
+        upload = known.get(element.id)
+        if upload is not None:
+            found.append(Attachment(element.id, upload["name"], Path(upload["path"])))
+    return found
+
+
+async def read_attachments(services: Services, attachments: Sequence[Attachment]) -> None:
+    """Ingest the files in order, showing each one's progress and then its outcome."""
+    board = _Board([FileLine(attachment.name) for attachment in attachments])
+    await _name_first_interaction(attachments[0].name)
+    await board.show()
+    refresher = asyncio.create_task(board.keep_fresh())
+    slots = asyncio.Semaphore(_AT_ONCE)
+    owner = session.owner()
+
+    async def read(attachment: Attachment, line: FileLine) -> str | None:
+        async with slots:
+            return await _ingest(services, attachment, line, owner)
+
+    tasks = [
+        asyncio.create_task(read(attachment, line))
+        for attachment, line in zip(attachments, board.lines, strict=True)
+    ]
+    try:
+        names = [name for name in await asyncio.gather(*tasks) if name]
+        board.questions = await _questions_about(services, names, owner)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for line in board.lines:
+            if line.state in ("waiting", "working"):
+                line.state = "stopped"
+        raise
+    finally:
+        refresher.cancel()
+        for attachment in attachments:
+            uploads.forget(session.websocket_session(), attachment.id)
+        await board.refresh()
+
+
+async def _name_first_interaction(name: str) -> None:
+    """Let the page offer Stop: it does so only after a first message that had a text."""
+    thread_id = session.websocket_session().thread_id
+    interaction = {"interaction": name, "thread_id": thread_id}
+    await cl.context.emitter.emit("first_interaction", interaction)
+
+
+async def _ingest(
+    services: Services, attachment: Attachment, line: FileLine, owner: str
+) -> str | None:
+    """Read one file; return its name when it can be asked about now."""
+    line.state = "working"
+    try:
+        report = await services.ingestor.ingest_file(
+            attachment.path,
+            name=attachment.name,
+            owner=owner,
+            on_progress=_progress_into(line),
+        )
+    except XoeError as exc:
+        line.state, line.reason = "failed", str(exc)
+        return None
+    except Exception:
+        log.exception("page.ingest_failed")
+        line.state, line.reason = "failed", _UNEXPECTED
+        return None
+    line.state = report.status
+    line.passages, line.pages = report.passages, report.pages
+    line.reason = report.reason or ""
+    return None if report.status == "failed" else attachment.name
+
+
+def _progress_into(line: FileLine) -> Callable[[Any], None]:
+    def on_progress(progress: Any) -> None:
+        line.stage, line.done, line.total = progress.stage, progress.done, progress.total
+
+    return on_progress
+
+
+async def _questions_about(services: Services, names: Sequence[str], owner: str) -> list[str]:
+    """Return up to three questions about the files just read."""
+    wanted = set(names)
+    documents = await services.store.documents((owner,))
+    titles = {document.title or document.name for document in documents if document.name in wanted}
+    if not titles:
+        return []
+    headings = await services.store.headings((owner,), 500)
+    about = [(title, heading) for title, heading in headings if title in titles]
+    first = [about_document(title) for title in sorted(titles)[:1]]
+    return [*starter_questions(about, wanted=2), *first]
+
+
+class _Board:
+    """The list of files on the page; it is sent again only when something changed."""
+
+    def __init__(self, lines: list[FileLine]) -> None:
+        self.lines = lines
+        self.questions: list[str] = []
+        self._element = elements.files(lines)
+        self._shown: dict[str, Any] = self._element.props
+
+    async def show(self) -> None:
+        await cl.Message(content="", elements=[self._element]).send()
+
+    async def keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        props = elements.files_props(self.lines, self.questions)
+        if props != self._shown:
+            self._shown = self._element.props = props
+            await self._element.update()

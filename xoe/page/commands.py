@@ -1,0 +1,175 @@
+"""The chat commands: ``/help``, ``/status``, ``/library``, ``/model`` and ``/reset``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import chainlit as cl
+import psutil
+from chainlit.types import CommandDict
+
+from chains.types import LIBRARY_OWNER
+from xoe.page import elements, profiles, session
+from xoe.page.markup import plain
+from xoe.page.session import Chat
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+_TYPED = re.compile(r"\s*/([a-z]+)(?:\s+(.*))?\s*", re.IGNORECASE | re.DOTALL)
+_LISTED_DOCUMENTS = 100
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and what follows it."""
+
+    name: str
+    argument: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    icon: str
+    description: str
+    run: Callable[[Services, Chat, str], Awaitable[None]]
+
+
+def parse(message: cl.Message) -> Command | None:
+    """Return the command that was picked from the list or typed, if the message is one."""
+    if message.command:
+        return Command(message.command.lstrip("/").lower()[:40], message.content.strip())
+    typed = _TYPED.fullmatch(message.content)
+    if typed is None:
+        return None
+    return Command(typed[1].lower()[:40], (typed[2] or "").strip())
+
+
+async def announce() -> None:
+    """Tell the page the commands, so that it completes them after a slash."""
+    listed: list[CommandDict] = [
+        {
+            "id": f"/{name}",
+            "description": entry.description,
+            "icon": entry.icon,
+            "button": False,
+            "persistent": False,
+            "selected": False,
+        }
+        for name, entry in _COMMANDS.items()
+    ]
+    await cl.context.emitter.set_commands(listed)
+
+
+async def run(services: Services, chat: Chat, command: Command) -> None:
+    """Carry out a command and show what came of it."""
+    entry = _COMMANDS.get(command.name)
+    if entry is None:
+        known = ", ".join(f"`/{name}`" for name in _COMMANDS)
+        await _say(f"There is no command /{plain(command.name)}. There are {known}.")
+        return
+    await entry.run(services, chat, command.argument)
+
+
+async def _help(_services: Services, _chat: Chat, _argument: str) -> None:
+    rows = "\n".join(f"| `/{name}` | {entry.description} |" for name, entry in _COMMANDS.items())
+    await _say(
+        "Ask in your own words: what your documents say is quoted first, then answered. "
+        "Each number in an answer opens the passage it rests on.\n\n"
+        f"| command | what it does |\n| --- | --- |\n{rows}\n\n"
+        "Drop PDF, Word, Markdown, text or HTML files on the page, or attach them with the clip. "
+        "The length of answers and the number of passages are set with the gear in the "
+        "message box."
+    )
+
+
+async def _status(services: Services, chat: Chat, _argument: str) -> None:
+    owner = session.owner()
+    documents = await services.store.documents((LIBRARY_OWNER, owner))
+    readable = [document for document in documents if document.chunks]
+    own = sum(document.owner == owner for document in readable)
+    passages = sum(document.chunks for document in readable)
+    rows = [
+        (component.name, f"{component.state}: {component.detail}".rstrip(": "))
+        for component in services.readiness().components
+    ]
+    installed = services.profiles()
+    used = chat.profile or (installed[0] if installed else "")
+    rows += [
+        ("this chat's model", profiles.title(used) if used else "the configured server's"),
+        ("installed models", ", ".join(profiles.title(name) for name in installed) or "none"),
+        ("documents", f"{len(readable)}, of which {own} are yours; {passages} passages"),
+        ("memory", f"{await asyncio.to_thread(_resident_mib)} MiB used by this server"),
+    ]
+    table = "\n".join(f"| {plain(name)} | {plain(value)} |" for name, value in rows)
+    await _say(f"| part | state |\n| --- | --- |\n{table}")
+
+
+async def _library(services: Services, _chat: Chat, _argument: str) -> None:
+    owner = session.owner()
+    documents = await services.store.documents((owner, LIBRARY_OWNER))
+    if not documents:
+        await _say("There are no documents yet. Drop one on the page to begin.")
+        return
+    documents = sorted(documents, key=lambda document: document.owner != owner)
+    listed = [
+        {
+            "id": document.id,
+            "name": document.name,
+            "title": document.title,
+            "status": document.status,
+            "reason": document.reason or "",
+            "passages": document.chunks,
+            "pages": document.pages,
+            "own": document.owner == owner,
+        }
+        for document in documents[:_LISTED_DOCUMENTS]
+    ]
+    card = elements.library(listed, hidden=max(0, len(documents) - _LISTED_DOCUMENTS))
+    await cl.Message(content="", elements=[card]).send()
+
+
+async def _model(services: Services, chat: Chat, argument: str) -> None:
+    installed = services.profiles()
+    names = ", ".join(f"`/model {name}`" for name in installed)
+    if not installed:
+        await _say("This server uses the model that its settings name; there is none to choose.")
+        return
+    if not argument:
+        used = profiles.title(chat.profile or installed[0])
+        others = f" Change it with {names}." if len(installed) > 1 else ""
+        await _say(f"This chat is answered by **{used}**.{others}")
+        return
+    wanted = profiles.find_profile(argument, installed)
+    if wanted is None:
+        await _say(f"{plain(argument, 40)} is not installed here. There is {names}.")
+        return
+    chat.profile = wanted
+    await _say(f"From now on this chat is answered by **{profiles.title(wanted)}**.")
+
+
+async def _reset(services: Services, _chat: Chat, _argument: str) -> None:
+    await services.history.clear(session.session_id(), session.owner())
+    await _say("This conversation is forgotten: the next question starts afresh. Documents stay.")
+
+
+async def _say(text: str) -> None:
+    await cl.Message(content=text).send()
+
+
+def _resident_mib() -> int:
+    return int(psutil.Process().memory_info().rss) // _MIB
+
+
+_COMMANDS: dict[str, _Entry] = {
+    "help": _Entry("circle-help", "What you can do here", _help),
+    "status": _Entry("activity", "What is loaded, and what it takes", _status),
+    "library": _Entry("library", "The documents; remove your own", _library),
+    "model": _Entry("cpu", "Which model answers, e.g. /model quality", _model),
+    "reset": _Entry("eraser", "Forget this conversation", _reset),
+}

@@ -1,0 +1,137 @@
+"""What a message, a new chat, a stop or a change of settings leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import chainlit as cl
+import structlog
+
+from chains.types import Question
+from xoe.errors import XoeError
+from xoe.page import attachments, commands, profiles, session
+from xoe.page.answering import answer
+from xoe.page.markup import plain
+from xoe.page.options import AnswerOptions, panel, read_options
+from xoe.page.session import Chat
+from xoe.page.welcome import welcome
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+log = structlog.get_logger(__name__)
+
+_UNEXPECTED = (
+    "Something unexpected went wrong. Your question was not answered; please ask it again. "
+    "The server's log says what happened."
+)
+# What Chainlit itself says on Stop; the answer is marked as stopped where it broke off.
+_CHAINLIT_STOPPED = "Task manually stopped."
+
+
+async def begin(services: Services) -> None:
+    """Greet a new chat; go on quietly with one that outlived the server."""
+    chat, notes = _new_chat(services)
+    await commands.announce()
+    await panel(chat.options).send()
+    earlier = await services.history.load(session.session_id(), session.owner(), 1)
+    if earlier:
+        await cl.Message(
+            content="*The server was started again. This chat goes on where it was.*"
+        ).send()
+        return
+    await welcome(services, notes)
+
+
+async def take(services: Services, message: cl.Message | None) -> None:
+    """Carry out a message: a command, or files and then a question."""
+    if message is None:
+        await _complain("This question is too old to be changed. Please ask it anew.")
+        return
+    chat = session.current_chat() or _new_chat(services)[0]
+    with chat.busy():
+        try:
+            await _carry_out(services, chat, message)
+        except XoeError as exc:
+            log.info("page.not_answered", error=type(exc).__name__)
+            await _complain(str(exc))
+        except Exception:
+            log.exception("page.failed")
+            await _complain(_UNEXPECTED)
+        finally:
+            session.drop_old_messages()
+
+
+async def stop() -> None:
+    """Stop what runs for the chat, and take Chainlit's own remark off the page."""
+    chat = session.current_chat()
+    if chat is not None:
+        chat.stop()
+    for message in reversed(cl.chat_context.get()):
+        if message.content == _CHAINLIT_STOPPED and message.type == "assistant_message":
+            await message.remove()
+            return
+
+
+async def change_options(services: Services, values: Mapping[str, object]) -> None:
+    """Take over the settings panel; say what of it was refused and show what holds."""
+    chat = session.current_chat() or _new_chat(services)[0]
+    chat.options, notes = read_options(values, chat.options)
+    for note in notes:
+        await cl.context.emitter.send_toast(note, "warning")
+    if notes:
+        await panel(chat.options).send()
+
+
+async def remove_document(services: Services, payload: Mapping[str, object]) -> bool:
+    """Remove one of the visitor's own documents; return whether it was there."""
+    document_id = payload.get("document_id")
+    if isinstance(document_id, bool) or not isinstance(document_id, int):
+        return False
+    return await services.store.delete_document(document_id, session.owner())
+
+
+async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> None:
+    command = commands.parse(message)
+    if command is not None:
+        await commands.run(services, chat, command)
+        return
+    files = attachments.attachments_of(message)
+    if files:
+        await attachments.read_attachments(services, files)
+    text = message.content.strip()
+    if text:
+        await answer(services, _question(services, chat, text))
+    elif not files:
+        await cl.Message(content="Type a question, or drop a document here.").send()
+
+
+def _question(services: Services, chat: Chat, text: str) -> Question:
+    return Question(
+        text=text,
+        session_id=session.session_id(),
+        owner=session.owner(),
+        use_library=chat.options.use_library,
+        max_tokens=chat.options.max_tokens(services.settings.llm_max_tokens),
+        passages=chat.options.passages,
+        profile=chat.profile,
+    )
+
+
+def _new_chat(services: Services) -> tuple[Chat, list[str]]:
+    """Return a chat with the picked profile, and a note when that is not installed."""
+    installed = services.profiles()
+    picked = cl.context.session.chat_profile
+    profile = profiles.find_profile(picked, installed)
+    notes = []
+    if picked and profile is None and installed:
+        used = profiles.title(installed[0])
+        notes.append(f"There is no model “{picked[:40]}” here; this chat is answered by {used}.")
+    passages = services.settings.retrieval_passages
+    options, _ = read_options({"passages": passages}, AnswerOptions())
+    return session.start_chat(options, profile), notes
+
+
+async def _complain(sentence: str) -> None:
+    await cl.ErrorMessage(content=plain(sentence, 1000)).send()

@@ -1,0 +1,85 @@
+"""The page's own elements: ``public/elements/*.jsx`` and the properties each of them gets.
+
+React shows the properties as text, so nothing in a document or a file name can become markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import chainlit as cl
+
+from chains.types import Citation
+from xoe.page.markup import visible
+
+
+@dataclass
+class FileLine:
+    """What the page shows of one dropped file."""
+
+    name: str
+    state: str = "waiting"
+    """``waiting``, ``working``, ``ready``, ``unchanged``, ``failed`` or ``stopped``."""
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    passages: int = 0
+    pages: int | None = None
+    reason: str = ""
+
+
+def sources(citations: Sequence[Citation], heading: str) -> cl.CustomElement:
+    """Return the card of quoted sentences; each opens its passage in the side panel."""
+    return _element("Sources", sources_props(citations, heading))
+
+
+def sources_props(citations: Sequence[Citation], heading: str) -> dict[str, Any]:
+    """Return the properties of the card of quoted sentences."""
+    return {"heading": heading, "citations": [_citation(citation) for citation in citations]}
+
+
+def files(lines: Sequence[FileLine], questions: Sequence[str] = ()) -> cl.CustomElement:
+    """Return the list of dropped files with their progress."""
+    return _element("Files", files_props(lines, questions))
+
+
+def files_props(lines: Sequence[FileLine], questions: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the properties of the list of dropped files."""
+    shown = [{**asdict(line), "name": visible(line.name)} for line in lines]
+    return {"files": shown, "questions": list(questions)}
+
+
+def welcome(props: Mapping[str, Any]) -> cl.CustomElement:
+    """Return the welcome with its starter questions."""
+    return _element("Welcome", props)
+
+
+def library(documents: Sequence[Mapping[str, Any]], hidden: int) -> cl.CustomElement:
+    """Return the list of documents; ``hidden`` more are counted but not listed."""
+    return _element("Library", {"documents": list(documents), "hidden": hidden})
+
+
+def _citation(citation: Citation) -> dict[str, Any]:
+    # The passage is cut here: JavaScript would count the offsets in UTF-16 units.
+    start = max(0, citation.start - citation.passage_start)
+    end = start + len(citation.quote)
+    return {
+        "number": citation.number,
+        "source": visible(citation.source),
+        "title": visible(citation.title),
+        "heading": visible(citation.heading),
+        "page": citation.page,
+        "quote": visible(citation.quote),
+        "before": visible(citation.passage[:start]),
+        "marked": visible(citation.passage[start:end]),
+        "after": visible(citation.passage[end:]),
+    }
+
+
+def _element(name: str, props: Mapping[str, Any]) -> cl.CustomElement:
+    # With an address of its own Chainlit does not write the properties to a file at each update.
+    return cl.CustomElement(
+        name=name, props=dict(props), display="inline", url=f"/public/elements/{name}.jsx"
+    )

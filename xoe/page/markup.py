@@ -1,0 +1,131 @@
+"""Makes text safe for the page's Markdown: what a document says never becomes markup.
+
+One path for streamed and for finished text. The model may use emphasis, lists, tables and code;
+images, links with a text of their own, HTML and directives come out as the characters they are
+written with. The page's own ``[n]`` marks are turned into links afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# "[" starts links and images, "<" HTML and autolinks, ":" Chainlit's directives, "~" a fence of the
+# kind that is not followed here. An address written out is shown as a link to what it says.
+_STARTERS = frozenset("[]<:~")
+_LONGEST_SPAN = 300
+_FENCE_INFO = re.compile(r"[\w+#. -]{0,40}")
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_SPACE = re.compile(r"\s+")
+_INVISIBLE = re.compile(
+    "[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
+)
+CITATION_LINK = "#cite-"
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Return ``text`` on one line with every Markdown character escaped, at most ``limit`` long."""
+    line = _SPACE.sub(" ", visible(text)).strip()
+    if len(line) > limit:
+        line = line[: limit - 1].rstrip() + "…"
+    return _PUNCTUATION.sub(r"\\\1", line)
+
+
+def visible(text: str) -> str:
+    """Return ``text`` without characters that cannot be seen or that turn its direction."""
+    return _INVISIBLE.sub("", text)
+
+
+class Neutraliser:
+    """Escapes Markdown's links, images and HTML in text that arrives in pieces.
+
+    ``feed`` and ``finish`` together return the same characters whatever the pieces were. Code is
+    left as it is, since nothing in code is markup and a backslash would show there; but only what
+    is code for certain: a fence that begins at a line's first column, and a span that ends on its
+    own line outside a table. What may become code is held back until that is known; backticks
+    that are neither come out escaped, so that they cannot pair with others.
+    """
+
+    def __init__(self) -> None:
+        """Start outside code, at the beginning of a line."""
+        self._held = ""
+        self._line = ""
+        self._fence = 0
+        self._escaped = False
+
+    def feed(self, piece: str) -> str:
+        """Return what is safe to append to what was returned before; some may be held back."""
+        return "".join(self._next(char) for char in visible(piece))
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        return self._release() if self._held else ""
+
+    def _next(self, char: str) -> str:
+        if self._fence:
+            return self._in_fence(char)
+        if self._held:
+            return self._in_ticks(char)
+        if char == "`" and not self._escaped:
+            self._held = char
+            return ""
+        return self._outside(char)
+
+    def _outside(self, char: str) -> str:
+        escaped, self._escaped = self._escaped, char == "\\" and not self._escaped
+        self._line = "" if char == "\n" else self._line + char
+        return "\\" + char if char in _STARTERS and not escaped else char
+
+    def _in_ticks(self, char: str) -> str:
+        ticks = len(self._held) - len(self._held.lstrip("`"))
+        info = self._held[ticks:]
+        may_be_fence = ticks >= 3 and not self._line and bool(_FENCE_INFO.fullmatch(info))
+        if may_be_fence and char == "\n":
+            fence, self._held, self._fence = self._held, "", ticks
+            return fence + char
+        is_over = char in "\n|" or len(self._held) > _LONGEST_SPAN
+        if char != "`" and (_is_span(self._held) or (is_over and not may_be_fence)):
+            return self._release() + self._next(char)
+        self._held += char
+        return ""
+
+    def _release(self) -> str:
+        """Return what is held: as it is when it is code, escaped as text when it is not."""
+        held, self._held = self._held, ""
+        if _is_span(held):
+            self._line += held
+            return held
+        return "".join("\\`" if char == "`" else self._outside(char) for char in held)
+
+    def _in_fence(self, char: str) -> str:
+        if char != "\n":
+            self._line += char
+            return char
+        line, self._line = self._line.lstrip(" "), ""
+        if len(line) - len(line.lstrip("`")) >= self._fence:
+            self._fence = 0
+        return char
+
+
+def _is_span(held: str) -> bool:
+    """Whether ``held``, which begins with backticks, is a whole code span."""
+    body = held.lstrip("`")
+    content = body.rstrip("`")
+    return bool(content) and len(held) - len(body) == len(body) - len(content)
+
+
+def neutralise(text: str) -> str:
+    """Return a whole text made safe, as ``Neutraliser`` makes its pieces."""
+    neutraliser = Neutraliser()
+    return neutraliser.feed(text) + neutraliser.finish()
+
+
+def with_citation_links(text: str, numbers: Iterable[int]) -> str:
+    r"""Return the neutralised text with each ``\[n\]`` of ``numbers`` as a link to its passage."""
+    known = set(numbers)
+
+    def link(found: re.Match[str]) -> str:
+        number = int(found[1])
+        return f"[\\[{number}\\]]({CITATION_LINK}{number})" if number in known else found[0]
+
+    return re.sub(r"\\\[(\d{1,3})\\\]", link, text)

@@ -1,0 +1,128 @@
+"""The page's HTML: nothing in it asks another host, and the browser is told to refuse that."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LINK = re.compile(r"<link\b[^>]*>", re.IGNORECASE | re.DOTALL)
+_FOREIGN_HREF = re.compile(r"""href\s*=\s*["'](?:https?:)?//""", re.IGNORECASE)
+_INLINE_SCRIPT = re.compile(r"<script(?![^>]*\bsrc\s*=)", re.IGNORECASE)
+_COMMENT = re.compile(r"[ \t]*<!--.*?-->\n?", re.DOTALL)
+# Content-hashed names: what has one of them never changes.
+_IMMUTABLE = "/assets/"
+# Parts of Chainlit that this page does not use: MCP, the widget for other sites, and the calls
+# by which a browser would write the properties of an element that the server made.
+_CLOSED = ("/mcp", "/copilot", "/project/element")
+
+
+def without_foreign_links(html: str) -> str:
+    """Return the page without links to other hosts (fonts, stylesheets, preconnects)."""
+    kept = _LINK.sub(lambda found: "" if _FOREIGN_HREF.search(found[0]) else found[0], html)
+    return _COMMENT.sub("", kept)
+
+
+def content_security_policy(host: str, nonce: str) -> str:
+    """Return the policy for the page served under ``host`` (name and port).
+
+    ``unsafe-eval``: Chainlit compiles its custom elements in the browser. Only files in
+    ``public/elements`` get there. ``unsafe-inline`` is for style attributes alone.
+    """
+    return "; ".join(
+        (
+            "default-src 'self'",
+            f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self'",
+            f"connect-src 'self' ws://{host} wss://{host}",
+            "media-src 'self' blob:",
+            "worker-src 'self' blob:",
+            "frame-src 'none'",
+            "frame-ancestors 'none'",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        )
+    )
+
+
+class OfflinePage:
+    """ASGI middleware that rewrites HTML pages and sets the headers that protect them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request with its page rewritten and the protecting headers set."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if _is_closed(scope["path"]):
+            missing = JSONResponse({"detail": "Not found"}, status_code=404)
+            await missing(scope, receive, send)
+            return
+        reply = _Reply(scope, send)
+        await self._app(_uncompressed(scope), receive, reply.send)
+
+
+class _Reply:
+    """One response on its way out: an HTML body is held back until it is whole."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._start: Message | None = None
+        self._body = bytearray()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Referrer-Policy"] = "no-referrer"
+            if headers.get("content-type", "").startswith("text/html"):
+                self._start = message
+                return
+            if self._scope["path"].startswith(_IMMUTABLE) and message["status"] == 200:
+                headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        elif self._start is not None and message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._send_page(self._start)
+            return
+        await self._send(message)
+
+    async def _send_page(self, start: Message) -> None:
+        nonce = secrets.token_urlsafe(16)
+        html = without_foreign_links(self._body.decode("utf-8"))
+        html = _INLINE_SCRIPT.sub(f'<script nonce="{nonce}"', html)
+        body = html.encode("utf-8")
+        headers = MutableHeaders(scope=start)
+        host = Headers(scope=self._scope).get("host", "")
+        headers["Content-Security-Policy"] = content_security_policy(host, nonce)
+        headers["Cache-Control"] = "no-store"  # the nonce is for this time only
+        headers["Content-Length"] = str(len(body))
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _is_closed(path: str) -> bool:
+    return any(path == closed or path.startswith(f"{closed}/") for closed in _CLOSED)
+
+
+def _uncompressed(scope: Scope) -> Scope:
+    """Return the scope without ``Accept-Encoding``.
+
+    A compressed page could not be rewritten, and on this computer compressing 5 MB of script
+    takes longer than handing it over.
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    kept = [(name, value) for name, value in headers if name.lower() != b"accept-encoding"]
+    plain: dict[str, Any] = {**scope, "headers": kept}
+    return plain

@@ -1,0 +1,101 @@
+"""What is kept of one chat while its page is open."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import chainlit as cl
+from chainlit.chat_context import chat_contexts
+from chainlit.session import WebsocketSession, ws_sessions_id
+
+from xoe.page.options import AnswerOptions
+from xoe.page.visitor import owner_of
+from xoe.settings import LlmProfile
+
+_KEY = "xoe_chat"
+_SAFE_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+# Chainlit keeps every message of a session for ever; editing needs only those in sight.
+_KEPT_MESSAGES = 200
+
+
+@dataclass
+class Chat:
+    """One chat: how it answers and what runs for it."""
+
+    options: AnswerOptions
+    profile: LlmProfile | None = None
+    """``None``: the model that is the server's default."""
+    running: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count the current task as one that Stop cancels."""
+        task = asyncio.current_task()
+        if task is None:  # pragma: no cover - callbacks always run in a task
+            yield
+            return
+        self.running.add(task)
+        # Chainlit's Stop cancels this one; for an edited question it would keep the old task.
+        cl.context.session.current_task = task
+        try:
+            yield
+        finally:
+            self.running.discard(task)
+
+    def stop(self) -> None:
+        """Cancel everything that runs for this chat."""
+        for task in tuple(self.running):
+            task.cancel()
+
+
+def start_chat(options: AnswerOptions, profile: LlmProfile | None) -> Chat:
+    """Return a new chat for the current session."""
+    chat = Chat(options=options, profile=profile)
+    cl.user_session.set(_KEY, chat)
+    return chat
+
+
+def current_chat() -> Chat | None:
+    """Return the current session's chat, if it has one."""
+    return cast("Chat | None", cl.user_session.get(_KEY))
+
+
+def session_id() -> str:
+    """Return the id under which the chat's history is kept.
+
+    It is the browser's own, so it survives a restart of the server while the page is open. One
+    that does not look like Chainlit's is hashed, so that it cannot reach into a key's name.
+    """
+    given = cl.context.session.id
+    return given if _SAFE_ID.fullmatch(given) else hashlib.sha256(given.encode()).hexdigest()
+
+
+def owner() -> str:
+    """Return who owns what is uploaded in the current session."""
+    return owner_of(cl.context.session.environ, session_id())
+
+
+def is_open(given_id: str) -> bool:
+    """Whether a session still exists."""
+    return given_id in ws_sessions_id
+
+
+def websocket_session() -> WebsocketSession:
+    """Return Chainlit's session of the current page."""
+    return cast(WebsocketSession, cl.context.session)
+
+
+def drop_old_messages() -> None:
+    """Forget the messages of closed sessions, and all but the latest of this one."""
+    for known in tuple(chat_contexts):
+        if known not in ws_sessions_id:
+            del chat_contexts[known]
+    kept = chat_contexts.get(cl.context.session.id)
+    if kept is not None:
+        del kept[:-_KEPT_MESSAGES]

@@ -1,0 +1,60 @@
+"""Who owns an upload while there is no login: the browser, known by a random cookie."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "xoe_visitor"
+_ID = re.compile(r"[0-9a-f]{32}")
+_YEAR_S = 365 * 24 * 3600
+
+
+def visitor_of(cookie_header: str) -> str | None:
+    """Return the visitor's id (32 hex digits) from a ``Cookie`` header, if it holds one."""
+    value = cookie_parser(cookie_header).get(COOKIE, "")
+    return value if _ID.fullmatch(value) else None
+
+
+def owner_of(environ: Mapping[str, Any], session_id: str) -> str:
+    """Return the owner of what is uploaded on a connection.
+
+    ``environ`` is the WSGI-like environment that Chainlit keeps of the websocket. Without the
+    cookie the uploads belong to the session alone, and are out of reach once it ends.
+    """
+    visitor = visitor_of(str(environ.get("HTTP_COOKIE", "")))
+    return f"visitor:{visitor}" if visitor else f"session:{session_id}"
+
+
+class VisitorCookie:
+    """ASGI middleware that gives each browser its cookie with the page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the cookie to an HTML page for a browser that has none yet."""
+        if scope["type"] != "http" or visitor_of(Headers(scope=scope).get("cookie", "")):
+            await self._app(scope, receive, send)
+            return
+
+        async def with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/html"):
+                    secure = "; Secure" if scope["scheme"] == "https" else ""
+                    headers.append(
+                        "Set-Cookie",
+                        f"{COOKIE}={secrets.token_hex(16)}; Path=/; Max-Age={_YEAR_S}; "
+                        f"HttpOnly; SameSite=Lax{secure}",
+                    )
+            await send(message)
+
+        await self._app(scope, receive, with_cookie)

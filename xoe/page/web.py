@@ -1,0 +1,61 @@
+"""Puts the page together: middlewares, the upload route, and the services it calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from chainlit.config import config
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from xoe.page import uploads
+from xoe.page.guard import HostGuard
+from xoe.page.modules import remember_modules
+from xoe.page.offline import OfflinePage
+from xoe.page.visitor import VisitorCookie
+from xoe.settings import Settings
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Add the page's middlewares and its upload route to Chainlit's app, once.
+
+    Must run before the first request; a second call, as on a reload of ``app.py``, does nothing.
+    """
+    if getattr(app.state, "page_installed", False):
+        return
+    app.add_middleware(VisitorCookie)
+    app.add_middleware(OfflinePage)
+    app.add_middleware(HostGuard, host=settings.host)
+    upload = Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"])
+    app.router.routes.insert(0, upload)
+    app.state.page_installed = True
+
+
+def attach(app: FastAPI, services: Services) -> None:
+    """Hand the services to the page; uploads go to their data folder from now on."""
+    app.state.services = services
+    remember_modules(app)
+    uploads.prepare_folder(services.settings.data_dir)
+    apply_limits(services.settings)
+
+
+def detach(app: FastAPI) -> None:
+    """Take the services from the page and remove what was uploaded but not read."""
+    services: Services | None = getattr(app.state, "services", None)
+    if services is not None:
+        app.state.services = None
+        uploads.remove_folder(services.settings.data_dir)
+
+
+def apply_limits(settings: Settings) -> None:
+    """Tell the browser the upload limits, so that it need not send what would be refused."""
+    upload = config.features.spontaneous_file_upload
+    if upload is not None:
+        upload.max_size_mb = settings.upload_max_mb
+        upload.max_files = settings.upload_max_files
