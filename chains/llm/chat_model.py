@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -30,8 +31,7 @@ class LocalChatModel(BaseChatModel):
     ``session_id``, ``profile``, ``max_tokens`` and ``temperature`` may be bound
     (``model.bind(session_id=…)``); the fields are their defaults. A chunk without text and
     ``additional_kwargs["queued"]`` tells the place in the queue; the last chunk carries
-    ``usage_metadata`` and, in ``response_metadata``, ``finish_reason``, ``queue_ms`` and
-    ``first_token_ms``.
+    ``usage_metadata`` and, in ``response_metadata``, the fields of ``Finished``.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -131,9 +131,5 @@ def _last_chunk(finished: Finished) -> ChatGenerationChunk:
             total_tokens=finished.prompt_tokens + finished.completion_tokens,
             input_token_details=InputTokenDetails(cache_read=finished.cached_tokens),
         ),
-        response_metadata={
-            "finish_reason": finished.reason,
-            "queue_ms": finished.queue_ms,
-            "first_token_ms": finished.first_token_ms,
-        },
+        response_metadata={"finish_reason": finished.reason, **asdict(finished)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
 from xoe.errors import EngineError, GenerationError, QuestionError
 
 _LOCAL_ONLY = ("session_id", "profile")
+_OVERLONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)  # vLLM, llama.cpp, …
 _FAILURES = (openai.APIError, httpx.TransportError, StreamChunkTimeoutError)
 
 
@@ -70,7 +72,7 @@ class RemoteChatModel(ChatOpenAI):
 
     def _explain(self, error: Exception) -> EngineError | QuestionError:
         server = f"The model server at {self.openai_api_base}"
-        if isinstance(error, ContextOverflowError):
+        if isinstance(error, ContextOverflowError) or _is_overlong(error):
             return QuestionError(f"The question is too long for {server[:1].lower()}{server[1:]}.")
         if isinstance(error, ModelAuthenticationError | ModelPermissionDeniedError):
             return GenerationError(f"{server} refuses the key. Set llm_api_key.")
@@ -91,3 +93,9 @@ class RemoteChatModel(ChatOpenAI):
                 f"{server} cannot be reached. Check that it runs and that llm_base_url is right."
             )
         return GenerationError(f"{server} failed while it was answering. Please ask again.")
+
+
+def _is_overlong(error: Exception) -> bool:
+    return isinstance(error, openai.BadRequestError) and bool(
+        _OVERLONG.search(f"{error.message} {error.body}")
+    )
