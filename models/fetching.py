@@ -174,11 +174,8 @@ class Fetcher:
             label: exc for _, by_source in reversed(failed) for label, exc in by_source.items()
         }
         count = f"{len(failed)} model file{'s are' if len(failed) > 1 else ' is'} missing"
-        if all(exc.unreachable for exc in reasons.values()):
-            what = f"{count} and there is no network: neither {' nor '.join(reasons)} answers."
-        else:
-            said = "; ".join(f"{label} failed ({exc})" for label, exc in reasons.items())
-            what = f"{count} and could not be fetched: {said}."
+        said = "; ".join(f"{label}: {exc}" for label, exc in reasons.items())
+        what = f"{count} and could not be fetched ({said})."
         message = by_hand(what, [missing for missing, _ in failed], self._models_dir)
         wrong = any(isinstance(exc, _WrongBytesError) for exc in reasons.values())
         error = ModelDamagedError(message) if wrong else ModelMissingError(message)

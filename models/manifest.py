@@ -118,8 +118,9 @@ class Manifest:
         )
 
 
-def load_manifest(path: Path = MANIFEST_PATH) -> Manifest:
-    """Read the manifest; ``ModelError`` says what is wrong with it."""
+def load_manifest(path: Path | None = None) -> Manifest:
+    """Read the manifest, the project's own by default; ``ModelError`` says what is wrong."""
+    path = path or MANIFEST_PATH
     try:
         return TypeAdapter(Manifest).validate_python(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:

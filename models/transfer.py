@@ -30,7 +30,6 @@ CONNECT_ATTEMPTS = 2
 WORTH_BYTES = 1 << 20
 PAGE_BYTES = 8 << 20
 """No page of a package index is larger than this."""
-_CHUNK_BYTES = 256 << 10
 _BACKOFF_S = 0.5
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -42,6 +41,10 @@ class FetchError(ModelError):
         """Keep ``reason``, which reads on after "it failed:"; ``unreachable``: no answer."""
         super().__init__(reason)
         self.unreachable = unreachable
+
+
+class DamagedError(FetchError):
+    """What arrived is not what the source says it sent; once more may do."""
 
 
 class RangeRefusedError(FetchError):
@@ -191,7 +194,7 @@ class Transfer:
                     )
                 have = 0
             with onto.open("ab" if have else "wb") as file:
-                for chunk in response.iter_raw(_CHUNK_BYTES):
+                for chunk in response.iter_raw():
                     have += len(chunk)
                     if have > span.length:
                         raise FetchError(f"{_host(url)} sent more than the {span.length} bytes")

