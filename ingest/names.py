@@ -6,7 +6,7 @@ import re
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from ingest.loaders.cleaning import one_line
+from ingest.loaders.cleaning import clean, one_line
 from xoe.errors import DocumentError
 
 MAX_CHARS = 120
@@ -27,8 +27,7 @@ def safe_name(name: str) -> str:
     nothing.
     """
     parts = [part for part in re.split(r"[/\\]", name) if part.strip(". ")]
-    text = _FORBIDDEN.sub("_", one_line(parts[-1])) if parts else ""
-    text = _stripped(text)
+    text = _stripped(_FORBIDDEN.sub("_", _visible(parts[-1]))) if parts else ""
     if _is_only_suffix(parts[-1] if parts else "", text):
         text = f"{FALLBACK}.{text}"
     if _DEVICES.match(text):
@@ -49,6 +48,10 @@ def inside(root: Path, name: str) -> Path:
     if root not in path.parents:
         raise DocumentError("Its name leads out of the folder for documents; rename it.")
     return path
+
+
+def _visible(text: str) -> str:
+    return one_line("".join(char for char in clean(text) if char.isprintable() or char.isspace()))
 
 
 def _stripped(text: str) -> str:

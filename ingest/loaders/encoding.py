@@ -25,10 +25,12 @@ _CANDIDATES = (
 )
 """Encodings in use for documents, the most common first; others make the guess worse."""
 _NEAR_TIE = 0.03
+_LATIN = "[a-zA-Z\u00c0-\u024f]"
+_OTHER = r"(?![\x00-\u024f])[^\W\d_]"
 _LETTER_IN_WORD = re.compile(
-    r"(?<=[^\W\d_])(?![\x00-\x7f])[^\W\d_]|(?![\x00-\x7f])[^\W\d_](?=[^\W\d_])"
+    # Next to a letter of its own kind; "20ｰC" is no word.
+    f"(?<={_LATIN})[\u00c0-\u024f]|[\u00c0-\u024f](?={_LATIN})|{_OTHER}(?={_OTHER})"
 )
-
 _UTF8_SEQUENCE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
