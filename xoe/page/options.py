@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
@@ -102,6 +101,5 @@ def panel(options: AnswerOptions) -> cl.ChatSettings:
 def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if not math.isfinite(value) or abs(value) > 1e9 or value != int(value):
-        return None
-    return int(value)
+    # NaN fails the comparison, and an integer too long for a float passes through it unharmed.
+    return int(value) if abs(value) <= 1e9 and value == int(value) else None

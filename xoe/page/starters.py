@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_NUMBERING = re.compile(r"^\s*(?:chapter\s+)?[\dIVX]+(?:\.[\d]+)*[.):]?\s+", re.IGNORECASE)
-_ASKS = re.compile(r"(?:how|what|when|where|which|who|why)\b", re.IGNORECASE)
+_NUMBERING = re.compile(r"^(?:[Cc]hapter )?(?:\d+(?:\.\d+)*[.):]?|[IVX]+[.):]) ")
 _EMPTY_WORDS = {
     *("abstract", "appendix", "contents", "foreword", "index", "introduction", "licence"),
     *("license", "notes", "overview", "preface", "references", "summary", "table", "of", "and"),
@@ -17,11 +16,12 @@ _SHORTEST, _LONGEST = 4, 60
 def starter_questions(headings: Sequence[tuple[str, str]], wanted: int = 4) -> list[str]:
     """Return up to ``wanted`` questions from ``(title, heading)`` pairs.
 
-    Every document gets its turn before one gets a second.
+    A heading is the path to it, outermost first, joined with `` › ``; its last part counts. Every
+    document gets its turn before one gets a second.
     """
     by_title: dict[str, list[str]] = {}
     for title, heading in headings:
-        topic = _topic(heading)
+        topic = _topic(heading.rpartition(" › ")[2])
         if topic and topic.lower() != _one_line(title).lower():
             by_title.setdefault(_one_line(title), []).append(topic)
     questions: list[str] = []
@@ -38,7 +38,7 @@ def starter_questions(headings: Sequence[tuple[str, str]], wanted: int = 4) -> l
 
 def about_document(title: str) -> str:
     """Return a question that any document can be asked."""
-    return f"What is {_short(_one_line(title))} about?"
+    return f"What is {_name(_one_line(title))} about?"
 
 
 def _question(title: str, topic: str) -> str:
@@ -46,21 +46,13 @@ def _question(title: str, topic: str) -> str:
         return topic
     if topic.lower().startswith("how to "):
         return f"How do I {topic[len('how to ') :]}?"
-    if _ASKS.match(topic):
-        return f"{topic}?"
-    return f"What does {_short(title)} say about {_lower_first(topic)}?"
+    return f"What does {_name(title)} say about {_lower_first(topic)}?"
 
 
 def _topic(heading: str) -> str:
     topic = _NUMBERING.sub("", _one_line(heading)).strip(" .:–—-#")
-    words = set(re.findall(r"[a-z]+", topic.lower()))
-    if (
-        not _SHORTEST <= len(topic) <= _LONGEST
-        or not words
-        or words <= _EMPTY_WORDS | {"of", "and"}
-    ):
-        return ""
-    return topic
+    says_something = bool(set(re.findall(r"\w+", topic.lower())) - _EMPTY_WORDS)
+    return topic if says_something and _SHORTEST <= len(topic) <= _LONGEST else ""
 
 
 def _lower_first(topic: str) -> str:
@@ -73,5 +65,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _short(title: str) -> str:
-    return title if len(title) <= 40 else title[:39].rstrip() + "…"
+def _name(title: str) -> str:
+    """Return a document's title as it stands in the middle of a sentence."""
+    short = title if len(title) <= 40 else title[:39].rstrip() + "…"
+    return re.sub(r"^(?:The|A|An|Our|My)\b", lambda article: article[0].lower(), short)

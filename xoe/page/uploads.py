@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 from chainlit.session import BaseSession, WebsocketSession
-from ingest.guard import safe_name
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
+from ingest.names import safe_name
 from xoe.errors import DiskFullError, DocumentError, DocumentTooLargeError, XoeError
 
 if TYPE_CHECKING:

@@ -1,0 +1,112 @@
+"""What the page offers and what it believes of what comes back."""
+
+from __future__ import annotations
+
+import chainlit as cl
+import pytest
+
+from xoe.page import commands, profiles
+from xoe.page.options import AnswerOptions, read_options
+from xoe.page.starters import starter_questions
+
+USUAL = AnswerOptions(length="medium", passages=3, use_library=True)
+
+
+def test_good_settings_are_taken_over() -> None:
+    values = {"length": "long", "passages": 5, "use_library": False}
+    options, notes = read_options(values, USUAL)
+    assert options == AnswerOptions("long", 5, use_library=False)
+    assert not notes
+
+
+@pytest.mark.parametrize(
+    "passages",
+    [float("nan"), float("inf"), "3", True, None, 2.5, [], pytest.param(10**400, id="huge")],
+)
+def test_a_number_of_passages_that_is_none_changes_nothing(passages: object) -> None:
+    options, notes = read_options({"passages": passages}, USUAL)
+    assert options == USUAL
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(("given", "taken"), [(-3, 1), (0, 1), (7, 6), (1e6, 6)])
+def test_a_number_out_of_range_is_moved_into_it_and_said(given: float, taken: int) -> None:
+    options, notes = read_options({"passages": given}, USUAL)
+    assert options.passages == taken
+    assert str(taken) in notes[0]
+
+
+@pytest.mark.parametrize(
+    "values", [{"length": "endless"}, {"length": 3}, {"use_library": "no"}, {"use_library": 0}]
+)
+def test_other_nonsense_is_refused_with_a_note(values: dict[str, object]) -> None:
+    options, notes = read_options(values, USUAL)
+    assert options == USUAL
+    assert len(notes) == 1
+
+
+def test_unknown_settings_are_ignored() -> None:
+    assert read_options({"__class__": "x", "temperature": 9}, USUAL) == (USUAL, ())
+
+
+def test_lengths_stay_within_what_the_model_can_write() -> None:
+    assert AnswerOptions("short").max_tokens(256) == 128
+    assert AnswerOptions("long").max_tokens(256) == 512
+    assert AnswerOptions("long").max_tokens(2048) == 2048
+    assert AnswerOptions("short").max_tokens(16) == 16
+
+
+def test_only_installed_models_are_offered_and_the_default_comes_first() -> None:
+    offered = profiles.chat_profiles(("tiny", "fast"))
+    assert [profile.name for profile in offered] == ["Tiny", "Fast"]
+    assert [profile.default for profile in offered] == [True, False]
+    assert profiles.chat_profiles(()) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("Fast", "fast"), (" QUALITY ", None), ("nonsense", None), (None, None), ("", None)],
+)
+def test_a_profile_is_found_by_name_if_it_is_installed(wanted: str | None, found: str) -> None:
+    assert profiles.find_profile(wanted, ("fast", "tiny")) == found
+
+
+def test_starters_are_the_headings_of_the_library_as_questions() -> None:
+    headings = [
+        ("The guide", "The guide"),
+        ("The guide", "The guide › Contents"),
+        ("The guide", "The guide › 2.1 How to add documents"),
+        ("The guide", "The guide › Where things are"),
+        ("Rules", "Rules › 3. Opening hours"),
+        ("Rules", "Rules › PDF files"),
+    ]
+    assert starter_questions(headings) == [
+        "How do I add documents?",
+        "What does Rules say about opening hours?",
+        "What does the guide say about where things are?",
+        "What does Rules say about PDF files?",
+    ]
+
+
+def test_there_are_no_starters_without_headings() -> None:
+    assert starter_questions([]) == []
+    assert starter_questions([("A", ""), ("A", "1."), ("A", "x" * 300)]) == []
+
+
+@pytest.mark.parametrize(
+    ("picked", "text", "expected"),
+    [
+        ("/model", "quality", commands.Command("model", "quality")),
+        (None, "/status", commands.Command("status", "")),
+        (None, " /MODEL  tiny ", commands.Command("model", "tiny")),
+        (None, "/etc/hosts is what?", None),
+        (None, "What does /help do?", None),
+        (None, "", None),
+    ],
+)
+def test_commands_are_picked_or_typed(
+    picked: str | None, text: str, expected: commands.Command | None
+) -> None:
+    message = cl.Message.__new__(cl.Message)
+    message.command, message.content = picked, text
+    assert commands.parse(message) == expected

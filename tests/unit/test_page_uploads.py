@@ -1,0 +1,187 @@
+"""An upload is written as it arrives, under a safe name, and refused as soon as it is too large."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id, ws_sessions_sid
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from xoe.page import uploads
+
+SESSION = "../../../../escape"
+MIB = 1024 * 1024
+BOUNDARY = "----form"
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[WebsocketSession]:
+    """A session whose browser chose an id that points out of the folder."""
+    chainlits_own = BaseSession.files_dir
+    uploads.prepare_folder(tmp_path / "data")
+    session = WebsocketSession(
+        id=SESSION,
+        socket_id="socket",
+        emit=lambda *_: None,
+        emit_call=lambda *_: None,
+        user_env={},
+        client_type="webapp",
+    )
+    yield session
+    ws_sessions_id.pop(SESSION)
+    ws_sessions_sid.pop("socket")
+    BaseSession.files_dir = chainlits_own  # type: ignore[method-assign]
+
+
+@pytest.fixture
+async def client(session: WebsocketSession) -> AsyncIterator[httpx.AsyncClient]:
+    app = Starlette(routes=[Route("/project/file", uploads.receive_upload, methods=["POST"])])
+    settings = SimpleNamespace(upload_max_mb=1, upload_max_files=3)
+    app.state.services = SimpleNamespace(settings=settings)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://test", params={"session_id": SESSION}
+    ) as client:
+        yield client
+
+
+async def send(client: httpx.AsyncClient, name: str, content: bytes) -> httpx.Response:
+    files = {"note": ("other.bin", b"not this one"), "file": (name, content)}
+    return await client.post("/project/file", files=files)
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+async def test_a_file_arrives_whole_in_the_data_folder(
+    client: httpx.AsyncClient, session: WebsocketSession, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 3000
+    answer = await send(client, "report.pdf", content)
+    upload = session.files[answer.json()["id"]]
+    path = Path(upload["path"])
+    assert path.read_bytes() == content
+    assert path.is_relative_to(tmp_path / "data" / "uploads")
+    assert (upload["name"], upload["size"]) == ("report.pdf", len(content))
+
+
+async def test_an_empty_file_is_taken_so_that_its_reason_can_be_shown(
+    client: httpx.AsyncClient, session: WebsocketSession
+) -> None:
+    answer = await send(client, "empty.pdf", b"")
+    assert answer.status_code == 200
+    assert session.files[answer.json()["id"]]["size"] == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "a\x00b.txt", "é" * 300 + ".txt", "🧾 März.md", 'q"uo;te.md']
+)
+async def test_names_are_made_safe(
+    client: httpx.AsyncClient, session: WebsocketSession, name: str
+) -> None:
+    answer = await send(client, name, b"text")
+    shown = session.files[answer.json()["id"]]["name"]
+    assert "/" not in shown
+    assert "\x00" not in shown
+    assert 0 < len(shown) <= 120
+    assert ("🧾" in shown) == ("🧾" in name)
+
+
+async def test_a_declared_size_over_the_limit_is_refused_unread(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        pytest.fail("the body was read")
+        yield b""
+
+    headers = {
+        "content-type": f"multipart/form-data; boundary={BOUNDARY}",
+        "content-length": str(200 * MIB),
+    }
+    answer = await client.post("/project/file", content=body(), headers=headers)
+    assert answer.status_code == 413
+    assert "1 MB" in answer.json()["detail"]
+    assert not kept(tmp_path)
+
+
+async def test_an_undeclared_size_is_refused_while_reading(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        head = 'Content-Disposition: form-data; name="file"; filename="big.pdf"'
+        yield f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode()
+        for _ in range(200):
+            sent += MIB
+            yield bytes(MIB)
+
+    headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+    answer = await client.post("/project/file", content=body(), headers=headers)
+    assert answer.status_code == 413
+    assert sent <= 4 * MIB
+    assert not kept(tmp_path)
+
+
+async def test_files_that_wait_are_counted(client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        assert (await send(client, f"{number}.txt", b"text")).status_code == 200
+    refused = await send(client, "4.txt", b"text")
+    assert refused.status_code == 429
+    assert "3" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"--wrong", f"multipart/form-data; boundary={BOUNDARY}"),
+        (b"{}", "application/json"),
+        (f"--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"),
+    ],
+)
+async def test_a_broken_form_is_refused_with_a_sentence(
+    client: httpx.AsyncClient, tmp_path: Path, content: bytes, kind: str
+) -> None:
+    answer = await client.post("/project/file", content=content, headers={"content-type": kind})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].endswith(".")
+    assert not kept(tmp_path)
+
+
+async def test_an_unknown_session_is_told_to_reload(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        "/project/file", params={"session_id": "nobody"}, files={"file": ("a", b"b")}
+    )
+    assert answer.status_code == 404
+    assert "reload" in answer.json()["detail"]
+
+
+async def test_what_was_read_is_gone_and_a_new_start_begins_empty(
+    client: httpx.AsyncClient, session: WebsocketSession, tmp_path: Path
+) -> None:
+    first = (await send(client, "a.txt", b"text")).json()["id"]
+    await send(client, "b.txt", b"text")
+    uploads.forget(session, first)
+    assert list(session.files) != [first]
+    assert len(kept(tmp_path)) == 1
+    uploads.prepare_folder(tmp_path / "data")
+    assert not kept(tmp_path)
+
+
+async def test_the_end_of_a_session_removes_its_own_folder_only(
+    client: httpx.AsyncClient, session: WebsocketSession, tmp_path: Path
+) -> None:
+    await send(client, "a.txt", b"text")
+    bystander = tmp_path / "data" / "uploads" / "other"
+    bystander.mkdir()
+    (bystander / "b.txt").write_text("stays")
+    await session.delete()
+    assert kept(tmp_path) == [bystander / "b.txt"]
+    ws_sessions_id[SESSION] = ws_sessions_sid["socket"] = session
