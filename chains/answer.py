@@ -53,6 +53,8 @@ class Turn:
     passages: tuple[Passage, ...] = ()
     grounds: bool = True
     """Whether the answer must come from the passages."""
+    answerable: bool = False
+    """Whether a passage is close enough to the question."""
     settled: Answer | None = None
     """An answer that needs no model."""
     prompt: Prompt | None = None
@@ -129,16 +131,23 @@ class AnswerChain:
             result = self._search.search(text, owners, limit=limit)
             passages, answerable = result.passages, is_answerable(result)
         timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
-        settled = None if answerable else not_in_library(passages)
-        if not passages and self._store.totals()[1] == 0:
-            settled = empty_library()
-        return replace(turn, passages=passages, settled=settled, timings=timings)
+        return replace(turn, passages=passages, answerable=answerable, timings=timings)
+
+    async def _gate(self, turn: Turn) -> Turn:
+        """Settle at once what the library cannot answer."""
+        if not turn.grounds or turn.answerable:
+            return turn
+        if not turn.passages and (await asyncio.to_thread(self._store.totals))[1] == 0:
+            return replace(turn, settled=empty_library())
+        return replace(turn, settled=not_in_library(turn.passages))
 
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
             return turn
         begun = time.perf_counter()
-        prompt = await self._builder.build(turn.question, turn.exchanges, turn.passages)
+        prompt = await self._builder.build(
+            turn.question, turn.exchanges, turn.passages, grounds=turn.grounds
+        )
         timings = replace(turn.timings, prompt=(time.perf_counter() - begun) * 1000)
         return replace(turn, prompt=prompt, timings=timings)
 

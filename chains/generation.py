@@ -10,14 +10,12 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
+from chains.llm.budget import ESTIMATED_COST, TemplateCost, TokenCounter, estimate_tokens
 from chains.llm.engine import LlmEngine
 from chains.llm.factory import build_chat_model
 from chains.types import Queued, Token
 from xoe.errors import GenerationError, XoeError
 from xoe.settings import LlmProfile, Settings
-
-CHARS_PER_TOKEN = 2.5
-"""A cautious guess for a remote model, whose tokenizer is not known here."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,21 @@ class Generator:
         """``engine`` is None where ``llm_base_url`` names a server."""
         self._settings = settings
         self._engine = engine
+        self._costs: dict[LlmProfile, TemplateCost] = {}  # one entry a profile
         self.model: BaseChatModel = build_chat_model(settings, engine)
 
-    async def count(self, texts: Sequence[str], profile: LlmProfile | None) -> list[int]:
-        """Return the texts' lengths in tokens: exact for a local model, a guess for others."""
-        if self._engine is not None:
-            return await self._engine.count_tokens(texts, profile or self._settings.llm_profile)
-        return [int(len(text) / CHARS_PER_TOKEN) + 1 for text in texts]
+    def counter(self, profile: LlmProfile | None) -> TokenCounter:
+        """Return a blocking token counter: exact for a local model, careful for others."""
+        return estimate_tokens if self._engine is None else self._engine.counter(profile)
+
+    async def template_cost(self, profile: LlmProfile | None) -> TemplateCost:
+        """Return what the model's chat template adds to a prompt."""
+        if self._engine is None:
+            return ESTIMATED_COST
+        chosen = profile or self._settings.llm_profile
+        if chosen not in self._costs:
+            self._costs[chosen] = await self._engine.template_cost(chosen)
+        return self._costs[chosen]
 
     async def stream(
         self,

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import snowballstemmer
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
+_WORD = re.compile(r"[^\W_]+")
 _STOP_WORDS = frozenset(
     "a about above after again all also am an and any are as at be because been before being below "
     "between both but by can could did do does doing done down during each few for from further "
@@ -17,21 +17,14 @@ _STOP_WORDS = frozenset(
     "more most my no nor not of off on once only or other our out over own please same she should "
     "so some such tell than that the their them then there these they this those through to too "
     "under until up us very was we were what when where which while who whom whose why will with "
-    "would you your yours give show explain describe name much many".split()
+    "would you your yours give show explain describe name much many s t re ve ll d m".split()
 )
 _STEMMER = snowballstemmer.stemmer("porter")  # the one that FTS5's tokenizer uses
 
 
 def words(text: str) -> list[str]:
-    """Return the words of ``text`` in lower case, possessive endings dropped."""
-    return [_bare(word) for word in _WORD.findall(text.lower())]
-
-
-def _bare(word: str) -> str:
-    for ending in ("'s", "’s"):
-        if word.endswith(ending):
-            return word[:-2]
-    return word.replace("’", "").replace("'", "")
+    """Return the words of ``text`` in lower case, cut as FTS5's tokenizer cuts them."""
+    return _WORD.findall(text.lower())
 
 
 @lru_cache(maxsize=50_000)

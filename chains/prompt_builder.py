@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from chains.generation import Generator
+from chains.llm.budget import FittedPrompt, PastTurn, TemplateCost, TokenCounter, fit_prompt
+from chains.llm.request import ChatTurn
 from chains.memory import Exchange
 from chains.prompt import DIRECT_PROMPT, SYSTEM_PROMPT, render_passage, render_question
 from chains.types import Passage, Question
 from xoe.settings import Settings
+
+_MESSAGES: dict[str, type[BaseMessage]] = {
+    "system": SystemMessage,
+    "user": HumanMessage,
+    "assistant": AIMessage,
+}
 
 
 @dataclass(frozen=True)
@@ -26,3 +35,76 @@ class Prompt:
     first: str
     """Id of the earlier turn with which the prompt begins; empty where it begins with this one."""
     max_tokens: int
+
+
+class PromptBuilder:
+    """Chooses what of the history and of the passages is written out."""
+
+    def __init__(self, settings: Settings, generator: Generator) -> None:
+        """Count tokens as ``generator`` does."""
+        self._settings = settings
+        self._generator = generator
+
+    async def build(
+        self,
+        question: Question,
+        exchanges: Sequence[Exchange],
+        passages: Sequence[Passage],
+        *,
+        grounds: bool,
+    ) -> Prompt:
+        """Return the prompt of a turn. Raises ``QuestionError`` when the question cannot fit."""
+        cost = await self._generator.template_cost(question.profile)
+        count = self._generator.counter(question.profile)
+        system = SYSTEM_PROMPT if grounds else DIRECT_PROMPT
+        return await asyncio.to_thread(
+            self._build, question, exchanges, passages, system, cost, count
+        )
+
+    def _build(
+        self,
+        question: Question,
+        exchanges: Sequence[Exchange],
+        passages: Sequence[Passage],
+        system: str,
+        cost: TemplateCost,
+        count: TokenCounter,
+    ) -> Prompt:
+        def fit(earlier: Sequence[Exchange], chosen: Sequence[Passage]) -> FittedPrompt:
+            return fit_prompt(
+                system=system,
+                history=[PastTurn(exchange.prompt, exchange.answer) for exchange in earlier],
+                passages=[render_passage(passage) for passage in chosen],
+                question=question.text,
+                render=render_question,
+                max_tokens=question.max_tokens or self._settings.llm_max_tokens,
+                context_tokens=self._settings.llm_context_tokens,
+                count=count,
+                cost=cost,
+            )
+
+        fitted = fit(exchanges, passages)
+        kept = exchanges[len(exchanges) - len(fitted.history) :]
+        new = [passage for passage in passages if not _is_in(passage, kept)]
+        if len(new) < len(passages):
+            # What is left needs less room, so the history that fitted before fits again.
+            fitted = fit(kept, new)
+        return Prompt(
+            messages=tuple(_message(turn) for turn in fitted.messages),
+            written=fitted.messages[-1].content,
+            passages=tuple(new[: len(fitted.passages)]),
+            first=kept[0].id if kept else "",
+            max_tokens=fitted.max_tokens,
+        )
+
+
+def _is_in(passage: Passage, exchanges: Sequence[Exchange]) -> bool:
+    return any(
+        document == passage.document_id and start <= passage.start and passage.end <= end
+        for exchange in exchanges
+        for document, start, end in exchange.windows
+    )
+
+
+def _message(turn: ChatTurn) -> BaseMessage:
+    return _MESSAGES[turn.role](content=turn.content)

@@ -8,6 +8,7 @@ the answer about as often as the whole paragraph does, at less than half the tok
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,18 +77,17 @@ class HybridSearch:
         self._indexes = indexes
         self._embedder = embedder
         self._dense_weight = dense_weight
+        self._lexical_pool = ThreadPoolExecutor(2, thread_name_prefix="bm25")
 
     def search(self, text: str, owners: Sequence[str], *, limit: int) -> SearchResult:
         """Return at most ``limit`` passages of ``owners`` for the question ``text``."""
         if not text.strip() or not owners:
             return SearchResult((), 0.0, 0.0)
+        stems = {word: lexical.stem(word) for word in lexical.content_words(text)}
+        lexical_side = self._lexical_pool.submit(self._bm25, stems, owners)
         vector = self._embedder.encode([text])[0]
-        terms = lexical.content_words(text)
-        stems = {word: lexical.stem(word) for word in terms}
-        counts = self._store.term_counts(list(stems.values()))
-        total = max(1, self._store.totals()[1])
-        bm25 = self._bm25(stems, counts, owners)
         dense = dict(self._indexes.search(vector, owners, CANDIDATES))
+        bm25, counts, total = lexical_side.result()
         fused = self._fuse(bm25, self._with_dense(bm25, dense, vector))
         ranked = sorted(fused.items(), key=lambda item: item[1], reverse=True)[:RANKED_CHUNKS]
         chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked], owners)
@@ -107,6 +107,10 @@ class HybridSearch:
             _overlap(weights, lexical.content_stems(f"{best.heading} {best.text}")),
         )
 
+    def close(self) -> None:
+        """Stop the worker threads."""
+        self._lexical_pool.shutdown(wait=False, cancel_futures=True)
+
     def leads(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> tuple[Passage, ...]:
         """Return the first sentences of each of the chunks, in the given order."""
         chunks = self._store.chunks(chunk_ids, owners)
@@ -118,8 +122,11 @@ class HybridSearch:
         return tuple(found)
 
     def _bm25(
-        self, stems: dict[str, str], counts: dict[str, int], owners: Sequence[str]
-    ) -> dict[int, float]:
+        self, stems: dict[str, str], owners: Sequence[str]
+    ) -> tuple[dict[int, float], dict[str, int], int]:
+        """Return the BM25 scores by chunk, the chunks that hold each stem, and all chunks."""
+        counts = self._store.term_counts(list(stems.values()))
+        total = max(1, self._store.totals()[1])
         kept: list[str] = []
         postings = 0
         for word in sorted(stems, key=lambda word: counts.get(stems[word], 0)):
@@ -128,8 +135,9 @@ class HybridSearch:
                 kept.append(word)
                 postings += count
         if not kept:
-            return {}
-        return dict(self._store.match(lexical.match_expression(kept), owners, CANDIDATES))
+            return {}, counts, total
+        matches = self._store.match(lexical.match_expression(kept), owners, CANDIDATES)
+        return dict(matches), counts, total
 
     def _with_dense(
         self, bm25: dict[int, float], dense: dict[int, float], vector: Vectors

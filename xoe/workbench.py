@@ -66,6 +66,7 @@ class Workbench:
     async def aclose(self) -> None:
         """Stop the parser and the embedder, close the store."""
         await self.parser.aclose()
+        self.search.close()
         await asyncio.to_thread(self.store.close)
         self.embedder.close()
 

@@ -55,7 +55,7 @@ def fail(message: str, as_json: bool = False) -> NoReturn:
     """Tell what is wrong and exit with code 1."""
     if as_json:
         print_json({"error": message})
-    errors.print(message, style="red", markup=False)
+    errors.print(message, style="red", markup=False, soft_wrap=True)
     raise typer.Exit(1)
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from models.provision import default_names, installed
+from models.provision import default_names
 from models.provision import pull as pull_models
-from xoe.cli.common import DataDir, Library, errors, reported, settings_for
+from xoe.cli.common import DataDir, Library, reported, settings_for
 from xoe.cli.model_progress import show_progress
 from xoe.settings import Settings
 
@@ -30,9 +30,6 @@ def serve_command(
 
 
 def _fetch_missing(settings: Settings) -> None:
-    there = {entry.name for entry in installed(settings.models_dir)}
-    missing = [name for name in default_names(settings) if name not in there]
-    if missing:
-        errors.print(f"Fetching the models {', '.join(missing)} into {settings.models_dir}")
-        with show_progress() as progress:
-            pull_models(missing, settings.models_dir, progress=progress)
+    """Fetch what is missing or damaged; next to free when all is there."""
+    with show_progress() as progress:
+        pull_models(default_names(settings), settings.models_dir, progress=progress)

@@ -1,0 +1,254 @@
+"""The store: one transaction a document, and owners that never see each other's rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chains import lexical
+from ingest.database import SCHEMA_VERSION
+from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
+from ingest.splitter import Chunk
+from ingest.store import DATABASE_NAME, Fingerprint, Store
+from ingest.vector_index import VectorIndexes
+from xoe.errors import StoreDamagedError, StoreError
+
+FINGERPRINT = Fingerprint("embedder-a", 8, "splitter-a")
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    store = Store(tmp_path, FINGERPRINT)
+    yield store
+    store.close()
+
+
+def unit_vectors(count: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((count, 8)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def put(store: Store, owner: str, source: str, *texts: str, seed: int = 0, sha: str = "s") -> int:
+    whole = "\n\n".join(texts)
+    chunks = [Chunk(whole.index(text), whole.index(text) + len(text), text, "") for text in texts]
+    document = LoadedDocument(
+        text=whole,
+        title=source,
+        kind="text",
+        pages=(PageSpan(1, 0, len(whole)),),
+        headings=(HeadingSpan(1, "A", 0, 1),),
+    )
+    return store.put_document(
+        owner,
+        source,
+        origin="upload",
+        sha256=sha,
+        size_bytes=len(whole),
+        document=document,
+        chunks=chunks,
+        vectors=unit_vectors(len(texts), seed),
+    )
+
+
+def found(store: Store, word: str, *owners: str) -> list[str]:
+    matches = store.match(lexical.match_expression([word]), owners, 10)
+    return sorted(chunk.text for chunk in store.chunks([m[0] for m in matches], owners).values())
+
+
+def test_a_document_comes_back_as_its_loader_gave_it(store: Store) -> None:
+    document_id = put(store, "library", "a.txt", "alpha beta", "gamma")
+    loaded = store.load_document(document_id)
+    assert loaded.text == "alpha beta\n\ngamma"
+    assert loaded.pages == (PageSpan(1, 0, 17),)
+    assert loaded.headings == (HeadingSpan(1, "A", 0, 1),)
+    assert store.text_slice(document_id, 6, 10) == "beta"
+
+
+def test_replacing_a_document_leaves_nothing_of_the_old_one(store: Store) -> None:
+    put(store, "library", "a.txt", "alpha one", "alpha two")
+    put(store, "library", "a.txt", "alpha three")
+    assert found(store, "alpha", "library") == ["alpha three"]
+    assert store.totals() == (1, 1)
+    assert store.term_counts(["two", "three"]) == {"three": 1}
+
+
+def test_deleting_a_document_removes_its_words_and_vectors(store: Store) -> None:
+    document_id = put(store, "library", "a.txt", "alpha")
+    assert store.delete_document(document_id, "library")
+    assert found(store, "alpha", "library") == []
+    assert store.totals() == (0, 0)
+    assert not store.delete_document(document_id, "library")
+
+
+def test_an_owner_sees_and_deletes_only_his_own(store: Store) -> None:
+    put(store, "library", "shared.txt", "alpha shared")
+    ann = put(store, "visitor:ann", "ann.txt", "alpha ann")
+    put(store, "visitor:bob", "bob.txt", "alpha bob")
+    assert found(store, "alpha", "library", "visitor:bob") == ["alpha bob", "alpha shared"]
+    assert not store.delete_document(ann, "visitor:bob")
+    assert [info.name for info in store.documents(["visitor:bob"])] == ["bob.txt"]
+    chunk_ids = [match[0] for match in store.match('"alpha"', ["visitor:ann"], 10)]
+    assert store.chunks(chunk_ids, ["visitor:bob"]) == {}
+
+
+def test_a_question_cannot_reach_another_owners_rows_through_query_syntax(store: Store) -> None:
+    put(store, "visitor:ann", "ann.txt", "secret alpha")
+    put(store, "visitor:bob", "bob.txt", "plain words")
+    for attack in ('x" OR "secret', "xoecollection1", 'alpha") OR owner_token : (xoecollection1'):
+        expression = lexical.match_expression(lexical.content_words(attack))
+        matches = store.match(expression, ["visitor:bob"], 10)
+        assert store.chunks([m[0] for m in matches], ["visitor:bob", "visitor:ann"]) == {}
+
+
+def test_a_failed_file_keeps_its_reason_and_its_last_good_version(store: Store) -> None:
+    put(store, "library", "a.txt", "alpha")
+    failure = {"origin": "folder", "sha256": "t", "size_bytes": 1, "title": "a.txt"}
+    store.put_failure("library", "a.txt", reason="It is damaged.", **failure)
+    store.put_failure("library", "b.txt", reason="It is empty.", **failure)
+    a, b = store.documents(["library"])
+    assert (a.status, a.reason, a.chunks) == ("ready", "It is damaged.", 1)
+    assert (b.status, b.reason, b.chunks) == ("failed", "It is empty.", 0)
+    assert found(store, "alpha", "library") == ["alpha"]
+
+
+def test_wrong_number_of_vectors_is_refused(store: Store) -> None:
+    document = LoadedDocument(text="a", title="a", kind="text")
+    with pytest.raises(ValueError, match="vectors"):
+        store.put_document(
+            "library",
+            "a",
+            origin="upload",
+            sha256="",
+            size_bytes=1,
+            document=document,
+            chunks=[Chunk(0, 1, "a", "")],
+            vectors=unit_vectors(2),
+        )
+    assert store.totals() == (0, 0)
+
+
+def test_another_embedders_collection_is_neither_searched_nor_written(tmp_path: Path) -> None:
+    with_a = Store(tmp_path, FINGERPRINT)
+    put(with_a, "library", "a.txt", "alpha")
+    with_a.close()
+    with_b = Store(tmp_path, Fingerprint("embedder-b", 8, "splitter-a"))
+    assert with_b.outdated_owners() == ["library"]
+    assert found(with_b, "alpha", "library") == []
+    with pytest.raises(StoreError, match="rebuilt"):
+        put(with_b, "library", "b.txt", "beta")
+    put(with_b, "rebuilding:library", "a.txt", "alpha")
+    with_b.replace_collection("library", "rebuilding:library")
+    assert with_b.outdated_owners() == []
+    assert found(with_b, "alpha", "library") == ["alpha"]
+    assert with_b.totals() == (1, 1)
+    with_b.close()
+
+
+def test_a_damaged_database_is_reported_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE_NAME
+    path.write_bytes(b"this is no database" * 1000)
+    before = path.read_bytes()
+    with pytest.raises(StoreDamagedError, match="left as it is"):
+        Store(tmp_path, FINGERPRINT)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    Store(tmp_path, FINGERPRINT).close()
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(StoreError, match="newer version"):
+        Store(tmp_path, FINGERPRINT)
+
+
+# ── the vector indexes ───────────────────────────────────────────────────────────────────────────
+
+
+def indexes(store: Store, folder: Path, exact_limit: int = 1000) -> VectorIndexes:
+    return VectorIndexes(store, folder / "index", exact_limit=exact_limit)
+
+
+def nearest(index: VectorIndexes, vector: np.ndarray, *owners: str) -> int:
+    return index.search(vector, owners, 1)[0][0]
+
+
+def ids_of(store: Store, document_id: int) -> list[int]:
+    return store.document_chunk_ids(document_id)
+
+
+@pytest.mark.parametrize("exact_limit", [1000, 10], ids=["exact", "hnsw"])
+def test_the_index_follows_the_database(store: Store, tmp_path: Path, exact_limit: int) -> None:
+    texts = [f"alpha {i}" for i in range(40)]
+    index = indexes(store, tmp_path, exact_limit)
+    first = put(store, "library", "a.txt", *texts, seed=1)
+    probe = unit_vectors(40, seed=1)[7]
+    assert nearest(index, probe, "library") == ids_of(store, first)[7]
+    second = put(store, "library", "b.txt", *texts, seed=2)
+    assert nearest(index, unit_vectors(40, 2)[3], "library") == ids_of(store, second)[3]
+    store.delete_document(first, "library")
+    alive = {chunk_id for chunk_id, _ in index.search(probe, ["library"], 80)}
+    assert alive <= set(ids_of(store, second))
+    assert len(alive) == 40
+
+
+def test_the_index_searches_only_the_owners_asked_for(store: Store, tmp_path: Path) -> None:
+    index = indexes(store, tmp_path)
+    ann = put(store, "visitor:ann", "a.txt", "alpha", seed=1)
+    bob = put(store, "visitor:bob", "b.txt", "beta", seed=2)
+    assert nearest(index, unit_vectors(1, 1)[0], "visitor:bob") == ids_of(store, bob)[0]
+    assert len(index.search(unit_vectors(1, 1)[0], ["library", "visitor:ann"], 9)) == 1
+    assert nearest(index, unit_vectors(1, 1)[0], "visitor:ann") == ids_of(store, ann)[0]
+
+
+def test_a_saved_generation_is_used_again(store: Store, tmp_path: Path) -> None:
+    document = put(store, "library", "a.txt", *[f"alpha {i}" for i in range(30)], seed=1)
+    index = indexes(store, tmp_path)
+    index.warm(["library"])
+    index.save()
+    files = sorted(path.name for path in (tmp_path / "index").rglob("*") if path.is_file())
+    assert files == ["generation-00000001.faiss", "manifest.json"]
+    again = indexes(store, tmp_path)
+    assert nearest(again, unit_vectors(30, 1)[9], "library") == ids_of(store, document)[9]
+
+
+@pytest.mark.parametrize("victim", ["generation-00000001.faiss", "manifest.json"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "remove", "foreign"])
+def test_a_damaged_generation_is_rebuilt(
+    store: Store, tmp_path: Path, victim: str, harm: str
+) -> None:
+    """Whatever happens to the files, the search is right."""
+    document = put(store, "library", "a.txt", *[f"alpha {i}" for i in range(30)], seed=1)
+    index = indexes(store, tmp_path)
+    index.warm(["library"])
+    index.save()
+    path = next((tmp_path / "index").rglob(victim))
+    raw = bytearray(path.read_bytes())
+    if harm == "flip":
+        raw[len(raw) // 2] ^= 0xFF
+        path.write_bytes(raw)
+    elif harm == "cut":
+        path.write_bytes(raw[: len(raw) // 2])
+    elif harm == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(b'{"generation": "x", "file": "../../etc/passwd"}')
+    again = indexes(store, tmp_path)
+    for row in (0, 9, 29):
+        assert nearest(again, unit_vectors(30, 1)[row], "library") == ids_of(store, document)[row]
+    again.save()
+    assert nearest(indexes(store, tmp_path), unit_vectors(30, 1)[0], "library")
+
+
+def test_an_older_generation_catches_up(store: Store, tmp_path: Path) -> None:
+    first = put(store, "library", "a.txt", *[f"alpha {i}" for i in range(30)], seed=1)
+    index = indexes(store, tmp_path)
+    index.warm(["library"])
+    index.save()
+    second = put(store, "library", "b.txt", *[f"beta {i}" for i in range(30)], seed=2)
+    store.delete_document(first, "library")
+    again = indexes(store, tmp_path)
+    assert nearest(again, unit_vectors(30, 2)[5], "library") == ids_of(store, second)[5]
+    assert len(again.search(unit_vectors(1)[0], ["library"], 100)) == 30

@@ -1,0 +1,95 @@
+"""``xoe bench``: measurements, each beside a baseline in the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
+
+if TYPE_CHECKING:
+    from bench.rows import BenchRow
+    from xoe.settings import Settings
+
+app = typer.Typer(
+    help="Measure this computer; every figure beside a baseline in the same run.",
+    no_args_is_help=True,
+)
+
+Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
+SUITES = ("llm", "ingest", "retrieval", "startup")
+
+
+@app.command("llm")
+def llm(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Time to first token, against raw llama.cpp and against a cold prompt."""
+    _run(["llm"], data_dir, as_json)
+
+
+@app.command("ingest")
+def ingest(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Chunks a second, against LangChain's plain path with the same embedding."""
+    _run(["ingest"], data_dir, as_json)
+
+
+@app.command("retrieval")
+def retrieval(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Search times at 1,000, 10,000 and 100,000 vectors, and what is found."""
+    _run(["retrieval"], data_dir, as_json)
+
+
+@app.command("startup")
+def startup(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Command to page, command to ready, and resident memory."""
+    _run(["startup"], data_dir, as_json)
+
+
+@app.command("all")
+def everything(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Run all of them."""
+    _run(SUITES, data_dir, as_json)
+
+
+def _run(suites: Sequence[str], data_dir: DataDir, as_json: bool) -> None:
+    with reported(as_json):
+        settings = settings_for(data_dir, quiet=True)
+        from bench.machine import describe_machine  # noqa: PLC0415
+
+        rows: list[BenchRow] = []
+        for suite in suites:
+            rows += _rows(suite, settings)
+        machine = describe_machine()
+        if as_json:
+            print_json({"machine": machine.as_dict(), "rows": [row.as_dict() for row in rows]})
+            return
+        _print(rows, str(machine))
+
+
+def _rows(suite: str, settings: Settings) -> list[BenchRow]:
+    run = cast(Bench, import_module(f"bench.{suite}").run)
+    result = run(settings)
+    return asyncio.run(result) if inspect.iscoroutine(result) else cast("list[BenchRow]", result)
+
+
+def _print(rows: Sequence[BenchRow], machine: str) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("measure", "value", "unit", "baseline", "ratio"):
+        table.add_column(column, justify="left" if column in ("measure", "unit") else "right")
+    for row in rows:
+        table.add_row(
+            row.measure, _figure(row.value), row.unit, _figure(row.baseline), _figure(row.ratio)
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"\n{machine}", soft_wrap=True)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
