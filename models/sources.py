@@ -116,9 +116,9 @@ class WheelSource:
                 unpack(packed, start, member, onto)
         except DamagedError:
             os.truncate(part, offset)
-            raise
-        finally:
             packed.unlink()
+            raise
+        packed.unlink()
 
     def _packed(
         self, wheel: WheelFile, piece: WheelPart, part: Path, offset: int, on_bytes: OnBytes
