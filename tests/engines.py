@@ -1,0 +1,99 @@
+"""Real engines for tests, and short ways to ask them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chains.llm.engine import (
+    ChatTurn,
+    Finished,
+    GenerationRequest,
+    LlmEngine,
+    Queued,
+    StreamEvent,
+    TextPiece,
+)
+from models.provision import installed
+from xoe.settings import Settings
+
+SYSTEM = ChatTurn("system", "You are a helpful assistant. Answer in one short sentence.")
+PATIENCE_S = 600
+"""A net for what would otherwise hang; nothing is measured against it."""
+
+
+def settings_for(profile: str = "tiny", **fields: Any) -> Settings:
+    """Settings for a model that is there; skips the test where it is not."""
+    models_dir = fields.pop("models_dir", Settings().models_dir)
+    if profile not in {entry.name for entry in installed(models_dir)}:
+        pytest.skip(f"the model is not here: xoe models pull {profile}")
+    return Settings(llm_profile=profile, models_dir=models_dir, **fields)
+
+
+@asynccontextmanager
+async def running_engine(
+    profile: str = "tiny", *, cache_bytes: int = 64 * 2**20, **fields: Any
+) -> AsyncIterator[LlmEngine]:
+    """An engine that is ready."""
+    engine = LlmEngine(settings_for(profile, **fields), cache_bytes=cache_bytes)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+def shared_engine(profile: str) -> Iterator[LlmEngine]:
+    """The body of a fixture for many tests, each of which has an event loop of its own."""
+    engine = LlmEngine(settings_for(profile))
+    asyncio.run(engine.start())
+    yield engine
+    asyncio.run(engine.aclose())
+
+
+@dataclass(frozen=True)
+class Reply:
+    """All that a request gave."""
+
+    text: str
+    places: tuple[int, ...]
+    finished: Finished
+
+
+def request(*contents: str, **options: Any) -> GenerationRequest:
+    """A request whose messages are the user's and the assistant's in turn."""
+    roles = ("user", "assistant") * len(contents)
+    turns = (ChatTurn(role, text) for role, text in zip(roles, contents, strict=False))
+    options.setdefault("max_tokens", 12)
+    return GenerationRequest((SYSTEM, *turns), **options)
+
+
+async def ask(engine: LlmEngine, *contents: str, **options: Any) -> Reply:
+    """Ask and read to the end."""
+    async with asyncio.timeout(PATIENCE_S):
+        return reply([event async for event in engine.stream(request(*contents, **options))])
+
+
+def reply(events: list[StreamEvent]) -> Reply:
+    """Put events together, checking their order: places, then text, then the end."""
+    kinds = [type(event) for event in events]
+    assert kinds == sorted(kinds, key=[Queued, TextPiece, Finished].index)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return Reply(
+        text="".join(event.text for event in events if isinstance(event, TextPiece)),
+        places=tuple(event.place for event in events if isinstance(event, Queued)),
+        finished=last,
+    )
+
+
+async def until_idle(engine: LlmEngine) -> None:
+    """Wait until the worker has nothing to do."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not engine.idle:
+            await asyncio.sleep(0.005)
