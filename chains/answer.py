@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -16,7 +16,14 @@ from typing import cast
 import structlog
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 
-from chains.compose import compose, direct, empty_library, not_in_library, quote_sources
+from chains.compose import (
+    compose,
+    direct,
+    empty_library,
+    not_in_library,
+    quote_sources,
+    still_reading,
+)
 from chains.followup import asks_for_overview, is_small_talk, search_text
 from chains.gate import is_answerable
 from chains.generation import GenerationStats, Generator
@@ -58,7 +65,7 @@ class Turn:
     settled: Answer | None = None
     """An answer that needs no model."""
     prompt: Prompt | None = None
-    timings: TurnTimings = TurnTimings()
+    timings: TurnTimings = field(default_factory=TurnTimings)
 
     def elapsed_ms(self) -> float:
         """Return the time since the question came."""
@@ -76,13 +83,15 @@ class AnswerChain:
         search: HybridSearch,
         memory: Memory,
         generator: Generator,
+        is_reading: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Wire the stages; nothing is started."""
+        """Wire the stages. ``is_reading`` tells whether documents are still coming in."""
         self._settings = settings
         self._store = store
         self._search = search
         self._memory = memory
         self._generator = generator
+        self._is_reading = is_reading
         self._overview = Overview(store, search)
         self._builder = PromptBuilder(settings, generator)
         self.runnable: Runnable[Question, AnswerEvent] = cast(
@@ -94,14 +103,17 @@ class AnswerChain:
             | RunnableGenerator(self._respond),
         )
 
-    async def stream(self, question: Question) -> AsyncIterator[AnswerEvent]:
+    async def stream(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """Yield ``Sources``, then ``Queued`` and ``Token``s, then ``Done``.
 
         Closing the iterator stops the model within a token. Raises ``QuestionError`` or
         ``EngineError`` subclasses.
         """
-        async for event in self.runnable.astream(question):
-            yield event
+        # An async generator, though LangChain types it as an iterator.
+        events = cast(AsyncGenerator[AnswerEvent, None], self.runnable.astream(question))
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
     async def _recall(self, question: Question) -> Turn:
         _check(question, self._settings)
@@ -137,6 +149,8 @@ class AnswerChain:
         """Settle at once what the library cannot answer."""
         if not turn.grounds or turn.answerable:
             return turn
+        if self._is_reading():
+            return replace(turn, settled=still_reading(turn.passages))
         if not turn.passages and (await asyncio.to_thread(self._store.totals))[1] == 0:
             return replace(turn, settled=empty_library())
         return replace(turn, settled=not_in_library(turn.passages))

@@ -21,8 +21,8 @@ NOVEL_SHARE = 0.7
 REPEATED_SHARE = 0.75
 """The same for a sentence that only repeats the question's words."""
 
-TOPIC_SHARE = 0.25
-"""Share of the question's words that the source's window must hold."""
+TOPIC_SHARE = 0.4
+"""Share of the question's words that the source and the sentence before it must hold."""
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[^\W\d_a-z][\w’'-]*[^\W_]")
@@ -76,39 +76,67 @@ def check_sentences(
 
 
 def find_support(sentence: str, passages: Sequence[Passage], question: str) -> Support | None:
-    """Return the sentence of ``passages`` that supports ``sentence`` best, if one does."""
-    stems = lexical.content_stems(sentence)
-    asked = lexical.content_stems(question)
-    novel = stems - asked
-    numbers = set(_NUMBER.findall(sentence)) - set(_NUMBER.findall(question))
-    names = _names(sentence) - asked
-    negated = bool(_NEGATION.search(sentence))
+    """Return the sentence of ``passages`` that supports ``sentence`` best, if one does.
+
+    The sentence before it counts as its context: names are often there, and a pronoun here.
+    """
+    claim = _Claim.of(sentence, question)
     best: Support | None = None
     for passage in passages:
-        around = lexical.content_stems(f"{passage.title} {passage.heading} {passage.text}")
-        if asked and len(asked & around) < TOPIC_SHARE * len(asked):
-            continue
-        if not names <= around:
-            continue
+        previous = ""
         for start, end in sentence_spans(passage.text):
             source = passage.text[start:end]
-            held = lexical.content_stems(source)
-            if not numbers <= set(_NUMBER.findall(source)):
-                continue
-            if negated != bool(_NEGATION.search(source)):
-                continue
-            if novel and len(novel & held) < NOVEL_SHARE * len(novel):
-                continue
-            if not novel and len(stems & held) < REPEATED_SHARE * len(stems):
-                continue
-            score = (
-                len(novel & held) / max(1, len(novel))
-                + len(stems & held) / max(1, len(stems))
-                + len(asked & held) / max(1, len(asked))
-            )
-            if best is None or score > best.score + 1e-9:
+            score = claim.score(source, f"{passage.heading} {previous} {source}")
+            if score is not None and (best is None or score > best.score + 1e-9):
                 best = Support(passage, passage.start + start, passage.start + end, score)
+            previous = source
     return best
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What a sentence of the answer states."""
+
+    stems: frozenset[str]
+    asked: frozenset[str]
+    numbers: frozenset[str]
+    """The numbers that are new against the question."""
+    names: frozenset[str]
+    negated: bool
+
+    @classmethod
+    def of(cls, sentence: str, question: str) -> _Claim:
+        numbers = set(_NUMBER.findall(sentence)) - set(_NUMBER.findall(question))
+        return cls(
+            stems=lexical.content_stems(sentence),
+            asked=lexical.content_stems(question),
+            numbers=frozenset(numbers),
+            names=frozenset(_names(sentence)),
+            negated=bool(_NEGATION.search(sentence)),
+        )
+
+    def score(self, source: str, context: str) -> float | None:
+        """Return how well ``source`` supports this, up to 3; None when it does not."""
+        if not self.numbers <= set(_NUMBER.findall(source)):
+            return None
+        if self.negated != bool(_NEGATION.search(source)):
+            return None
+        held = lexical.content_stems(source)
+        around = lexical.content_stems(context)
+        if not self.names <= around:
+            return None
+        if len(self.asked & around) < TOPIC_SHARE * len(self.asked):
+            return None
+        novel = self.stems - self.asked
+        if novel and len(novel & held) < NOVEL_SHARE * len(novel):
+            return None
+        if not novel and len(self.stems & held) < REPEATED_SHARE * len(self.stems):
+            return None
+        return (
+            len(novel & held) / max(1, len(novel))
+            + len(self.stems & held) / max(1, len(self.stems))
+            + len(self.asked & held) / max(1, len(self.asked))
+        )
 
 
 def best_support(passage: Passage) -> Support:
@@ -158,7 +186,7 @@ class CitationList:
 
 
 def _states_something(sentence: str, question: str) -> bool:
-    if sentence.endswith(":") or sentence.endswith("?"):
+    if sentence.endswith((":", "?")):
         return False
     return bool(lexical.content_stems(sentence) - {"ye", "sure"})
 
@@ -166,6 +194,4 @@ def _states_something(sentence: str, question: str) -> bool:
 def _names(sentence: str) -> set[str]:
     """Return the stems of capitalised words that do not begin the sentence."""
     found = (lexical.words(match) for match in _NAME.findall(sentence))
-    return {
-        lexical.stem(word) for group in found for word in group if lexical.content_stems(word)
-    }
+    return {lexical.stem(word) for group in found for word in group if lexical.content_stems(word)}

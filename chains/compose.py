@@ -8,7 +8,6 @@ from chains.citations import (
     CitationList,
     best_support,
     check_sentences,
-    find_support,
     strip_marks,
 )
 from chains.lexical import content_stems
@@ -17,6 +16,9 @@ from chains.types import Answer, Citation, Passage
 
 LEFT_OUT = "*What your documents do not support was left out.*"
 NEAREST_DOCUMENTS = 3
+
+QUOTABLE_SHARE = 0.6
+"""Share of the question's words that a passage must hold to be quoted as its answer."""
 
 
 def quote_sources(passages: Sequence[Passage]) -> tuple[Citation, ...]:
@@ -35,7 +37,7 @@ def compose(written: str, passages: Sequence[Passage], question: str) -> Answer:
     """
     written = strip_marks(written).strip()
     if is_refusal(written) or not written:
-        return _quoted(passages, found=False)
+        return _quoted(passages, found=_speaks_of(passages[0], question))
     numbers = CitationList()
     checked = check_sentences(written, passages, question)
     kept: list[str] = []
@@ -49,12 +51,13 @@ def compose(written: str, passages: Sequence[Passage], question: str) -> Answer:
         else:
             kept.append(sentence.lead + sentence.text)
     if not numbers.all():
-        return _quoted(passages, found=True)
+        return _quoted(passages, found=_speaks_of(passages[0], question))
     text = "".join(kept).strip()
-    best = best_support(passages[0])
-    if not _tells(text, passages[0]):
+    cited = len(numbers.all())
+    best = numbers.number(best_support(passages[0]))
+    if best > cited:
         # The model used another sentence than the one that fits best: the reader sees both.
-        text += f"\n\n{_quotation(passages[0], numbers.number(best))}"
+        text += f"\n\n{_quotation(passages[0], best)}"
     if left_out:
         text += f"\n\n{LEFT_OUT}"
     return Answer(text, numbers.all(), grounded=True)
@@ -66,6 +69,17 @@ def not_in_library(passages: Sequence[Passage]) -> Answer:
     nearest = _nearest(passages)
     if nearest:
         text += f" The nearest I found is in {nearest}."
+    return Answer(text, (), grounded=False)
+
+
+def still_reading(passages: Sequence[Passage]) -> Answer:
+    """Return the answer for such a question while documents are still being read."""
+    text = (
+        "I found nothing on this yet, but the library is still being read. Ask again in a moment."
+    )
+    nearest = _nearest(passages)
+    if nearest:
+        text += f" The nearest so far is in {nearest}."
     return Answer(text, (), grounded=False)
 
 
@@ -98,14 +112,11 @@ def _quotation(passage: Passage, number: int) -> str:
     return f"> {sentence} [{number}]"
 
 
-def _tells(text: str, passage: Passage) -> bool:
-    """Tell whether the answer already holds what the passage's best sentence says."""
-    stems = content_stems(passage.best_sentence)
-    if not stems:
-        return True
-    return len(stems & content_stems(text)) >= 0.5 * len(stems) or (
-        find_support(text, [passage], "") is not None
-    )
+def _speaks_of(passage: Passage, question: str) -> bool:
+    """Tell whether the passage holds enough of the question's words to be quoted as an answer."""
+    asked = content_stems(question)
+    held = content_stems(f"{passage.heading} {passage.text}")
+    return len(asked & held) >= QUOTABLE_SHARE * len(asked)
 
 
 def _nearest(passages: Sequence[Passage]) -> str:

@@ -1,4 +1,4 @@
-"""Is any passage close enough to the question to be worth reading to the user?"""
+"""Whether any passage is close enough to the question to answer from."""
 
 from __future__ import annotations
 

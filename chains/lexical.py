@@ -11,13 +11,16 @@ import snowballstemmer
 
 _WORD = re.compile(r"[^\W_]+")
 _STOP_WORDS = frozenset(
-    "a about above after again all also am an and any are as at be because been before being below "
-    "between both but by can could did do does doing done down during each few for from further "
-    "had has have having he her here hers him his how i if in into is it its itself just let me "
-    "more most my no nor not of off on once only or other our out over own please same she should "
-    "so some such tell than that the their them then there these they this those through to too "
-    "under until up us very was we were what when where which while who whom whose why will with "
-    "would you your yours give show explain describe name much many s t re ve ll d m".split()
+    (
+        "a about above after again all also am an and any are as at be because been before being "
+        "below between both but by can could did do does doing done down during each few for from "
+        "further had has have having he her here hers him his how i if in into is it its itself "
+        "just let me more most my no nor not of off on once only or other our out over own please "
+        "same she should so some such tell than that the their them then there these they this "
+        "those through to too under until up us very was we were what when where which while who "
+        "whom whose why will with would you your yours give show explain describe name much many "
+        "s t re ve ll d m"
+    ).split()
 )
 _STEMMER = snowballstemmer.stemmer("porter")  # the one that FTS5's tokenizer uses
 

@@ -58,7 +58,8 @@ class Memory:
                 prompt=str((asked.extra or {}).get("prompt") or asked.content),
                 answer=str((told.extra or {}).get("raw") or told.content),
                 windows=frozenset(
-                    (int(w[0]), int(w[1]), int(w[2])) for w in (asked.extra or {}).get("windows", ())
+                    (int(w[0]), int(w[1]), int(w[2]))
+                    for w in (asked.extra or {}).get("windows", ())
                 ),
                 first=str((asked.extra or {}).get("first") or ""),
             )

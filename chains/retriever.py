@@ -157,8 +157,7 @@ class HybridSearch:
         top = max(bm25.values(), default=1.0) or 1.0
         weight = self._dense_weight
         return {
-            chunk_id: weight * (cosine - low) / scale
-            + (1 - weight) * bm25.get(chunk_id, 0.0) / top
+            chunk_id: weight * (cosine - low) / scale + (1 - weight) * bm25.get(chunk_id, 0.0) / top
             for chunk_id, cosine in dense.items()
         }
 

@@ -75,7 +75,7 @@ class Citation:
     passage: str
     """The text round the quote, for the side panel."""
     passage_start: int
-    """Offset of ``passage`` in the document's text; the quote begins at ``start - passage_start``."""
+    """Offset of ``passage`` in the document's text: the quote is ``start - passage_start`` in."""
 
 
 @dataclass(frozen=True)

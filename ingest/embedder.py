@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Embedder(Embeddings):
                 raise ModelMissingError(
                     f"The embedder's file {path} is missing; 'xoe models pull embedder' fetches it."
                 )
-        self._workers = workers or min(4, os.cpu_count() or 1)
+        self.workers = workers or min(4, os.cpu_count() or 1)
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
             self._session = ort.InferenceSession(
@@ -58,7 +58,7 @@ class Embedder(Embeddings):
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._inputs = {node.name for node in self._session.get_inputs()}
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="embed")
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="embed")
         self.fingerprint = _fingerprint(model, tokenizer)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -74,27 +74,20 @@ class Embedder(Embeddings):
     def encode(
         self,
         texts: Sequence[str],
-        *,
-        on_batch: Callable[[int], None] | None = None,
-        sort: bool = True,
     ) -> Vectors:
         """Return an array of shape ``(len(texts), DIMENSION)``, rows in the given order.
 
-        Texts of like length share a batch, so little is padded; ``sort=False`` takes them as
-        they come (for comparison). ``on_batch`` is told how many texts each batch held, from a
-        worker thread.
+        Texts of like length share a batch, so little is padded.
         """
         vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
         if not texts:
             return vectors
         encodings = self._tokenizer.encode_batch(list(texts))
         lengths = np.array([len(encoding.ids) for encoding in encodings])
-        order = np.argsort(lengths, kind="stable") if sort else np.arange(len(texts))
+        order = np.argsort(lengths, kind="stable")
 
         def run(rows: npt.NDArray[np.intp]) -> None:
             vectors[rows] = self._run([encodings[row] for row in rows])
-            if on_batch is not None:
-                on_batch(len(rows))
 
         batches = list(_batches(order, lengths))
         if len(batches) == 1:
@@ -104,6 +97,13 @@ class Embedder(Embeddings):
             for _ in self._pool.map(run, reversed(batches)):
                 pass
         return vectors
+
+    def encode_padded(self, texts: Sequence[str]) -> Vectors:
+        """Return the same as ``encode`` from one batch padded to the longest text.
+
+        This is how the model is usually called; the bench compares with it.
+        """
+        return self._run(self._tokenizer.encode_batch(list(texts)))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each text's length in this model's tokens, without the two special ones."""

@@ -11,14 +11,16 @@ import re
 from itertools import pairwise
 
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st mt ft vs etc eg ie cf al fig figs eq no nos vol pp ed eds inc ltd "
-    "co corp dept univ approx est ca gen col sgt capt lt rev hon pres gov sen rep jan feb mar apr "
-    "jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun e.g i.e u.s u.k a.m p.m b.c a.d "
-    "ph.d sec min max art para resp".split()
+    (
+        "mr mrs ms dr prof sr jr st mt ft vs etc eg ie cf al fig figs eq no nos vol pp ed eds inc "
+        "ltd co corp dept univ approx est ca gen col sgt capt lt rev hon pres gov sen rep jan feb "
+        "mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun e.g i.e u.s u.k a.m "
+        "p.m b.c a.d ph.d sec min max art para resp"
+    ).split()
 )
 _END = re.compile(
     r"(?P<stop>[.!?…]+)[\"'”’»)\]*_`]*(?:\[\d+\])*(?=\s+[\"'“‘«(\[*_`]*[^\W_a-z]|\s*$)"
-    r"|(?P<cjk>[。！？]+[”’」』）]*)",  # noqa: S105 - punctuation, no password
+    r"|(?P<cjk>[。！？]+[”’」』）]*)",
 )
 _BLOCK = re.compile(
     r"\n[ \t\r]*\n\s*"  # a blank line

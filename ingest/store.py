@@ -155,8 +155,8 @@ class Store:
         with self._database.writing() as db:
             collection = self._collection_id(db, owner)
             db.execute(
-                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status, reason,"
-                " title) VALUES (?, ?, ?, ?, ?, 'failed', ?, ?)"
+                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status,"
+                " reason, title) VALUES (?, ?, ?, ?, ?, 'failed', ?, ?)"
                 " ON CONFLICT(collection_id, source) DO UPDATE SET"
                 " reason = excluded.reason",
                 (collection, source, origin, sha256, size_bytes, reason, title),
@@ -284,7 +284,7 @@ class Store:
         """Return those of ``chunk_ids`` that belong to ``owners``."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT k.id, d.id, c.owner, d.source, d.title, k.heading, k.start, k.\"end\","
+                'SELECT k.id, d.id, c.owner, d.source, d.title, k.heading, k.start, k."end",'
                 " k.text FROM chunks k JOIN documents d ON d.id = k.document_id"
                 " JOIN collections c ON c.id = d.collection_id"
                 f" WHERE k.id IN ({_marks(chunk_ids)}) AND c.owner IN ({_marks(owners)})",
@@ -327,9 +327,7 @@ class Store:
             ).fetchone()
         return row[0], row[1]
 
-    def match(
-        self, expression: str, owners: Sequence[str], limit: int
-    ) -> list[tuple[int, float]]:
+    def match(self, expression: str, owners: Sequence[str], limit: int) -> list[tuple[int, float]]:
         """Return ``(chunk id, BM25 score)`` of the best matches, larger is better.
 
         ``expression`` is an FTS5 query over the columns ``text`` and ``heading``.

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import faiss
 import numpy as np
@@ -87,7 +88,7 @@ class VectorIndex:
         if exact != self.exact or (not exact and dead > HNSW_DEAD_SHARE * max(1, len(wanted))):
             self._index, new, gone = self._new_index(exact=exact), wanted, gone[:0]
         if len(gone) and exact:
-            self._index.remove_ids(gone)
+            self._index.remove_ids(faiss.IDSelectorBatch(gone))
         for start in range(0, len(new), READ_BLOCK):
             block = new[start : start + READ_BLOCK]
             self._index.add_with_ids(store.vectors(block.tolist()), block)
@@ -113,9 +114,7 @@ class VectorIndex:
         faiss.write_index(self._index, str(temporary))
         digest = _sha256(temporary)
         _publish(temporary, folder / name)
-        manifest = Manifest(
-            generation, len(self.ids), self._dimension, embedder, digest, name
-        )
+        manifest = Manifest(generation, len(self.ids), self._dimension, embedder, digest, name)
         note = folder / "manifest.json.tmp"
         note.write_text(json.dumps(asdict(manifest)), encoding="utf-8")
         _publish(note, folder / "manifest.json")
@@ -138,7 +137,7 @@ class VectorIndex:
             log.warning("index.generation_refused", folder=folder.name, fits=fits)
             return None
         index = cls(dimension, exact_limit=exact_limit)
-        index._index = faiss.read_index(str(path))
+        index._index = cast(faiss.IndexIDMap2, faiss.read_index(str(path)))
         index.ids = np.sort(faiss.vector_to_array(index._index.id_map)).astype(np.int64)
         return index
 
@@ -173,9 +172,7 @@ class VectorIndexes:
         self._open: OrderedDict[int, VectorIndex] = OrderedDict()
         self._lock = threading.Lock()
 
-    def search(
-        self, vector: Vectors, owners: Sequence[str], limit: int
-    ) -> list[tuple[int, float]]:
+    def search(self, vector: Vectors, owners: Sequence[str], limit: int) -> list[tuple[int, float]]:
         """Return ``(chunk id, cosine)`` over the owners' collections, best first."""
         found: list[tuple[int, float]] = []
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any, cast
@@ -174,7 +174,7 @@ async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerS
         raise
 
 
-def _events(request: Request, body: QueryRequest) -> Any:
+def _events(request: Request, body: QueryRequest) -> AsyncGenerator[AnswerEvent, None]:
     session = body.session_id or f"once-{secrets.token_hex(8)}"
     question = Question(
         text=body.question,

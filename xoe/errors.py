@@ -99,7 +99,8 @@ class EngineBusyError(EngineError):
     def __init__(self, place: int) -> None:
         """Remember how many requests are ahead: ``place`` ≥ 1."""
         super().__init__(
-            f"The model is busy: {place} questions are waiting already. Please ask again in a moment."
+            f"The model is busy: {place} questions are waiting already. "
+            "Please ask again in a moment."
         )
         self.place = place
 

@@ -54,12 +54,12 @@ def address(listener: socket.socket) -> str:
 def create_app(settings: Settings) -> FastAPI:
     """Build the app: our routes, and the page at ``/``. Services are attached by ``serve``."""
     os.environ["CHAINLIT_APP_ROOT"] = str(site_root())
-    from chainlit.server import app as page  # noqa: PLC0415 - it reads the variable when imported
-    from chainlit.utils import mount_chainlit  # noqa: PLC0415
+    from chainlit.server import app as page
+    from chainlit.utils import mount_chainlit
 
-    from xoe import api  # noqa: PLC0415
-    from xoe.page import web  # noqa: PLC0415
-    from xoe.page.guard import HostGuard  # noqa: PLC0415
+    from xoe import api
+    from xoe.page import web
+    from xoe.page.guard import HostGuard
 
     app = FastAPIOffline(
         title="Xoe-NovAi",
@@ -86,10 +86,10 @@ async def serve(settings: Settings, *, announce: bool = True) -> None:
 async def _serve(
     app: FastAPI, settings: Settings, listener: socket.socket, *, announce: bool
 ) -> None:
-    from chainlit.server import app as page  # noqa: PLC0415
+    from chainlit.server import app as page
 
-    from xoe.page import web  # noqa: PLC0415
-    from xoe.services import Services  # noqa: PLC0415
+    from xoe.page import web
+    from xoe.services import Services
 
     services = await Services.create(settings)
     app.state.services = services

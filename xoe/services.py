@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 
 PROFILES: tuple[LlmProfile, ...] = ("fast", "quality", "tiny")
 SAVE_INTERVAL_S = 30.0
-READY_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,11 @@ class Services:
             search=bench.search,
             memory=Memory(self.history),
             generator=Generator(settings, self.engine),
+            is_reading=lambda: self._components["library"].state == "loading",
         )
-        self._components: dict[str, Component] = {}
+        off = Component("library", "off", "the library's folder is not read")
+        self._components: dict[str, Component] = {"library": off}
+        self._model_settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -119,8 +121,8 @@ class Services:
 
     async def model_ready(self) -> None:
         """Wait until the language model can answer. Raises ``EngineNotReadyError``."""
-        while (component := self._components["model"]).state == "loading":
-            await asyncio.sleep(READY_POLL_S)
+        await self._model_settled.wait()
+        component = self._components["model"]
         if component.state == "failed":
             raise EngineNotReadyError(component.detail)
 
@@ -181,6 +183,8 @@ class Services:
 
     def _set(self, name: str, state: Literal["loading", "ready", "failed"], detail: str) -> None:
         self._components[name] = Component(name, state, detail)
+        if name == "model" and state != "loading":
+            self._model_settled.set()
         log.info("component", component=name, state=state)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

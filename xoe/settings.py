@@ -76,7 +76,9 @@ class Settings(BaseSettings):
 
     # Retrieval. 0.4 dense was the best of the convex combinations tried on SQuAD 2.0.
     retrieval_passages: int = Field(3, ge=1, le=10, description="passages that the model reads")
-    retrieval_dense_weight: float = Field(0.4, ge=0, le=1, description="0: BM25 only, 1: dense only")
+    retrieval_dense_weight: float = Field(
+        0.4, ge=0, le=1, description="0: BM25 only, 1: dense only"
+    )
     retrieval_exact_limit: int = Field(
         150_000, ge=1_000, description="vectors up to which the search is exact; HNSW above"
     )
@@ -164,7 +166,9 @@ def _unknown_environment() -> list[str]:
 
 def _unknown(key: str, shown: str) -> str:
     near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.0)
-    return f"There is no setting {shown}; the nearest one is {near[0]}. 'xoe config' lists them all."
+    return (
+        f"There is no setting {shown}; the nearest one is {near[0]}. 'xoe config' lists them all."
+    )
 
 
 def _explain(error: Any) -> str:

@@ -17,14 +17,37 @@ from ingest.loaders.cleaning import clean, one_line, squeeze
 BlockKind = Literal["heading", "paragraph", "item", "row", "pre"]
 
 _SKIPPED = frozenset(
-    "script style nav noscript template svg math iframe object embed canvas audio video "
-    "button select textarea input head map frameset noframes".split()
+    [
+        "script",
+        "style",
+        "nav",
+        "noscript",
+        "template",
+        "svg",
+        "math",
+        "iframe",
+        "object",
+        "embed",
+        "canvas",
+        "audio",
+        "video",
+        "button",
+        "select",
+        "textarea",
+        "input",
+        "head",
+        "map",
+        "frameset",
+        "noframes",
+    ]
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS = frozenset(
-    "address article aside blockquote body caption center dd details dialog div dl dt fieldset "
-    "figcaption figure footer form header hgroup hr html legend li main menu ol p pre section "
-    "summary table tbody td tfoot th thead tr ul".split()
+    (
+        "address article aside blockquote body caption center dd details dialog div dl dt "
+        "fieldset figcaption figure footer form header hgroup hr html legend li main menu ol p "
+        "pre section summary table tbody td tfoot th thead tr ul"
+    ).split()
 ) | frozenset(_HEADINGS)
 _HIDING = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?![.\d]*[1-9])"

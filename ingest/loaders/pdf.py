@@ -6,7 +6,7 @@ import ctypes
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pypdfium2 as pdfium
@@ -31,6 +31,7 @@ _LINE = re.compile(r"[^\r\n\ufffe\x02]+")
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 )
+_FONT_NAME_BYTES = 128
 _FIXED_PITCH = 1 << 0
 _FORCE_BOLD = 1 << 18
 _BOLD_WEIGHT = 600
@@ -38,7 +39,8 @@ _BOLD_NAME = re.compile(rb"bold|black|heavy|semibold|demi", re.IGNORECASE)
 _FIXED_NAME = re.compile(rb"mono|courier|consol|typewriter|cmtt|menlo", re.IGNORECASE)
 _LEADERS = re.compile(r"(?:\s?[.·]){5,}\s*")
 """Between a title and its page in a table of contents."""
-_MIN_READABLE = 0.5
+_UNREADABLE = re.compile("[\ufffd\ue000-\uf8ff]")
+_MAX_UNREADABLE = 0.5
 _PAGES_NAMED = 10
 
 
@@ -135,48 +137,51 @@ def _lines(textpage: pdfium.PdfTextPage) -> list[Line]:
 
 def _measured(textpage: pdfium.PdfTextPage, text: str, first: int, last: int, broken: bool) -> Line:
     """Measure a line at its first, middle and last letter."""
-    indexes = [_char_index(textpage, i) for i in (first, (first + last) // 2, last)]
+    indexes = [_char_index(textpage, i) for i in ((first + last) // 2, first, last)]
     x, y = ctypes.c_double(), ctypes.c_double()
-    pdfium_c.FPDFText_GetCharOrigin(textpage, indexes[0], x, y)
+    pdfium_c.FPDFText_GetCharOrigin(textpage, indexes[1], x, y)
     box = pdfium_c.FS_RECTF()
-    pdfium_c.FPDFText_GetLooseCharBox(textpage, indexes[-1], box)
-    fonts = [_font(textpage, i) for i in indexes]
+    pdfium_c.FPDFText_GetLooseCharBox(textpage, indexes[2], box)
+    # Most lines are neither bold nor code, which their middle tells already.
+    bold, fixed = _font_style(textpage, indexes[0])
+    for index in indexes[1:] if bold or fixed else ():
+        also_bold, also_fixed = _font_style(textpage, index)
+        bold, fixed = bold and also_bold, fixed and also_fixed
     return Line(
         text=text,
         left=x.value,
         right=max(box.right, x.value),
         baseline=y.value,
-        size=max(font.size for font in fonts),
-        bold=all(font.bold for font in fonts),
-        fixed=all(font.fixed for font in fonts),
+        size=max(_font_size(textpage, index) for index in indexes),
+        bold=bold,
+        fixed=fixed,
         broken=broken,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Font:
-    size: float
-    """As it appears, in points."""
-    bold: bool
-    fixed: bool
-
-
-def _font(textpage: pdfium.PdfTextPage, index: int) -> _Font:
-    size = pdfium_c.FPDFText_GetFontSize(textpage, index)
+def _font_size(textpage: pdfium.PdfTextPage, index: int) -> float:
+    """Return the size in points as it appears: the font's own, scaled by the text's matrix."""
+    size = float(pdfium_c.FPDFText_GetFontSize(textpage, index))
     matrix = pdfium_c.FS_MATRIX()
     if pdfium_c.FPDFText_GetMatrix(textpage, index, matrix):
         size *= math.hypot(matrix.c, matrix.d)
+    return size if math.isfinite(size) and size > 1 else 1.0
+
+
+def _font_style(textpage: pdfium.PdfTextPage, index: int) -> tuple[bool, bool]:
+    """Tell whether a letter's font is bold, and whether all its letters are of one width."""
     flags = ctypes.c_int()
-    buffer = ctypes.create_string_buffer(128)
-    pdfium_c.FPDFText_GetFontInfo(textpage, index, buffer, 128, flags)
-    weight = pdfium_c.FPDFText_GetFontWeight(textpage, index)
-    return _Font(
-        size=size if math.isfinite(size) and size > 1 else 1.0,
-        bold=bool(flags.value & _FORCE_BOLD)
-        or weight >= _BOLD_WEIGHT
-        or _BOLD_NAME.search(buffer.value) is not None,
-        fixed=bool(flags.value & _FIXED_PITCH) or _FIXED_NAME.search(buffer.value) is not None,
-    )
+    name = ctypes.create_string_buffer(_FONT_NAME_BYTES)
+    pdfium_c.FPDFText_GetFontInfo(textpage, index, name, _FONT_NAME_BYTES, flags)
+    bold, fixed = _named_style(name.value)
+    bold = bold or bool(flags.value & _FORCE_BOLD)
+    bold = bold or pdfium_c.FPDFText_GetFontWeight(textpage, index) >= _BOLD_WEIGHT
+    return bold, fixed or bool(flags.value & _FIXED_PITCH)
+
+
+@lru_cache(maxsize=256)
+def _named_style(font: bytes) -> tuple[bool, bool]:
+    return _BOLD_NAME.search(font) is not None, _FIXED_NAME.search(font) is not None
 
 
 def _char_index(textpage: pdfium.PdfTextPage, text_index: int) -> int:
@@ -188,16 +193,16 @@ def _char_index(textpage: pdfium.PdfTextPage, text_index: int) -> int:
 def _check_text(pages: Sequence[PageLines], failed: Sequence[int], pictures: Sequence[int]) -> None:
     if len(failed) == len(pages):
         raise DocumentError("The PDF is damaged: none of its pages can be read.")
-    chars = [char for page in pages for line in page.lines for char in line.text]
-    if not chars:
+    texts = [line.text for page in pages for line in page.lines]
+    if not texts:
         if pictures:
             raise DocumentEmptyError(
                 "The PDF has no text, only pictures, and text recognition is not built in; "
                 "run it through a text recognition program first."
             )
         raise DocumentEmptyError("The PDF has no text in it.")
-    readable = sum(char != "\ufffd" and not "\ue000" <= char <= "\uf8ff" for char in chars)
-    if readable < _MIN_READABLE * len(chars):
+    unreadable = sum(len(_UNREADABLE.findall(text)) for text in texts)
+    if unreadable > _MAX_UNREADABLE * sum(map(len, texts)):
         raise DocumentEmptyError(
             "The PDF's fonts do not tell which letters they show, so its text cannot be read; "
             "run it through a text recognition program first."

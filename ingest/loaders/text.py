@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from ingest.loaders import titles
 from ingest.loaders.cleaning import clean, one_line
@@ -15,37 +17,39 @@ from ingest.loaders.document import (
 )
 from ingest.loaders.encoding import decode
 
-# A line with a rule of the same character under it, as in many a readme.
-_UNDERLINED = re.compile(
-    r"^(?P<line>[^\s\W][^\n]{0,200}?)[ \t\r]*\n(?P<rule>={3,}|-{3,}|~{3,}|\^{3,})[ \t\r]*$",
-    re.MULTILINE,
-)
+# The rule under a line, as in many a readme.
+_RULE = re.compile(r"^(?:={3,}|-{3,}|~{3,}|\^{3,})[ \t\r]*$", re.MULTILINE)
 _LEVELS = {"=": 1, "-": 2, "~": 3, "^": 4}
+_MAX_CHARS = 200
 
 
 def load(source: Source) -> LoadedDocument:
     """Load a text file; underlined lines are its headings."""
     text = clean(decode(source.path.read_bytes()))
-    headings = tuple(_headings(text))
+    headings = tuple(islice(_headings(text), MAX_HEADINGS))
     title = titles.from_headings(headings) or titles.from_name(source.name)
     return LoadedDocument(text=text, title=title, kind="text", headings=headings)
 
 
-def _headings(text: str) -> list[HeadingSpan]:
-    found: list[HeadingSpan] = []
-    for match in _UNDERLINED.finditer(text):
-        line, rule = match.group("line"), match.group("rule")
+def _headings(text: str) -> Iterator[HeadingSpan]:
+    for match in _RULE.finditer(text):
+        start, end = _line_before(text, match.start())
+        line = text[start:end]
+        rule = match.group().rstrip()
+        above = text[slice(*_line_before(text, start))].strip()
         # Under a table's head or a paragraph the rule means something else.
-        if len(rule) >= 0.6 * len(line) and _blank_before(text, match.start()):
-            found.append(
-                heading_span(_LEVELS[rule[0]], one_line(line), match.start(), match.end("line"))
-            )
-        if len(found) == MAX_HEADINGS:
-            break
-    return found
+        if (
+            line[:1].isalnum()
+            and len(line) <= _MAX_CHARS
+            and len(rule) >= 0.6 * len(line)
+            and (not above or set(above) <= set(_LEVELS))
+        ):
+            yield heading_span(_LEVELS[rule[0]], one_line(line), start, end)
 
 
-def _blank_before(text: str, start: int) -> bool:
-    before = text[max(0, start - 400) : start].split("\n")
-    above = before[-2].strip() if len(before) > 1 else ""
-    return not above or set(above) <= set("=-~^")
+def _line_before(text: str, start: int) -> tuple[int, int]:
+    """Return the span of the line that ends before ``start``, without white space at its end."""
+    if start == 0:
+        return 0, 0
+    begin = text.rfind("\n", 0, start - 1) + 1
+    return begin, begin + len(text[begin : start - 1].rstrip())

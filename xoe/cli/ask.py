@@ -61,9 +61,9 @@ def _ask_server(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> dict[str, Any]:
-    from chains.types import Done, Question  # noqa: PLC0415 - engines take a second to import
-    from xoe.api import answer_json  # noqa: PLC0415
-    from xoe.services import Services  # noqa: PLC0415
+    from chains.types import Done, Question
+    from xoe.api import answer_json
+    from xoe.services import Services
 
     session = f"once-{secrets.token_hex(8)}"
     asked = Question(
@@ -94,4 +94,6 @@ def _print(answer: dict[str, Any]) -> None:
     for number, citation in enumerate(answer["citations"], 1):
         page = f", page {citation['page']}" if citation["page"] else ""
         quote = " ".join(citation["quote"].split())
-        console.print(f"[dim]\\[{number}] {escape(citation['source'])}{page}: {escape(quote)}[/dim]")
+        console.print(
+            f"[dim]\\[{number}] {escape(citation['source'])}{page}: {escape(quote)}[/dim]"
+        )

@@ -16,6 +16,7 @@ from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
 
 if TYPE_CHECKING:
     from bench.rows import BenchRow
+
     from xoe.settings import Settings
 
 app = typer.Typer(
@@ -60,7 +61,7 @@ def everything(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def _run(suites: Sequence[str], data_dir: DataDir, as_json: bool) -> None:
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
-        from bench.machine import describe_machine  # noqa: PLC0415
+        from bench.machine import describe_machine
 
         rows: list[BenchRow] = []
         for suite in suites:

@@ -97,7 +97,7 @@ def _model(name: str) -> Callable[[Settings], str]:
 def _redis(settings: Settings) -> str:
     if settings.redis_url is not None:
         return "an external one is set by XOE_REDIS_URL"
-    from state.redis_server import find_binary  # noqa: PLC0415
+    from state.redis_server import find_binary
 
     return f"{find_binary()} will be started by the server"
 
@@ -133,7 +133,5 @@ def _port(settings: Settings) -> str:
         return "a server of this data folder is running"
     with socket.socket() as probe:
         if probe.connect_ex((settings.host, settings.port)) == 0:
-            raise OSError(
-                f"{settings.port} is in use by another program; use xoe serve --port."
-            )
+            raise OSError(f"{settings.port} is in use by another program; use xoe serve --port.")
     return f"{settings.port} is free"

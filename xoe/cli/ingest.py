@@ -42,8 +42,8 @@ def ingest_command(
 
 
 async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> dict[str, Any]:
-    from chains.types import LIBRARY_OWNER  # noqa: PLC0415 - engines take a second to import
-    from xoe.workbench import open_workbench  # noqa: PLC0415
+    from chains.types import LIBRARY_OWNER
+    from xoe.workbench import open_workbench
 
     reports: list[DocumentReport] = []
     begun = time.perf_counter()
@@ -81,9 +81,9 @@ def _sources(
     paths: Sequence[str], settings: Settings, store: Store
 ) -> tuple[list[SourceFile], list[tuple[str, str]]]:
     """Return the files to ingest under their names, and what cannot be found."""
-    from ingest.guard import supported_paths  # noqa: PLC0415
-    from ingest.ingestor import FOLDER, SourceFile  # noqa: PLC0415
-    from xoe.errors import DocumentError  # noqa: PLC0415
+    from ingest.guard import supported_paths
+    from ingest.ingestor import FOLDER, SourceFile
+    from xoe.errors import DocumentError
 
     sources: dict[Path, SourceFile] = {}
     problems: list[tuple[str, str]] = []
@@ -106,11 +106,9 @@ def _sources(
     return list(sources.values()), problems
 
 
-def _free_name(
-    path: Path, name: str, store: Store, taken: dict[Path, SourceFile]
-) -> str:
+def _free_name(path: Path, name: str, store: Store, taken: dict[Path, SourceFile]) -> str:
     """Return ``name``, led by as many parent folders as tell it from another file's."""
-    from chains.types import LIBRARY_OWNER  # noqa: PLC0415
+    from chains.types import LIBRARY_OWNER
 
     names = {source.name for source in taken.values()}
     for parts in range(len(Path(name).parts), len(path.parts)):
@@ -122,7 +120,7 @@ def _free_name(
 
 
 def _failed(name: str, reason: str) -> DocumentReport:
-    from ingest.ingestor import DocumentReport  # noqa: PLC0415
+    from ingest.ingestor import DocumentReport
 
     return DocumentReport(name, "failed", 0, reason=reason)
 

@@ -24,7 +24,7 @@ def serve_command(
     with reported():
         settings = settings_for(data_dir, host=host, port=port, library_dir=library)
         _fetch_missing(settings)
-        from xoe.server import serve  # noqa: PLC0415 - Chainlit takes a second to import
+        from xoe.server import serve
 
         asyncio.run(serve(settings))
 

@@ -48,8 +48,8 @@ def _collect(settings: Settings) -> dict[str, Any]:
 
 
 def _documents(settings: Settings) -> tuple[int, int, list[dict[str, Any]]]:
-    from chains.types import LIBRARY_OWNER  # noqa: PLC0415
-    from ingest.store import DATABASE_NAME, Fingerprint, Store  # noqa: PLC0415
+    from chains.types import LIBRARY_OWNER
+    from ingest.store import DATABASE_NAME, Fingerprint, Store
 
     if not (settings.data_dir / DATABASE_NAME).is_file():
         return 0, 0, []
@@ -67,8 +67,8 @@ def _documents(settings: Settings) -> tuple[int, int, list[dict[str, Any]]]:
 
 
 def _redis(settings: Settings, *, running_here: bool) -> dict[str, Any]:
-    from state.redis import RedisConnection  # noqa: PLC0415
-    from xoe.errors import RedisError  # noqa: PLC0415
+    from state.redis import RedisConnection
+    from xoe.errors import RedisError
 
     if settings.redis_url is None:
         where = "own server, on a Unix socket in the data folder"
@@ -93,7 +93,8 @@ def _memory_mb(pid: int) -> float | None:
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
-        return round(sum(member.memory_info().rss for member in family) / 1e6, 1)
+        resident = sum(int(member.memory_info().rss) for member in family)
+        return round(resident / 1e6, 1)
     except psutil.Error:
         return None
 

@@ -1,0 +1,85 @@
+"""Text to measure on: made from a word list, so that it needs no download and is always the same.
+
+Word frequencies follow Zipf's law, document and section lengths vary as real ones do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SEED = 20_240_601
+VOCABULARY = 12_000
+_SYLLABLES = (
+    "ba be bi bo bu da de di do du fa fe fi fo fu ga ge gi go gu ka ke ki ko ku la le li lo "
+    "lu ma me mi mo mu na ne ni no nu pa pe pi po pu ra re ri ro ru sa se si so su ta te ti "
+    "to tu va ve vi vo "
+).split()
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """A document."""
+
+    name: str
+    text: str
+
+
+class Corpus:
+    """A source of documents and of questions about them."""
+
+    def __init__(self, seed: int = SEED) -> None:
+        """Make the text that belongs to ``seed``."""
+        self._random = np.random.default_rng(seed)
+        self._words = self._vocabulary()
+        weights = 1 / np.arange(1, VOCABULARY + 1)
+        self._weights = weights / weights.sum()
+
+    def sentence(self, words: int) -> str:
+        """Return one sentence of ``words`` words."""
+        picked = self._random.choice(VOCABULARY, size=words, p=self._weights)
+        text = " ".join(self._words[i] for i in picked)
+        return f"{text[0].upper()}{text[1:]}."
+
+    def paragraph(self) -> str:
+        """Return 1 to 9 sentences of 6 to 28 words, short paragraphs being the more frequent."""
+        count = 1 + min(8, int(self._random.exponential(2.2)))
+        return " ".join(self.sentence(int(n)) for n in self._random.integers(6, 29, size=count))
+
+    def document(self, name: str, sections: int) -> CorpusFile:
+        """Return a Markdown document of ``sections`` sections with 1 to 4 paragraphs each."""
+        parts = [f"# {self.sentence(4)[:-1]}"]
+        for _ in range(sections):
+            parts.append(f"## {self.sentence(3)[:-1]}")
+            parts += [self.paragraph() for _ in range(int(self._random.integers(1, 5)))]
+        return CorpusFile(name, "\n\n".join(parts) + "\n")
+
+    def documents(self, count: int) -> Iterator[CorpusFile]:
+        """Yield ``count`` documents of 2 to 12 sections."""
+        for number in range(count):
+            yield self.document(f"document-{number:05d}.md", int(self._random.integers(2, 13)))
+
+    def question(self) -> str:
+        """Return a question of 4 to 9 words."""
+        return self.sentence(int(self._random.integers(4, 10)))[:-1] + "?"
+
+    def _vocabulary(self) -> list[str]:
+        words: dict[str, None] = {}
+        while len(words) < VOCABULARY:
+            size = int(self._random.integers(1, 5))
+            words["".join(self._random.choice(_SYLLABLES, size=size + 1))] = None
+        return list(words)
+
+
+def write(folder: Path, count: int) -> list[Path]:
+    """Write ``count`` documents into ``folder`` and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for file in Corpus().documents(count):
+        path = folder / file.name
+        path.write_text(file.text, encoding="utf-8")
+        paths.append(path)
+    return paths

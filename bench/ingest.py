@@ -1,0 +1,104 @@
+"""Ingest against LangChain's plain path with the same embedding function.
+
+The baseline is what the tutorials do: ``RecursiveCharacterTextSplitter`` and
+``FAISS.from_documents``, whose embedding function takes the chunks as they come, in batches of 32
+padded to the longest, the usual default.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from bench.corpus import write
+from bench.rows import BenchRow
+from chains.types import LIBRARY_OWNER
+from ingest.embedder import Embedder
+from ingest.ingestor import SourceFile
+from xoe.settings import Settings
+from xoe.workbench import open_workbench
+
+FILES = 40
+ROUNDS = 3
+PLAIN_BATCH = 32
+PLAIN_CHUNK_CHARS = 1000
+PLAIN_OVERLAP_CHARS = 100
+
+
+async def run(settings: Settings) -> list[BenchRow]:
+    """Return the rows of the ingest suite."""
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        folder = Path(scratch)
+        paths = write(folder / "documents", FILES)
+        megachars = sum(path.stat().st_size for path in paths) / 1e6
+        ours: list[tuple[float, int]] = []
+        plain: list[tuple[float, int]] = []
+        for number in range(ROUNDS):
+            alone = settings.model_copy(update={"data_dir": folder / f"data-{number}"})
+            ours.append(await _ours(alone, paths))
+            async with open_workbench(alone) as bench:
+                plain.append(_plain(paths, bench.embedder))
+        again = await _ours(settings.model_copy(update={"data_dir": folder / "data-0"}), paths)
+    rate = median(chunks / seconds for seconds, chunks in ours)
+    plain_rate = median(chunks / seconds for seconds, chunks in plain)
+    text_rate = median(megachars / seconds for seconds, _ in ours)
+    plain_text_rate = median(megachars / seconds for seconds, _ in plain)
+    second = again[0] * 1000 / FILES
+    return [
+        BenchRow.against("ingest_chunks_per_second", rate, "chunks/s", plain_rate),
+        BenchRow.against("ingest_text_per_second", text_rate * 1e3, "kB/s", plain_text_rate * 1e3),
+        BenchRow.against(
+            "ingest_unchanged_file", second, "ms", median(s for s, _ in ours) * 1000 / FILES
+        ),
+    ]
+
+
+async def _ours(settings: Settings, paths: Sequence[Path]) -> tuple[float, int]:
+    """Return the seconds from the files to the searchable index, and the chunks."""
+    begun = time.perf_counter()
+    async with open_workbench(settings) as bench:
+        sources = [SourceFile(path, path.name) for path in paths]
+        async for _report in bench.ingestor.ingest_many(sources, owner=LIBRARY_OWNER):
+            pass
+        bench.indexes.warm([LIBRARY_OWNER])
+        seconds = time.perf_counter() - begun
+        return seconds, bench.store.totals()[1]
+
+
+class _PlainEmbeddings(Embeddings):
+    """The same model, called as most wrappers call it."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        batches = [texts[i : i + PLAIN_BATCH] for i in range(0, len(texts), PLAIN_BATCH)]
+        # On as many threads as ours, so that only the order and the padding differ.
+        with ThreadPoolExecutor(self._embedder.workers) as pool:
+            parts = pool.map(self._embedder.encode_padded, batches)
+            return [vector for part in parts for vector in part.tolist()]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self._embedder.embed_query(text)
+
+
+def _plain(paths: Sequence[Path], embedder: Embedder) -> tuple[float, int]:
+    """Return the seconds of the plain path, and its chunks."""
+    from langchain_community.vectorstores import FAISS
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+    begun = time.perf_counter()
+    documents = [Document(path.read_text(encoding="utf-8")) for path in paths]
+    splitter = RecursiveCharacterTextSplitter(
+        chunk_size=PLAIN_CHUNK_CHARS, chunk_overlap=PLAIN_OVERLAP_CHARS
+    )
+    chunks = splitter.split_documents(documents)
+    FAISS.from_documents(chunks, _PlainEmbeddings(embedder))
+    return time.perf_counter() - begun, len(chunks)

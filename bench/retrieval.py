@@ -1,0 +1,193 @@
+"""Search times by size of the library, and what the search finds on real questions.
+
+Synthetic vectors and text measure time. Where the SQuAD 2.0 file is at hand (``XOE_SHARED_DIR``,
+or ``shared`` beside the project) recall and the gate are measured on its questions too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.corpus import Corpus
+from bench.rows import BenchRow
+from chains.gate import is_answerable
+from chains.retriever import HybridSearch
+from chains.types import LIBRARY_OWNER
+from ingest.embedder import DIMENSION
+from ingest.loaders import LoadedDocument
+from ingest.splitter import Chunk, split
+from ingest.store import Store
+from xoe.settings import Settings
+from xoe.workbench import Workbench, open_workbench
+
+SIZES = ((1_000, "1k"), (10_000, "10k"), (100_000, "100k"))
+QUESTIONS = 100
+WARM_UP = 5
+CHUNKS_A_DOCUMENT = 100
+SQUAD = "eval/squad2-dev-a.json"
+SQUAD_QUESTIONS = 300
+
+
+async def run(settings: Settings) -> list[BenchRow]:
+    """Return the rows of the retrieval suite."""
+    rows: list[BenchRow] = []
+    for count, label in SIZES:
+        with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+            alone = settings.model_copy(update={"data_dir": Path(scratch)})
+            async with open_workbench(alone) as bench:
+                rows += await asyncio.to_thread(_search_rows, bench, count, label)
+    rows += await _squad_rows(settings)
+    return rows
+
+
+def _search_rows(bench: Workbench, count: int, label: str) -> list[BenchRow]:
+    corpus = Corpus()
+    matrix = _fill(bench.store, corpus, count)
+    bench.indexes.warm([LIBRARY_OWNER])
+    questions = [corpus.question() for _ in range(QUESTIONS)]
+    times = _times_ms(lambda q: bench.search.search(q, [LIBRARY_OWNER], limit=3), questions)
+    # The baseline is the least that a dense search must do: embed, and compare with all vectors.
+    plain = _times_ms(lambda q: _plain(bench, matrix, q), questions)
+    return [
+        BenchRow.against(
+            f"search_p50_{label}", np.percentile(times, 50), "ms", np.percentile(plain, 50)
+        ),
+        BenchRow.against(
+            f"search_p95_{label}", np.percentile(times, 95), "ms", np.percentile(plain, 95)
+        ),
+    ]
+
+
+def _fill(
+    store: Store, corpus: Corpus, count: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    generator = np.random.default_rng(0)
+    blocks = []
+    for number in range(count // CHUNKS_A_DOCUMENT):
+        texts = [corpus.paragraph() for _ in range(CHUNKS_A_DOCUMENT)]
+        chunks, position = [], 0
+        for text in texts:
+            chunks.append(Chunk(position, position + len(text), text, ""))
+            position += len(text) + 2
+        vectors = generator.standard_normal((CHUNKS_A_DOCUMENT, DIMENSION)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        blocks.append(vectors)
+        store.put_document(
+            LIBRARY_OWNER,
+            f"document-{number}",
+            origin="bench",
+            sha256=str(number),
+            size_bytes=position,
+            document=LoadedDocument("\n\n".join(texts), f"Document {number}", "text"),
+            chunks=chunks,
+            vectors=vectors,
+        )
+    return np.concatenate(blocks)
+
+
+def _plain(
+    bench: Workbench, matrix: np.ndarray[tuple[int, int], np.dtype[np.float32]], question: str
+) -> None:
+    scores = matrix @ bench.embedder.encode([question])[0]
+    np.argpartition(-scores, 10)[:10]
+
+
+def _times_ms(work: Callable[[str], object], questions: Sequence[str]) -> list[float]:
+    for question in questions[:WARM_UP]:
+        work(question)
+    times = []
+    for question in questions:
+        begun = time.perf_counter()
+        work(question)
+        times.append((time.perf_counter() - begun) * 1000)
+    return times
+
+
+async def _squad_rows(settings: Settings) -> list[BenchRow]:
+    path = _shared() / SQUAD
+    if not path.is_file():
+        return []
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        alone = settings.model_copy(update={"data_dir": Path(scratch)})
+        async with open_workbench(alone) as bench:
+            return await asyncio.to_thread(_squad, bench, articles, settings.chunk_tokens)
+
+
+def _squad(
+    bench: Workbench, articles: list[dict[str, object]], chunk_tokens: int
+) -> list[BenchRow]:
+    asked: list[tuple[str, str, list[str]]] = []  # owner of the article, question, answers
+    owners = []
+    for article in articles:
+        owner = f"bench:{article['title']}"
+        owners.append(owner)
+        paragraphs = article["paragraphs"]
+        assert isinstance(paragraphs, list)
+        _put_article(bench, owner, paragraphs, chunk_tokens)
+        asked += [
+            (owner, qa["question"], [answer["text"] for answer in qa["answers"]])
+            for paragraph in paragraphs
+            for qa in paragraph["qas"]
+            if not qa["is_impossible"]
+        ]
+    asked = random.Random(1).sample(asked, SQUAD_QUESTIONS)
+    found = {weight: _answered(bench, owners, asked, weight) for weight in (0.0, 1.0, 0.4)}
+    let_through = stopped = 0
+    for owner, question, _ in asked:
+        let_through += is_answerable(bench.search.search(question, owners, limit=3))
+        others = [other for other in owners if other != owner]
+        stopped += not is_answerable(bench.search.search(question, others, limit=3))
+    lexical, dense, fused = (found[weight] for weight in (0.0, 1.0, 0.4))
+    return [
+        BenchRow.against("squad_answer_in_best_sentence", fused[0], "share", lexical[0]),
+        BenchRow.against("squad_answer_in_three_windows", fused[1], "share", lexical[1]),
+        BenchRow.against("squad_answer_in_three_windows_dense", dense[1], "share", fused[1]),
+        BenchRow("squad_gate_lets_through_answerable", let_through / len(asked), "share"),
+        BenchRow("squad_gate_stops_foreign", stopped / len(asked), "share"),
+    ]
+
+
+def _put_article(
+    bench: Workbench, owner: str, paragraphs: list[dict[str, str]], chunk_tokens: int
+) -> None:
+    document = LoadedDocument("\n\n".join(p["context"] for p in paragraphs), owner, "text")
+    chunks = split(document, chunk_tokens=chunk_tokens, count=bench.embedder.count_tokens)
+    bench.store.put_document(
+        owner,
+        "article",
+        origin="bench",
+        sha256=owner,
+        size_bytes=len(document.text),
+        document=document,
+        chunks=chunks,
+        vectors=bench.embedder.encode([chunk.text for chunk in chunks]),
+    )
+
+
+def _answered(
+    bench: Workbench, owners: list[str], asked: list[tuple[str, str, list[str]]], weight: float
+) -> tuple[float, float]:
+    """Return how often the best sentence, and the three windows, hold an answer."""
+    search = HybridSearch(bench.store, bench.indexes, bench.embedder, dense_weight=weight)
+    best = windows = 0
+    for _, question, answers in asked:
+        passages = search.search(question, owners, limit=3).passages
+        best += any(answer in p.best_sentence for p in passages[:1] for answer in answers)
+        windows += any(answer in p.text for p in passages for answer in answers)
+    search.close()
+    return best / len(asked), windows / len(asked)
+
+
+def _shared() -> Path:
+    default = Path(__file__).resolve().parent.parent.parent / "shared"
+    return Path(os.environ.get("XOE_SHARED_DIR", default))
