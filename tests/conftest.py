@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import documents
 import pytest
+
+from models.provision import installed
+from xoe.settings import load_settings
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -25,3 +29,16 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the evaluation data are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def need_models() -> Callable[..., None]:
+    """Skip a test whose models are not installed: ``need_models("fast", "embedder")``."""
+    there = {entry.name for entry in installed(load_settings().models_dir)}
+
+    def need(*names: str) -> None:
+        missing = sorted(set(names) - there)
+        if missing:
+            pytest.skip(f"not installed: xoe models pull {' '.join(missing)}")
+
+    return need

@@ -1,0 +1,191 @@
+"""Ingest, killed, out of space and with damaged files: nothing committed is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from servers import Server, xoe
+
+from chains.types import LIBRARY_OWNER
+from ingest.embedder import DIMENSION
+from ingest.splitter import splitter_fingerprint
+from ingest.store import DATABASE_NAME, Fingerprint, Store
+from models.provision import model_dir
+from xoe.settings import load_settings
+from xoe.workbench import Workbench
+
+pytestmark = pytest.mark.faults
+
+KILLS = 50
+DOCUMENTS = 24
+VICTIM = Path(__file__).resolve().parent.parent / "ingest_victim.py"
+WORDS = ("harbour", "lantern", "meadow", "granite", "violin", "copper", "falcon", "barley")
+
+
+@pytest.fixture(autouse=True)
+def _models(need_models) -> None:
+    need_models("embedder")
+
+
+def write_documents(folder: Path, generation: int) -> list[str]:
+    """Write documents; each holds a word that stands nowhere else, and changes every round."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    keys = []
+    for number in range(DOCUMENTS):
+        key = f"key{generation:03d}x{number:03d}"
+        filler = " ".join(f"The {word} of {number} is old." for word in WORDS)
+        body = "\n\n".join(f"## Part {part}\n\n{filler}" for part in range(1 + number % 5))
+        text = f"# Paper {number}\n\nIts secret is {key}.\n\n{body}\n"
+        (folder / f"paper-{number:03d}.md").write_text(text)
+        keys.append(key)
+    return keys
+
+
+def check(data_dir: Path, committed: set[str], keys: list[str]) -> int:
+    """Compare the store with what the victim said it had committed; return the documents."""
+    with sqlite3.connect(data_dir / DATABASE_NAME) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        db.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('integrity-check')")
+        orphans = "SELECT COUNT(*) FROM chunks WHERE document_id NOT IN (SELECT id FROM documents)"
+        assert db.execute(orphans).fetchone() == (0,)
+    bench = Workbench.build(load_settings(data_dir=data_dir))
+    try:
+        documents = {info.name: info for info in bench.store.documents([LIBRARY_OWNER])}
+        assert committed <= set(documents), "a committed document is gone"
+        for name, info in documents.items():
+            key = next(key for key in keys if int(key[-3:]) == int(name[6:9]))
+            matches = bench.store.match(f'"{key}"', [LIBRARY_OWNER], 10)
+            if name in committed:
+                assert len(matches) == 1, f"{name}: found {len(matches)} times"
+            if matches:
+                chunk_id = matches[0][0]
+                vector = bench.store.vectors([chunk_id])[0]
+                nearest = bench.indexes.search(vector, [LIBRARY_OWNER], DOCUMENTS * 8)
+                assert [found for found, _ in nearest].count(chunk_id) == 1
+            assert info.chunks == len(bench.store.document_chunk_ids(info.id)) > 0
+        found = bench.indexes.search(bench.store.vectors([chunk_id])[0], [LIBRARY_OWNER], 10_000)
+        assert len(found) == bench.store.totals()[1], "the index holds other chunks than the store"
+        return len(documents)
+    finally:
+        bench.search.close()
+        bench.store.close()
+        bench.embedder.close()
+
+
+def test_a_kill_at_any_moment_loses_nothing_that_was_committed(tmp_path: Path) -> None:
+    """Killed 50 times at random: all committed is found, nothing twice, nothing half."""
+    rng = random.Random(7)
+    folder, data_dir = tmp_path / "papers", tmp_path / "data"
+    keys = write_documents(folder, 0)
+    committed: set[str] = set()
+    rounds_with_work = 0
+    generation = 0
+    for _ in range(KILLS):
+        victim = subprocess.Popen(
+            [sys.executable, str(VICTIM), str(folder), str(data_dir)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert victim.stdout is not None
+        # Wait for the first line at times, so that the kill falls into the work and not before.
+        if rng.random() < 0.8:
+            committed |= {victim.stdout.readline().split()[-1]}
+        time.sleep(rng.uniform(0, 0.6))
+        victim.kill()
+        committed |= {line.split()[-1] for line in victim.stdout.read().splitlines() if "." in line}
+        victim.wait()
+        if not (data_dir / DATABASE_NAME).is_file():
+            continue
+        if committed:
+            rounds_with_work += 1
+            check(data_dir, committed, keys)
+        if len(committed) == DOCUMENTS:
+            # All is in: change every document, so that the next rounds replace them.
+            generation += 1
+            keys = write_documents(folder, generation)
+            committed = set()
+    assert rounds_with_work > KILLS // 2, "the kills fell before the work"
+
+
+def small_disk(folder: Path, megabytes: int) -> None:
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no small disk could be mounted: {mounted.stderr.strip()}")
+
+
+def test_a_full_disk_is_told_and_what_was_stored_stays(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    small_disk(disk, 3)
+    try:
+        (tmp_path / "first.txt").write_text("The harbour master lives in the yellow house.")
+        first = xoe("ingest", "first.txt", "--data-dir", str(disk / "data"), cwd=tmp_path)
+        assert first.returncode == 0, first.stderr
+        paragraph = " ".join(f"Word{i} of the long report is here." for i in range(60))
+        big = "\n\n".join(f"{paragraph} {i}" for i in range(300))
+        (tmp_path / "big.txt").write_text(big)
+        full = xoe("ingest", "big.txt", "--data-dir", str(disk / "data"), cwd=tmp_path)
+        assert full.returncode == 1
+        assert "disk is full" in full.stderr.replace("\n", " ")
+        assert "Traceback" not in full.stderr
+        fingerprint = Fingerprint("", DIMENSION, splitter_fingerprint(1))
+        store = Store(disk / "data", fingerprint)
+        assert [info.name for info in store.documents([LIBRARY_OWNER])] == ["first.txt"]
+        store.close()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_model_file_with_one_byte_flipped_is_refused(tmp_path: Path) -> None:
+    settings = load_settings()
+    models = tmp_path / "models"
+    for name in ("fast", "embedder"):
+        source = model_dir(name, settings.models_dir)
+        if not source.is_dir():
+            pytest.skip(f"not installed: xoe models pull {name}")
+        shutil.copytree(source, models / name)
+    victim = next((models / "fast").glob("*.gguf"))
+    with victim.open("r+b") as file:
+        file.seek(victim.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    result = xoe("models", "verify", "fast", cwd=tmp_path, XOE_MODELS_DIR=str(models))
+    assert result.returncode == 1
+    asked = xoe(
+        *("ask", "Who?", "--data-dir", "data", "--json"), cwd=tmp_path, XOE_MODELS_DIR=str(models)
+    )
+    assert asked.returncode == 1
+    assert "SHA-256" in asked.stdout + asked.stderr
+    assert "Traceback" not in asked.stderr
+
+
+def test_no_model_and_no_network_is_one_clear_message(tmp_path: Path) -> None:
+    """It names what is missing and how to bring it by hand."""
+    models = tmp_path / "models"
+    shutil.copytree(model_dir("embedder", load_settings().models_dir), models / "embedder")
+    nowhere = "http://127.0.0.1:9"
+    offline = {"UV_DEFAULT_INDEX": f"{nowhere}/simple", "HF_ENDPOINT": nowhere}
+    server = Server(tmp_path, {"XOE_MODELS_DIR": str(models), **offline})
+    server.start(wait=False)
+    assert server.process is not None
+    assert server.process.wait(timeout=120) == 1
+    assert "qwen2.5-coder-0.5b" in server.log.lower()
+    assert "XOE_MODELS_DIR" in server.log
+    assert "Traceback" not in server.log

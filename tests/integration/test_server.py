@@ -1,0 +1,223 @@
+"""The server as a program sees it: real models, a real Redis, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from servers import Server, read_events
+
+pytestmark = pytest.mark.integration
+
+GARDEN = """# The garden shed
+
+## Lawn mower
+
+The lawn mower's petrol tank holds 1.4 litres. Its blade is sharpened every 25 hours.
+The starter cord is orange.
+
+## Roof
+
+The roof of the shed was laid by Jana Petrova in 2019. It is made of larch shingles.
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Server]:
+    need_models("fast", "embedder")
+    server = Server(tmp_path_factory.mktemp("server"), {"XOE_LLM_MAX_TOKENS": "64"})
+    (server.library / "garden-shed.md").write_text(GARDEN)
+    with server.running():
+        yield server
+
+
+def test_a_question_is_answered_with_a_true_citation(server: Server) -> None:
+    answer = server.ask("How much petrol does the lawn mower's tank hold?")
+    assert "1.4" in answer["answer"]
+    assert answer["grounded"] is True
+    assert answer["citations"]
+    for citation in answer["citations"]:
+        assert citation["source"] == "garden-shed.md"
+        assert citation["page"] is None
+        assert GARDEN[citation["start"] : citation["end"]] == citation["quote"]
+    assert any("1.4 litres" in citation["quote"] for citation in answer["citations"])
+    assert {"retrieval", "first_token", "total"} <= set(answer["timings_ms"])
+
+
+def test_a_question_about_something_else_is_refused_and_the_nearest_named(server: Server) -> None:
+    answer = server.ask("Which king signed the treaty of Kalmar?")
+    assert answer["grounded"] is False
+    assert answer["citations"] == []
+    assert "garden-shed.md" in answer["answer"]
+
+
+def test_a_follow_up_knows_what_was_asked(server: Server) -> None:
+    server.ask("Who laid the roof of the shed?", session_id="follow")
+    answer = server.ask("And when did she do it?", session_id="follow")
+    assert "2019" in answer["answer"]
+
+
+def test_without_the_library_nothing_is_cited(server: Server) -> None:
+    answer = server.ask("What is two plus two?", use_library=False, max_tokens=16)
+    assert answer["citations"] == []
+    assert answer["grounded"] is False
+    assert answer["answer"]
+
+
+def test_the_stream_is_framed_by_the_standard(server: Server) -> None:
+    body = {"question": "What colour is the starter cord?"}
+    url = f"{server.url}/query/stream"
+    with httpx.stream("POST", url, json=body, timeout=300, trust_env=False) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = read_events([line.rstrip("\r") for line in response.iter_lines()])
+    names = [name for name, _ in events if name != "queued"]
+    assert names[0] == "sources"
+    assert names[-1] == "done"
+    assert set(names[1:-1]) == {"token"}
+    sources, done = events[0][1], events[-1][1]
+    assert any("orange" in citation["quote"] for citation in sources["citations"])
+    assert "orange" in done["answer"]
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({"question": ""}, "empty"),
+        ({"question": "   "}, "empty"),
+        ({"question": "why " * 1250}, "limit"),
+        ({"question": "x" * 20_001}, "20000"),
+        ({"question": "Why?", "max_tokens": -1}, "16"),
+        ({"question": "Why?", "max_tokens": "NaN"}, "integer"),
+        ({"question": "Why?", "colour": "red"}, "Extra"),
+        ({}, "required"),
+    ],
+)
+def test_a_bad_question_gets_a_sentence(server: Server, body: dict[str, object], word: str) -> None:
+    response = httpx.post(f"{server.url}/query", json=body, timeout=60, trust_env=False)
+    assert response.status_code == 422
+    assert word in response.text
+
+
+def test_a_stream_of_a_bad_question_ends_with_an_error_event(server: Server) -> None:
+    response = httpx.post(
+        f"{server.url}/query/stream", json={"question": " "}, timeout=60, trust_env=False
+    )
+    (event,) = read_events(response.text.replace("\r\n", "\n").split("\n")[:-1])
+    assert event[0] == "error"
+    assert "empty" in event[1]["detail"]
+
+
+def test_one_character_is_a_question(server: Server) -> None:
+    assert server.ask("?")["answer"]
+
+
+def test_the_interface_is_described_with_examples_and_asks_no_other_host(server: Server) -> None:
+    schema = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()
+    assert {"/health", "/query", "/query/stream"} <= set(schema["paths"])
+    assert schema["components"]["schemas"]["QueryRequest"]["examples"]
+    page = httpx.get(f"{server.url}/docs", trust_env=False).text
+    assert "http://" not in page.replace(server.url, "")
+    assert "https://" not in page
+
+
+def test_a_foreign_host_name_is_refused(server: Server) -> None:
+    response = httpx.get(f"{server.url}/health", headers={"host": "evil.example"}, trust_env=False)
+    assert response.status_code in (400, 403, 421)
+
+
+def test_a_second_server_on_the_same_data_folder_is_refused(server: Server) -> None:
+    second = Server(server.home)
+    second.process = None
+    second.home = server.home
+    second.start(wait=False)
+    assert second.process is not None
+    assert second.process.wait(timeout=60) == 1
+    assert "is using the data folder" in second.log
+    assert server.health()["live"]
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = Server(tmp_path, port=taken.getsockname()[1])
+        server.start(wait=False)
+        assert server.process is not None
+        assert server.process.wait(timeout=60) == 1
+    assert "is in use by another program" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_listening_beyond_this_computer_is_refused(tmp_path: Path) -> None:
+    server = Server(tmp_path, {"XOE_HOST": "0.0.0.0"})
+    server.start(wait=False)
+    assert server.process is not None
+    assert server.process.wait(timeout=60) == 1
+    assert "no login yet" in server.log
+
+
+def test_history_survives_a_restart(tmp_path: Path, need_models) -> None:
+    need_models("fast", "embedder")
+    server = Server(tmp_path, {"XOE_LLM_MAX_TOKENS": "32"})
+    (server.library / "garden-shed.md").write_text(GARDEN)
+    with server.running():
+        server.ask("Who laid the roof of the shed?", session_id="s")
+    with server.running():
+        answer = server.ask("And when did she do it?", session_id="s")
+    assert "2019" in answer["answer"]
+
+
+def test_history_survives_a_kill(tmp_path: Path, need_models) -> None:
+    need_models("fast", "embedder")
+    server = Server(tmp_path, {"XOE_LLM_MAX_TOKENS": "32"})
+    (server.library / "garden-shed.md").write_text(GARDEN)
+    server.start()
+    server.ask("Who laid the roof of the shed?", session_id="s")
+    server.kill()
+    with server.running():
+        assert "2019" in server.ask("And when did she do it?", session_id="s")["answer"]
+
+
+def test_a_hundred_questions_at_once_are_all_answered_and_none_mixed_up(
+    tmp_path: Path, need_models
+) -> None:
+    """Each asks for a number that only its own document holds; the loop stays responsive."""
+    need_models("tiny", "embedder")
+    environment = {"XOE_LLM_PROFILE": "tiny", "XOE_LLM_MAX_TOKENS": "16"}
+    server = Server(tmp_path, environment)
+    for number in range(100):
+        name = f"Rack{number:03d}"
+        text = f"# {name}\n\nThe serial number of the {name} is {7000 + number}.\n"
+        (server.library / f"{name}.md").write_text(text)
+
+    async def ask(client: httpx.AsyncClient, number: int) -> tuple[int, dict[str, object]]:
+        question = f"What is the serial number of the Rack{number:03d}?"
+        body = {"question": question, "session_id": f"s{number}"}
+        response = await client.post(f"{server.url}/query", json=body, timeout=600)
+        assert response.status_code == 200, response.text
+        return number, response.json()
+
+    async def everybody() -> tuple[list[tuple[int, dict[str, object]]], list[float]]:
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
+            work = asyncio.gather(*(ask(client, number) for number in range(100)))
+            waits = []
+            while not work.done():
+                begun = time.perf_counter()
+                assert (await client.get(f"{server.url}/health", timeout=60)).status_code == 200
+                waits.append(time.perf_counter() - begun)
+                await asyncio.sleep(0.2)
+            return await work, waits
+
+    with server.running():
+        answers, waits = asyncio.run(everybody())
+    assert len(answers) == 100
+    for number, answer in answers:
+        quotes = [citation["quote"] for citation in answer["citations"]]  # type: ignore[index]
+        assert any(str(7000 + number) in quote for quote in quotes), (number, answer)
+    assert waits, "the health route answered while the questions were worked on"

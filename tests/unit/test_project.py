@@ -1,0 +1,58 @@
+"""The project itself: what the lock resolves, and what the house forbids."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HOUSE = {
+    "xoe": {"xoe", "chains", "voice", "ingest", "state", "telemetry", "models", "bench"},
+    "chains": {"chains", "ingest", "state", "telemetry", "models"},
+    "ingest": {"ingest", "state", "telemetry", "models"},
+    "state": {"state", "telemetry"},
+    "telemetry": {"telemetry"},
+    "models": {"models", "telemetry"},
+}
+OPEN_TO_ALL = {"xoe.settings", "xoe.errors"}
+
+
+def test_the_lock_resolves_no_torch() -> None:
+    names = {package["name"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    heavy = {"torch", "torchvision", "torchaudio", "tensorflow", "jax", "sentence-transformers"}
+    assert names & heavy == set()
+    assert not {name for name in names if name.startswith("nvidia-")}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("package", HOUSE)
+def test_imports_point_one_way(package: str) -> None:
+    """The arrow of the architecture: no lower part knows a higher one."""
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / package).rglob("*.py")
+        for name in imports(path)
+        if name.split(".")[0] in HOUSE
+        and name.split(".")[0] not in HOUSE[package]
+        and name not in OPEN_TO_ALL
+    ]
+    assert wrong == []
+
+
+def test_nothing_touches_the_import_path_or_pickles() -> None:
+    for path in (path for folder in HOUSE for path in (ROOT / folder).rglob("*.py")):
+        text = path.read_text()
+        for forbidden in ("sys" + ".path", "import " + "pickle", "allow_dangerous"):
+            assert forbidden not in text, f"{path.relative_to(ROOT)}: {forbidden}"
