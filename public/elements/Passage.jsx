@@ -10,11 +10,12 @@ export default function Passage() {
   const setSideView = useSetRecoilState(sideViewState)
   const top = useRef(null)
   const mark = useRef(null)
+  const back = useRef(props.back)
+  back.current = props.back
   const citation = citations[index]
 
-  useEffect(() => setIndex(props.index), [props.opened])
+  useEffect(() => { setIndex(props.index) }, [props.opened])
   useEffect(() => {
-    const before = document.activeElement
     top.current?.focus({ preventScroll: true })
     const onKey = (event) => {
       if (event.key === "Escape") setSideView(undefined)
@@ -22,10 +23,10 @@ export default function Passage() {
     document.addEventListener("keydown", onKey)
     return () => {
       document.removeEventListener("keydown", onKey)
-      if (before?.isConnected) before.focus({ preventScroll: true })
+      setTimeout(() => document.querySelector(back.current)?.focus({ preventScroll: true }))
     }
   }, [])
-  useEffect(() => mark.current?.scrollIntoView({ block: "nearest" }), [index])
+  useEffect(() => { mark.current?.scrollIntoView({ block: "nearest" }) }, [index])
 
   if (!citation) return null
   return (

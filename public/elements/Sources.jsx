@@ -7,7 +7,7 @@ import { FileText } from "lucide-react"
 
 const PANEL = "xoe-passage"
 
-function place(citation) {
+function whereabouts(citation) {
   return citation.page ? `${citation.source}, page ${citation.page}` : citation.source
 }
 
@@ -16,12 +16,14 @@ export default function Sources() {
   const root = useRef(null)
   const setElements = useSetRecoilState(elementState)
 
-  const open = (number) => {
+  const open = (number, opener) => {
     const index = citations.findIndex((citation) => citation.number === number)
     if (index < 0) return
+    // By selector, since the page makes its links anew whenever an element comes or goes.
+    const step = root.current?.closest('[id^="step-"]')?.id ?? ""
     const panel = {
       id: PANEL, forId: "", type: "custom", name: "Passage", display: "side",
-      props: { citations, index, opened: Date.now() }
+      props: { citations, index, opened: Date.now(), back: `#${CSS.escape(step)} ${opener}` }
     }
     setElements((all) => [...all.filter((element) => element.id !== PANEL), panel])
   }
@@ -34,7 +36,8 @@ export default function Sources() {
       const link = event.target.closest?.('a[href^="#cite-"]')
       if (!link) return
       event.preventDefault()
-      latest.current(Number(link.getAttribute("href").slice("#cite-".length)))
+      const href = link.getAttribute("href")
+      latest.current(Number(href.slice("#cite-".length)), `a[href="${href}"]`)
     }
     message?.addEventListener("click", onClick)
     return () => message?.removeEventListener("click", onClick)
@@ -44,15 +47,18 @@ export default function Sources() {
     <section ref={root} className="xoe-sources" aria-label={heading}>
       <h3>{heading}</h3>
       <ol>
-        {citations.map((citation) => (
+        {citations.map((citation, place) => (
           <li key={citation.number}>
-            <button type="button" onClick={() => open(citation.number)}>
+            <button
+              type="button"
+              onClick={() => open(citation.number, `.xoe-sources li:nth-child(${place + 1}) button`)}
+            >
               <span className="xoe-number">{citation.number}</span>
               <span className="xoe-quoted">
                 <q>{citation.quote}</q>
                 <span className="xoe-place">
                   <FileText aria-hidden="true" />
-                  {place(citation)}
+                  {whereabouts(citation)}
                 </span>
               </span>
             </button>

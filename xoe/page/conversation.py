@@ -9,7 +9,7 @@ import chainlit as cl
 import structlog
 
 from chains.types import Question
-from xoe.errors import XoeError
+from xoe.errors import RedisError, XoeError
 from xoe.page import attachments, commands, profiles, session
 from xoe.page.answering import answer
 from xoe.page.markup import plain
@@ -35,13 +35,20 @@ async def begin(services: Services) -> None:
     chat, notes = _new_chat(services)
     await commands.announce()
     await panel(chat.options).send()
-    earlier = await services.history.load(session.session_id(), session.owner(), 1)
-    if earlier:
+    if await _has_earlier_turns(services):
         await cl.Message(
             content="*The server was started again. This chat goes on where it was.*"
         ).send()
         return
     await welcome(services, notes)
+
+
+async def _has_earlier_turns(services: Services) -> bool:
+    try:
+        return bool(await services.history.load(session.session_id(), session.owner(), 1))
+    except RedisError as exc:  # it may still be starting
+        log.info("page.history_unavailable", error=str(exc))
+        return False
 
 
 async def take(services: Services, message: cl.Message | None) -> None:

@@ -1,0 +1,256 @@
+"""A real server with a small library, and a real browser that lets nothing out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, sync_playwright
+
+from models.provision import installed
+from xoe.settings import load_settings
+
+CHROMIUM_ARGS = [
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+ANSWER_MS = 120_000
+"""The longest wait for a real model on a machine that is busy with something else."""
+UPLOAD_MB = 2
+
+COFFEE = """# The coffee machine
+
+## Descaling
+
+Descale the machine every eight weeks, or when the orange lamp blinks three times.
+Use one sachet of citric acid in a full tank of water. The whole run takes 25 minutes.
+
+## How to order beans
+
+Beans are ordered from Rossi in Verona on the first Monday of the month.
+"""
+RULES = """# Office rules
+
+## Opening hours
+
+The office opens at 7:30 and closes at 19:00. On Fridays it closes at 16:00.
+
+## Lost keys
+
+Tell the caretaker, Mr Lindqvist, on the same day when a key is lost. A new key costs 45 euros.
+"""
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    url: str
+    data_dir: Path
+    library: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start and wait until questions can be answered."""
+        command = [sys.executable, "-m", "xoe.cli", "serve", "--port", str(self.port)]
+        folders = ["--data-dir", str(self.data_dir), "--library", str(self.library)]
+        settings = {"XOE_LLM_MAX_TOKENS": "48", "XOE_UPLOAD_MAX_MB": str(UPLOAD_MB)}
+        with (self.data_dir.parent / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *folders],
+                env={**os.environ, **settings},
+                stdout=log,
+                stderr=log,
+                cwd=self.data_dir.parent,
+            )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            if not self.health().get("loading", [""]):
+                return
+            time.sleep(0.3)
+        self.stop()
+        pytest.fail((self.data_dir.parent / "server.log").read_text()[-3000:])
+
+    def health(self) -> dict[str, Any]:
+        """Return what the health route says, or nothing while it does not answer."""
+        try:
+            answer: dict[str, Any] = httpx.get(f"{self.url}/health", timeout=5).json()
+        except httpx.HTTPError:
+            return {}
+        return answer
+
+    def stop(self) -> None:
+        """Stop as Ctrl-C does."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def new_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Server]:
+    """Make servers that are not started yet; skips where the models are not installed."""
+    there = {entry.name for entry in installed(load_settings().models_dir)}
+    if not {"fast", "embedder"} <= there:
+        pytest.skip("the models 'fast' and 'embedder' are not installed: xoe models pull")
+
+    def make() -> Server:
+        home = tmp_path_factory.mktemp("server")
+        library = home / "library"
+        library.mkdir()
+        (library / "coffee-machine.md").write_text(COFFEE)
+        (library / "office-rules.md").write_text(RULES)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        return Server(f"http://127.0.0.1:{port}", home / "data", library, port)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def server(new_server: Callable[[], Server]) -> Iterator[Server]:
+    """The server that most tests share."""
+    server = new_server()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def playwright_session() -> Iterator[Playwright]:
+    """Playwright's driver."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright_session: Playwright) -> Iterator[Browser]:
+    """Chromium; skips where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    own = Path(playwright_session.chromium.executable_path)
+    if path is None and not own.exists():
+        pytest.skip("there is no Chromium: install it, or run 'playwright install chromium'")
+    browser = playwright_session.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
+    yield browser
+    browser.close()
+
+
+@dataclass
+class Chat:
+    """The page as its user sees it."""
+
+    page: Page
+    server: Server
+    requests: list[str]
+    problems: list[str]
+    upload_mb: int = UPLOAD_MB
+
+    def open(self) -> Chat:
+        """Open the page and wait for the welcome."""
+        self.page.goto(self.server.url)
+        self.page.wait_for_selector(".xoe-welcome")
+        return self
+
+    def say(self, text: str) -> None:
+        """Type a message and send it with Enter."""
+        self.page.fill("#chat-input", text)
+        self.page.press("#chat-input", "Enter")
+
+    def ask(self, text: str) -> Locator:
+        """Ask and return the finished answer."""
+        before = self.page.locator(".ai-message").count()
+        self.say(text)
+        answer = self.page.locator(".ai-message").nth(before)
+        answer.wait_for(timeout=ANSWER_MS)
+        self.settled()
+        return answer
+
+    def settled(self) -> None:
+        """Wait until nothing runs any more."""
+        self.page.wait_for_timeout(200)
+        self.page.wait_for_selector("#chat-submit", timeout=ANSWER_MS)
+
+    def attach(self, *files: tuple[str, bytes]) -> None:
+        """Attach files with the clip."""
+        payload = [{"name": n, "mimeType": "", "buffer": content} for n, content in files]
+        self.page.set_input_files("#upload-button-input", payload)  # type: ignore[arg-type]
+
+    def give(self, *files: tuple[str, bytes]) -> list[str]:
+        """Attach files, send them, and return the line that each of them got."""
+        self.attach(*files)
+        self.page.wait_for_function(
+            "n => document.querySelectorAll('#attachments > div').length === n"
+            " && !document.querySelector('#chat-submit').disabled",
+            arg=len(files),
+        )
+        self.page.click("#chat-submit")
+        board = self.page.locator(".xoe-files").last
+        board.wait_for()
+        self.settled()
+        return board.locator("li").all_inner_texts()
+
+    def foreign(self) -> list[str]:
+        """Return every address that was asked and is not the server's."""
+        own = (self.server.url, self.server.url.replace("http", "ws"), "data:", "blob:")
+        return [url for url in self.requests if not url.startswith(own)]
+
+
+@pytest.fixture
+def new_chat(browser: Browser, server: Server) -> Iterator[Callable[..., Chat]]:
+    """Open pages in browsers of their own; each must ask no other host and break no policy."""
+    contexts: list[BrowserContext] = []
+    chats: list[Chat] = []
+
+    def make(on: Server = server, **options: Any) -> Chat:
+        context = browser.new_context(**options)
+        page = context.new_page()
+        chat = Chat(page, on, [], [])
+        page.on("request", lambda request: chat.requests.append(request.url))
+        page.on("websocket", lambda socket: chat.requests.append(socket.url))
+        page.on("pageerror", lambda error: chat.problems.append(str(error)))
+        page.on(
+            "console",
+            lambda line: chat.problems.append(line.text) if "Content Sec" in line.text else None,
+        )
+        contexts.append(context)
+        chats.append(chat)
+        return chat
+
+    yield make
+    foreign = [url for chat in chats for url in chat.foreign()]
+    problems = [problem for chat in chats for problem in chat.problems]
+    for context in contexts:
+        context.close()
+    assert not foreign
+    assert not problems
+
+
+@pytest.fixture
+def chat(new_chat: Callable[..., Chat]) -> Chat:
+    """A page that shows the welcome."""
+    return new_chat().open()
+
+
+@pytest.fixture(scope="session")
+def handbook_pdf(make_documents: ModuleType) -> bytes:
+    """A PDF whose second page tells about coolant."""
+    pdf: bytes = make_documents.pdf()
+    return pdf

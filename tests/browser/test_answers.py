@@ -1,0 +1,150 @@
+"""Ask and be answered: quotes first, then the answer, then the passage behind each number."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+DROP = """([selector, name, base64]) => {
+  const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name));
+  for (const type of ["dragenter", "dragover", "drop"]) {
+    const event = new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true });
+    document.querySelector(selector).dispatchEvent(event);
+  }
+}"""
+
+
+def test_a_question_is_quoted_then_answered_and_each_number_opens_its_passage(chat) -> None:
+    chat.page.evaluate(
+        """() => {
+          window.seen = [];
+          new MutationObserver(() => {
+            const message = document.querySelector(".message-content:has(.xoe-sources)");
+            if (!message) return;
+            const written = message.querySelector("[role=article]")?.innerText.trim() ?? "";
+            window.seen.push([message.querySelector("q").innerText, written]);
+          }).observe(document.body, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    answer = chat.ask("How often must the coffee machine be descaled?")
+    quote, written = chat.page.evaluate("window.seen[0]")
+    assert "eight weeks" in quote
+    assert written == "", "the quotes come before the first word of the answer"
+
+    mark = answer.locator('a[href^="#cite-"]').first
+    expect(answer).to_contain_text("eight weeks")
+    mark.focus()
+    chat.page.keyboard.press("Enter")
+    panel = chat.page.locator(".xoe-passage")
+    expect(panel.locator("header .xoe-file")).to_have_text("coffee-machine.md")
+    expect(panel.locator(".xoe-where")).to_contain_text("Descaling")
+    expect(panel.locator("mark")).to_contain_text("every eight weeks")
+    expect(panel.locator(".xoe-text")).to_contain_text("citric acid")
+    expect(panel).to_be_focused()
+
+    chat.page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    expect(mark).to_be_focused()
+    answer.locator(".xoe-sources button").first.click()
+    expect(panel.locator("mark")).to_contain_text("every eight weeks")
+
+
+def test_a_dropped_pdf_is_read_and_a_citation_opens_its_page(chat, handbook_pdf: bytes) -> None:
+    encoded = base64.b64encode(handbook_pdf).decode()
+    chat.page.evaluate(DROP, ["#message-composer", "plant handbook.pdf", encoded])
+    expect(chat.page.locator("#attachments")).to_contain_text("plant handbook.pdf")
+    chat.say("At what temperature does the coolant freeze?")
+    line = chat.page.locator(".xoe-files li").first
+    expect(line).to_contain_text(re.compile(r"ready, \d+ passages? from 3 pages"), timeout=60_000)
+    chat.settled()
+    answer = chat.page.locator(".ai-message").last
+    expect(answer).to_contain_text("thirty four degrees", timeout=60_000)
+    answer.locator(".xoe-sources button").first.click()
+    expect(chat.page.locator(".xoe-passage .xoe-file")).to_have_text("plant handbook.pdf")
+    expect(chat.page.locator(".xoe-where")).to_contain_text("Page 2")
+    expect(chat.page.locator(".xoe-passage mark")).to_contain_text("thirty four degrees")
+    expect(chat.page.locator(".xoe-files .xoe-questions button").first).to_be_enabled()
+
+
+def test_what_a_visitor_gave_is_his_after_a_reload_and_nobody_elses(
+    new_chat: Callable, handbook_pdf: bytes
+) -> None:
+    mine, other = new_chat().open(), new_chat().open()
+    mine.give(("only-mine.pdf", handbook_pdf))
+    mine.page.reload()
+    expect(mine.page.locator(".xoe-known")).to_contain_text("3 documents, 1 of them yours")
+    mine.say("/library ")
+    expect(mine.page.locator(".xoe-library")).to_contain_text("only-mine.pdf")
+    other.say("/library ")
+    expect(other.page.locator(".xoe-library")).to_contain_text("coffee-machine.md")
+    expect(other.page.locator(".xoe-library")).not_to_contain_text("only-mine.pdf")
+
+
+def test_an_uploaded_file_does_not_stay_on_the_disk(chat, handbook_pdf: bytes) -> None:
+    chat.give(("handbook.pdf", handbook_pdf))
+    uploads: Path = chat.server.data_dir / "uploads"
+    assert [path for path in uploads.rglob("*") if path.is_file()] == []
+
+
+def test_a_question_the_library_cannot_answer_says_so_and_names_the_nearest(chat) -> None:
+    answer = chat.ask("Who wrote Hamlet?")
+    expect(answer).to_contain_text("does not answer")
+    expect(answer.locator(".xoe-sources h3")).to_have_text("Nearest passages in your documents")
+
+
+def test_stop_stops_and_keeps_what_was_written(chat) -> None:
+    chat.page.click("#chat-settings-open-modal")
+    chat.page.get_by_role("switch").click()
+    chat.page.get_by_role("button", name="Confirm").click()
+    chat.say("Count slowly from one to three hundred, in words.")
+    written = chat.page.locator(".ai-message").last.locator("[role=article]").first
+    expect(written).to_contain_text(re.compile(r"\w+\W+\w+"), timeout=60_000)
+    chat.page.click("#stop-button")
+    answer = chat.page.locator(".ai-message").last
+    expect(answer).to_contain_text("Stopped.")
+    expect(chat.page.get_by_text("Task manually stopped")).to_have_count(0)
+    kept = answer.inner_text()
+    assert len(kept) > len("Stopped.")
+    chat.page.wait_for_timeout(1500)
+    assert answer.inner_text() == kept
+    assert chat.page.locator(".ai-message").count() == 2, "the welcome and the stopped answer"
+
+
+def test_a_changed_question_is_asked_again(chat) -> None:
+    chat.ask("Who wrote Hamlet?")
+    chat.page.hover("[data-step-type=user_message]")
+    chat.page.click(".edit-message")
+    chat.page.fill("#edit-chat-input", "Who painted the Mona Lisa?")
+    chat.page.click(".confirm-edit")
+    expect(chat.page.locator(".ai-message").last).to_contain_text("does not answer")
+    chat.settled()
+    expect(chat.page.locator("[data-step-type=user_message]")).to_have_count(1)
+    expect(chat.page.locator("[data-step-type=user_message]")).to_contain_text("Mona Lisa")
+    expect(chat.page.locator(".xoe-sources")).to_have_count(1)
+
+
+def test_a_chat_goes_on_when_the_server_was_restarted(
+    new_server: Callable, new_chat: Callable
+) -> None:
+    server = new_server()
+    server.start()
+    try:
+        chat = new_chat(on=server).open()
+        chat.ask("Who wrote Hamlet?")
+        server.stop()
+        server.start()
+        expect(chat.page.get_by_text("This chat goes on where it was")).to_be_visible(
+            timeout=30_000
+        )
+        expect(chat.ask("Who painted the Mona Lisa?")).to_contain_text("does not answer")
+    finally:
+        server.stop()
