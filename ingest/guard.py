@@ -1,4 +1,4 @@
-"""Stands between a file that somebody brings and the loaders: its size, name, kind and place."""
+"""Stands between a file that somebody brings and the loaders: its size, name and kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingest.loaders.kinds import ACCEPT, EXTENSIONS, READABLE, SUPPORTED, KindInfo, sniff
-from ingest.names import inside, safe_name, safe_relative_name
+from ingest.names import safe_name, safe_relative_name
 from ingest.paths import supported_paths
 from xoe.errors import DiskFullError, DocumentError, DocumentTooLargeError
 
@@ -21,7 +21,6 @@ __all__ = [
     "KindInfo",
     "check_size",
     "copy_limited",
-    "inside",
     "safe_name",
     "safe_relative_name",
     "sniff",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import Path, PurePosixPath
 
 from ingest.loaders.cleaning import clean, one_line
-from xoe.errors import DocumentError
+from ingest.loaders.kinds import EXTENSIONS
 
 MAX_CHARS = 120
 MAX_BYTES = 255
@@ -35,19 +34,10 @@ def safe_name(name: str) -> str:
     return _shortened(text) or FALLBACK
 
 
-def safe_relative_name(path: PurePosixPath | str) -> str:
+def safe_relative_name(path: str) -> str:
     """Return a path below a folder with each of its parts made safe: ``guide/voice.md``."""
-    parts = [part for part in re.split(r"[/\\]", str(path)) if part.strip(". ")]
+    parts = [part for part in re.split(r"[/\\]", path) if part.strip(". ")]
     return "/".join(safe_name(part) for part in parts) or FALLBACK
-
-
-def inside(root: Path, name: str) -> Path:
-    """Return the path of ``name`` under ``root``; raise ``DocumentError`` if it is not."""
-    root = root.resolve()
-    path = (root / name).resolve()
-    if root not in path.parents:
-        raise DocumentError("Its name leads out of the folder for documents; rename it.")
-    return path
 
 
 def _visible(text: str) -> str:
@@ -63,10 +53,7 @@ def _stripped(text: str) -> str:
 
 def _is_only_suffix(original: str, stripped: str) -> bool:
     """Tell a name like ``.pdf``, whose one word is an extension, from a hidden ``.profile``."""
-    return original.strip().startswith(".") and stripped.lower() in _SUFFIXES
-
-
-_SUFFIXES = frozenset(["pdf", "docx", "md", "markdown", "txt", "text", "html", "htm", "xhtml"])
+    return original.strip().startswith(".") and f".{stripped.lower()}" in EXTENSIONS
 
 
 def _shortened(text: str) -> str:

@@ -27,7 +27,9 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
     if place < 0 or len(tail) - place < _END_RECORD.size:
         raise zipfile.BadZipFile("no end record")
     _, _, _, _, members, directory_bytes, _, _ = _END_RECORD.unpack_from(tail, place)
-    if members > MAX_MEMBERS or directory_bytes > MAX_MEMBERS * _DIRECTORY_ENTRY_BYTES:
+    if directory_bytes > MAX_MEMBERS * _DIRECTORY_ENTRY_BYTES >= members * _DIRECTORY_ENTRY_BYTES:
+        raise zipfile.BadZipFile("a directory larger than its members need")
+    if members > MAX_MEMBERS:
         raise DocumentTooLargeError(
             f"It packs {members:,} files and at most {MAX_MEMBERS:,} are looked at."
         )

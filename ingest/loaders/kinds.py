@@ -46,6 +46,8 @@ READABLE = "PDF, Word (.docx), Markdown, plain text and HTML can be read"
 
 _HEAD_BYTES = 65_536
 _PDF_SEARCH_BYTES = 1024
+_MIN_CONFIDENCE = 0.3
+"""Of puremagic: a match of three bytes. One or two occur in anything."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_PARTS = (
     ("EncryptedPackage", None),
@@ -154,9 +156,10 @@ def _sample_text(head: bytes) -> str:
 
 def _binary_name(head: bytes) -> str:
     try:
-        matches = puremagic.magic_string(head)
+        found = puremagic.magic_string(head)
     except puremagic.PureError:
         return "a file of an unknown kind"
+    matches = [match for match in found if match.confidence >= _MIN_CONFIDENCE]
     mime_type = next((match.mime_type for match in matches if match.mime_type), "")
     major, _, minor = mime_type.partition("/")
     label = minor.removeprefix("x-").removeprefix("vnd.").split("+")[0].upper()

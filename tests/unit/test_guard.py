@@ -17,7 +17,6 @@ from ingest.guard import (
     SUPPORTED,
     check_size,
     copy_limited,
-    inside,
     safe_name,
     safe_relative_name,
     sniff,
@@ -107,19 +106,6 @@ def test_a_safe_name_never_leads_out_of_its_folder(name: str) -> None:
 
 def test_a_relative_name_keeps_its_folders() -> None:
     assert safe_relative_name("guide/../voice\0.md") == "guide/voice.md"
-
-
-@pytest.mark.parametrize("name", ["../out.txt", "/etc/passwd", ".", "a/../../b"])
-def test_a_path_outside_the_root_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DocumentError):
-        inside(tmp_path, name)
-
-
-def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("/etc")
-    with pytest.raises(DocumentError):
-        inside(tmp_path, "link/passwd")
-    assert inside(tmp_path, "a/b.txt") == tmp_path.resolve() / "a" / "b.txt"
 
 
 # Sizes
@@ -230,6 +216,7 @@ READABLE = "PDF, Word (.docx), Markdown, plain text and HTML can be read."
 @pytest.mark.parametrize(
     ("name", "data", "what"),
     [
+        ("a.dat", b"BM" + bytes(range(256)) * 9, "a file of an unknown kind"),
         ("a.pdf", documents.png(), "It is named .pdf but is a picture (PNG)"),
         ("a.png", documents.png(), "It is a picture (PNG), which cannot be read"),
         ("a.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 99, "a picture (JPEG)"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import documents
+import pypdfium2
 import pytest
 from documents import HANDBOOK, Section
 
@@ -139,8 +141,6 @@ def test_a_pdf_of_too_many_pages_is_refused(tmp_path: Path) -> None:
 def test_a_page_that_fails_is_named_and_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pypdfium2
-
     real = pypdfium2.PdfDocument.get_page
 
     def failing(self: pypdfium2.PdfDocument, index: int) -> pypdfium2.PdfPage:
@@ -157,10 +157,6 @@ def test_a_page_that_fails_is_named_and_the_others_are_kept(
 
 
 def test_scanned_pages_among_others_are_named(tmp_path: Path) -> None:
-    import io
-
-    import pypdfium2
-
     merged = pypdfium2.PdfDocument.new()
     for data in (documents.pdf(HANDBOOK[:1]), documents.picture_pdf()):
         merged.import_pages(pypdfium2.PdfDocument(data))
@@ -302,6 +298,14 @@ def test_numbers_that_do_not_count_the_pages_stay() -> None:
 def test_numbered_lines_of_words_stay() -> None:
     pages = [page_of(n, f"Lesson {n}", None) for n in range(1, 6)]
     assert remaining(pages) == [f"Lesson {n}" for n in range(1, 6)]
+
+
+def test_a_line_that_repeats_at_the_head_of_the_text_itself_stays() -> None:
+    pages = [
+        PageLines(n, lines("Dear customer, we are glad to", f"tell you number {n}.", "Yours"))
+        for n in range(1, 6)
+    ]
+    assert drop_running_lines(pages) == pages
 
 
 def test_what_repeats_on_two_pages_only_stays() -> None:

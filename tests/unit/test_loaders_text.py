@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import documents
@@ -171,6 +172,12 @@ def test_the_front_matter_names_the_document(tmp_path: Path) -> None:
     assert load(tmp_path, "guide.md", MARKDOWN.encode()).title == "Pump guide"
 
 
+def test_front_matter_is_no_heading(tmp_path: Path) -> None:
+    document = load(tmp_path, "a.md", b"---\ntitle: Only this\n---\n\nText.\n")
+    assert document.headings == ()
+    assert document.title == "Only this"
+
+
 @pytest.mark.parametrize(
     ("name", "data", "title"),
     [
@@ -197,8 +204,6 @@ def test_any_plain_text_has_its_headings_inside_its_text(text: str) -> None:
 
 
 def check_headings(name: str, text: str) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         path.write_bytes(text.encode())
