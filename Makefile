@@ -2,9 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench clean
 
-UV := scripts/uv
 XOE := .venv/bin/xoe
-TEST_MODELS := fast tiny embedder
 
 help:
 	@echo "make run     install what is missing, then serve the page (PORT=8000 DATA_DIR=data)"
@@ -21,7 +19,7 @@ run:
 test:
 	@scripts/sync test
 	@$(MAKE) --no-print-directory check
-	@$(XOE) models pull $(TEST_MODELS)
+	@$(XOE) models pull fast tiny embedder
 	@scripts/chromium
 	@exec .venv/bin/python -m pytest $(ARGS)
 
@@ -37,8 +35,8 @@ check:
 
 bench:
 	@scripts/sync bench
-	@$(XOE) models pull $(TEST_MODELS)
-	@exec $(XOE) bench $(ARGS)
+	@$(XOE) models pull fast embedder
+	@exec $(XOE) bench $(or $(ARGS),all)
 
 clean:
 	rm -rf .venv .tools .files .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
