@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from ingest.embedder import DIMENSION, Embedder, Vectors
-from ingest.guard import check_size, safe_name, supported_paths
+from ingest.guard import check_size, safe_name, safe_relative_name, supported_paths
 from ingest.loaders import LoadedDocument
 from ingest.parse_process import ParserProcess
 from ingest.splitter import Chunk, search_heading, split
@@ -54,7 +54,7 @@ class DocumentReport:
     passages: int
     pages: int | None = None
     reason: str | None = None
-    """Why it failed, as a sentence for the user."""
+    """Why it failed or, for a ready one, what of it could not be read; for the user."""
     document_id: int | None = None
 
 
@@ -151,7 +151,10 @@ class Ingestor:
     ) -> AsyncIterator[DocumentReport]:
         """Make the owner's documents those of ``folder``: new and changed in, vanished ones out."""
         paths = await asyncio.to_thread(_folder_files, folder)
-        sources = [SourceFile(path, path.relative_to(folder).as_posix(), FOLDER) for path in paths]
+        sources = [
+            SourceFile(path, safe_relative_name(str(path.relative_to(folder))), FOLDER)
+            for path in paths
+        ]
         names = {source.name for source in sources}
         for known in await asyncio.to_thread(self._store.documents, [owner]):
             if known.origin == FOLDER and known.name not in names:
@@ -200,7 +203,7 @@ class Ingestor:
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
             if known is not None and known.status == "ready" and known.sha256 == sha256:
                 return DocumentReport(
-                    source.name, "unchanged", known.chunks, known.pages, document_id=known.id
+                    *(source.name, "unchanged", known.chunks, known.pages, known.reason, known.id)
                 )
             document = await self._parser.parse(source.path, source.name)
             chunks = await self._split(document)
@@ -275,6 +278,7 @@ class Ingestor:
             "ready",
             len(prepared.chunks),
             len(prepared.document.pages) or None,
+            reason=" ".join(prepared.document.warnings) or None,
             document_id=document_id,
         )
 

@@ -48,7 +48,7 @@ class DocumentInfo:
     chunks: int
     status: Literal["ready", "failed"]
     reason: str | None
-    """Why it failed, for a person."""
+    """Why it failed or, for a ready one, what of it could not be read; for a person."""
     sha256: str
     bytes: int
     origin: str
@@ -116,10 +116,12 @@ class Store:
                 "DELETE FROM documents WHERE collection_id = ? AND source = ?", (collection, source)
             )
             cursor = db.execute(
-                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status, kind,"
-                " title, pages, headings, text) VALUES (?, ?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?)",
+                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status,"
+                " reason, kind, title, pages, headings, text)"
+                " VALUES (?, ?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?)",
                 (
-                    *(collection, source, origin, sha256, size_bytes, document.kind),
+                    *(collection, source, origin, sha256, size_bytes),
+                    *(" ".join(document.warnings) or None, document.kind),
                     *(document.title, pages, headings, document.text),
                 ),
             )

@@ -81,7 +81,7 @@ def _sources(
     paths: Sequence[str], settings: Settings, store: Store
 ) -> tuple[list[SourceFile], list[tuple[str, str]]]:
     """Return the files to ingest under their names, and what cannot be found."""
-    from ingest.guard import supported_paths
+    from ingest.guard import safe_relative_name, supported_paths
     from ingest.ingestor import FOLDER, SourceFile
     from xoe.errors import DocumentError
 
@@ -97,11 +97,12 @@ def _sources(
         for path in found:
             absolute = path.absolute()
             if absolute.is_relative_to(settings.library_dir):
-                name = absolute.relative_to(settings.library_dir).as_posix()
+                name = safe_relative_name(str(absolute.relative_to(settings.library_dir)))
                 sources[absolute] = SourceFile(absolute, name, FOLDER)
                 continue
             base = root.parent if root.is_dir() else absolute.parent
-            name = _free_name(absolute, absolute.relative_to(base).as_posix(), store, sources)
+            shown = safe_relative_name(str(absolute.relative_to(base)))
+            name = _free_name(absolute, shown, store, sources)
             sources[absolute] = SourceFile(absolute, name, str(absolute))
     return list(sources.values()), problems
 
@@ -109,14 +110,16 @@ def _sources(
 def _free_name(path: Path, name: str, store: Store, taken: dict[Path, SourceFile]) -> str:
     """Return ``name``, led by as many parent folders as tell it from another file's."""
     from chains.types import LIBRARY_OWNER
+    from ingest.guard import safe_relative_name
 
     names = {source.name for source in taken.values()}
-    for parts in range(len(Path(name).parts), len(path.parts)):
-        candidate = Path(*path.parts[-parts:]).as_posix()
+    first = len(Path(name).parts)
+    for parts in range(first, len(path.parts)):
+        candidate = name if parts == first else safe_relative_name("/".join(path.parts[-parts:]))
         known = store.find_document(LIBRARY_OWNER, candidate)
         if candidate not in names and (known is None or known.origin == str(path)):
             return candidate
-    return path.as_posix()
+    return safe_relative_name(str(path))
 
 
 def _failed(name: str, reason: str) -> DocumentReport:
