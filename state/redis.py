@@ -148,7 +148,9 @@ class RedisConnection:
             await server.wait()
             if time.monotonic() - since > _STABLE_S:
                 pause_s = 0.0
-            self._failed(f"redis-server ended unexpectedly and is started again; {server.log_path}")
+            self._failed(
+                f"redis-server ended unexpectedly and is started again (see {server.log_path})."
+            )
             await asyncio.sleep(pause_s)
             pause_s = min(max(2 * pause_s, _RESTART_FIRST_S), _RESTART_MAX_S)
             since = time.monotonic()
