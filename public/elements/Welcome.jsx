@@ -26,6 +26,7 @@ const PARTS = {
 export default function Welcome() {
   const busy = useRecoilValue(loadingState)
   const connected = useRecoilValue(sessionState)?.socket?.connected
+  const waiting = props.waiting.filter((part) => part.name !== "library" || props.documents || part.state === "failed")
   return (
     <div className="xoe-welcome" data-state={props.state}>
       <img src="/public/favicon.svg" alt="" width="56" height="56" />
@@ -37,7 +38,7 @@ export default function Welcome() {
       <p className="xoe-known">{known(props)}</p>
       {props.notes.map((note) => <p key={note} className="xoe-note">{note}</p>)}
       <ul className="xoe-waiting" role="status" aria-live="polite">
-        {props.waiting.map((part) => (
+        {waiting.map((part) => (
           <li key={part.name} data-state={part.state}>
             {part.state === "failed" ? <TriangleAlert aria-hidden="true" /> : <LoaderCircle aria-hidden="true" />}
             {part.state === "failed" ? part.detail : PARTS[part.name] || `${part.name} is loading`}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -132,19 +133,31 @@ def test_a_changed_question_is_asked_again(chat) -> None:
     expect(chat.page.locator(".xoe-sources")).to_have_count(1)
 
 
-def test_a_chat_goes_on_when_the_server_was_restarted(
-    new_server: Callable, new_chat: Callable
-) -> None:
+@pytest.fixture(scope="module")
+def own_server(new_server: Callable) -> Iterator[Any]:
+    """A server that these tests start and stop themselves."""
     server = new_server()
-    server.start()
-    try:
-        chat = new_chat(on=server).open()
-        chat.ask("Who wrote Hamlet?")
-        server.stop()
-        server.start()
-        expect(chat.page.get_by_text("This chat goes on where it was")).to_be_visible(
-            timeout=30_000
-        )
-        expect(chat.ask("Who painted the Mona Lisa?")).to_contain_text("does not answer")
-    finally:
-        server.stop()
+    yield server
+    server.stop()
+
+
+def test_the_first_question_waits_for_what_is_still_loading(own_server, new_chat: Callable) -> None:
+    own_server.start(wait=False)
+    chat = new_chat(on=own_server).open()
+    answer = chat.ask("How often must the coffee machine be descaled?")
+    expect(answer).to_contain_text("eight weeks")
+    expect(chat.page.locator(".xoe-welcome")).to_have_attribute("data-state", "ready")
+    expect(chat.page.locator(".xoe-known")).to_contain_text("2 documents")
+    expect(chat.page.locator("#starters button")).to_have_count(4)
+
+
+def test_a_chat_goes_on_when_the_server_was_restarted(own_server, new_chat: Callable) -> None:
+    if not own_server.health():
+        own_server.start()
+    chat = new_chat(on=own_server).open()
+    chat.ask("Who wrote Hamlet?")
+    own_server.stop()
+    own_server.start()
+    note = chat.page.get_by_text("This chat goes on where it was")
+    expect(note).to_be_visible(timeout=30_000)
+    expect(chat.ask("Who painted the Mona Lisa?")).to_contain_text("does not answer")

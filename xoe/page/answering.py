@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import chainlit as cl
 
-from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from chains.types import LIBRARY_OWNER, Answer, Citation, Done, Question, Queued, Sources, Token
 from xoe.errors import EngineNotReadyError
 from xoe.page import elements
 from xoe.page.markup import Neutraliser, neutralise, with_citation_links
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from xoe.services import Services
 
 _LOADING = "*The model is still loading. Your question is answered as soon as it is there.*"
+_READING = (
+    "*Your library is being read for the first time. The answer comes as soon as it is there.*"
+)
+_UNREAD = "*Your library is still being read; more may be found once it is.*"
 _STOPPED = "*Stopped.*"
 _POLL_S = 0.25
 FOUND = "Found in your documents"
@@ -32,6 +36,10 @@ async def answer(services: Services, question: Question) -> None:
     """
     reply = _Reply()
     try:
+        if question.use_library and await _has_nothing_yet(services, question.owner):
+            await reply.note(_READING)
+            await _until_something_is_read(services, question.owner)
+            await reply.drop_note()
         while not await _stream(services, question, reply):
             await reply.note(_LOADING)
             await _until_loaded(services)
@@ -46,8 +54,7 @@ async def answer(services: Services, question: Question) -> None:
 async def _stream(services: Services, question: Question, reply: _Reply) -> bool:
     """Show one attempt; return False when the model is not there yet but is on its way."""
     try:
-        stream = cast("AsyncGenerator[AnswerEvent]", services.answers.stream(question))
-        async with aclosing(stream) as events:
+        async with aclosing(services.answers.stream(question)) as events:
             async for event in events:
                 match event:
                     case Queued(place=place):
@@ -57,21 +64,35 @@ async def _stream(services: Services, question: Question, reply: _Reply) -> bool
                     case Token(text=text):
                         await reply.write(text)
                     case Done(answer=finished):
-                        await reply.finish(finished)
+                        is_reading = question.use_library and _is_loading(services, "library")
+                        await reply.finish(finished, note=_UNREAD if is_reading else "")
     except EngineNotReadyError:
-        if not _is_loading(services):
+        if not _is_loading(services, "model"):
             raise
         return False
     return True
 
 
-def _is_loading(services: Services) -> bool:
+def _is_loading(services: Services, name: str) -> bool:
     parts = services.readiness().components
-    return any(part.name == "model" and part.state == "loading" for part in parts)
+    return any(part.name == name and part.state == "loading" for part in parts)
+
+
+async def _has_nothing_yet(services: Services, owner: str) -> bool:
+    """Whether there is no document to answer from, while the library is being read."""
+    if not _is_loading(services, "library"):
+        return False
+    documents = await services.store.documents((LIBRARY_OWNER, owner))
+    return not any(document.chunks for document in documents)
+
+
+async def _until_something_is_read(services: Services, owner: str) -> None:
+    while await _has_nothing_yet(services, owner):  # noqa: ASYNC110 - the store announces nothing
+        await asyncio.sleep(_POLL_S)
 
 
 async def _until_loaded(services: Services) -> None:
-    while _is_loading(services):  # noqa: ASYNC110 - the engine announces nothing
+    while _is_loading(services, "model"):  # noqa: ASYNC110 - the engine announces nothing
         await asyncio.sleep(_POLL_S)
 
 
@@ -108,7 +129,8 @@ class _Reply:
     async def quote(self, citations: Sequence[Citation]) -> None:
         """Show the best sentences at once, before the model has written a word."""
         if citations:
-            await self._show_card(citations, FOUND)
+            self._put_card(citations, FOUND)
+            await self._show()
 
     async def write(self, piece: str) -> None:
         """Append a piece of the answer as the model writes it."""
@@ -120,16 +142,16 @@ class _Reply:
             self._sent = True
             await self._message.stream_token(safe)
 
-    async def finish(self, answer: Answer) -> None:
-        """Put the finished answer in the place of what was streamed."""
+    async def finish(self, answer: Answer, note: str) -> None:
+        """Put the finished answer in the place of what was streamed; ``note`` if it is not sure."""
         numbers = [citation.number for citation in answer.citations]
         self._noted = False
-        self._message.content = with_citation_links(neutralise(answer.text), numbers)
+        text = with_citation_links(neutralise(answer.text), numbers)
+        self._message.content = f"{text}\n\n{note}" if note and not answer.grounded else text
         if answer.citations:
-            await self._show_card(answer.citations, SOURCES)
+            self._put_card(answer.citations, SOURCES)
         elif self._card is not None:
             self._card.props = {**self._card.props, "heading": NEAREST}
-            await self._card.update()
         await self._show()
 
     async def stop(self) -> None:
@@ -139,14 +161,11 @@ class _Reply:
         self._message.content = f"{written}\n\n{_STOPPED}" if written.strip() else _STOPPED
         await self._show()
 
-    async def _show_card(self, citations: Sequence[Citation], heading: str) -> None:
+    def _put_card(self, citations: Sequence[Citation], heading: str) -> None:
         if self._card is None:
             self._card = elements.sources(citations, heading)
             self._message.elements = [self._card]  # type: ignore[list-item] # its list is generic
-            await self._show()
-            return
         self._card.props = elements.sources_props(citations, heading)
-        await self._card.update()
 
     async def _show(self) -> None:
         if self._sent:

@@ -5,6 +5,7 @@ React shows the properties as text, so nothing in a document or a file name can 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,10 @@ import chainlit as cl
 
 from chains.types import Citation
 from xoe.page.markup import visible
+
+_MARKDOWN = (".md", ".markdown")
+_LINE_START = re.compile(r"^\s*(?:[-*+>]|#{1,6}|\d+[.)])\s+")
+_MARKS = re.compile(r"`|\*\*")
 
 
 @dataclass
@@ -71,11 +76,19 @@ def _citation(citation: Citation) -> dict[str, Any]:
         "title": visible(citation.title),
         "heading": visible(citation.heading),
         "page": citation.page,
-        "quote": visible(citation.quote),
+        "quote": _readable(citation.quote, citation.source),
         "before": visible(citation.passage[:start]),
         "marked": visible(citation.passage[start:end]),
         "after": visible(citation.passage[end:]),
     }
+
+
+def _readable(quote: str, source: str) -> str:
+    """Return a quote for the card: one from a Markdown file without the marks round its words."""
+    text = visible(quote)
+    if source.lower().endswith(_MARKDOWN):
+        text = _MARKS.sub("", _LINE_START.sub("", text))
+    return text
 
 
 def _element(name: str, props: Mapping[str, Any]) -> cl.CustomElement:

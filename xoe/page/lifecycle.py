@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from chainlit.logger import logger
 from fastapi import FastAPI
 
+from telemetry.logging import configure_logging
 from xoe.errors import XoeError
 from xoe.page import web
 from xoe.settings import load_settings
@@ -43,7 +44,9 @@ async def start(app: FastAPI) -> None:
     from xoe.services import Services
 
     try:
-        web.attach(app, await Services.create(load_settings()))
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        web.attach(app, await Services.create(settings))
     except XoeError as exc:
         sys.exit(str(exc))
 
