@@ -110,7 +110,9 @@ def test_no_variable_is_named_that_is_no_setting(text: str) -> None:
 )
 def test_the_guide_gives_each_models_size(name: str, shown: str) -> None:
     assert f"{load_manifest().entry(name).bytes / 1e6:,.0f} MB" == shown
-    assert re.search(rf"\| {name.title()} \|.*\| {shown} \|", GUIDE)
+    assert re.search(
+        rf"The {name.title()} model is [^,]*, and its download is {shown} large", GUIDE
+    )
 
 
 def test_the_first_download_is_as_large_as_the_guide_says() -> None:
@@ -121,7 +123,7 @@ def test_the_first_download_is_as_large_as_the_guide_says() -> None:
 
 def test_the_limits_are_the_settings_own() -> None:
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    assert f"One document may be {defaults['upload_max_mb']} MB at most." in GUIDE
+    assert f"A document may be {defaults['upload_max_mb']} MB large at most" in GUIDE
     assert f"Up to {defaults['upload_max_files']} files" in GUIDE
     assert f"up to {defaults['question_max_chars']:,} characters" in GUIDE
     assert f"The last {defaults['history_max_turns']} turns" in GUIDE

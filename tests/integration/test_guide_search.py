@@ -1,0 +1,72 @@
+"""The sample library answers the questions that a newcomer asks first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chains.gate import is_answerable
+from chains.types import LIBRARY_OWNER
+from xoe.settings import load_settings
+from xoe.workbench import Workbench
+
+pytestmark = pytest.mark.integration
+
+LIBRARY = Path(__file__).resolve().parents[2] / "library"
+
+QUESTIONS = [
+    ("Which file types can I add?", "PDF, Word (.docx), Markdown, plain text and HTML"),
+    ("How large may a document be?", "50 MB"),
+    ("How do I switch the model?", "/model quality"),
+    ("How large is the Quality model?", "1,117 MB"),
+    ("Is my data private?", "stay on this computer"),
+    ("Where is my data stored?", "data folder"),
+    ("How long is a conversation remembered?", "one hour"),
+    ("Can it read scanned PDFs?", "text recognition is not built in"),
+    ("How do I remove a document?", "/library"),
+    ("What does /reset do?", "forgets the conversation"),
+    ("How do I back up the data folder?", "copy the data folder and the library folder"),
+    ("How do I start and stop the server?", "make run"),
+    ("How do I use another port?", "PORT"),
+    ("What happens when Redis cannot be reached?", "everything else works"),
+    ("What does the health endpoint return?", "503"),
+    ("How much memory does it need?", "2 GB of memory"),
+    ("How can I use vLLM or llama-server?", "XOE_LLM_BASE_URL"),
+    ("Why was my PDF refused?", "encrypted PDF is refused"),
+    ("What do the numbers in square brackets mean?", "citation"),
+    ("Does it work without the internet?", "works without the internet"),
+    ("Do I need a graphics card?", "graphics card is not used"),
+    ("Which language models are there?", "Qwen2.5-Coder"),
+    ("How do I install it?", "make run"),
+    ("Who can see the documents that I drop on the page?", "nobody else"),
+    ("What is the size limit of an upload?", "50 MB"),
+    ("What is in the data folder?", "xoe.sqlite"),
+    ("What does xoe doctor do?", "what is missing"),
+]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    settings = load_settings(data_dir=tmp_path_factory.mktemp("data"))
+
+    async def fill() -> Workbench:
+        bench = await asyncio.to_thread(Workbench.build, settings)
+        async for report in bench.ingestor.sync_folder(LIBRARY, owner=LIBRARY_OWNER):
+            assert report.status == "ready", report
+        return bench
+
+    with asyncio.Runner() as runner:
+        bench = runner.run(fill())
+        yield bench
+        runner.run(bench.aclose())
+
+
+@pytest.mark.parametrize(("question", "answer"), QUESTIONS)
+def test_the_answer_is_among_the_passages(bench: Workbench, question: str, answer: str) -> None:
+    result = bench.search.search(question, (LIBRARY_OWNER,), limit=3)
+    texts = [" ".join(passage.text.split()) for passage in result.passages]
+    assert is_answerable(result), texts
+    assert any(answer.lower() in text.lower() for text in texts), texts
