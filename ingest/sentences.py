@@ -28,11 +28,12 @@ _BLOCK = re.compile(
     r"|(?<=\|)[ \t]*\n"
     r"|(?:(?<=\n)|(?<=\A))(?P<heading>#{1,6}\s[^\n]*)\n"
 )
+_LIST_MARK = re.compile(r"\s*(?:[-*+•▪◦·]|\d{1,3}[.)])\s+(?=\S)")
 _WORD_BEFORE = re.compile(r"([^\s(\[\"'“‘]+)$")
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return ``(start, end)`` of each sentence in ``text``, without the white space round it.
+    """Return ``(start, end)`` of each sentence, without white space round it or a list mark.
 
     Blank lines, list items, table rows and Markdown headings always end one.
     """
@@ -72,6 +73,8 @@ def _is_abbreviation(text: str, start: int, stop: int) -> bool:
 
 
 def _add(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    mark = _LIST_MARK.match(text, start, end)
+    start = mark.end() if mark else start
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():

@@ -24,8 +24,8 @@ def sentences(text: str) -> list[str]:
         ("He said “Go.” She went.", ["He said “Go.”", "She went."]),
         ("First paragraph\n\nSecond paragraph", ["First paragraph", "Second paragraph"]),
         ("Two lines\nof one sentence. Next.", ["Two lines\nof one sentence.", "Next."]),
-        ("Items:\n- one\n- two", ["Items:", "- one", "- two"]),
-        ("1. First step\n2. Second step", ["1. First step", "2. Second step"]),
+        ("Items:\n- one\n- two", ["Items:", "one", "two"]),
+        ("1. First step\n2. Second step", ["First step", "Second step"]),
         ("# Heading\nText below. More.", ["# Heading", "Text below.", "More."]),
         ("a | b\n| c | d |\n| e | f |", ["a | b", "| c | d |", "| e | f |"]),
         ("今日は晴れ。明日は雨。", ["今日は晴れ。", "明日は雨。"]),
@@ -40,8 +40,8 @@ def test_boundaries(text: str, expected: list[str]) -> None:
 
 
 @given(st.text(alphabet="ab.!? \n#-|[]\"'1A", max_size=200))
-def test_spans_are_ordered_and_lose_nothing_but_white_space(text: str) -> None:
-    """Whatever the text, the spans do not overlap and hold every visible character."""
+def test_spans_are_ordered_and_lose_only_white_space_and_list_marks(text: str) -> None:
+    """Whatever the text, the spans do not overlap and hold every word."""
     spans = sentence_spans(text)
     end_before = 0
     outside = ""
@@ -52,4 +52,4 @@ def test_spans_are_ordered_and_lose_nothing_but_white_space(text: str) -> None:
         outside += text[end_before:start]
         end_before = end
     outside += text[end_before:]
-    assert outside.strip() == ""
+    assert set(outside.split()) <= {"-", "1."}
