@@ -11,8 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from chains.types import LIBRARY_OWNER
+from ingest.embedder import DIMENSION
+from ingest.loaders import LoadedDocument
+from ingest.splitter import Chunk
+from ingest.store import Store
+
 SEED = 20_240_601
 VOCABULARY = 12_000
+CHUNKS_A_DOCUMENT = 100
 _SYLLABLES = (
     "ba be bi bo bu da de di do du fa fe fi fo fu ga ge gi go gu ka ke ki ko ku la le li lo "
     "lu ma me mi mo mu na ne ni no nu pa pe pi po pu ra re ri ro ru sa se si so su ta te ti "
@@ -83,3 +90,34 @@ def write(folder: Path, count: int) -> list[Path]:
         path.write_text(file.text, encoding="utf-8")
         paths.append(path)
     return paths
+
+
+def fill_store(
+    store: Store, corpus: Corpus, count: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Put ``count`` chunks of made-up text with random unit vectors into the shared library.
+
+    Returns the vectors, shape ``(count, DIMENSION)``.
+    """
+    generator = np.random.default_rng(0)
+    blocks = []
+    for number in range(count // CHUNKS_A_DOCUMENT):
+        texts = [corpus.paragraph() for _ in range(CHUNKS_A_DOCUMENT)]
+        chunks, position = [], 0
+        for text in texts:
+            chunks.append(Chunk(position, position + len(text), text, ""))
+            position += len(text) + 2
+        vectors = generator.standard_normal((CHUNKS_A_DOCUMENT, DIMENSION)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        blocks.append(vectors)
+        store.put_document(
+            LIBRARY_OWNER,
+            f"document-{number}",
+            origin="bench",
+            sha256=str(number),
+            size_bytes=position,
+            document=LoadedDocument("\n\n".join(texts), f"Document {number}", "text"),
+            chunks=chunks,
+            vectors=vectors,
+        )
+    return np.concatenate(blocks)

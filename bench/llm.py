@@ -83,7 +83,7 @@ def prompt(marker: str, passages: int = 5) -> tuple[ChatTurn, ...]:
 
 
 async def _against_raw(engine: LlmEngine, settings: Settings) -> list[BenchRow]:
-    raw = await asyncio.to_thread(_load_raw, settings)
+    raw = await asyncio.to_thread(RawModel, settings)
     ours: list[Timing] = []
     theirs: list[Timing] = []
     for number in range(ROUNDS):
@@ -93,7 +93,7 @@ async def _against_raw(engine: LlmEngine, settings: Settings) -> list[BenchRow]:
             if is_ours:
                 ours.append(await _ask(engine, asked))
             else:
-                theirs.append(await asyncio.to_thread(_ask_raw, raw, asked))
+                theirs.append(await asyncio.to_thread(raw.ask, asked))
     raw.close()
 
     def reading(timings: list[Timing]) -> float:
@@ -129,8 +129,8 @@ async def _follow_up(engine: LlmEngine) -> list[BenchRow]:
         between.append((await _ask(engine, chat, session_id=f"{number}")).first_token_s)
     base = median(cold) * 1e3
     return [
-        BenchRow.against("follow_up_first_token", median(warm) * 1e3, "ms", base),
-        BenchRow.against("interleaved_first_token", median(between) * 1e3, "ms", base),
+        BenchRow.against("engine_follow_up_first_token", median(warm) * 1e3, "ms", base),
+        BenchRow.against("engine_interleaved_first_token", median(between) * 1e3, "ms", base),
     ]
 
 
@@ -199,32 +199,40 @@ async def _ask(
     return _timing(began, arrivals, prompt_tokens, text)
 
 
-def _load_raw(settings: Settings) -> Any:
-    path = model_path(settings.llm_profile, settings.models_dir)
-    return llama_cpp.Llama(
-        str(path),
-        n_ctx=settings.llm_context_tokens,
-        n_threads=settings.llm_threads,
-        n_threads_batch=settings.llm_threads,
-        verbose=False,
-    )
+class RawModel:
+    """llama.cpp as its Python package gives it, on as many threads as the engine."""
 
+    def __init__(self, settings: Settings) -> None:
+        """Load the settings' profile. Blocking."""
+        threads = settings.llm_threads or psutil.cpu_count(logical=False) or 1
+        self._model: Any = llama_cpp.Llama(
+            str(model_path(settings.llm_profile, settings.models_dir)),
+            n_ctx=settings.llm_context_tokens,
+            n_threads=threads,
+            n_threads_batch=threads,
+            verbose=False,
+        )
 
-def _ask_raw(raw: Any, messages: Sequence[ChatTurn]) -> Timing:
-    began = time.perf_counter()
-    arrivals: list[float] = []
-    text = ""
-    for chunk in raw.create_chat_completion(
-        [{"role": turn.role, "content": turn.content} for turn in messages],
-        max_tokens=ANSWER_TOKENS,
-        temperature=0.0,
-        stream=True,
-    ):
-        piece = chunk["choices"][0]["delta"].get("content")
-        if piece:
-            arrivals.append(time.perf_counter())
-            text += piece
-    return _timing(began, arrivals, raw.n_tokens - len(arrivals), text)
+    def ask(self, messages: Sequence[ChatTurn]) -> Timing:
+        """Answer ``messages`` and measure it. Blocking."""
+        began = time.perf_counter()
+        arrivals: list[float] = []
+        text = ""
+        for chunk in self._model.create_chat_completion(
+            [{"role": turn.role, "content": turn.content} for turn in messages],
+            max_tokens=ANSWER_TOKENS,
+            temperature=0.0,
+            stream=True,
+        ):
+            piece = chunk["choices"][0]["delta"].get("content")
+            if piece:
+                arrivals.append(time.perf_counter())
+                text += piece
+        return _timing(began, arrivals, self._model.n_tokens - len(arrivals), text)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model.close()
 
 
 def _timing(began: float, arrivals: list[float], prompt_tokens: int, text: str) -> Timing:

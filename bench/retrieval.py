@@ -17,22 +17,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.corpus import Corpus
+from bench.corpus import Corpus, fill_store
 from bench.rows import BenchRow
 from chains.gate import is_answerable
 from chains.retriever import HybridSearch
 from chains.types import LIBRARY_OWNER
-from ingest.embedder import DIMENSION
 from ingest.loaders import LoadedDocument
-from ingest.splitter import Chunk, split
-from ingest.store import Store
+from ingest.splitter import split
 from xoe.settings import Settings
 from xoe.workbench import Workbench, open_workbench
 
 SIZES = ((1_000, "1k"), (10_000, "10k"), (100_000, "100k"))
 QUESTIONS = 100
 WARM_UP = 5
-CHUNKS_A_DOCUMENT = 100
 SQUAD = "eval/squad2-dev-a.json"
 SQUAD_QUESTIONS = 300
 
@@ -51,7 +48,7 @@ async def run(settings: Settings) -> list[BenchRow]:
 
 def _search_rows(bench: Workbench, count: int, label: str) -> list[BenchRow]:
     corpus = Corpus()
-    matrix = _fill(bench.store, corpus, count)
+    matrix = fill_store(bench.store, corpus, count)
     bench.indexes.warm([LIBRARY_OWNER])
     questions = [corpus.question() for _ in range(QUESTIONS)]
     times = _times_ms(lambda q: bench.search.search(q, [LIBRARY_OWNER], limit=3), questions)
@@ -65,33 +62,6 @@ def _search_rows(bench: Workbench, count: int, label: str) -> list[BenchRow]:
             f"search_p95_{label}", np.percentile(times, 95), "ms", np.percentile(plain, 95)
         ),
     ]
-
-
-def _fill(
-    store: Store, corpus: Corpus, count: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    generator = np.random.default_rng(0)
-    blocks = []
-    for number in range(count // CHUNKS_A_DOCUMENT):
-        texts = [corpus.paragraph() for _ in range(CHUNKS_A_DOCUMENT)]
-        chunks, position = [], 0
-        for text in texts:
-            chunks.append(Chunk(position, position + len(text), text, ""))
-            position += len(text) + 2
-        vectors = generator.standard_normal((CHUNKS_A_DOCUMENT, DIMENSION)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        blocks.append(vectors)
-        store.put_document(
-            LIBRARY_OWNER,
-            f"document-{number}",
-            origin="bench",
-            sha256=str(number),
-            size_bytes=position,
-            document=LoadedDocument("\n\n".join(texts), f"Document {number}", "text"),
-            chunks=chunks,
-            vectors=vectors,
-        )
-    return np.concatenate(blocks)
 
 
 def _plain(

@@ -26,6 +26,8 @@ class GenerationStats:
     cached_tokens: int = 0
     completion_tokens: int = 0
     queue_ms: float = 0.0
+    first_token_ms: float = 0.0
+    """From when the worker took it up until the first token."""
 
 
 class Generator:
@@ -98,6 +100,7 @@ def _events(chunk: AIMessageChunk) -> list[Queued | Token | GenerationStats]:
                 cached_tokens=told["cached_tokens"],
                 completion_tokens=told["completion_tokens"],
                 queue_ms=told["queue_ms"],
+                first_token_ms=told["first_token_ms"],
             )
         )
     return events

@@ -25,13 +25,13 @@ app = typer.Typer(
 )
 
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
-SUITES = ("llm", "ingest", "retrieval", "startup")
+SUITES = ("llm", "chain", "ingest", "retrieval", "startup")
 
 
 @app.command("llm")
 def llm(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Time to first token, against raw llama.cpp and against a cold prompt."""
-    _run(["llm"], data_dir, as_json)
+    _run(["llm", "chain"], data_dir, as_json)
 
 
 @app.command("ingest")

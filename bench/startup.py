@@ -1,0 +1,136 @@
+"""From the command to the page and to the first possible answer, and the memory it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import httpx
+import psutil
+
+from bench.rows import BenchRow
+from models.provision import default_names, model_path
+from xoe.settings import Settings, site_root
+
+ROUNDS = 3
+WAIT_S = 180.0
+POLL_S = 0.05
+BARE_APP = """import chainlit as cl
+
+
+@cl.on_message
+async def on_message(message: cl.Message) -> None:
+    await cl.Message(content=message.content).send()
+"""
+
+
+async def run(settings: Settings) -> list[BenchRow]:
+    """Return the rows of the start-up suite; the baseline is a bare Chainlit app."""
+    return await asyncio.to_thread(_run, settings)
+
+
+def _run(settings: Settings) -> list[BenchRow]:
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        folder = Path(scratch)
+        (folder / "bare.py").write_text(BARE_APP, encoding="utf-8")
+        _measure_ours(folder, settings)  # the first start indexes the library
+        ours = [_measure_ours(folder, settings) for _ in range(ROUNDS)]
+        bare = [_measure_bare(folder) for _ in range(ROUNDS)]
+    page, ready, megabytes = (median(column) for column in zip(*ours, strict=True))
+    bare_page, bare_megabytes = (median(column) for column in zip(*bare, strict=True))
+    files = [model_path(name, settings.models_dir) for name in default_names(settings)]
+    model_megabytes = sum(path.stat().st_size for path in files) / 1e6
+    return [
+        BenchRow.against("start_to_page", page, "s", bare_page),
+        BenchRow.against("start_to_ready", ready, "s", bare_page),
+        BenchRow.against("memory_resident", megabytes, "MB", bare_megabytes + model_megabytes),
+    ]
+
+
+def _measure_ours(folder: Path, settings: Settings) -> tuple[float, float, float]:
+    """Return the seconds to the page and to readiness, and the resident MB after a question."""
+    port = _free_port()
+    command = [
+        *(sys.executable, "-m", "xoe.cli", "serve", "--port", str(port)),
+        *("--data-dir", str(folder / "data"), "--library", str(site_root() / "library")),
+    ]
+    url = f"http://127.0.0.1:{port}"
+    begun = time.perf_counter()
+    process = _start(command, folder, XOE_MODELS_DIR=str(settings.models_dir))
+    try:
+        page = _until(lambda: _get(url).is_success, process) - begun
+        ready = _until(lambda: not _get(f"{url}/health").json()["loading"], process) - begun
+        asked = {"question": "Which file types can I add?"}
+        httpx.post(f"{url}/query", json=asked, timeout=WAIT_S, trust_env=False).raise_for_status()
+        return page, ready, _resident_mb(process)
+    finally:
+        _stop(process)
+
+
+def _measure_bare(folder: Path) -> tuple[float, float]:
+    port = _free_port()
+    command = [sys.executable, "-m", "chainlit", "run", "bare.py", "-h", "--port", str(port)]
+    begun = time.perf_counter()
+    process = _start(command, folder)
+    try:
+        page = _until(lambda: _get(f"http://127.0.0.1:{port}").is_success, process) - begun
+        return page, _resident_mb(process)
+    finally:
+        _stop(process)
+
+
+def _start(command: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> float:
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with code {process.returncode}")
+        try:
+            if done():
+                return time.perf_counter()
+        except (httpx.HTTPError, KeyError, ValueError):
+            pass  # not up yet
+        time.sleep(POLL_S)
+    raise TimeoutError(f"{process.args!r} was not up after {WAIT_S} s")
+
+
+def _get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=5, trust_env=False)
+
+
+def _resident_mb(process: subprocess.Popen[bytes]) -> float:
+    parent = psutil.Process(process.pid)
+    family = [parent, *parent.children(recursive=True)]
+    return float(sum(member.memory_info().rss for member in family)) / 1e6
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
