@@ -16,7 +16,6 @@ from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
 
 if TYPE_CHECKING:
     from bench.rows import BenchRow
-
     from xoe.settings import Settings
 
 app = typer.Typer(
