@@ -22,7 +22,8 @@ from chains.llm.engine import (
 from models.provision import installed
 from xoe.settings import Settings
 
-SYSTEM = ChatTurn("system", "You are a helpful assistant. Answer in one short sentence.")
+FRIENDLY = "You are a helpful assistant. Answer in one short sentence."
+SYSTEM = ChatTurn("system", FRIENDLY)
 PATIENCE_S = 600
 """A net for what would otherwise hang; nothing is measured against it."""
 

@@ -59,7 +59,7 @@ async def test_a_hundred_at_once_are_all_answered_and_none_mixed_up(tiny: LlmEng
         assert answered.places == tuple(sorted(answered.places, reverse=True))
     told = [answered.places for answered in replies]
     assert all(told[1:])
-    assert max(places[0] for places in told if places) == 99
+    assert max(places[0] for places in told if places) >= 98
     assert alive > 100
     for number in (3, 50, 97):  # alone, each gets the same answer
         alone = await ask(tiny, question(number), session_id="alone", max_tokens=3)

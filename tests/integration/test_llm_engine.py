@@ -47,9 +47,9 @@ async def test_a_question_is_answered_with_its_measures(fast: LlmEngine) -> None
 
 
 async def test_characters_of_several_tokens_come_out_whole(fast: LlmEngine) -> None:
-    assert (await fast.count_tokens(["🧭"]))[0] > 1
-    asked = await ask(fast, "Repeat exactly, nothing else: 漢字 🧭 ñandú", max_tokens=40)
-    assert "🧭" in asked.text
+    assert (await fast.count_tokens(["🫐"]))[0] > 1
+    asked = await ask(fast, "Repeat exactly, nothing else: 🫐 🫐 🫐", max_tokens=40)
+    assert "🫐" in asked.text
     assert "�" not in asked.text
 
 
