@@ -16,7 +16,15 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 from models.provision import installed
 from xoe.settings import load_settings
@@ -137,7 +145,8 @@ def server(new_server: Callable[[], Server]) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def playwright_session() -> Iterator[Playwright]:
-    """Playwright's driver."""
+    """Playwright's driver, patient enough for a machine that is busy."""
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         yield playwright
 
@@ -222,6 +231,7 @@ def new_chat(browser: Browser, server: Server) -> Iterator[Callable[..., Chat]]:
 
     def make(on: Server = server, **options: Any) -> Chat:
         context = browser.new_context(**options)
+        context.set_default_timeout(ANSWER_MS)
         page = context.new_page()
         chat = Chat(page, on, [], [])
         page.on("request", lambda request: chat.requests.append(request.url))

@@ -96,6 +96,10 @@ async def _until_loaded(services: Services) -> None:
         await asyncio.sleep(_POLL_S)
 
 
+def _place(citation: Citation) -> str:
+    return f"{citation.source}, page {citation.page}" if citation.page else citation.source
+
+
 class _Reply:
     """The message that holds the quoted sentences and, below them, the answer."""
 
@@ -144,9 +148,9 @@ class _Reply:
 
     async def finish(self, answer: Answer, note: str) -> None:
         """Put the finished answer in the place of what was streamed; ``note`` if it is not sure."""
-        numbers = [citation.number for citation in answer.citations]
+        places = {citation.number: _place(citation) for citation in answer.citations}
         self._noted = False
-        text = with_citation_links(neutralise(answer.text), numbers)
+        text = with_citation_links(neutralise(answer.text), places)
         self._message.content = f"{text}\n\n{note}" if note and not answer.grounded else text
         if answer.citations:
             self._put_card(answer.citations, SOURCES)

@@ -2,17 +2,15 @@
 
 One path for streamed and for finished text. The model may use emphasis, lists, tables and code;
 images, links with a text of their own, HTML and directives come out as the characters they are
-written with. The page's own ``[n]`` marks are turned into links afterwards.
+written with. Only what would be active is escaped, so that a copied answer reads as it was shown.
+The page's own ``[n]`` marks get their links from definitions after the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-# "[" starts links and images, "<" HTML and autolinks, ":" Chainlit's directives, "~" a fence of the
-# kind that is not followed here. An address written out is shown as a link to what it says.
-_STARTERS = frozenset("[]<:~")
 _LONGEST_SPAN = 300
 _FENCE_INFO = re.compile(r"[\w+#. -]{0,40}")
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
@@ -52,14 +50,17 @@ class Neutraliser:
         self._line = ""
         self._fence = 0
         self._escaped = False
+        self._undecided = ""
 
     def feed(self, piece: str) -> str:
         """Return what is safe to append to what was returned before; some may be held back."""
         return "".join(self._next(char) for char in visible(piece))
 
     def finish(self) -> str:
-        """Return what was held back."""
-        return self._release() if self._held else ""
+        """Return what was held back, and the end of a fence that was left open."""
+        rest = self._release() if self._held else ""
+        closing = "\n" + "`" * self._fence if self._fence else ""
+        return rest + self._decide("") + closing
 
     def _next(self, char: str) -> str:
         if self._fence:
@@ -67,14 +68,35 @@ class Neutraliser:
         if self._held:
             return self._in_ticks(char)
         if char == "`" and not self._escaped:
+            decided = self._decide(char)
             self._held = char
-            return ""
+            return decided
         return self._outside(char)
 
     def _outside(self, char: str) -> str:
+        decided = self._decide(char)
         escaped, self._escaped = self._escaped, char == "\\" and not self._escaped
-        self._line = "" if char == "\n" else self._line + char
-        return "\\" + char if char in _STARTERS and not escaped else char
+        before, self._line = self._line[-2:], "" if char == "\n" else self._line + char
+        if escaped:
+            return decided + char
+        if char == "<" or (char == ":" and before[-1:] != "]"):
+            self._undecided = char
+            return decided
+        is_active = (
+            (char in "(:" and before[-1:] == "]")  # a link's address, a definition
+            or (char == "[" and before[-1:] in ("!", "]"))  # an image, a reference
+            or (char == "~" and before == "~~")  # a fence of the kind that is not followed here
+        )
+        return f"{decided}\\{char}" if is_active else decided + char
+
+    def _decide(self, following: str) -> str:
+        """Return the ":" or "<" before ``following``; it was held back to see what comes.
+
+        A letter makes a colon one of Chainlit's directives, and a bracket a tag or an address.
+        """
+        char, self._undecided = self._undecided, ""
+        starts = following.isalpha() or (char == "<" and following in ("/", "!", "?"))
+        return "\\" + char if char and starts else char
 
     def _in_ticks(self, char: str) -> str:
         ticks = len(self._held) - len(self._held.lstrip("`"))
@@ -95,7 +117,13 @@ class Neutraliser:
         if _is_span(held):
             self._line += held
             return held
-        return "".join("\\`" if char == "`" else self._outside(char) for char in held)
+        return "".join(self._tick() if char == "`" else self._outside(char) for char in held)
+
+    def _tick(self) -> str:
+        decided = self._decide("`")
+        escaped, self._escaped = self._escaped, False
+        self._line += "`"
+        return decided + ("`" if escaped else "\\`")
 
     def _in_fence(self, char: str) -> str:
         if char != "\n":
@@ -120,12 +148,19 @@ def neutralise(text: str) -> str:
     return neutraliser.feed(text) + neutraliser.finish()
 
 
-def with_citation_links(text: str, numbers: Iterable[int]) -> str:
-    r"""Return the neutralised text with each ``\[n\]`` of ``numbers`` as a link to its passage."""
-    known = set(numbers)
+def with_citation_links(text: str, places: Mapping[int, str]) -> str:
+    """Return the neutralised text with its ``[n]`` marks as links to their passages.
 
-    def link(found: re.Match[str]) -> str:
-        number = int(found[1])
-        return f"[\\[{number}\\]]({CITATION_LINK}{number})" if number in known else found[0]
+    ``places`` says for each number where the passage stands, such as ``handbook.pdf, page 3``.
+    """
+    if not places:
+        return text
+    definitions = [
+        f'[{number}]: {CITATION_LINK}{number} "{_title(place)}"' for number, place in places.items()
+    ]
+    return "\n".join([text, "", *definitions])
 
-    return re.sub(r"\\\[(\d{1,3})\\\]", link, text)
+
+def _title(place: str) -> str:
+    line = _SPACE.sub(" ", visible(place)).strip()[:200]
+    return line.replace("\\", "\\\\").replace('"', '\\"')
