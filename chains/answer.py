@@ -62,6 +62,8 @@ class Turn:
     """Whether the answer must come from the passages."""
     answerable: bool = False
     """Whether a passage is close enough to the question."""
+    follows_up: bool = False
+    """Whether the question needs the one before it."""
     settled: Answer | None = None
     """An answer that needs no model."""
     prompt: Prompt | None = None
@@ -139,6 +141,7 @@ class AnswerChain:
             answerable = bool(passages)
         if not passages:
             text = search_text(question.text, [e.question for e in turn.exchanges])
+            turn = replace(turn, follows_up=text != question.text)
             owners = (LIBRARY_OWNER, question.owner)
             result = self._search.search(text, owners, limit=limit)
             passages, answerable = result.passages, is_answerable(result)
@@ -160,7 +163,11 @@ class AnswerChain:
             return turn
         begun = time.perf_counter()
         prompt = await self._builder.build(
-            turn.question, turn.exchanges, turn.passages, grounds=turn.grounds
+            turn.question,
+            turn.exchanges,
+            turn.passages,
+            grounds=turn.grounds,
+            follows_up=turn.follows_up,
         )
         timings = replace(turn.timings, prompt=(time.perf_counter() - begun) * 1000)
         return replace(turn, prompt=prompt, timings=timings)

@@ -22,6 +22,10 @@ _MESSAGES: dict[str, type[BaseMessage]] = {
     "assistant": AIMessage,
 }
 
+FOLLOW_UP_PASSAGES = 1
+"""New passages for a question that needs the one before: what it speaks of was read already, and
+each passage more is a third of the wait."""
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -52,13 +56,15 @@ class PromptBuilder:
         passages: Sequence[Passage],
         *,
         grounds: bool,
+        follows_up: bool,
     ) -> Prompt:
         """Return the prompt of a turn. Raises ``QuestionError`` when the question cannot fit."""
         cost = await self._generator.template_cost(question.profile)
         count = self._generator.counter(question.profile)
         system = SYSTEM_PROMPT if grounds else DIRECT_PROMPT
+        max_new = FOLLOW_UP_PASSAGES if follows_up else len(passages)
         return await asyncio.to_thread(
-            self._build, question, exchanges, passages, system, cost, count
+            self._build, question, exchanges, passages, max_new, system, cost, count
         )
 
     def _build(
@@ -66,6 +72,7 @@ class PromptBuilder:
         question: Question,
         exchanges: Sequence[Exchange],
         passages: Sequence[Passage],
+        max_new: int,
         system: str,
         cost: TemplateCost,
         count: TokenCounter,
@@ -85,7 +92,7 @@ class PromptBuilder:
 
         fitted = fit(exchanges, passages)
         kept = exchanges[len(exchanges) - len(fitted.history) :]
-        new = [passage for passage in passages if not _is_in(passage, kept)]
+        new = [passage for passage in passages if not _is_in(passage, kept)][:max_new]
         if len(new) < len(passages):
             # What is left needs less room, so the history that fitted before fits again.
             fitted = fit(kept, new)

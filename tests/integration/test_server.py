@@ -78,7 +78,7 @@ def test_the_stream_is_framed_by_the_standard(server: Server) -> None:
     names = [name for name, _ in events if name != "queued"]
     assert names[0] == "sources"
     assert names[-1] == "done"
-    assert set(names[1:-1]) == {"token"}
+    assert set(names[1:-1]) == {"token"}, events
     sources, done = events[0][1], events[-1][1]
     assert any("orange" in citation["quote"] for citation in sources["citations"])
     assert "orange" in done["answer"]
