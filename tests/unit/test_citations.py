@@ -114,7 +114,10 @@ def test_a_refusal_far_from_the_question_stays_one() -> None:
 def test_the_best_sentence_stands_beside_another_that_was_used() -> None:
     other = passage(NORMANS, best="They gave their name to Normandy, a region in France.")
     answer = compose("Rollo did not learn Latin.", [other], "Did the leader Rollo learn Latin?")
-    assert [citation.quote[:12] for citation in answer.citations] == ["Their leader", "They gave th"]
+    assert [citation.quote[:12] for citation in answer.citations] == [
+        "Their leader",
+        "They gave th",
+    ]
     assert "> They gave their name" in answer.text
 
 
@@ -126,7 +129,9 @@ def test_numbers_count_from_one_and_a_source_keeps_its_number() -> None:
 
 
 def test_leading_words_and_headings_claim_nothing() -> None:
-    checked = check_sentences("Here is the answer:\n- In France.", [passage()], "Where is Normandy?")
+    checked = check_sentences(
+        "Here is the answer:\n- In France.", [passage()], "Where is Normandy?"
+    )
     assert [sentence.claims for sentence in checked] == [False, True]
 
 

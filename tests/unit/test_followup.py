@@ -9,7 +9,13 @@ from chains.followup import asks_for_overview, is_small_talk, search_text
 
 @pytest.mark.parametrize(
     "question",
-    ["And the second one?", "When did she do it?", "How large are they?", "Why?", "What about cats?"],
+    [
+        "And the second one?",
+        "When did she do it?",
+        "How large are they?",
+        "Why?",
+        "What about cats?",
+    ],
 )
 def test_a_question_that_points_back_takes_the_one_before_along(question: str) -> None:
     assert search_text(question, ["Who laid the roof?"]) == f"Who laid the roof?\n{question}"
@@ -29,7 +35,9 @@ def test_greetings_and_thanks_are_small_talk(text: str) -> None:
     assert is_small_talk(text)
 
 
-@pytest.mark.parametrize("text", ["Hello world programs in C?", "What is hi-fi?", "thanks to whom?"])
+@pytest.mark.parametrize(
+    "text", ["Hello world programs in C?", "What is hi-fi?", "thanks to whom?"]
+)
 def test_questions_are_not_small_talk(text: str) -> None:
     assert not is_small_talk(text)
 

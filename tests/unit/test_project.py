@@ -21,7 +21,9 @@ OPEN_TO_ALL = {"xoe.settings", "xoe.errors"}
 
 
 def test_the_lock_resolves_no_torch() -> None:
-    names = {package["name"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    names = {
+        package["name"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    }
     heavy = {"torch", "torchvision", "torchaudio", "tensorflow", "jax", "sentence-transformers"}
     assert names & heavy == set()
     assert not {name for name in names if name.startswith("nvidia-")}

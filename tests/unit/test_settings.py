@@ -36,7 +36,9 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert load_settings(port=9003).port == 9003
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("prot", "port"), ("llm_max_token", "llm_max_tokens")])
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("prot", "port"), ("llm_max_token", "llm_max_tokens")]
+)
 def test_an_unknown_key_names_the_nearest(
     wrong: str, right: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
