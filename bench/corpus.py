@@ -1,11 +1,12 @@
-"""Text to measure on: made from a word list, so that it needs no download and is always the same.
+"""Text to measure on, that needs no download and is always the same.
 
-Word frequencies follow Zipf's law, document and section lengths vary as real ones do.
+Made-up words follow Zipf's law; the lengths of documents, sections and paragraphs vary as those of
+real ones do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import numpy as np
 from chains.types import LIBRARY_OWNER
 from ingest.embedder import DIMENSION
 from ingest.loaders import LoadedDocument
+from ingest.sentences import sentence_spans
 from ingest.splitter import Chunk
 from ingest.store import Store
+from xoe.settings import site_root
 
 SEED = 20_240_601
 VOCABULARY = 12_000
@@ -53,21 +56,31 @@ class Corpus:
 
     def paragraph(self) -> str:
         """Return 1 to 9 sentences of 6 to 28 words, short paragraphs being the more frequent."""
-        count = 1 + min(8, int(self._random.exponential(2.2)))
-        return " ".join(self.sentence(int(n)) for n in self._random.integers(6, 29, size=count))
+        lengths = self._random.integers(6, 29, size=self._paragraph_sentences())
+        return " ".join(self.sentence(int(length)) for length in lengths)
 
-    def document(self, name: str, sections: int) -> CorpusFile:
-        """Return a Markdown document of ``sections`` sections with 1 to 4 paragraphs each."""
-        parts = [f"# {self.sentence(4)[:-1]}"]
-        for _ in range(sections):
-            parts.append(f"## {self.sentence(3)[:-1]}")
-            parts += [self.paragraph() for _ in range(int(self._random.integers(1, 5)))]
-        return CorpusFile(name, "\n\n".join(parts) + "\n")
+    def real_paragraph(self, sentences: Sequence[str]) -> str:
+        """Return a paragraph like ``paragraph``'s of sentences picked from real ones."""
+        picked = self._random.choice(len(sentences), size=self._paragraph_sentences())
+        return " ".join(sentences[i] for i in picked)
+
+    def _paragraph_sentences(self) -> int:
+        return 1 + min(8, int(self._random.exponential(2.2)))
 
     def documents(self, count: int) -> Iterator[CorpusFile]:
-        """Yield ``count`` documents of 2 to 12 sections."""
+        """Yield ``count`` Markdown documents of 2 to 12 sections with 1 to 4 paragraphs each.
+
+        Their sentences are the user guide's, in another order: made-up words would be three
+        times as many tokens as real ones.
+        """
+        sentences = _guide_sentences()
         for number in range(count):
-            yield self.document(f"document-{number:05d}.md", int(self._random.integers(2, 13)))
+            parts = [f"# Paper {number}"]
+            for section in range(int(self._random.integers(2, 13))):
+                parts.append(f"## Part {section + 1}")
+                paragraphs = int(self._random.integers(1, 5))
+                parts += [self.real_paragraph(sentences) for _ in range(paragraphs)]
+            yield CorpusFile(f"document-{number:05d}.md", "\n\n".join(parts) + "\n")
 
     def question(self) -> str:
         """Return a question of 4 to 9 words."""
@@ -79,6 +92,12 @@ class Corpus:
             size = int(self._random.integers(1, 5))
             words["".join(self._random.choice(_SYLLABLES, size=size + 1))] = None
         return list(words)
+
+
+def _guide_sentences() -> list[str]:
+    text = (site_root() / "library" / "guide" / "xoe-novai-guide.md").read_text(encoding="utf-8")
+    found = [" ".join(text[start:end].split()) for start, end in sentence_spans(text)]
+    return [sentence for sentence in found if sentence.endswith(".") and sentence[0].isalpha()]
 
 
 def write(folder: Path, count: int) -> list[Path]:

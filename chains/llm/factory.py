@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import httpx
 from langchain_core.language_models.chat_models import BaseChatModel
 from pydantic import SecretStr
 
 from chains.llm.chat_model import LocalChatModel
 from chains.llm.engine import LlmEngine
-from chains.llm.remote import RemoteChatModel
 from xoe.errors import SettingsError
 from xoe.settings import Settings
 
@@ -27,6 +25,11 @@ def build_chat_model(settings: Settings, engine: LlmEngine | None) -> BaseChatMo
         if engine is None:
             raise SettingsError("Without llm_base_url a local engine is needed.")
         return LocalChatModel(engine=engine, max_tokens=settings.llm_max_tokens)
+    # OpenAI's client takes a second to import, which a local model need not wait for.
+    import httpx
+
+    from chains.llm.remote import RemoteChatModel
+
     return RemoteChatModel(
         base_url=settings.llm_base_url,
         # Local servers want no key, but the client will not start without one.
