@@ -34,7 +34,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk_is_a_clear_error_and_nothing_kept_is_lost(small_disk: Path) -> None:
-    settings = load_settings(data_dir=small_disk / "data", history_max_turns=10_000)
+    settings = load_settings(
+        data_dir=small_disk / "data", history_max_turns=10_000, redis_timeout_s=30
+    )
     connection = RedisConnection(settings)
     await connection.start()
     history = ChatHistory(connection, settings)

@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 async def connection(tmp_path: Path) -> AsyncIterator[RedisConnection]:
-    connection = RedisConnection(load_settings(data_dir=tmp_path))
+    connection = RedisConnection(load_settings(data_dir=tmp_path, redis_timeout_s=30))
     await connection.start()
     yield connection
     await connection.aclose()
@@ -175,7 +175,7 @@ async def test_hundred_chats_at_once_are_not_mixed_up(history: ChatHistory) -> N
 
 async def test_everything_acknowledged_survives_a_kill_of_the_server(tmp_path: Path) -> None:
     """``kill -9`` at a random moment, twenty times over; each time nothing is lost."""
-    settings = load_settings(data_dir=tmp_path, history_max_turns=10_000)
+    settings = load_settings(data_dir=tmp_path, history_max_turns=10_000, redis_timeout_s=30)
     acknowledged: list[str] = []
     for round_ in range(20):
         connection = RedisConnection(settings)
