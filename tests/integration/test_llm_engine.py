@@ -80,6 +80,19 @@ async def test_a_follow_up_reads_only_what_is_new(fast: LlmEngine) -> None:
     assert second.finished.prompt_tokens - second.finished.cached_tokens <= new[0] + 12
 
 
+async def test_an_answer_in_unusual_tokens_is_not_read_again(tiny: LlmEngine) -> None:
+    options: dict[str, Any] = {"session_id": "odd", "max_tokens": 60}
+    for question in ("Write Japanese text.", "Write hexadecimal digits.", "Écris des mots."):
+        first = await ask(tiny, question, temperature=50.0, **options)
+        if (await tiny.count_tokens([first.text]))[0] != first.finished.completion_tokens:
+            break
+    else:
+        pytest.fail("no answer was sampled in unusual tokens; find another question")
+    second = await ask(tiny, question, first.text, "Go on.", **options)
+    read_before = first.finished.prompt_tokens + first.finished.completion_tokens
+    assert second.finished.cached_tokens >= read_before - 1
+
+
 async def test_a_follow_up_to_a_stopped_answer_reads_only_what_is_new(tiny: LlmEngine) -> None:
     question = FERRY + "Tell me a long story about it."
     shown = ""
@@ -140,14 +153,14 @@ async def test_saved_states_stay_within_their_bytes() -> None:
 
 
 async def test_an_answer_ends_where_the_context_does() -> None:
+    facts = [f"Fact {n}: a boy had {n} dogs." for n in range(1, 100)]
     async with running_engine("tiny", llm_context_tokens=1024) as engine:
-        words = "river " * 990
-        asked = await ask(engine, words, max_tokens=2000)
-        total = asked.finished.prompt_tokens + asked.finished.completion_tokens
-        assert total <= 1024 + 1  # the last token is written but need not be read
-        assert asked.finished.reason == "length" or total < 1024
+        asked = await ask(engine, " ".join(facts[:71]) + " Repeat the facts.", max_tokens=2000)
+        assert asked.finished.reason == "length"
+        # The last token is written and need not be read.
+        assert asked.finished.prompt_tokens + asked.finished.completion_tokens == 1024 + 1
         with pytest.raises(QuestionError, match="1023 fit"):
-            await ask(engine, "river " * 1200)
+            await ask(engine, " ".join(facts))
         assert (await ask(engine, "Still there?")).finished.completion_tokens
 
 
