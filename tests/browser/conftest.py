@@ -35,6 +35,7 @@ CHROMIUM_ARGS = [
 ]
 ANSWER_MS = 120_000
 """The longest wait for a real model on a machine that is busy with something else."""
+START_S = 300
 UPLOAD_MB = 2
 
 COFFEE = """# The coffee machine
@@ -83,7 +84,7 @@ class Server:
                 stderr=log,
                 cwd=self.data_dir.parent,
             )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break

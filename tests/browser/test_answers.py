@@ -104,9 +104,11 @@ def test_a_question_the_library_cannot_answer_says_so_and_names_the_nearest(chat
 
 def test_stop_stops_and_keeps_what_was_written(chat) -> None:
     chat.page.click("#chat-settings-open-modal")
+    chat.page.get_by_role("combobox").click()
+    chat.page.get_by_role("option", name="Long").click()
     chat.page.get_by_role("switch").click()
     chat.page.get_by_role("button", name="Confirm").click()
-    chat.say("Count slowly from one to three hundred, in words.")
+    chat.say("Write a long story about a fox, a bear, an owl and a river, with many details.")
     written = chat.page.locator(".ai-message").last.locator("[role=article]").first
     expect(written).to_contain_text(re.compile(r"\w+\W+\w+"), timeout=60_000)
     chat.page.click("#stop-button")
