@@ -24,7 +24,7 @@ from chains.retriever import HybridSearch
 from chains.types import LIBRARY_OWNER
 from ingest.loaders import LoadedDocument
 from ingest.splitter import split
-from xoe.settings import Settings
+from xoe.settings import SHARED_ENV, Settings
 from xoe.workbench import Workbench, open_workbench
 
 SIZES = ((1_000, "1k"), (10_000, "10k"), (100_000, "100k"))
@@ -160,4 +160,4 @@ def _answered(
 
 def _shared() -> Path:
     default = Path(__file__).resolve().parent.parent.parent / "shared"
-    return Path(os.environ.get("XOE_SHARED_DIR", default))
+    return Path(os.environ.get(SHARED_ENV, default))

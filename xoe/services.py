@@ -78,7 +78,7 @@ class Services:
             is_reading=lambda: self._components["library"].state == "loading",
         )
         off = Component("library", "off", "the library's folder is not read")
-        self._components: dict[str, Component] = {"library": off}
+        self._components = {"library": off, "redis": Component("redis", "off", "not started")}
         self._model_settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -104,6 +104,10 @@ class Services:
 
     def readiness(self) -> Readiness:
         """Return how far each part is."""
+        if self._components["redis"].state == "ready" and self.redis.state == "failed":
+            self._set("redis", "failed", self.redis.describe())
+        elif self._components["redis"].state == "failed" and self.redis.state == "ready":
+            self._set("redis", "ready", self.redis.describe())
         components = tuple(self._components.values())
         needed = self._components.get("model")
         return Readiness(

@@ -25,6 +25,8 @@ from xoe.errors import SettingsError
 
 ENV_PREFIX = "XOE_"
 CONFIG_ENV = "XOE_CONFIG"
+SHARED_ENV = "XOE_SHARED_DIR"
+"""Where tests and benches find evaluation data that is not part of the project."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
@@ -159,7 +161,8 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 
 def _unknown_environment() -> list[str]:
-    known = {*Settings.model_fields, CONFIG_ENV.removeprefix(ENV_PREFIX).lower()}
+    others = (CONFIG_ENV, SHARED_ENV)
+    known = {*Settings.model_fields, *(name.removeprefix(ENV_PREFIX).lower() for name in others)}
     names = (key[len(ENV_PREFIX) :].lower() for key in os.environ if key.startswith(ENV_PREFIX))
     return sorted(name for name in names if name not in known)
 
