@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import llama_cpp
 import numpy as np
 import psutil
 
@@ -204,6 +203,9 @@ class RawModel:
 
     def __init__(self, settings: Settings) -> None:
         """Load the settings' profile. Blocking."""
+        # Behind chains.llm, so that its choice of how threads wait is the baseline's too.
+        import llama_cpp
+
         threads = settings.llm_threads or psutil.cpu_count(logical=False) or 1
         self._model: Any = llama_cpp.Llama(
             str(model_path(settings.llm_profile, settings.models_dir)),

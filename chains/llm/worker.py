@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from chains.llm.loader import ModelLoader
 from chains.llm.queue import FairQueue
 from chains.llm.request import ChatTurn, TextPiece
 from chains.llm.runtime import Interrupted
+from chains.llm.task import Task, shut_down
 from xoe.errors import EngineNotReadyError, GenerationError, ModelLoadError, XoeError
 
 log = structlog.get_logger(__name__)
@@ -30,10 +32,10 @@ class Worker:
     def __init__(self, loader: ModelLoader, *, queue_limit: int) -> None:
         """``queue_limit``: how many requests may wait."""
         self._loader = loader
-        # Guards everything below; the thread itself never holds it while the model works.
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # guards what follows; not held while it works
         self._queue: FairQueue[Job] = FairQueue(queue_limit)
-        self._tasks: deque[tuple[Callable[[], int], Future[int]]] = deque()
+        self._tasks: deque[Task] = deque()
+        self._working = False
         self._running: Job | None = None
         self._generator: Generator | None = None
         self._loaded: str | None = None
@@ -117,17 +119,16 @@ class Worker:
             thread.join()
 
     def _is_idle(self) -> bool:
-        working = self._running is not None or self._state == "loading"
-        return not (working or self._tasks or len(self._queue))
+        return not (self._working or self._tasks or self._queue)
 
     def _add_task(self, action: Callable[[], int]) -> Future[int]:
-        future: Future[int] = Future()
+        task = Task(action)
         with self._changed:
             if self._thread is None:
                 raise EngineNotReadyError("The model is not running. Please start it first.")
-            self._tasks.append((action, future))
+            self._tasks.append(task)
             self._changed.notify_all()
-        return future
+        return task.future
 
     def _tell_places(self) -> None:
         told = []
@@ -145,45 +146,31 @@ class Worker:
         self._unload()
         with self._changed:
             self._state = "stopped"
-            for _, future in self._tasks:
-                future.set_exception(_shut_down())
+            for task in self._tasks:
+                task.refuse()
             self._tasks.clear()
             for job in self._queue.clear():
-                job.fail(_shut_down())
+                job.fail(shut_down())
 
     def _serve_one(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._tasks or len(self._queue))
+            self._changed.wait_for(lambda: self._stopping or self._tasks or self._queue)
             if self._stopping:
                 return False
             if self._generator is not None:
                 self._generator.resume()
+            self._working = True
             if self._tasks:
-                action, future = self._tasks.popleft()
-                job = None
+                do = self._tasks.popleft().run
             else:
                 job = self._running = self._queue.take(self._loaded)
                 self._tell_places()
-        if job is None:
-            self._do(action, future)
-        else:
-            tell_end = self._answer(job)
-            with self._changed:
-                self._running = None
-            tell_end()  # not before: who hears it may find the worker free
+                do = functools.partial(self._answer, job)
+        tell_end = do()
+        with self._changed:
+            self._working, self._running = False, None
+        tell_end()  # not before: who hears it is to find the worker free
         return True
-
-    def _do(self, action: Callable[[], int], future: Future[int]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = action()
-        except Interrupted:
-            future.set_exception(_shut_down())
-        except Exception as exc:  # noqa: BLE001 - raised again where the result is awaited
-            future.set_exception(exc)
-        else:
-            future.set_result(result)
 
     def _answer(self, job: Job) -> Callable[[], None]:
         def emit(piece: TextPiece) -> None:
@@ -202,7 +189,7 @@ class Worker:
                 emit=emit,
             )
         except Interrupted:
-            return lambda: job.fail(_shut_down())  # if it was cancelled, nobody reads this
+            return lambda: job.fail(shut_down())  # if it was cancelled, nobody reads this
         except XoeError as exc:
             failure = exc
             return lambda: job.fail(failure)
@@ -223,6 +210,7 @@ class Worker:
         except Interrupted:
             raise
         except Exception:
+            log.exception("llm.load_failed", profile=profile)
             self._fail("The model could not be loaded; the log has the reason.")
             raise
         with self._changed:
@@ -260,7 +248,3 @@ class Worker:
             generator, self._generator, self._loaded = self._generator, None, None
         if generator is not None:
             generator.close()
-
-
-def _shut_down() -> EngineNotReadyError:
-    return EngineNotReadyError("The model has been shut down.")

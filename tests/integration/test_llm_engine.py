@@ -90,7 +90,8 @@ async def test_an_answer_in_unusual_tokens_is_not_read_again(tiny: LlmEngine) ->
         pytest.fail("no answer was sampled in unusual tokens; find another question")
     second = await ask(tiny, question, first.text, "Go on.", **options)
     read_before = first.finished.prompt_tokens + first.finished.completion_tokens
-    assert second.finished.cached_tokens >= read_before - 1
+    half_a_character = 3  # at the end, which is not shown and so is not in the next prompt
+    assert second.finished.cached_tokens >= read_before - 1 - half_a_character
 
 
 async def test_a_follow_up_to_a_stopped_answer_reads_only_what_is_new(tiny: LlmEngine) -> None:
