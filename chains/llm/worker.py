@@ -233,9 +233,7 @@ class Worker:
             self._unload()
             generator = self._loader.load(profile)
         except OSError as exc:
-            raise ModelLoadError(
-                f"The model {profile} cannot be read: {exc.strerror or exc}."
-            ) from exc
+            raise ModelLoadError(f"The model {profile} cannot be read: {exc}.") from exc
         with self._changed:
             self._generator, self._loaded = generator, profile
             if self._stopping:
