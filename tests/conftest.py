@@ -16,6 +16,18 @@ from xoe.settings import load_settings
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
+_ORDER = ("unit", "integration", "faults", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is quick first, and the browser last.
+
+    Playwright's synchronous interface keeps an event loop running until the session ends, in
+    which no asynchronous test could run.
+    """
+    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(_PROJECT / "tests").parts[0]))
+
+
 @pytest.fixture(scope="session")
 def make_documents() -> ModuleType:
     """The generators of real documents: ``make_documents.pdf()`` and so on."""

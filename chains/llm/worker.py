@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 from collections import deque
@@ -22,6 +23,9 @@ from chains.llm.task import Task, shut_down
 from xoe.errors import EngineNotReadyError, GenerationError, ModelLoadError, XoeError
 
 log = structlog.get_logger(__name__)
+
+NICE = 5
+"""How far the model's threads stand behind everything else, in steps of Unix priority."""
 
 EngineState = Literal["stopped", "loading", "ready", "failed"]
 
@@ -141,6 +145,9 @@ class Worker:
     # What follows runs in the worker's own thread.
 
     def _run(self) -> None:
+        # The model keeps every core busy for seconds. The page, the browser on the same computer
+        # and the event loop go first; the threads that llama.cpp starts from here inherit this.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while self._serve_one():
             pass
         self._unload()
