@@ -59,7 +59,6 @@ class SearchResult:
 @dataclass(frozen=True)
 class _Candidate:
     chunk: StoredChunk
-    chunk_score: float
     score: float
     spans: tuple[tuple[int, int], ...]
     """The chunk's sentences, offsets in the chunk."""
@@ -256,7 +255,6 @@ def _rank_sentences(
     return [
         _Candidate(
             chunk,
-            chunk_score,
             chunk_score
             + SENTENCE_WEIGHT * padded[i + 1]
             + NEIGHBOUR_WEIGHT * (padded[i] + padded[i + 2]),

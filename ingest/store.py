@@ -70,16 +70,6 @@ class StoredChunk:
     text: str
 
 
-@dataclass(frozen=True)
-class Collection:
-    """One owner's documents as a unit of search."""
-
-    id: int
-    owner: str
-    revision: int
-    chunks: int
-
-
 class Store:
     """Blocking access to the database: call it from a thread."""
 
@@ -226,23 +216,6 @@ class Store:
             db.execute("DELETE FROM collections WHERE owner = ?", (owner,))
             db.execute("UPDATE collections SET owner = ? WHERE owner = ?", (owner, rebuilt_owner))
 
-    def collections(self, owners: Sequence[str]) -> list[Collection]:
-        """Return the collections of ``owners`` that this embedder can search."""
-        with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT c.id, c.owner, c.revision,"
-                " (SELECT COUNT(*) FROM chunks WHERE collection_id = c.id)"
-                f" FROM collections c WHERE c.owner IN ({_marks(owners)})"
-                " AND c.embedder = ? AND c.dimension = ? AND c.splitter = ?",
-                (
-                    *owners,
-                    self.fingerprint.embedder,
-                    self.fingerprint.dimension,
-                    self.fingerprint.splitter,
-                ),
-            ).fetchall()
-        return [Collection(*row) for row in rows]
-
     def revisions(self, owners: Sequence[str]) -> list[tuple[int, str, int]]:
         """Return ``(collection id, owner, revision)``; cheap enough for each search."""
         with self._database.reading() as db:
@@ -293,15 +266,6 @@ class Store:
                 (*chunk_ids, *owners),
             ).fetchall()
         return {row[0]: StoredChunk(*row) for row in rows}
-
-    def text_slice(self, document_id: int, start: int, end: int) -> str:
-        """Return ``document_text[start:end]``."""
-        with self._database.reading() as db:
-            row = db.execute(
-                "SELECT substr(text, ?, ?) FROM documents WHERE id = ?",
-                (start + 1, end - start, document_id),
-            ).fetchone()
-        return row[0] if row else ""
 
     def pages(self, document_id: int) -> tuple[PageSpan, ...]:
         """Return where each page of a document stands in its text."""
