@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from xoe.errors import ModelLoadError
 log = structlog.get_logger(__name__)
 
 _GGML_WARNINGS = (3, 4)  # ggml_log_level: warn and error
+
+NICE = 5
+"""How far the model's threads stand behind everything else, in steps of Unix priority."""
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
@@ -32,6 +36,17 @@ def check_backend() -> None:
     """
     llama_cpp.llama_backend_init()
     llama_cpp.llama_log_set(_log_line, None)
+
+
+def stand_behind() -> None:
+    """Let the page, the browser on the same computer and the event loop go before this thread.
+
+    The model keeps every core busy for seconds. The threads that llama.cpp starts from this one
+    inherit it. A process that was started with less priority yet keeps that.
+    """
+    thread = threading.get_native_id()
+    now = os.getpriority(os.PRIO_PROCESS, thread)
+    os.setpriority(os.PRIO_PROCESS, thread, max(now, NICE))
 
 
 def load_model(path: Path, *, vocab_only: bool = False) -> Any:

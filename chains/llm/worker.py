@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
 from collections import deque
@@ -16,6 +15,7 @@ import structlog
 from chains.llm.generator import Generator
 from chains.llm.job import Job, send_places
 from chains.llm.loader import ModelLoader
+from chains.llm.native import stand_behind
 from chains.llm.queue import FairQueue
 from chains.llm.request import ChatTurn, TextPiece
 from chains.llm.runtime import Interrupted
@@ -23,9 +23,6 @@ from chains.llm.task import Task, shut_down
 from xoe.errors import EngineNotReadyError, GenerationError, ModelLoadError, XoeError
 
 log = structlog.get_logger(__name__)
-
-NICE = 5
-"""How far the model's threads stand behind everything else, in steps of Unix priority."""
 
 EngineState = Literal["stopped", "loading", "ready", "failed"]
 
@@ -145,9 +142,7 @@ class Worker:
     # What follows runs in the worker's own thread.
 
     def _run(self) -> None:
-        # The model keeps every core busy for seconds. The page, the browser on the same computer
-        # and the event loop go first; the threads that llama.cpp starts from here inherit this.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        stand_behind()
         while self._serve_one():
             pass
         self._unload()
