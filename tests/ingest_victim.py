@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chains.types import LIBRARY_OWNER
 from ingest.ingestor import SourceFile
+from telemetry.logging import configure_logging
 from xoe.settings import load_settings
 from xoe.workbench import open_workbench
 
@@ -25,4 +26,5 @@ async def main(folder: Path, data_dir: Path) -> None:
             bench.indexes.save()
 
 
+configure_logging("error")
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
