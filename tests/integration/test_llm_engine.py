@@ -13,6 +13,7 @@ from engines import PATIENCE_S, ask, request, running_engine, settings_for, shar
 
 from chains.llm.engine import ChatTurn, GenerationRequest, LlmEngine
 from chains.llm.runtime import LlamaRuntime, RuntimeFault
+from chains.llm.sampler import Sampler
 from models.provision import model_path
 from xoe.errors import (
     EngineNotReadyError,
@@ -80,18 +81,21 @@ async def test_a_follow_up_reads_only_what_is_new(fast: LlmEngine) -> None:
     assert second.finished.prompt_tokens - second.finished.cached_tokens <= new[0] + 12
 
 
-async def test_an_answer_in_unusual_tokens_is_not_read_again(tiny: LlmEngine) -> None:
-    options: dict[str, Any] = {"session_id": "odd", "max_tokens": 60}
-    for question in ("Write Japanese text.", "Write hexadecimal digits.", "Écris des mots."):
-        first = await ask(tiny, question, temperature=50.0, **options)
-        if (await tiny.count_tokens([first.text]))[0] != first.finished.completion_tokens:
-            break
-    else:
-        pytest.fail("no answer was sampled in unusual tokens; find another question")
-    second = await ask(tiny, question, first.text, "Go on.", **options)
-    read_before = first.finished.prompt_tokens + first.finished.completion_tokens
-    half_a_character = 3  # at the end, which is not shown and so is not in the next prompt
-    assert second.finished.cached_tokens >= read_before - 1 - half_a_character
+async def test_an_answer_in_unusual_tokens_is_not_read_again(
+    tiny: LlmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = tiny._loader.vocabulary("tiny")
+    spelled = [token for letter in "It leaves at eight." for token in vocabulary.encode(letter)]
+    usual = vocabulary.encode("It leaves at eight.")
+    sampled = iter([*spelled, *vocabulary.encode("<|im_end|>", special=True)])
+    monkeypatch.setattr(Sampler, "next", lambda _: next(sampled))
+    first = await ask(tiny, FERRY + "When?", session_id="odd", max_tokens=60)
+    monkeypatch.undo()
+    assert first.text == "It leaves at eight."
+    assert first.finished.completion_tokens == len(spelled) > len(usual)
+
+    second = await ask(tiny, FERRY + "When?", first.text, "Sure?", session_id="odd")
+    assert second.finished.cached_tokens >= first.finished.prompt_tokens + len(spelled) - 1
 
 
 async def test_a_follow_up_to_a_stopped_answer_reads_only_what_is_new(tiny: LlmEngine) -> None:
