@@ -19,6 +19,11 @@ XoeError
 │   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
 │   ├── EngineNotReadyError  still loading, or failed to load
 │   └── GenerationError      the model failed while it was answering
+├── SpeechError              something about speaking
+│   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
+│   └── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
+├── TranscriptionError       what was said could not be turned into text
+│   └── TranscriptionBusyError  too many pieces of speech wait
 ├── QuestionError            an empty or over-long question
 └── RedisError               Redis cannot be reached or started
 
@@ -111,6 +116,42 @@ class EngineNotReadyError(EngineError):
 
 class GenerationError(EngineError):
     """The model failed while it was answering."""
+
+
+class SpeechError(XoeError):
+    """Something about speaking."""
+
+
+class SynthesisError(SpeechError):
+    """The voice failed, or was shut down, while it was speaking."""
+
+
+class SpeechBusyError(SpeechError):
+    """Too many texts wait to be spoken."""
+
+    def __init__(self, waiting: int) -> None:
+        """Remember how many wait already."""
+        super().__init__(
+            f"The voice is busy: {waiting} texts are waiting to be spoken already. "
+            "The answer is on the page; please ask for it to be read again in a moment."
+        )
+        self.waiting = waiting
+
+
+class TranscriptionError(XoeError):
+    """What was said could not be turned into text."""
+
+
+class TranscriptionBusyError(TranscriptionError):
+    """Too many pieces of speech wait to be transcribed."""
+
+    def __init__(self, waiting: int) -> None:
+        """Remember how many wait already."""
+        super().__init__(
+            f"Speech recognition is busy: {waiting} pieces of speech are waiting already. "
+            "Please say it again in a moment, or type."
+        )
+        self.waiting = waiting
 
 
 class QuestionError(XoeError):

@@ -107,6 +107,40 @@ class Settings(BaseSettings):
 
     voice: bool = Field(False, description="fetch the voice models too")
 
+    # Speech to text. Two threads: base int8 gains little from more for a few seconds of speech.
+    stt_model: Literal["stt", "stt-light"] = Field(
+        "stt", description="Whisper base, or Whisper tiny for English only"
+    )
+    stt_language: str = Field(
+        "auto", pattern="^(auto|[a-z]{2,3})$", description="a code such as en; auto: found out once"
+    )
+    stt_threads: int = Field(2, ge=1, le=64, description="cores that one transcription uses")
+    stt_floor_frames: int = Field(
+        700, ge=600, le=3000, description="shortest window that Whisper hears, in 10 ms"
+    )
+    stt_window_s: float = Field(
+        10, ge=2, le=30, description="speech after which a pause settles what was said so far"
+    )
+    vad_start_threshold: float = Field(0.5, gt=0, lt=1, description="speech begins above")
+    vad_end_threshold: float = Field(0.35, gt=0, lt=1, description="speech ends below")
+    vad_min_speech_ms: int = Field(128, ge=32, le=1000, description="speech that begins a turn")
+    endpoint_pause_ms: int = Field(
+        192, ge=160, le=1000, description="silence after which an answer is prepared"
+    )
+    endpoint_hangover_min_ms: int = Field(
+        384, ge=160, le=5000, description="silence that ends a turn which sounds finished"
+    )
+    endpoint_hangover_ms: int = Field(
+        704, ge=160, le=5000, description="silence that ends a turn of which nothing is known"
+    )
+    endpoint_hangover_max_ms: int = Field(
+        1408, ge=160, le=10_000, description="silence that ends a turn which sounds unfinished"
+    )
+    endpoint_long_silence_ms: int = Field(
+        15_000, ge=1000, le=600_000, description="silence outside of a turn that is reported"
+    )
+    endpoint_max_turn_s: int = Field(120, ge=10, le=3600, description="longest turn")
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -1,0 +1,110 @@
+"""Does a transcript look wrong, and was there speech at all? Pure functions.
+
+Thresholds of the kind Whisper's own decoder uses (Radford et al. 2022, section 4.5): a
+compression ratio above 2.4 repeats itself, a mean log-probability below −1 is a guess, a
+no-speech probability above 0.6 together with such a guess is silence.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Literal
+
+from voice.stt.transcript import Dropped
+
+MAX_COMPRESSION_RATIO = 2.4
+MIN_AVG_LOGPROB = -1.0
+MAX_NO_SPEECH_PROB = 0.6
+
+Suspicion = Literal["repeats", "cap", "unsure"]
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_LONGEST_PHRASE = 8
+
+_SILENCE_TEXTS = frozenset(
+    # What Whisper writes for noise: it has learned from subtitles, which end like this.
+    {
+        "you",
+        "thank you",
+        "thanks",
+        "thank you very much",
+        "thank you so much",
+        "thanks for watching",
+        "thank you for watching",
+        "thank you for watching and see you next time",
+        "please subscribe",
+        "please subscribe to my channel",
+        "subtitles by the amara org community",
+        "bye",
+        "bye bye",
+        "the end",
+        "okay",
+        "oh",
+        "so",
+        "um",
+        "hmm",
+        "ah",
+        "i m sorry",
+        "i",
+        "the",
+    }
+)
+SURE_LOGPROB = -0.6
+SURE_NO_SPEECH_PROB = 0.3
+"""A text that Whisper also writes for noise needs better evidence than others."""
+
+
+def words(text: str) -> list[str]:
+    """Return the words of ``text`` in lower case, without punctuation."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def repeats(text: str) -> bool:
+    """Return whether ``text`` loops.
+
+    A phrase of at least three words said twice in a row, one of two words three times, a word
+    five times; or a compression ratio above 2.4.
+    """
+    said = words(text)
+    for size in range(1, _LONGEST_PHRASE + 1):
+        times = {1: 5, 2: 3}.get(size, 2)
+        for start in range(len(said) - size * times + 1):
+            phrase = said[start : start + size]
+            span = said[start : start + size * times]
+            if span == phrase * times:
+                return True
+    return compression_ratio(text) > MAX_COMPRESSION_RATIO
+
+
+def compression_ratio(text: str) -> float:
+    """Return how much smaller zlib makes ``text``; 0 for an empty one."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def suspicion(text: str, *, tokens: int, cap: int, avg_logprob: float) -> Suspicion | None:
+    """Return why ``text`` should be decoded again at the full window; ``None`` if it should not."""
+    if repeats(text):
+        return "repeats"
+    if tokens >= cap:
+        return "cap"
+    if avg_logprob < MIN_AVG_LOGPROB:
+        return "unsure"
+    return None
+
+
+def silence(
+    text: str, *, avg_logprob: float, no_speech_prob: float, speech_ms: int | None
+) -> Dropped | None:
+    """Return why ``text`` is nothing that was said; ``None`` when it stands.
+
+    ``speech_ms``: what the speech detector heard, ``None`` when it was not asked.
+    """
+    if no_speech_prob > MAX_NO_SPEECH_PROB and avg_logprob < MIN_AVG_LOGPROB:
+        return "no_speech"
+    known = " ".join(words(text.replace("'", " ").replace(".", " "))) in _SILENCE_TEXTS
+    weak = avg_logprob < SURE_LOGPROB or no_speech_prob > SURE_NO_SPEECH_PROB
+    if known and weak:
+        return "hallucination"
+    return None

@@ -1,0 +1,51 @@
+"""What every speech-to-text engine offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from voice.stt.session import TranscriptionSession
+from voice.stt.transcript import AUTO, CallLanguage, DecodeRequest, Transcript
+
+
+class Transcriber(ABC):
+    """A speech-to-text engine. It holds no state of any utterance; that is the session's."""
+
+    name: str
+    """For logs and metrics: ``base`` or ``tiny.en``, say."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Load the model; raises ``ModelError``. May be called again after a failure."""
+
+    @abstractmethod
+    async def decode(self, request: DecodeRequest) -> Transcript:
+        """Transcribe one piece of speech.
+
+        Cancelling the caller's task takes it out of the queue, or stops it at its next step.
+        Raises ``EngineNotReadyError`` or ``TranscriptionError``, when the queue is full its
+        subclass ``TranscriptionBusyError``.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """End the thread and free the memory; what waits fails with ``EngineNotReadyError``."""
+
+    def session(
+        self,
+        *,
+        language: str | CallLanguage = AUTO,
+        hints: Sequence[str] = (),
+        soft_s: float = 10.0,
+        threshold: float = 0.35,
+    ) -> TranscriptionSession:
+        """Return what holds one speaker's turns.
+
+        ``language``: a code, ``auto``, or a ``CallLanguage`` shared by sessions of one call.
+        ``soft_s`` and ``threshold``: see ``UtteranceBuffer``.
+        """
+        known = language if isinstance(language, CallLanguage) else CallLanguage(language)
+        return TranscriptionSession(
+            self, language=known, hints=tuple(hints), soft_s=soft_s, threshold=threshold
+        )
