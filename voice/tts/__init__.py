@@ -1,0 +1,1 @@
+"""Text to speech: Piper in windows, espeak-ng as the second engine, clauses out of a stream."""

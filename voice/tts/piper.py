@@ -1,0 +1,175 @@
+"""Piper: neural voices on ONNX Runtime, spoken window by window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime as ort
+import structlog
+from piper import PiperVoice
+
+from voice.tts.job import Cancelled, SpeechJob
+from voice.tts.level import VoiceLevel
+from voice.tts.synthesizer import AudioChunk, VoiceStyle
+from voice.tts.vits import ORT_ERRORS, Feed, Graph, open_graph
+from voice.tts.voice_file import PARTS_FOLDER, VoiceFile, open_voice
+from voice.tts.worker import QUEUE_LIMIT, ThreadedSynthesizer
+from xoe.errors import ModelLoadError, SynthesisError
+
+log = structlog.get_logger(__name__)
+
+_TEST_TEXT = "The quick brown fox jumps over the lazy dog, and then it rests for an hour."
+"""The parts of a voice are compared with the whole on it, and its loudness is measured."""
+
+_WARM_TEXT = "Good morning to you all."
+
+
+class PiperSynthesizer(ThreadedSynthesizer):
+    """Speaks with any Piper voice."""
+
+    name = "piper"
+
+    def __init__(
+        self,
+        voice: str,
+        models_dir: Path,
+        *,
+        style: VoiceStyle | None = None,
+        threads: int = 1,
+        cache: Path | None = None,
+        queue_limit: int = QUEUE_LIMIT,
+    ) -> None:
+        """Cheap; loads nothing until started.
+
+        ``voice``: a name of the manifest or the path of an ``.onnx`` file. ``threads``: of one
+        call into ONNX Runtime; one leaves the other cores to the language model. ``cache``: where
+        the parts of cut voices are kept, in the models' folder by default.
+        """
+        super().__init__(style=style, queue_limit=queue_limit)
+        self._voice_name = voice
+        self._models_dir = models_dir
+        self._threads = threads
+        self._cache = cache or models_dir / PARTS_FOLDER
+        self._file: VoiceFile | None = None
+        self._voice: PiperVoice | None = None
+        self._graph: Graph | None = None
+        self._level = VoiceLevel(1.0)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second, as the voice's file says; 22,050 of most voices."""
+        return self._open_file().config.sample_rate
+
+    @property
+    def language(self) -> str:
+        """The voice's language as espeak-ng names it, e.g. ``en-us``; known once it started."""
+        return str(self._open_file().config.espeak_voice)
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the voice could be cut, so that the first sound comes early."""
+        return self._graph is not None and self._graph.windowed
+
+    def _load(self) -> None:
+        begun = time.perf_counter()
+        self._file = file = open_voice(self._voice_name, self._models_dir)
+        file.speaker_id(self._style.speaker)  # says at once when there is no such speaker
+        # Phonemes and their numbers are Piper's business; the graph is run here.
+        self._voice = PiperVoice(session=cast(ort.InferenceSession, None), config=file.config)
+        test = self._silent_noise(_TEST_TEXT)
+        try:
+            self._graph = open_graph(
+                file.path, file.sha256, cache=self._cache, threads=self._threads, test=test
+            )
+            self._level = VoiceLevel.measured(np.concatenate(list(self._graph.run(test))))
+        except ORT_ERRORS as exc:
+            raise ModelLoadError(
+                f"The voice {file.path} cannot be loaded: the file is damaged or is no Piper "
+                "voice. Please fetch it again, or choose another voice."
+            ) from exc
+        self._warm()
+        log.info(
+            "tts.ready",
+            engine=self.name,
+            voice=file.path.stem,
+            windowed=self._graph.windowed,
+            ms=round((time.perf_counter() - begun) * 1e3),
+        )
+
+    def _unload(self) -> None:
+        self._graph = self._voice = None
+
+    def _speak(self, job: SpeechJob) -> Iterator[AudioChunk]:
+        options = ort.RunOptions()
+        options.log_severity_level = 4  # that a run was terminated is no news
+
+        def interrupt() -> None:
+            options.terminate = True
+
+        job.on_cancel(interrupt)
+        rate = self.sample_rate
+        try:
+            for feed in self._feeds(job.text, job.style):
+                for samples in self._loaded_graph().run(feed, options):
+                    yield AudioChunk(self._level.apply(samples), rate)
+                job.check()
+        except ORT_ERRORS as exc:
+            if job.cancelled:
+                raise Cancelled from exc
+            raise SynthesisError(
+                "The voice failed while it was speaking. The answer's text is on the page."
+            ) from exc
+
+    def _feeds(self, text: str, style: VoiceStyle) -> Iterator[Feed]:
+        """Yield what the graph is given for each sentence of ``text``."""
+        voice, config = self._loaded_voice(), self._open_file().config
+        scales = (config.noise_scale, config.length_scale / style.speed, config.noise_w_scale)
+        speaker = self._open_file().speaker_id(style.speaker)
+        for phonemes in voice.phonemize(text):
+            if any(phoneme.isalnum() for phoneme in phonemes):
+                yield _feed(voice.phonemes_to_ids(phonemes), scales, speaker)
+
+    def _silent_noise(self, text: str) -> Feed:
+        """Return ``text`` for the graph, with nothing left to chance."""
+        voice, file = self._loaded_voice(), self._open_file()
+        phonemes = voice.phonemize(text)
+        if not phonemes:
+            raise ModelLoadError(f"The voice {file.path.name} has no phonemes for plain text.")
+        scales = (0.0, file.config.length_scale, 0.0)
+        return _feed(voice.phonemes_to_ids(phonemes[0]), scales, file.speaker_id(None))
+
+    def _warm(self) -> None:
+        """Run a sentence: the first run of a graph allocates its memory."""
+        for feed in self._feeds(_WARM_TEXT, self._style):
+            for _ in self._loaded_graph().run(feed):
+                pass
+
+    def _open_file(self) -> VoiceFile:
+        if self._file is None:
+            raise SynthesisError("The voice is not loaded. Please start it first.")
+        return self._file
+
+    def _loaded_voice(self) -> PiperVoice:
+        if self._voice is None:
+            raise SynthesisError("The voice is not loaded. Please start it first.")
+        return self._voice
+
+    def _loaded_graph(self) -> Graph:
+        if self._graph is None:
+            raise SynthesisError("The voice is not loaded. Please start it first.")
+        return self._graph
+
+
+def _feed(ids: list[int], scales: tuple[float, float, float], speaker: int | None) -> Feed:
+    feed: dict[str, Any] = {
+        "input": np.array([ids], dtype=np.int64),
+        "input_lengths": np.array([len(ids)], dtype=np.int64),
+        "scales": np.array(scales, dtype=np.float32),
+    }
+    if speaker is not None:
+        feed["sid"] = np.array([speaker], dtype=np.int64)
+    return feed

@@ -1,0 +1,76 @@
+"""What a speech engine is to the rest of the house."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+"""Mono sound, shape ``(n,)``, in -1 … 1."""
+
+
+@dataclass(frozen=True)
+class AudioChunk:
+    """A piece of sound; pieces follow each other without a gap."""
+
+    samples: Samples
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it sounds."""
+        return len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class VoiceStyle:
+    """How a text is to be spoken."""
+
+    speed: float = 1.0
+    """1: as the voice was recorded; 2: twice as fast."""
+    speaker: str | None = None
+    """A name or a number of a voice with several speakers; ``None``: its default one."""
+
+
+class Synthesizer(ABC):
+    """Turns text that is fit to be read out into sound.
+
+    One engine serves many callers: each ``stream`` waits for its turn. Engines run in a thread
+    of their own, so the event loop is never held up.
+    """
+
+    name: str
+    """Short name for logs and metrics, e.g. ``piper``."""
+
+    @property
+    @abstractmethod
+    def sample_rate(self) -> int:
+        """Samples a second of what it speaks; known once it has started."""
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """True once it is loaded and warm."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Load and warm the engine; does nothing when it is ready. Raises ``ModelError``."""
+
+    @abstractmethod
+    def stream(
+        self, text: str, style: VoiceStyle | None = None
+    ) -> AsyncGenerator[AudioChunk, None]:
+        """Speak ``text``: chunks of sound as soon as each is there.
+
+        Closing the generator, or cancelling its task, stops the engine within 50 ms. Starts the
+        engine if need be. Raises ``SpeechBusyError`` when too many wait, ``SynthesisError`` when
+        the engine fails, ``ModelError`` when it cannot be loaded.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Stop what runs, fail what waits, end the thread and free the memory."""
