@@ -57,7 +57,7 @@ class UtteranceBuffer:
         prepared, or the final audio would differ from the prepared one.
         """
         self._soft_frames = _frames(soft_s * 1000)
-        self._hard_frames = _frames(min(hard_s, HARD_LIMIT_S) * 1000)
+        self._hard_frames = int(min(hard_s, HARD_LIMIT_S) * 1000) // FRAME_MS
         self._threshold = threshold
         self._lead_in = _frames(lead_in_ms)
         self._lead_out = _frames(lead_out_ms)

@@ -16,6 +16,10 @@ from voice.stt.transcript import Dropped
 MAX_COMPRESSION_RATIO = 2.4
 MIN_AVG_LOGPROB = -1.0
 MAX_NO_SPEECH_PROB = 0.6
+NOISE_AVG_LOGPROB = -1.5
+"""What Whisper makes of noise, hum and music is below this, when it is no text of silence."""
+SHORT_SPEECH_MS = 400
+"""A cough that sounds like a voice is shorter, and what is made of it is a guess."""
 
 Suspicion = Literal["repeats", "cap", "unsure"]
 
@@ -104,6 +108,10 @@ def silence(
     if no_speech_prob > MAX_NO_SPEECH_PROB and avg_logprob < MIN_AVG_LOGPROB:
         return "no_speech"
     known = " ".join(words(text.replace("'", " ").replace(".", " "))) in _SILENCE_TEXTS
+    if avg_logprob < NOISE_AVG_LOGPROB:
+        return "unsure"
+    if avg_logprob < MIN_AVG_LOGPROB and speech_ms is not None and speech_ms < SHORT_SPEECH_MS:
+        return "unsure"
     weak = avg_logprob < SURE_LOGPROB or no_speech_prob > SURE_NO_SPEECH_PROB
     if known and weak:
         return "hallucination"

@@ -1,0 +1,81 @@
+"""What looks wrong is decoded again, and what was never said is dropped, by its evidence."""
+
+from __future__ import annotations
+
+import pytest
+
+from voice.audio import STT_RATE
+from voice.stt.decoder import FULL_FRAMES, MAX_TOKENS, WindowConfig, token_cap
+from voice.stt.guard import repeats, silence, suspicion
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Turn on the light. Turn on the light. Turn on the light.",
+        "turn on the living room lamp turn on the living room lamp",
+        "I don't know, I don't know, I don't know",
+        "no no no no no no",
+        "ha" * 60,
+    ],
+)
+def test_a_loop_is_seen(text: str) -> None:
+    assert repeats(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "What is the capital of France?",
+        "No, no, the other one.",
+        "Very, very good, bye bye.",
+        "One two three four five six seven eight nine ten.",
+        "Ask not what your country can do for you, ask what you can do for your country.",
+    ],
+)
+def test_speech_that_repeats_a_word_is_no_loop(text: str) -> None:
+    assert not repeats(text)
+
+
+def test_a_text_as_long_as_the_cap_or_a_guess_is_decoded_again() -> None:
+    assert suspicion("Hello there", tokens=12, cap=12, avg_logprob=-0.1) == "cap"
+    assert suspicion("Hello there", tokens=3, cap=12, avg_logprob=-1.2) == "unsure"
+    assert suspicion("Hello there", tokens=3, cap=12, avg_logprob=-0.1) is None
+
+
+def test_a_text_of_silence_is_dropped_only_where_the_evidence_is_weak() -> None:
+    assert silence("Thank you.", avg_logprob=-0.2, no_speech_prob=0.02, speech_ms=600) is None
+    assert (
+        silence("Thank you.", avg_logprob=-0.2, no_speech_prob=0.7, speech_ms=600)
+        == "hallucination"
+    )
+    assert (
+        silence("Thanks for watching!", avg_logprob=-0.9, no_speech_prob=0.1, speech_ms=600)
+        == "hallucination"
+    )
+
+
+def test_other_words_stand_also_where_the_evidence_is_weaker() -> None:
+    said = "Where is the contract?"
+    assert silence(said, avg_logprob=-0.9, no_speech_prob=0.7, speech_ms=900) is None
+    assert silence(said, avg_logprob=-1.2, no_speech_prob=0.7, speech_ms=900) == "no_speech"
+    assert silence(said, avg_logprob=-1.8, no_speech_prob=0.1, speech_ms=900) == "unsure"
+
+
+def test_a_guess_from_a_burst_is_dropped() -> None:
+    assert silence("I'm", avg_logprob=-1.1, no_speech_prob=0.2, speech_ms=224) == "unsure"
+    assert silence("Stop.", avg_logprob=-0.6, no_speech_prob=0.1, speech_ms=224) is None
+
+
+def test_the_window_follows_the_speech_between_the_floor_and_30_seconds() -> None:
+    window = WindowConfig(floor_frames=700, slack_frames=300)
+    assert window.frames(STT_RATE) == 700
+    assert window.frames(6 * STT_RATE) == 900
+    assert window.frames(29 * STT_RATE) == FULL_FRAMES
+    assert window.frames(6 * STT_RATE + 160) % 2 == 0
+
+
+def test_tokens_are_capped_by_the_length_and_more_where_letters_cost_tokens() -> None:
+    assert token_cap(STT_RATE, "en") < token_cap(2 * STT_RATE, "en") < token_cap(STT_RATE, "hi") * 2
+    assert token_cap(30 * STT_RATE, "ja") <= MAX_TOKENS
