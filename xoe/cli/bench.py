@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
-SUITES = ("llm", "chain", "ingest", "retrieval", "startup")
+SUITES = ("llm", "chain", "ingest", "retrieval", "startup", "stt")
 
 
 @app.command("llm")
@@ -49,6 +49,12 @@ def retrieval(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def startup(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Command to page, command to ready, and resident memory."""
     _run(["startup"], data_dir, as_json)
+
+
+@app.command("stt")
+def stt(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """End of speech to final text, against faster-whisper's own call, and word errors."""
+    _run(["stt"], data_dir, as_json)
 
 
 @app.command("all")

@@ -1,0 +1,123 @@
+"""A sound file, read in pieces: any container and codec that FFmpeg's libraries know.
+
+PyAV carries those libraries, so nothing else has to be installed. What a header claims is not
+believed: lengths are counted, not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from voice.audio import STT_RATE, Samples
+from xoe.errors import DocumentEmptyError, DocumentError, DocumentTypeError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+LOWEST_RATE = 4_000
+HIGHEST_RATE = 768_000
+"""Rates outside of these are no recording's, and resampling them could fill the memory."""
+MOST_CHANNELS = 64
+MAX_BROKEN = 0.1
+"""Share of samples that may be no numbers; they are taken for silence."""
+
+
+class SoundFile:
+    """One file with sound in it. Reading blocks: use it in a thread or a process of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the path; nothing is opened before ``blocks``."""
+        self.path = path
+        self.claimed_s: float | None = None
+        """What the header says about the length; for a progress bar and nothing else."""
+
+    def blocks(self, seconds: float) -> Iterator[Samples]:
+        """Yield the sound, mono at 16 kHz, in blocks of ``seconds``; the last one is shorter.
+
+        Raises ``DocumentTypeError`` when it is no sound, ``DocumentEmptyError`` when there is none
+        in it, ``DocumentError`` when it cannot be read.
+        """
+        wanted = round(seconds * STT_RATE)
+        kept: list[Samples] = []
+        length = total = 0
+        for piece in self._pieces():
+            total += len(piece)
+            while len(piece):
+                part, piece = piece[: wanted - length], piece[wanted - length :]
+                kept.append(part)
+                length += len(part)
+                if length == wanted:
+                    yield self._checked(np.concatenate(kept))
+                    kept, length = [], 0
+        if kept:
+            yield self._checked(np.concatenate(kept))
+        if not total:
+            raise DocumentEmptyError(f"{self.path.name} holds no sound.")
+
+    def _checked(self, block: Samples) -> Samples:
+        broken = ~np.isfinite(block)
+        if broken.mean() > MAX_BROKEN:
+            raise DocumentTypeError(
+                f"{self.path.name} is damaged: many of its samples are no numbers."
+            )
+        checked: Samples = np.clip(np.where(broken, np.float32(0), block), -1, 1)
+        return checked
+
+    def _pieces(self) -> Iterator[Samples]:
+        import av
+
+        if not self.path.exists():
+            raise DocumentError(f"There is no file {self.path}.")
+        if not self.path.is_file():
+            raise DocumentTypeError(f"{self.path} is no file.")
+        if not self.path.stat().st_size:
+            raise DocumentEmptyError(f"{self.path.name} is empty.")
+        with self._reported(), av.open(str(self.path), metadata_errors="ignore") as container:
+            stream = self._stream(container)
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=STT_RATE)
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    continue  # a damaged piece is left out; what follows can still be read
+                for frame in frames:
+                    frame.pts = None  # gaps in the clock are none in the sound
+                    for resampled in resampler.resample(frame):
+                        yield resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+            for resampled in resampler.resample(None):
+                yield resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+
+    def _stream(self, container: InputContainer) -> AudioStream:
+        import av
+
+        if not container.streams.audio:
+            raise DocumentTypeError(f"{self.path.name} holds no sound.")
+        stream = container.streams.audio[0]
+        rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        if not LOWEST_RATE <= (rate or 0) <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
+            raise DocumentTypeError(
+                f"{self.path.name} is no recording: its header claims {rate} samples a second "
+                f"in {channels} channels."
+            )
+        if container.duration is not None and container.duration > 0:
+            self.claimed_s = container.duration / av.time_base
+        return stream
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        import av
+
+        try:
+            yield
+        except PermissionError as exc:
+            raise DocumentError(f"{self.path.name} may not be read.") from exc
+        except (av.FFmpegError, ValueError) as exc:
+            raise DocumentTypeError(
+                f"{self.path.name} is no sound file that can be read, or it is damaged."
+            ) from exc
