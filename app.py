@@ -6,25 +6,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import chainlit as cl
 from chainlit.server import app
 
 from xoe.page import conversation, lifecycle, profiles
 
-if TYPE_CHECKING:
-    from xoe.services import Services
-
 lifecycle.prepare(app)
-
-
-def services() -> Services:
-    """Return the services; they are there before the first page is."""
-    attached = lifecycle.attached_services(app)
-    if attached is None:
-        raise RuntimeError("The page was asked before its services were attached.")
-    return attached
 
 
 @cl.on_app_startup
@@ -42,19 +31,20 @@ async def on_app_shutdown() -> None:
 @cl.set_chat_profiles
 async def set_chat_profiles(_user: cl.User | None) -> list[cl.ChatProfile]:
     """Offer the installed models."""
-    return profiles.chat_profiles(services().profiles())
+    settings = lifecycle.attached(app).settings
+    return profiles.chat_profiles(profiles.installed_profiles(settings))
 
 
 @cl.on_chat_start
 async def on_chat_start() -> None:
     """Greet a new chat."""
-    await conversation.begin(services())
+    await conversation.begin(lifecycle.attached(app))
 
 
 @cl.on_message
 async def on_message(message: cl.Message) -> None:
     """Take a question, files or a command."""
-    await conversation.take(services(), message)
+    await conversation.take(await lifecycle.services(app), message)
 
 
 @cl.on_stop
@@ -66,10 +56,10 @@ async def on_stop() -> None:
 @cl.on_settings_update
 async def on_settings_update(values: dict[str, Any]) -> None:
     """Take over the settings panel."""
-    await conversation.change_options(services(), values)
+    await conversation.change_options(await lifecycle.services(app), values)
 
 
 @cl.action_callback("remove_document")
 async def on_remove_document(action: cl.Action) -> bool:
     """Remove one of the visitor's own documents."""
-    return await conversation.remove_document(services(), action.payload)
+    return await conversation.remove_document(await lifecycle.services(app), action.payload)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ import structlog
 
 from ingest.embedder import Vectors
 from ingest.store import Store
+from xoe.durable import publish
 
 log = structlog.get_logger(__name__)
 
@@ -113,11 +113,11 @@ class VectorIndex:
         temporary = folder / f"{name}.tmp"
         faiss.write_index(self._index, str(temporary))
         digest = _sha256(temporary)
-        _publish(temporary, folder / name)
+        publish(temporary, folder / name)
         manifest = Manifest(generation, len(self.ids), self._dimension, embedder, digest, name)
         note = folder / "manifest.json.tmp"
         note.write_text(json.dumps(asdict(manifest)), encoding="utf-8")
-        _publish(note, folder / "manifest.json")
+        publish(note, folder / "manifest.json")
         for old in folder.glob("generation-*"):
             if old.name != name:
                 old.unlink(missing_ok=True)
@@ -226,18 +226,6 @@ def _read_manifest(folder: Path) -> Manifest | None:
         log.warning("index.manifest_unreadable", folder=folder.name, error=str(exc))
         return None
     return manifest if Path(manifest.file).name == manifest.file else None
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Make ``temporary`` durable, then give it its final name."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(final)
-    descriptor = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sha256(path: Path) -> str:

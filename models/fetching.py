@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from models.locking import exclusive
 from models.manifest import ModelEntry, ModelFile
 from models.sources import OnBytes, Source
 from models.transfer import FetchError, bytes_on_disk
+from xoe.durable import publish
 from xoe.errors import DiskFullError, ModelDamagedError, ModelError, ModelMissingError
 
 log = structlog.get_logger(__name__)
@@ -217,15 +217,8 @@ class Fetcher:
 
 
 def _publish(part: Path, path: Path, file: ModelFile) -> None:
-    """Give a checked file its final name so that a crash leaves all of it or none of it."""
-    with part.open("rb") as handle:
-        os.fsync(handle.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    """Give a checked file its final name, and remember that it was checked."""
+    publish(part, path)
     for leftover in path.parent.glob(f"{path.name}.part*"):
         leftover.unlink()
     remember(path, file)

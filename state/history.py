@@ -103,6 +103,15 @@ class ChatHistory:
         entries = (_decoded(value) for value in values)
         return [entry for entry in entries if entry is not None]
 
+    async def drop_last(self, session_id: str, owner: str, turns: int) -> None:
+        """Forget the last ``turns`` turns of a chat, or all there are when it has fewer."""
+        if turns < 1:  # LTRIM 0 -1 would keep everything, and 0 0 the first message
+            return
+        key = history_key(owner, session_id)
+        await self._connection.run(
+            lambda client: cast(Awaitable[str], client.ltrim(key, 0, -2 * turns - 1))
+        )
+
     async def clear(self, session_id: str, owner: str) -> None:
         """Forget a chat."""
         key = history_key(owner, session_id)

@@ -15,7 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
 from xoe.errors import EngineBusyError, EngineNotReadyError, QuestionError, XoeError
-from xoe.services import Services
+from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +114,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 @router.get("/health", tags=["health"], responses={503: {"model": HealthResponse}})
 async def health(request: Request, response: Response) -> HealthResponse:
     """Tell what is ready and what is still loading; the status is 503 until it can answer."""
-    readiness = _services(request).readiness()
+    readiness = _startup(request).readiness()
     response.status_code = 200 if readiness.ready else 503
     return HealthResponse(
         live=readiness.live,
@@ -174,7 +174,7 @@ async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerS
         raise
 
 
-def _events(request: Request, body: QueryRequest) -> AsyncGenerator[AnswerEvent, None]:
+async def _events(request: Request, body: QueryRequest) -> AsyncGenerator[AnswerEvent, None]:
     session = body.session_id or f"once-{secrets.token_hex(8)}"
     question = Question(
         text=body.question,
@@ -183,7 +183,10 @@ def _events(request: Request, body: QueryRequest) -> AsyncGenerator[AnswerEvent,
         use_library=body.use_library,
         max_tokens=body.max_tokens,
     )
-    return _services(request).answers.stream(question)
+    services = await _startup(request).wait()
+    async with aclosing(services.answers.stream(question)) as events:
+        async for event in events:
+            yield event
 
 
 def _frame(event: AnswerEvent) -> ServerSentEvent:
@@ -240,8 +243,8 @@ def _citation(citation: Citation) -> QueryCitation:
     )
 
 
-def _services(request: Request) -> Services:
-    return cast(FastAPI, request.app).state.services  # type: ignore[no-any-return]
+def _startup(request: Request) -> Startup:
+    return cast(FastAPI, request.app).state.startup  # type: ignore[no-any-return]
 
 
 def _status(exc: XoeError) -> int:

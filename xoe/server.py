@@ -13,7 +13,9 @@ from fastapi_offline import FastAPIOffline
 
 from xoe import __version__, running
 from xoe.errors import SettingsError, XoeError
+from xoe.lean import leave_out
 from xoe.settings import Settings, site_root
+from xoe.startup import Startup
 
 BACKLOG = 512
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -52,9 +54,10 @@ def address(listener: socket.socket) -> str:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the app: our routes, and the page at ``/``. Services are attached by ``serve``."""
+    """Build the app: our routes, and the page at ``/``. ``serve`` attaches what they call."""
     os.environ["CHAINLIT_APP_ROOT"] = str(site_root())
-    from chainlit.server import app as page
+    with leave_out():
+        from chainlit.server import app as page
     from chainlit.utils import mount_chainlit
 
     from xoe import api
@@ -77,34 +80,43 @@ async def serve(settings: Settings, *, announce: bool = True) -> None:
     """Serve until the process is told to end. Raises ``XoeError`` when it cannot start."""
     listener = bind(settings)
     try:
-        app = create_app(settings)
-        await _serve(app, settings, listener, announce=announce)
+        startup = Startup.begin(settings)
+        try:
+            await _serve(startup, listener, announce=announce)
+        finally:
+            await startup.aclose()
     finally:
         listener.close()
 
 
-async def _serve(
-    app: FastAPI, settings: Settings, listener: socket.socket, *, announce: bool
-) -> None:
+async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -> None:
+    app = create_app(startup.settings)
     from chainlit.server import app as page
 
     from xoe.page import web
-    from xoe.services import Services
 
-    services = await Services.create(settings)
-    app.state.services = services
-    web.attach(page, services)
+    app.state.startup = startup
+    web.attach(page, startup)
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, ws="auto", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    watcher = asyncio.create_task(_end_without_services(startup, server))
     try:
-        config = uvicorn.Config(
-            app, log_config=None, log_level="warning", access_log=False, ws="auto", lifespan="off"
-        )
-        server = uvicorn.Server(config)
-        await asyncio.to_thread(running.announce, settings.data_dir, address(listener))
+        await asyncio.to_thread(running.announce, startup.settings.data_dir, address(listener))
         if announce:
             print(f"\n  Xoe-NovAi is at {address(listener)}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
         await server.serve(sockets=[listener])
         if not server.started:
             raise XoeError("The server could not start; the log says why.")
     finally:
+        await watcher  # raises what kept the services from coming up
         web.detach(page)
-        await services.aclose()
+
+
+async def _end_without_services(startup: Startup, server: uvicorn.Server) -> None:
+    try:
+        await startup.wait()
+    except BaseException:
+        server.should_exit = True
+        raise

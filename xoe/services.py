@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -20,39 +19,18 @@ from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER
 from models.manifest import load_manifest
-from models.provision import installed
 from state.history import ChatHistory
 from state.redis import RedisConnection
 from xoe.catalog import Catalog
 from xoe.errors import EngineNotReadyError, XoeError
 from xoe.lock import DataFolder
-from xoe.settings import LlmProfile, Settings
+from xoe.readiness import Component, ComponentState, Readiness
+from xoe.settings import Settings
 from xoe.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
-PROFILES: tuple[LlmProfile, ...] = ("fast", "quality", "tiny")
 SAVE_INTERVAL_S = 30.0
-
-
-@dataclass(frozen=True)
-class Component:
-    """One part of the house, for the health route and the page."""
-
-    name: str
-    state: Literal["loading", "ready", "failed", "off"]
-    detail: str
-    """A sentence for a person."""
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Whether the server lives, and whether it can answer."""
-
-    live: bool
-    ready: bool
-    """True when a question can be answered; Redis and the library's folder may lag."""
-    components: tuple[Component, ...]
 
 
 class Services:
@@ -79,17 +57,20 @@ class Services:
         )
         off = Component("library", "off", "the library's folder is not read")
         self._components = {"library": off, "redis": Component("redis", "off", "not started")}
-        self._model_settled = asyncio.Event()
+        self._settled = {"model": asyncio.Event(), "redis": asyncio.Event()}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def create(cls, settings: Settings, *, sync_library: bool = True) -> Services:
-        """Open the data folder and the store, and start loading the rest.
+    async def create(
+        cls, settings: Settings, *, folder: DataFolder | None = None, sync_library: bool = True
+    ) -> Services:
+        """Open the store and start loading the rest; ``folder`` if it is taken already.
 
         Raises ``StoreLockedError``, ``StoreError``, ``ModelMissingError`` or ``ModelLoadError``.
         """
-        folder = DataFolder(settings.data_dir)
-        folder.acquire()
+        if folder is None:
+            folder = DataFolder(settings.data_dir)
+            folder.acquire()
         try:
             services = cls(settings, folder, await asyncio.to_thread(Workbench.build, settings))
         except BaseException:
@@ -114,18 +95,16 @@ class Services:
             live=True, ready=needed is not None and needed.state == "ready", components=components
         )
 
-    def profiles(self) -> tuple[LlmProfile, ...]:
-        """Return the language models that are installed, the default one first."""
-        if self.engine is None:
-            return ()
-        there = {entry.name for entry in installed(self.settings.models_dir)}
-        default = self.settings.llm_profile
-        ordered = (default, *(profile for profile in PROFILES if profile != default))
-        return tuple(profile for profile in ordered if profile in there)
+    async def redis_settled(self, timeout_s: float) -> None:
+        """Wait until Redis is there or known to be away, ``timeout_s`` at most."""
+        try:
+            await asyncio.wait_for(self._settled["redis"].wait(), timeout_s)
+        except TimeoutError:
+            log.info("redis.still_starting")
 
     async def model_ready(self) -> None:
         """Wait until the language model can answer. Raises ``EngineNotReadyError``."""
-        await self._model_settled.wait()
+        await self._settled["model"].wait()
         component = self._components["model"]
         if component.state == "failed":
             raise EngineNotReadyError(component.detail)
@@ -185,10 +164,10 @@ class Services:
             self._set(name, "failed", f"{name} failed: {type(exc).__name__}. See the log.")
             raise
 
-    def _set(self, name: str, state: Literal["loading", "ready", "failed"], detail: str) -> None:
+    def _set(self, name: str, state: ComponentState, detail: str) -> None:
         self._components[name] = Component(name, state, detail)
-        if name == "model" and state != "loading":
-            self._model_settled.set()
+        if state != "loading" and (settled := self._settled.get(name)) is not None:
+            settled.set()
         log.info("component", component=name, state=state)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

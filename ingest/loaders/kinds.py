@@ -24,24 +24,20 @@ class KindInfo:
     """For people."""
     extensions: tuple[str, ...]
     """In lower case, with the dot."""
-    mime_type: str
 
 
 SUPPORTED = (
-    KindInfo("pdf", "PDF", (".pdf",), "application/pdf"),
+    KindInfo("pdf", "PDF", (".pdf",)),
     KindInfo(
         "docx",
         "Word (.docx)",
         (".docx",),
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     ),
-    KindInfo("markdown", "Markdown", (".md", ".markdown", ".mdown", ".mkd"), "text/markdown"),
-    KindInfo("text", "plain text", (".txt", ".text", ".rst", ".log"), "text/plain"),
-    KindInfo("html", "HTML", (".html", ".htm", ".xhtml"), "text/html"),
+    KindInfo("markdown", "Markdown", (".md", ".markdown", ".mdown", ".mkd")),
+    KindInfo("text", "plain text", (".txt", ".text", ".rst", ".log")),
+    KindInfo("html", "HTML", (".html", ".htm", ".xhtml")),
 )
 EXTENSIONS: dict[str, Kind] = {ext: info.kind for info in SUPPORTED for ext in info.extensions}
-ACCEPT: dict[str, list[str]] = {info.mime_type: list(info.extensions) for info in SUPPORTED}
-"""For the page's file picker: MIME type to extensions."""
 READABLE = "PDF, Word (.docx), Markdown, plain text and HTML can be read"
 
 _HEAD_BYTES = 65_536

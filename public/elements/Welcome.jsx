@@ -18,6 +18,7 @@ function known({ documents, passages, own, state }) {
 }
 
 const PARTS = {
+  engines: "The engines are starting; you can ask already.",
   model: "The model is still loading; you can ask already.",
   library: "The library is still being read; what is there can be asked about.",
   redis: "The memory of earlier turns is starting."

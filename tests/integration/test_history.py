@@ -62,6 +62,19 @@ async def test_only_the_last_turns_are_kept(history: ChatHistory) -> None:
     assert await texts(history) == [f"{role}{n}" for n in range(3, 8) for role in "qa"]
 
 
+async def test_the_last_turns_can_be_taken_back(history: ChatHistory) -> None:
+    for n in range(4):
+        await history.append("s", "visitor:1", f"q{n}", f"a{n}")
+    await history.append("other", "visitor:1", "q", "a")
+    await history.drop_last("s", "visitor:1", 0)
+    assert len(await texts(history)) == 8
+    await history.drop_last("s", "visitor:1", 2)
+    assert await texts(history) == ["q0", "a0", "q1", "a1"]
+    await history.drop_last("s", "visitor:1", 99)
+    assert await texts(history) == []
+    assert await texts(history, "other") == ["q", "a"]
+
+
 async def test_the_last_turns_can_be_asked_for(history: ChatHistory) -> None:
     for n in range(4):
         await history.append("s", "visitor:1", f"q{n}", f"a{n}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import chainlit as cl
 import pytest
 
 from xoe.page import commands, profiles
 from xoe.page.options import AnswerOptions, read_options
+from xoe.page.session import Chat
 from xoe.page.starters import starter_questions
 
 USUAL = AnswerOptions(length="medium", passages=3, use_library=True)
@@ -110,3 +113,35 @@ def test_commands_are_picked_or_typed(
     message = cl.Message.__new__(cl.Message)
     message.command, message.content = picked, text
     assert commands.parse(message) == expected
+
+
+def test_a_changed_question_takes_back_its_turn_and_all_later_ones() -> None:
+    chat = Chat(USUAL)
+    for message in ("a", "b", "c"):
+        chat.remember(message)
+    assert chat.forget_from("never answered") == 0
+    assert chat.forget_from("b") == 2
+    assert chat.forget_from("b") == 0
+    assert chat.forget_from("a") == 1
+
+
+async def test_stop_reaches_a_task_once_so_that_it_can_say_so() -> None:
+    """Chainlit cancels the task itself before it tells the page's stop."""
+    said = asyncio.Event()
+
+    async def answering() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.01)
+            said.set()
+            raise
+
+    task = asyncio.create_task(answering())
+    chat = Chat(USUAL, running={task})
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    chat.stop()
+    await asyncio.wait([task])
+    assert said.is_set()

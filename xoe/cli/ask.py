@@ -7,7 +7,6 @@ import secrets
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -49,6 +48,8 @@ def ask_command(
 
 
 def _ask_server(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    import httpx
+
     try:
         response = httpx.post(f"{url}/query", json=body, timeout=ANSWER_TIMEOUT_S, trust_env=False)
     except httpx.HTTPError as exc:

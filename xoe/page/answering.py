@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ _READING = (
 _UNREAD = "*Your library is still being read; more may be found once it is.*"
 _STOPPED = "*Stopped.*"
 _POLL_S = 0.25
+# The page draws the whole message anew for each piece, which takes it some 40 ms.
+_STREAM_EVERY_S = 0.1
 FOUND = "Found in your documents"
 SOURCES = "Sources"
 NEAREST = "Nearest passages in your documents"
@@ -108,6 +111,8 @@ class _Reply:
         self._sent = False
         self._noted = False
         self._text = Neutraliser()
+        self._unsent = ""
+        self._streamed_at = 0.0
         self._card: cl.CustomElement | None = None
 
     async def queued(self, place: int) -> None:
@@ -138,13 +143,12 @@ class _Reply:
 
     async def write(self, piece: str) -> None:
         """Append a piece of the answer as the model writes it."""
-        if self._noted:
-            self._noted = False
-            self._message.content = ""
-        safe = self._text.feed(piece)
-        if safe:
-            self._sent = True
-            await self._message.stream_token(safe)
+        await self.drop_note()
+        self._unsent += self._text.feed(piece)
+        now = time.perf_counter()
+        if self._unsent and now - self._streamed_at >= _STREAM_EVERY_S:
+            self._streamed_at = now
+            await self._stream_unsent()
 
     async def finish(self, answer: Answer, note: str) -> None:
         """Put the finished answer in the place of what was streamed; ``note`` if it is not sure."""
@@ -160,7 +164,9 @@ class _Reply:
 
     async def stop(self) -> None:
         """Keep what was written and say that it was stopped."""
-        written = "" if self._noted else self._message.content + self._text.finish()
+        written = self._unsent + self._text.finish()
+        if not self._noted:
+            written = self._message.content + written
         self._noted = False
         self._message.content = f"{written}\n\n{_STOPPED}" if written.strip() else _STOPPED
         await self._show()
@@ -170,6 +176,11 @@ class _Reply:
             self._card = elements.sources(citations, heading)
             self._message.elements = [self._card]  # type: ignore[list-item] # its list is generic
         self._card.props = elements.sources_props(citations, heading)
+
+    async def _stream_unsent(self) -> None:
+        unsent, self._unsent = self._unsent, ""
+        self._sent = True
+        await self._message.stream_token(unsent)
 
     async def _show(self) -> None:
         if self._sent:

@@ -98,7 +98,7 @@ async def _status(services: Services, chat: Chat, _argument: str) -> None:
         (component.name, f"{component.state}: {component.detail}".rstrip(": "))
         for component in services.readiness().components
     ]
-    installed = services.profiles()
+    installed = profiles.installed_profiles(services.settings)
     used = chat.profile or (installed[0] if installed else "")
     rows += [
         ("this chat's model", profiles.title(used) if used else "the configured server's"),
@@ -135,7 +135,7 @@ async def _library(services: Services, _chat: Chat, _argument: str) -> None:
 
 
 async def _model(services: Services, chat: Chat, argument: str) -> None:
-    installed = services.profiles()
+    installed = profiles.installed_profiles(services.settings)
     names = ", ".join(f"`/model {name}`" for name in installed)
     if not installed:
         await _say("This server uses the model that its settings name; there is none to choose.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ from xoe.page.answering import answer
 from xoe.page.markup import plain
 from xoe.page.options import AnswerOptions, panel, read_options
 from xoe.page.session import Chat
-from xoe.page.welcome import welcome
+from xoe.page.welcome import Welcome
 
 if TYPE_CHECKING:
     from xoe.services import Services
+    from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
 
@@ -26,27 +28,46 @@ _UNEXPECTED = (
     "Something unexpected went wrong. Your question was not answered; please ask it again. "
     "The server's log says what happened."
 )
+# Redis is there in under a second; without it a chat begins anew.
+_REDIS_WAIT_S = 5.0
 # What Chainlit itself says on Stop; the answer is marked as stopped where it broke off.
 _CHAINLIT_STOPPED = "Task manually stopped."
 
 
-async def begin(services: Services) -> None:
+async def begin(startup: Startup) -> None:
     """Greet a new chat; go on quietly with one that outlived the server."""
-    chat, notes = _new_chat(services)
     await commands.announce()
+    welcome = Welcome(session.owner())
+    if startup.services is not None:
+        await _greet(startup, welcome)
+        return
+    await welcome.show_starting()
+    # Not awaited: while this callback runs, the page takes no question. Held by the session,
+    # since the loop itself keeps only a weak reference.
+    cl.user_session.set("xoe_greeting", asyncio.create_task(_greet(startup, welcome)))
+
+
+async def _greet(startup: Startup, welcome: Welcome) -> None:
+    services = await startup.wait()
+    notes: list[str] = []
+    chat = session.current_chat()
+    if chat is None:
+        chat, notes = _new_chat(services)
     await panel(chat.options).send()
-    if await _has_earlier_turns(services):
+    if not chat.answered and await _has_earlier_turns(services):
+        await welcome.take_away()
         await cl.Message(
             content="*The server was started again. This chat goes on where it was.*"
         ).send()
         return
-    await welcome(services, notes)
+    await welcome.show(services, notes)
 
 
 async def _has_earlier_turns(services: Services) -> bool:
+    await services.redis_settled(_REDIS_WAIT_S)
     try:
         return bool(await services.history.load(session.session_id(), session.owner(), 1))
-    except RedisError as exc:  # it may still be starting
+    except RedisError as exc:
         log.info("page.history_unavailable", error=str(exc))
         return False
 
@@ -109,9 +130,20 @@ async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> Non
         await attachments.read_attachments(services, files)
     text = message.content.strip()
     if text:
+        await _take_back(services, chat.forget_from(message.id))
         await answer(services, _question(services, chat, text))
+        chat.remember(message.id)
     elif not files:
         await cl.Message(content="Type a question, or drop a document here.").send()
+
+
+async def _take_back(services: Services, turns: int) -> None:
+    """Drop the turns of a question that was changed, and of what came after it."""
+    if turns:
+        try:
+            await services.history.drop_last(session.session_id(), session.owner(), turns)
+        except RedisError as exc:  # then there is no history to answer from either
+            log.info("page.history_unavailable", error=str(exc))
 
 
 def _question(services: Services, chat: Chat, text: str) -> Question:
@@ -128,7 +160,7 @@ def _question(services: Services, chat: Chat, text: str) -> Question:
 
 def _new_chat(services: Services) -> tuple[Chat, list[str]]:
     """Return a chat with the picked profile, and a note when that is not installed."""
-    installed = services.profiles()
+    installed = profiles.installed_profiles(services.settings)
     picked = cl.context.session.chat_profile
     profile = profiles.find_profile(picked, installed)
     notes = []

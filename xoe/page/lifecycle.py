@@ -13,15 +13,23 @@ from telemetry.logging import configure_logging
 from xoe.errors import XoeError
 from xoe.page import web
 from xoe.settings import load_settings
+from xoe.startup import Startup
 
 if TYPE_CHECKING:
     from xoe.services import Services
 
 
-def attached_services(app: FastAPI) -> Services | None:
-    """Return the services that the page calls, if they are there."""
-    services: Services | None = getattr(app.state, "services", None)
-    return services
+def attached(app: FastAPI) -> Startup:
+    """Return the services that the page calls, there or on their way."""
+    startup: Startup | None = getattr(app.state, "startup", None)
+    if startup is None:
+        raise RuntimeError("The page was asked before anything was attached to it.")
+    return startup
+
+
+async def services(app: FastAPI) -> Services:
+    """Return the services, waiting for them while they come up."""
+    return await attached(app).wait()
 
 
 def prepare(app: FastAPI) -> None:
@@ -30,9 +38,9 @@ def prepare(app: FastAPI) -> None:
     # that cannot work in a running loop; and it misses a translation of the one page that there is.
     warnings.filterwarnings("ignore", message="coroutine 'set_chat_profiles' was never awaited")
     logger.addFilter(lambda record: "Translated markdown file" not in record.msg)
-    services = attached_services(app)
-    if services is not None:  # a reload: Chainlit has read its own limits again
-        web.apply_limits(services.settings)
+    startup: Startup | None = getattr(app.state, "startup", None)
+    if startup is not None:  # a reload: Chainlit has read its own limits again
+        web.apply_limits(startup.settings)
     try:
         web.install(app, load_settings())
     except XoeError as exc:
@@ -40,20 +48,18 @@ def prepare(app: FastAPI) -> None:
 
 
 async def start(app: FastAPI) -> None:
-    """Create the services; without them there is no page, so a failure ends the program."""
-    from xoe.services import Services
-
+    """Bring the services up; without them there is no page, so a failure ends the program."""
     try:
         settings = load_settings()
         configure_logging(settings.log_level)
-        web.attach(app, await Services.create(settings))
+        web.attach(app, Startup.begin(settings))
+        await services(app)
     except XoeError as exc:
         sys.exit(str(exc))
 
 
 async def close(app: FastAPI) -> None:
     """Take the services down again."""
-    services = attached_services(app)
-    if services is not None:
-        web.detach(app)
-        await services.aclose()
+    startup = attached(app)
+    web.detach(app)
+    await startup.aclose()

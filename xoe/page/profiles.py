@@ -8,7 +8,8 @@ from typing import cast, get_args
 
 import chainlit as cl
 
-from xoe.settings import LlmProfile
+from models.provision import installed
+from xoe.settings import LlmProfile, Settings
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,19 @@ _PROFILES: dict[LlmProfile, _Profile] = {
         "SmolLM2, 135 million parameters.",
     ),
 }
+
+
+def installed_profiles(settings: Settings) -> tuple[LlmProfile, ...]:
+    """Return the language models to choose from, the default one first; blocking for an instant.
+
+    There is no choice where ``llm_base_url`` names a server.
+    """
+    if settings.llm_base_url:
+        return ()
+    there = {entry.name for entry in installed(settings.models_dir)}
+    default = settings.llm_profile
+    ordered = (default, *(profile for profile in _PROFILES if profile != default))
+    return tuple(profile for profile in ordered if profile in there)
 
 
 def title(profile: str) -> str:

@@ -32,6 +32,8 @@ class Chat:
     profile: LlmProfile | None = None
     """``None``: the model that is the server's default."""
     running: set[asyncio.Task[Any]] = field(default_factory=set)
+    answered: list[str] = field(default_factory=list)
+    """Ids of the messages whose turns are in the history, the latest last."""
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -49,9 +51,28 @@ class Chat:
             self.running.discard(task)
 
     def stop(self) -> None:
-        """Cancel everything that runs for this chat."""
+        """Cancel everything that runs for this chat.
+
+        Once only: Chainlit has cancelled one of the tasks itself, and a second time would reach it
+        while it says that it was stopped.
+        """
         for task in tuple(self.running):
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
+
+    def forget_from(self, message_id: str) -> int:
+        """Return how many answered questions a changed one takes back: itself and all later."""
+        if message_id not in self.answered:
+            return 0
+        place = self.answered.index(message_id)
+        taken_back = len(self.answered) - place
+        del self.answered[place:]
+        return taken_back
+
+    def remember(self, message_id: str) -> None:
+        """Note that a question was answered, so that its turn is in the history."""
+        self.answered.append(message_id)
+        del self.answered[:-_KEPT_MESSAGES]
 
 
 def start_chat(options: AnswerOptions, profile: LlmProfile | None) -> Chat:

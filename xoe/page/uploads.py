@@ -63,7 +63,7 @@ def remove_folder(data_dir: Path) -> None:
 
 async def receive_upload(request: Request) -> JSONResponse:
     """``POST /project/file?session_id=…``: keep one file for the session, return its id."""
-    settings: Settings = request.app.state.services.settings
+    settings: Settings = request.app.state.startup.settings
     session = WebsocketSession.get_by_id(request.query_params.get("session_id", ""))
     if session is None:
         return _refusal(404, "This page has lost its chat. Please reload it")

@@ -17,7 +17,7 @@ from xoe.page.visitor import VisitorCookie
 from xoe.settings import Settings
 
 if TYPE_CHECKING:
-    from xoe.services import Services
+    from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
 
@@ -37,20 +37,20 @@ def install(app: FastAPI, settings: Settings) -> None:
     app.state.page_installed = True
 
 
-def attach(app: FastAPI, services: Services) -> None:
-    """Hand the services to the page; uploads go to their data folder from now on."""
-    app.state.services = services
-    remember_modules(app)
-    uploads.prepare_folder(services.settings.data_dir)
-    apply_limits(services.settings)
+def attach(app: FastAPI, startup: Startup) -> None:
+    """Hand the services, there or on their way, to the page; uploads go to their data folder."""
+    app.state.startup = startup
+    startup.once_there(lambda: remember_modules(app))
+    uploads.prepare_folder(startup.settings.data_dir)
+    apply_limits(startup.settings)
 
 
 def detach(app: FastAPI) -> None:
     """Take the services from the page and remove what was uploaded but not read."""
-    services: Services | None = getattr(app.state, "services", None)
-    if services is not None:
-        app.state.services = None
-        uploads.remove_folder(services.settings.data_dir)
+    startup: Startup | None = getattr(app.state, "startup", None)
+    if startup is not None:
+        app.state.startup = None
+        uploads.remove_folder(startup.settings.data_dir)
 
 
 def apply_limits(settings: Settings) -> None:

@@ -25,15 +25,66 @@ _HEADINGS = 400
 _STARTERS = 4
 
 
-async def welcome(services: Services, notes: list[str]) -> None:
-    """Show the welcome, and keep it true until everything is loaded."""
-    props = await welcome_props(services, session.owner(), notes)
-    card = elements.welcome(props)
-    await cl.Message(content="", elements=[card]).send()
-    if props["state"] == "loading":
-        watcher = asyncio.create_task(_watch(services, card, session.owner(), notes))
-        # Held by the session, since the loop itself keeps only a weak reference.
-        cl.user_session.set("xoe_watcher", watcher)
+class Welcome:
+    """The card at the top of a chat, kept true until everything is loaded."""
+
+    def __init__(self, owner: str) -> None:
+        """``owner`` is whose own documents are counted beside the library's."""
+        self._owner = owner
+        self._card: cl.CustomElement | None = None
+        self._message = cl.Message(content="")
+
+    async def show_starting(self) -> None:
+        """Show that the page is there and the engines are on their way."""
+        engines = {"name": "engines", "detail": "", "state": "loading"}
+        await self._put(
+            {
+                "state": "loading",
+                "waiting": [engines],
+                "documents": 0,
+                "own": 0,
+                "passages": 0,
+                "questions": [],
+                "notes": [],
+            }
+        )
+
+    async def show(self, services: Services, notes: list[str]) -> None:
+        """Show what there is, and go on doing so while more is loaded."""
+        props = await welcome_props(services, self._owner, notes)
+        await self._put(props)
+        if props["state"] == "loading":
+            watcher = asyncio.create_task(self._watch(services, notes))
+            # Held by the session, since the loop itself keeps only a weak reference.
+            cl.user_session.set("xoe_watcher", watcher)
+
+    async def take_away(self) -> None:
+        """Remove the card from a chat that had begun before."""
+        if self._card is not None:
+            await self._message.remove()
+
+    async def _put(self, props: dict[str, Any]) -> None:
+        if self._card is None:
+            self._card = elements.welcome(props)
+            self._message.elements = [self._card]  # type: ignore[list-item] # its list is generic
+            await self._message.send()
+        elif props != self._card.props:
+            self._card.props = props
+            await self._card.update()
+
+    async def _watch(self, services: Services, notes: list[str]) -> None:
+        session_id = cl.context.session.id
+        until = asyncio.get_running_loop().time() + _LONGEST_WATCH_S
+        while session.is_open(session_id) and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_POLL_S)
+            try:
+                props = await welcome_props(services, self._owner, notes)
+            except XoeError as exc:
+                log.warning("page.welcome_not_updated", error=str(exc))
+                return
+            await self._put(props)
+            if props["state"] != "loading":
+                return
 
 
 async def welcome_props(services: Services, owner: str, notes: list[str]) -> dict[str, Any]:
@@ -58,20 +109,3 @@ async def welcome_props(services: Services, owner: str, notes: list[str]) -> dic
         "questions": starter_questions(headings, wanted=_STARTERS),
         "notes": notes,
     }
-
-
-async def _watch(services: Services, card: cl.CustomElement, owner: str, notes: list[str]) -> None:
-    session_id = cl.context.session.id
-    until = asyncio.get_running_loop().time() + _LONGEST_WATCH_S
-    while session.is_open(session_id) and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(_POLL_S)
-        try:
-            props = await welcome_props(services, owner, notes)
-        except XoeError as exc:
-            log.warning("page.welcome_not_updated", error=str(exc))
-            return
-        if props != card.props:
-            card.props = props
-            await card.update()
-        if props["state"] != "loading":
-            return
