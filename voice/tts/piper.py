@@ -14,6 +14,7 @@ from piper import PiperVoice
 
 from voice.tts.job import Cancelled, SpeechJob
 from voice.tts.level import VoiceLevel
+from voice.tts.spelling import for_espeak
 from voice.tts.synthesizer import AudioChunk, VoiceStyle
 from voice.tts.vits import ORT_ERRORS, Feed, Graph, open_graph
 from voice.tts.voice_file import PARTS_FOLDER, VoiceFile, open_voice
@@ -129,7 +130,7 @@ class PiperSynthesizer(ThreadedSynthesizer):
         voice, config = self._loaded_voice(), self._open_file().config
         scales = (config.noise_scale, config.length_scale / style.speed, config.noise_w_scale)
         speaker = self._open_file().speaker_id(style.speaker)
-        for phonemes in voice.phonemize(text):
+        for phonemes in voice.phonemize(for_espeak(text)):
             if any(phoneme.isalnum() for phoneme in phonemes):
                 yield _feed(voice.phonemes_to_ids(phonemes), scales, speaker)
 

@@ -1,0 +1,1 @@
+"""Text as it is written, turned into text as it is said."""
