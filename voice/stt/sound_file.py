@@ -6,6 +6,7 @@ believed: lengths are counted, not read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,12 @@ class SoundFile:
             raise DocumentTypeError(f"{self.path} is no file.")
         if not self.path.stat().st_size:
             raise DocumentEmptyError(f"{self.path.name} is empty.")
-        with self._reported(), av.open(str(self.path), metadata_errors="ignore") as container:
+        # FFmpeg stops where the header says; when that is not where the sound ends, read on.
+        options = {} if _wav_is_consistent(self.path) else {"ignore_length": "1"}
+        with (
+            self._reported(),
+            av.open(str(self.path), metadata_errors="ignore", options=options) as container,
+        ):
             stream = self._stream(container)
             resampler = av.AudioResampler(format="flt", layout="mono", rate=STT_RATE)
             for packet in container.demux(stream):
@@ -99,8 +105,13 @@ class SoundFile:
         if not container.streams.audio:
             raise DocumentTypeError(f"{self.path.name} holds no sound.")
         stream = container.streams.audio[0]
-        rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-        if not LOWEST_RATE <= (rate or 0) <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
+        codec = stream.codec_context
+        if codec is None:  # the stubs do not say that this is so for an unknown codec
+            raise DocumentTypeError(f"{self.path.name} holds sound of a kind that cannot be read.")
+        rate, channels = codec.sample_rate, codec.channels
+        if not rate or not channels:
+            raise DocumentTypeError(f"{self.path.name} is no sound file that can be read.")
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE or channels > MOST_CHANNELS:
             raise DocumentTypeError(
                 f"{self.path.name} is no recording: its header claims {rate} samples a second "
                 f"in {channels} channels."
@@ -117,7 +128,24 @@ class SoundFile:
             yield
         except PermissionError as exc:
             raise DocumentError(f"{self.path.name} may not be read.") from exc
-        except (av.FFmpegError, ValueError) as exc:
+        except (av.FFmpegError, ValueError, ArithmeticError) as exc:
             raise DocumentTypeError(
                 f"{self.path.name} is no sound file that can be read, or it is damaged."
             ) from exc
+
+
+def _wav_is_consistent(path: Path) -> bool:
+    """Return False for a WAV file in which something else than a chunk follows a chunk."""
+    try:
+        with path.open("rb") as file:
+            riff = file.read(12)
+            if riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
+                return True
+            while len(head := file.read(8)) == 8:
+                if not all(0x20 <= byte < 0x7F for byte in head[:4]):
+                    return False
+                size = int.from_bytes(head[4:], "little")
+                file.seek(size + size % 2, os.SEEK_CUR)
+    except OSError:
+        return True  # opening it again tells what is wrong
+    return True
