@@ -141,6 +141,18 @@ class Settings(BaseSettings):
     )
     endpoint_max_turn_s: int = Field(120, ge=10, le=3600, description="longest turn")
 
+    # Text to speech. One thread: the model is writing the answer meanwhile on all the cores.
+    tts_engine: Literal["piper", "espeak"] = Field("piper", description="the voice's engine")
+    tts_voice: str = Field(
+        "tts", min_length=1, description="a voice of 'xoe models list', or a Piper .onnx file"
+    )
+    tts_speaker: str | None = Field(
+        None, description="name or number, of a voice with several speakers"
+    )
+    tts_speed: float = Field(1.0, ge=0.5, le=2.0, description="2: twice as fast")
+    tts_threads: int = Field(1, ge=1, le=64, description="cores that the voice uses")
+    tts_espeak_voice: str = Field("en-us", min_length=1, description="the second engine's language")
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -53,6 +53,11 @@ class Synthesizer(ABC):
 
     @property
     @abstractmethod
+    def language(self) -> str:
+        """What it speaks, as espeak-ng names it, e.g. ``en-us``; known once it has started."""
+
+    @property
+    @abstractmethod
     def ready(self) -> bool:
         """True once it is loaded and warm."""
 

@@ -32,6 +32,11 @@ class VoiceFile:
         """
         count = self.config.num_speakers
         if count <= 1:
+            if speaker not in (None, "", "0"):
+                raise SettingsError(
+                    f"The voice {self.path.name} has one speaker only, so there is no speaker "
+                    f"{speaker!r} to choose."
+                )
             return None
         if speaker is None:
             return self.config.default_speaker_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from xoe import __version__
-from xoe.cli import ask, bench, config, doctor, ingest, models, serve, status, transcribe
+from xoe.cli import ask, bench, config, doctor, ingest, models, say, serve, status, transcribe
 
 app = typer.Typer(
     name="xoe",
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve_command)
 app.command("ingest")(ingest.ingest_command)
 app.command("ask")(ask.ask_command)
+app.command("say")(say.say_command)
 app.command("transcribe")(transcribe.transcribe_command)
 app.command("status")(status.status_command)
 app.command("doctor")(doctor.doctor_command)
