@@ -186,6 +186,11 @@ class Store:
         """Return all documents of ``owners``, by owner and name."""
         return self._documents(f"c.owner IN ({_marks(owners)})", tuple(owners))
 
+    def owners(self) -> list[str]:
+        """Return everyone who has a collection."""
+        with self._database.reading() as db:
+            return [row[0] for row in db.execute("SELECT owner FROM collections")]
+
     def outdated_owners(self) -> list[str]:
         """Return the owners whose chunks another embedder or splitter made."""
         with self._database.reading() as db:

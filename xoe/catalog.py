@@ -27,6 +27,14 @@ class Catalog:
         """Remove a document of ``owner``'s; False if there is none."""
         return await asyncio.to_thread(self._store.delete_document, document_id, owner)
 
+    async def owners(self) -> list[str]:
+        """Return everyone who has a collection."""
+        return await asyncio.to_thread(self._store.owners)
+
+    async def delete_owner(self, owner: str) -> None:
+        """Remove everything that belongs to ``owner``."""
+        await asyncio.to_thread(self._store.delete_owner, owner)
+
     async def totals(self) -> tuple[int, int]:
         """Return how many documents are ready and how many passages there are, over all owners."""
         return await asyncio.to_thread(self._store.totals)

@@ -7,7 +7,7 @@ import asyncio
 import chainlit as cl
 import pytest
 
-from xoe.page import commands, profiles
+from xoe.page import commands, profiles, session
 from xoe.page.options import AnswerOptions, read_options
 from xoe.page.session import Chat
 from xoe.page.starters import starter_questions
@@ -145,3 +145,13 @@ async def test_stop_reaches_a_task_once_so_that_it_can_say_so() -> None:
     chat.stop()
     await asyncio.wait([task])
     assert said.is_set()
+
+
+def test_only_the_uploads_of_a_session_that_is_gone_are_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(session.ws_sessions_id, "open-page", object())
+    assert session.is_left_behind("session:closed-page")
+    assert not session.is_left_behind("session:open-page")
+    assert not session.is_left_behind("visitor:" + "0" * 32)
+    assert not session.is_left_behind("library")

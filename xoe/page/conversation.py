@@ -61,6 +61,9 @@ async def _greet(startup: Startup, welcome: Welcome) -> None:
         ).send()
         return
     await welcome.show(services, notes)
+    for owner in await services.store.owners():
+        if session.is_left_behind(owner):
+            await services.store.delete_owner(owner)
 
 
 async def _has_earlier_turns(services: Services) -> bool:

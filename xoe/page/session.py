@@ -15,7 +15,7 @@ from chainlit.chat_context import chat_contexts
 from chainlit.session import WebsocketSession, ws_sessions_id
 
 from xoe.page.options import AnswerOptions
-from xoe.page.visitor import owner_of
+from xoe.page.visitor import SESSION_OWNER, owner_of
 from xoe.settings import LlmProfile
 
 _KEY = "xoe_chat"
@@ -93,7 +93,10 @@ def session_id() -> str:
     It is the browser's own, so it survives a restart of the server while the page is open. One
     that does not look like Chainlit's is hashed, so that it cannot reach into a key's name.
     """
-    given = cl.context.session.id
+    return _safe(cl.context.session.id)
+
+
+def _safe(given: str) -> str:
     return given if _SAFE_ID.fullmatch(given) else hashlib.sha256(given.encode()).hexdigest()
 
 
@@ -105,6 +108,13 @@ def owner() -> str:
 def is_open(given_id: str) -> bool:
     """Whether a session still exists."""
     return given_id in ws_sessions_id
+
+
+def is_left_behind(an_owner: str) -> bool:
+    """Whether ``an_owner`` is a session, known by no cookie, that is gone for good."""
+    if not an_owner.startswith(SESSION_OWNER):
+        return False
+    return an_owner.removeprefix(SESSION_OWNER) not in {_safe(known) for known in ws_sessions_id}
 
 
 def websocket_session() -> WebsocketSession:

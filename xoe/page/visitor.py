@@ -12,6 +12,8 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "xoe_visitor"
+SESSION_OWNER = "session:"
+"""What the owner's name begins with where there is no cookie."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _YEAR_S = 365 * 24 * 3600
 
@@ -29,7 +31,7 @@ def owner_of(environ: Mapping[str, Any], session_id: str) -> str:
     cookie the uploads belong to the session alone, and are out of reach once it ends.
     """
     visitor = visitor_of(str(environ.get("HTTP_COOKIE", "")))
-    return f"visitor:{visitor}" if visitor else f"session:{session_id}"
+    return f"visitor:{visitor}" if visitor else f"{SESSION_OWNER}{session_id}"
 
 
 class VisitorCookie:
