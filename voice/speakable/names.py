@@ -287,6 +287,6 @@ _ACRONYMS: tuple[Rule, ...] = (
     (re.compile(r"\band/or\b"), "and or"),
     (re.compile(r"(?<=[A-Z])/(?=[A-Z])"), " "),
     (re.compile(r"(?<=[a-z])/(?=[a-z])"), " or "),
-    (re.compile(r"\b([A-Z]{2,})(['’]?s)?\b"), _acronym),
+    (re.compile(r"(?<![A-Za-z])([A-Z]{2,})(?:(['’]?s)\b|(?![A-Za-z]))"), _acronym),
     (re.compile(r"(?<=[a-z])(?=[A-Z][a-z])"), " "),
 )

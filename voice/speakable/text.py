@@ -17,11 +17,14 @@ from voice.speakable.numbers import decades_to_words, numbers_to_words
 from voice.speakable.quantities import quantities_to_words
 from voice.speakable.rules import Rule, rewrite
 
+_UNREAD: Rule = (re.compile(r"[=$€£¥]+"), " ")
+"""Signs that no rule for English took."""
+
 _AT_LAST: tuple[Rule, ...] = (
     (re.compile(r"\s?&\s?"), " and "),
     (re.compile(r"(?<=\w)\s?@\s?(?=\w)|(?<!\w)@(?=\s)"), " at "),
     (re.compile(r"#(?=\w)"), ""),
-    (re.compile(r"[\[\]{}<>|\\^~=_*#@$€£¥]+"), " "),
+    (re.compile(r"[\[\]{}<>|\\^~_*#@]+"), " "),
     (re.compile(r"\s*[–—]\s*|\s-{1,3}\s"), ", "),
     (re.compile(r"/"), " "),
     (re.compile(r"[“”«»„\"]"), ""),
@@ -53,6 +56,6 @@ def speakable(text: str, *, language: str = "en-us") -> str:
         text = decades_to_words(abbreviations_to_words(text))
         text = quantities_to_words(text)
         text = acronyms_to_words(text)
-        text = numbers_to_words(text)
+        text = rewrite(numbers_to_words(text), (_UNREAD,))
     text = rewrite(text, _AT_LAST).strip()
     return text if any(char.isalnum() for char in text) else ""

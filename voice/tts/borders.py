@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-Break = Literal["block", "sentence", "clause"]
+Break = Literal["block", "sentence", "clause", "unknown"]
 
 _TOKEN = re.compile(r"\S+")
 _LIST_MARK = re.compile(r"(?:[-*+•▪◦·–]|\d{1,3}[.)]|#{1,6}|>+|\|)\Z")
@@ -16,6 +16,8 @@ _LINE_MARK = re.compile(r"(?:[-*+•▪◦·]\s|\d{1,3}[.)]\s|#{1,6}\s|>|\||```|
 _OWN_LINE = re.compile(r"[ \t]*(?:#{1,6}\s|\|)")
 _CLOSING = re.compile(r"(?:[\"'”’»)\]*_`~]|\[\d{1,3}(?:,\s?\d{1,3})*\])+\Z")
 _CITATION = re.compile(r"(?:\[\d{1,3}(?:[,–-]\s?\d{1,3})*\])+[.,;:!?]?\Z")
+_MAY_BE_MARK = re.compile(r"[-*+•▪◦·]|\d{1,3}[.)]?|#{1,6}|`{1,2}|~{1,2}")
+_PLAIN_MARKS = ".,;:"
 _CLAUSE_MARKS = (",", ";", ":", "—", "–", "，", "；", "：", "、")
 
 ABBREVIATIONS = frozenset(
@@ -27,8 +29,18 @@ ABBREVIATIONS = frozenset(
         "ave blvd rd ext tel incl misc temp avg dist ver viz"
     ).split()
 )
-_ENDS_A_SENTENCE_TOO = frozenset("etc inc ltd co corp a.m p.m u.s u.k e.u b.c a.d jr sr".split())
-"""Abbreviations that often stand last; a capital letter after them begins a sentence."""
+_ENDS_A_SENTENCE_TOO = frozenset(
+    "etc inc ltd co corp a.m p.m u.s u.k e.u b.c a.d ph.d jr sr".split()
+)
+"""Abbreviations that often stand last, and do when a word after them begins a sentence."""
+
+_BEGINS_A_SENTENCE = frozenset(
+    (
+        "the it he she they this these those there we i you but and however in on at for if when "
+        "while then next after before as a an its his her their our my that what who why how yes "
+        "no so also both each some many most all"
+    ).split()
+)
 
 _STARTERS = frozenset(
     (
@@ -39,6 +51,8 @@ _STARTERS = frozenset(
     ).split()
 )
 """Words that a pause may stand before."""
+
+_BETWEEN_NUMBERS = frozenset("to by of in and or".split())
 
 _WEAK = frozenset(
     (
@@ -75,19 +89,30 @@ def tokens_of(text: str) -> list[Token]:
     return found
 
 
-def break_after(text: str, token: Token, following: Token) -> Break | None:
-    """Return what kind of break stands between two tokens next to each other, if any."""
+def break_after(text: str, token: Token, following: Token, *, is_whole: bool) -> Break | None:
+    """Return what kind of break stands between two tokens next to each other, if any.
+
+    ``is_whole``: nothing can be added to ``following`` any more. Where it takes the whole of it
+    to tell, the answer is "unknown" until then.
+    """
     gap = text[token.end : following.start]
-    if "\n" in gap and _is_block(text, token, following, gap):
-        return "block"
+    if "\n" in gap:
+        if _is_block(text, token, following, gap):
+            return "block"
+        if not is_whole and _MAY_BE_MARK.fullmatch(following.text):
+            return "unknown"
     bare = _CLOSING.sub("", token.text) or token.text
-    if bare[-1] in ".!?…" and _ends_sentence(text, token, bare, following):
-        return "sentence"
+    if bare[-1] in ".!?…":
+        if not is_whole and not _is_enough(bare, following):
+            return "unknown"
+        if _ends_sentence(text, token, bare, following):
+            return "sentence"
     if _is_open(text, token):
         return None
     if bare[-1] in _CLAUSE_MARKS or token.text[-1] in _CLAUSE_MARKS:
-        # A dash that stands alone belongs to what comes before it; one between two numbers is
-        # a range, and a list of numbers is kept in one breath.
+        if token.text[-1] not in _PLAIN_MARKS and not is_whole:
+            return "unknown"
+        # A dash between two numbers is a range; a list of numbers is kept in one breath.
         return None if _is_glued(token, following) else "clause"
     return None
 
@@ -134,6 +159,12 @@ def _is_block(text: str, token: Token, following: Token, gap: str) -> bool:
     return _OWN_LINE.match(line) is not None
 
 
+def _is_enough(bare: str, following: Token) -> bool:
+    """Whether the beginning of ``following`` tells if a sentence ends before it."""
+    is_abbreviation = _plain(bare) in ABBREVIATIONS
+    return not is_abbreviation and any(char.isalnum() for char in following.text)
+
+
 def _ends_sentence(text: str, token: Token, bare: str, following: Token) -> bool:
     if _is_list_number(text, token):
         return False
@@ -147,7 +178,7 @@ def _ends_sentence(text: str, token: Token, bare: str, following: Token) -> bool
     if bare.endswith(("…", "...")):
         return True
     if key in ABBREVIATIONS:
-        return key in _ENDS_A_SENTENCE_TOO and first.isupper() and key not in ("jr", "sr")
+        return key in _ENDS_A_SENTENCE_TOO and _plain(following.text) in _BEGINS_A_SENTENCE
     # "J. R. R. Tolkien": an initial is no end, except for "I" and the letter that names a thing.
     return not (len(word) == 1 and word.isalpha() and word.isupper() and word != "I")
 
@@ -167,12 +198,15 @@ def _is_open(text: str, token: Token) -> bool:
 
 def _is_glued(token: Token, following: Token) -> bool:
     """Whether the two are said in one breath: "5 km", "Dr. Smith", "March 3", "3 to 5"."""
-    if token.text[-1] in ".,;:" and _plain(token.text) not in ABBREVIATIONS:
+    if token.text[-1] in _PLAIN_MARKS and _plain(token.text) not in ABBREVIATIONS:
         return token.text[-1] == "," and token.text[-2:-1].isdigit() and following.text[0].isdigit()
     if _plain(token.text) in ABBREVIATIONS:
         return True
-    has_digit = any(char.isdigit() for char in token.text)
-    return has_digit or any(char.isdigit() for char in following.text)
+    if any(char.isdigit() for char in following.text):
+        return True
+    after = _plain(following.text)
+    is_apart = after in _STARTERS and after not in _BETWEEN_NUMBERS
+    return any(char.isdigit() for char in token.text) and not is_apart
 
 
 def _plain(word: str) -> str:

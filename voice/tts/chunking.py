@@ -143,7 +143,10 @@ class ClauseChunker:
                 break  # the end of this token, or what comes after it, is not known yet
             words += token.is_word
             seen.append(token)
-            kind = break_after(text, token, following)
+            is_whole = ended or index + 2 < len(tokens) or following.end < len(text)
+            kind = break_after(text, token, following, is_whole=is_whole)
+            if kind == "unknown":
+                return None
             if kind in ("block", "sentence"):
                 return following.start
             if kind == "clause":
@@ -151,7 +154,6 @@ class ClauseChunker:
                     return following.start
                 comma = following.start
             if token.end - tokens[0].start > MOST_CHARS or words >= self._most_words():
-                is_whole = ended or index + 2 < len(tokens)
                 border = choose_border(
                     text, seen, following if is_whole else None, fewest=FEWEST_WORDS
                 )
