@@ -212,7 +212,7 @@ _ADDRESSES: tuple[Rule, ...] = (
         re.compile(
             rf"(?<![\w@/.-]){_HOST}(?:/[^\s)\]>\"]*?)?(?P<stop>[.,;:!?]*)(?=[\s)\]>\"']|$)",
         ),
-        lambda match: match.group() if match["host"][0].isdigit() else _web_address(match),
+        lambda match: match.group() if match["host"][0].isdecimal() else _web_address(match),
     ),
     (
         re.compile(

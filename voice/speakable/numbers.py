@@ -61,7 +61,7 @@ def say_ordinal(number: int) -> str:
 
 def say_digits(digits: str) -> str:
     """Return the digits one by one; what is no digit is left out."""
-    return " ".join(num2words(int(digit)) for digit in digits if digit.isdigit())
+    return " ".join(num2words(int(digit)) for digit in digits if digit.isdecimal())
 
 
 def say_year(year: int) -> str:

@@ -159,7 +159,7 @@ def _power(match: re.Match[str]) -> str:
     if exponent in ("2", "3"):
         return " squared" if exponent == "2" else " cubed"
     return (
-        f" to the power of {say_number(exponent) if exponent.lstrip('-').isdigit() else exponent}"
+        f" to the power of {say_number(exponent) if exponent.lstrip('-').isdecimal() else exponent}"
     )
 
 
