@@ -108,15 +108,21 @@ class Clip:
 
 
 def spoken(
-    models_dir: Path, texts: Sequence[str] = SENTENCES, *, model: Path | None = None
+    models_dir: Path, texts: Sequence[str] = SENTENCES, *, steady: bool = False
 ) -> list[Clip]:
-    """Let Piper say ``texts``; raises ``ModelMissingError`` when its voice is not installed."""
+    """Let Piper say ``texts``; raises ``ModelMissingError`` when its voice is not installed.
+
+    Piper speaks a little differently each time; ``steady``: the same each time, but flatter.
+    """
     from piper import PiperVoice, SynthesisConfig
 
-    voice = PiperVoice.load(model or ensure_present("tts", models_dir))
+    voice = PiperVoice.load(ensure_present("tts", models_dir))
+    chance = 0.0 if steady else None
     clips = []
     for number, text in enumerate(texts):
-        pace = SynthesisConfig(length_scale=PACES[number % len(PACES)])
+        pace = SynthesisConfig(
+            length_scale=PACES[number % len(PACES)], noise_scale=chance, noise_w_scale=chance
+        )
         chunks = list(voice.synthesize(text, pace))
         heard = np.concatenate([chunk.audio_float_array for chunk in chunks])
         audio = soxr.resample(heard.astype(np.float32), chunks[0].sample_rate, STT_RATE)

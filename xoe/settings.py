@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     stt_floor_frames: int = Field(
         700, ge=600, le=3000, description="shortest window that Whisper hears, in 10 ms"
     )
+    stt_hints: bool = Field(
+        True, description="tell Whisper the documents' titles, so that it writes names right"
+    )
     stt_window_s: float = Field(
         10, ge=2, le=30, description="speech after which a pause settles what was said so far"
     )

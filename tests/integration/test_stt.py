@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import soxr
 from sounds import NOISES, music, pink_noise, silence
 from speech import Samples, Spoken, shared_speech, wer
 
+from bench import speech as bench_speech
 from models.provision import model_path
 from voice.audio import PAGE_RATE, STT_RATE, to_pcm16
 from voice.endpoint import Endpointer, Pause, SpeechStarted, TurnEnded
@@ -22,6 +24,7 @@ from voice.frames import Framer
 from voice.stt import DecodeRequest, Transcript, TranscriptionSession
 from voice.stt import decoder as decoder_module
 from voice.stt.decoder import WhisperDecoder, WindowConfig
+from voice.stt.hints import hints_from_titles
 from voice.stt.whisper import WhisperTranscriber
 from voice.vad import SileroVad
 from xoe.errors import (
@@ -274,6 +277,35 @@ async def test_sound_that_cannot_be_is_refused(base: WhisperTranscriber) -> None
         await base.decode(DecodeRequest(silence(31), "en"))
     with pytest.raises(TranscriptionError, match="'xx'"):
         await base.decode(DecodeRequest(silence(1), "xx"))
+
+
+async def test_hints_help_with_names_and_are_never_written_for_noise(
+    base: WhisperTranscriber, need_models
+) -> None:
+    need_models("tts")
+    titles = ("Ferrovia heat pump manual", "Novadine dosage leaflet", "Corvane insurance policy")
+    hints = hints_from_titles(titles)
+    questions = ["How often may I take Novadine?", "How do I reset the Ferrovia heat pump?"]
+    clips = bench_speech.spoken(load_settings().models_dir, questions, steady=True)
+    requests = [DecodeRequest(clip.audio, "en", speech_ms=1500) for clip in clips]
+    plain = [(await base.decode(request)).text for request in requests]
+    hinted = [(await base.decode(replace(request, hints=hints))).text for request in requests]
+    assert wer(questions, hinted) < wer(questions, plain)
+    assert "novadine" in hinted[0].lower()
+    assert "ferrovia" in hinted[1].lower()
+    for make in NOISES.values():
+        assert (await base.decode(DecodeRequest(make(), "en", hints))).text == ""
+
+
+async def test_starting_twice_waits_for_the_same_load(need_models) -> None:
+    need_models("stt-light")
+    engine = WhisperTranscriber.from_settings(load_settings(), "stt-light")
+    first = asyncio.create_task(engine.start())
+    await asyncio.sleep(0)
+    first.cancel()  # who asked first gives up; the load goes on
+    await engine.start()
+    assert engine.ready
+    await engine.aclose()
 
 
 async def test_the_language_is_found_out_and_kept(base: WhisperTranscriber) -> None:

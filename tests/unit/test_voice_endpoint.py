@@ -90,7 +90,7 @@ def test_a_click_or_a_short_cough_begins_no_turn() -> None:
 
 def test_a_click_in_the_pause_neither_goes_on_with_the_turn_nor_prolongs_it() -> None:
     machine = talking()
-    events = hear(machine, 320, SILENCE) + hear(machine, 32, SPEECH) + hear(machine, 960, SILENCE)
+    events = hear(machine, 320, SILENCE) + hear(machine, 32, SPEECH) + hear(machine, 352, SILENCE)
     assert kinds(events) == ["Pause", "TurnEnded"]
     assert events[1] == TurnEnded("silence", speech_ms=672, silence_ms=704)
 
@@ -130,6 +130,7 @@ def test_what_was_heard_of_the_last_turn_says_nothing_about_the_next() -> None:
     machine = talking()
     machine.hear("Turn on the")
     hear(machine, 2000, SILENCE)
+    machine.hear("Turn on the")  # its transcript comes late
     hear(machine, 640, SPEECH)
     assert machine.hangover_ms == machine.config.hangover_ms
 

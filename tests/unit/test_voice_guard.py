@@ -6,7 +6,8 @@ import pytest
 
 from voice.audio import STT_RATE
 from voice.stt.decoder import FULL_FRAMES, MAX_TOKENS, WindowConfig, token_cap
-from voice.stt.guard import repeats, silence, suspicion
+from voice.stt.guard import echoes, repeats, silence, suspicion
+from voice.stt.hints import hints_from_titles, prompt
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,8 @@ def test_speech_that_repeats_a_word_is_no_loop(text: str) -> None:
 
 
 def test_a_text_as_long_as_the_cap_or_a_guess_is_decoded_again() -> None:
+    loop = "Hello there you, hello there you"
+    assert suspicion(loop, tokens=8, cap=12, avg_logprob=-0.1) == "repeats"
     assert suspicion("Hello there", tokens=12, cap=12, avg_logprob=-0.1) == "cap"
     assert suspicion("Hello there", tokens=3, cap=12, avg_logprob=-1.2) == "unsure"
     assert suspicion("Hello there", tokens=3, cap=12, avg_logprob=-0.1) is None
@@ -66,6 +69,30 @@ def test_other_words_stand_also_where_the_evidence_is_weaker() -> None:
 def test_a_guess_from_a_burst_is_dropped() -> None:
     assert silence("I'm", avg_logprob=-1.1, no_speech_prob=0.2, speech_ms=224) == "unsure"
     assert silence("Stop.", avg_logprob=-0.6, no_speech_prob=0.1, speech_ms=224) is None
+
+
+def test_titles_become_what_a_person_would_call_them() -> None:
+    names = ["contracts/Kilmarnock_tenancy-agreement.pdf", "2024-01.txt", "Notes", "notes.md"]
+    assert hints_from_titles(names) == ("Kilmarnock tenancy agreement", "Notes")
+    assert len(hints_from_titles(f"Book of {c * 4}" for c in "abcdefghijklmnopqrs")) == 12
+    assert max(map(len, hints_from_titles(["long " * 50]))) <= 60
+
+
+def test_hints_are_told_in_a_sentence_of_the_language() -> None:
+    assert prompt(("Atlas", "Diary"), "en") == " The library holds Atlas, Diary."
+    assert prompt(("Atlas",), "de") == " Atlas."
+    assert prompt((), "en") == ""
+
+
+def test_what_was_told_before_is_not_taken_for_what_was_said() -> None:
+    told = " The library holds Ferrovia heat pump manual, Novadine dosage leaflet."
+    assert echoes("The library holds Ferrovia.", told, no_speech_prob=0.0)
+    assert echoes("heat pump manual, Novadine dosage leaflet", told, no_speech_prob=0.0)
+    assert echoes("Novadine dosage leaflet.", told, no_speech_prob=0.5)
+    assert not echoes("Novadine dosage leaflet.", told, no_speech_prob=0.1)
+    assert not echoes("Where is the Novadine dosage leaflet?", told, no_speech_prob=0.5)
+    assert not echoes("The library is open.", told, no_speech_prob=0.0)
+    assert not echoes("Stop.", "", no_speech_prob=0.0)
 
 
 def test_the_window_follows_the_speech_between_the_floor_and_30_seconds() -> None:

@@ -10,6 +10,7 @@ import pytest
 from voice.audio import FRAME_SAMPLES
 from voice.stt import CallLanguage, DecodeRequest, Transcriber, Transcript, TranscriptionSession
 from xoe.errors import TranscriptionError
+from xoe.settings import Settings
 
 
 class ScriptedEngine(Transcriber):
@@ -154,6 +155,18 @@ async def test_a_long_turn_is_settled_piece_by_piece_and_nothing_is_lost(
     assert session.dropped_frames == 0
 
 
+async def test_what_is_said_while_a_piece_is_settled_is_kept(engine: ScriptedEngine) -> None:
+    engine.free.clear()
+    session = engine.session()
+    say(session, "ssss......")
+    commit = asyncio.create_task(session.commit())
+    await asyncio.sleep(0.01)
+    say(session, "sss")
+    engine.free.set()
+    assert (await commit).text == "9 frames"
+    assert (await session.final()).speech_ms == 7 * 32
+
+
 async def test_a_failure_is_told_and_tried_again_at_the_next_call(engine: ScriptedEngine) -> None:
     session = engine.session()
     say(session, "ssss")
@@ -178,6 +191,15 @@ async def test_the_language_is_found_out_once_a_call(engine: ScriptedEngine) -> 
     await session.final()
     assert [request.language for request in engine.requests] == [None, None, "de"]
     assert engine.session(language=language).language == "de"
+
+
+async def test_the_settings_reach_the_session(engine: ScriptedEngine) -> None:
+    settings = Settings(stt_language="fr", stt_window_s=2, vad_end_threshold=0.3)
+    session = engine.session_for(settings)
+    assert session.language == "fr"
+    for _ in range(63):
+        session.feed(np.zeros(FRAME_SAMPLES, dtype=np.float32), 0.31)
+    assert (session.speech_ms, session.over_soft) == (63 * 32, True)
 
 
 async def test_a_new_turn_begins_with_nothing(engine: ScriptedEngine) -> None:

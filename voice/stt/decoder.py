@@ -23,6 +23,7 @@ from faster_whisper.transcribe import get_suppressed_tokens
 
 from voice.audio import STT_RATE, Samples
 from voice.stt import guard
+from voice.stt.hints import prompt as hint_prompt
 from voice.stt.transcript import DecodeRequest, Transcript
 from xoe.errors import ModelLoadError, TranscriptionError
 
@@ -39,7 +40,7 @@ FULL_BEAM = 5
 """As faster-whisper's own call; only for what was decoded badly once."""
 MAX_TOKENS = 224
 """Half of Whisper's context, as its authors allow for 30 s."""
-MAX_HINT_TOKENS = 60
+MAX_HINT_TOKENS = 120
 MIN_SPEECH_MS = 96
 """With less speech than three frames there is nothing to transcribe."""
 
@@ -137,6 +138,10 @@ class WhisperDecoder:
         language, probability = self._language(request.language, encoded)
         decoded = self._generate(encoded, language, request.hints, len(audio), beam=1)
         check()
+        told = hint_prompt(request.hints, language)
+        if guard.echoes(decoded.text, told, no_speech_prob=decoded.no_speech_prob):
+            decoded = self._generate(encoded, language, (), len(audio), beam=1)
+            check()
         full = False
         if window < FULL_FRAMES and self._looks_wrong(decoded):
             full = True
@@ -186,7 +191,7 @@ class WhisperDecoder:
         self, encoded: Any, language: str, hints: tuple[str, ...], samples: int, *, beam: int
     ) -> _Decoded:
         tokenizer = self._tokenizer(language)
-        prompt = [*self._hint_tokens(tokenizer, hints), *tokenizer.sot_sequence]
+        prompt = [*_hint_tokens(tokenizer, hints, language), *tokenizer.sot_sequence]
         prompt.append(tokenizer.no_timestamps)
         cap = token_cap(samples, language) if beam == 1 else MAX_TOKENS
         result = self._model.model.generate(
@@ -215,12 +220,6 @@ class WhisperDecoder:
             if not self._suppressed:
                 self._suppressed = list(get_suppressed_tokens(tokenizer, [-1]))
         return self._tokenizers[language]
-
-    def _hint_tokens(self, tokenizer: Tokenizer, hints: tuple[str, ...]) -> list[int]:
-        if not hints:
-            return []
-        tokens = tokenizer.encode(" " + ", ".join(hint.strip() for hint in hints))
-        return [tokenizer.sot_prev, *tokens[:MAX_HINT_TOKENS]]
 
     def _looks_wrong(self, decoded: _Decoded) -> bool:
         why = guard.suspicion(
@@ -276,3 +275,8 @@ def token_cap(samples: int, language: str) -> int:
     """Return how many tokens ``samples`` samples of speech can hold; more is a loop."""
     rate = _TOKENS_A_SECOND_MANY if language in _MANY_TOKENS else _TOKENS_A_SECOND
     return min(MAX_TOKENS, _TOKENS_AT_LEAST + math.ceil(rate * samples / STT_RATE))
+
+
+def _hint_tokens(tokenizer: Tokenizer, hints: tuple[str, ...], language: str) -> list[int]:
+    text = hint_prompt(hints, language)
+    return [tokenizer.sot_prev, *tokenizer.encode(text)[:MAX_HINT_TOKENS]] if text else []

@@ -25,6 +25,8 @@ Suspicion = Literal["repeats", "cap", "unsure"]
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LONGEST_PHRASE = 8
+_SHORTEST_ECHO = 2
+_LONG_ECHO = 6
 
 _SILENCE_TEXTS = frozenset(
     # What Whisper writes for noise: it has learned from subtitles, which end like this.
@@ -85,6 +87,21 @@ def compression_ratio(text: str) -> float:
     """Return how much smaller zlib makes ``text``; 0 for an empty one."""
     data = text.encode()
     return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def echoes(text: str, prompt: str, *, no_speech_prob: float) -> bool:
+    """Return whether ``text`` is what Whisper was told before rather than what was said.
+
+    The name of a document alone may well be said; a longer part of the prompt, its beginning, or
+    any part of it where there is hardly speech, is not.
+    """
+    said, told = words(text), words(prompt)
+    if len(said) < _SHORTEST_ECHO or not told:
+        return False
+    inside = any(said == told[i : i + len(said)] for i in range(len(told) - len(said) + 1))
+    near = said[:3] == told[:3]
+    doubtful = len(said) >= _LONG_ECHO or no_speech_prob > SURE_NO_SPEECH_PROB
+    return near or (inside and doubtful)
 
 
 def suspicion(text: str, *, tokens: int, cap: int, avg_logprob: float) -> Suspicion | None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from voice.stt.session import TranscriptionSession
 from voice.stt.transcript import AUTO, CallLanguage, DecodeRequest, Transcript
+
+if TYPE_CHECKING:
+    from xoe.settings import Settings
 
 
 class Transcriber(ABC):
@@ -48,4 +52,19 @@ class Transcriber(ABC):
         known = language if isinstance(language, CallLanguage) else CallLanguage(language)
         return TranscriptionSession(
             self, language=known, hints=tuple(hints), soft_s=soft_s, threshold=threshold
+        )
+
+    def session_for(
+        self,
+        settings: Settings,
+        *,
+        language: CallLanguage | None = None,
+        hints: Sequence[str] = (),
+    ) -> TranscriptionSession:
+        """Return a session as ``settings`` say; ``language``: the call's, if it is kept already."""
+        return self.session(
+            language=language or settings.stt_language,
+            hints=hints,
+            soft_s=settings.stt_window_s,
+            threshold=settings.vad_end_threshold,
         )

@@ -67,6 +67,7 @@ class Worker(Generic[EngineT]):
         self._finals: deque[Job[EngineT, object]] = deque()
         self._partials: deque[Job[EngineT, object]] = deque()
         self._thread: threading.Thread | None = None
+        self._loading: Future[None] = Future()
         self._ready = False
         self._stopping = False
 
@@ -77,12 +78,11 @@ class Worker(Generic[EngineT]):
 
     def start(self) -> Future[None]:
         """Load the engine; the result raises what loading raised. Jobs may follow at once."""
-        loading: Future[None] = Future()
         with self._changed:
             if self._thread is not None:
-                loading.set_result(None)
-                return loading
+                return self._loading
             self._stopping = False
+            loading = self._loading = Future()
             self._thread = threading.Thread(
                 target=self._run, args=(loading,), name=self._name, daemon=True
             )
