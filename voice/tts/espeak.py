@@ -115,7 +115,7 @@ class EspeakSynthesizer(ThreadedSynthesizer):
             raise SynthesisError("The voice is not loaded. Please start it first.")
         words = round(_NORMAL_WORDS_PER_MINUTE * job.style.speed)
         library.espeak_SetParameter(_PARAMETER_RATE, min(_FASTEST, max(_SLOWEST, words)), 0)
-        text = for_espeak(job.text).replace("\0", " ").encode("utf-8", errors="replace") + b"\0"
+        text = for_espeak(job.text).encode() + b"\0"
         self._job = job
         try:
             # Returns when all is spoken; meanwhile the callback sends the chunks to the job.

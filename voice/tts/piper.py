@@ -79,9 +79,8 @@ class PiperSynthesizer(ThreadedSynthesizer):
         begun = time.perf_counter()
         self._file = file = open_voice(self._voice_name, self._models_dir)
         file.speaker_id(self._style.speaker)  # says at once when there is no such speaker
-        # Phonemes and their numbers are Piper's business; the graph is run here.
-        self._voice = PiperVoice(session=cast(ort.InferenceSession, None), config=file.config)
-        test = self._silent_noise(_TEST_TEXT)
+        self._voice = _phonemizer(file)
+        test = self.noiseless_feed(file, _TEST_TEXT)
         try:
             self._graph = open_graph(
                 file.path, file.sha256, cache=self._cache, threads=self._threads, test=test
@@ -134,10 +133,14 @@ class PiperSynthesizer(ThreadedSynthesizer):
             if any(phoneme.isalnum() for phoneme in phonemes):
                 yield _feed(voice.phonemes_to_ids(phonemes), scales, speaker)
 
-    def _silent_noise(self, text: str) -> Feed:
-        """Return ``text`` for the graph, with nothing left to chance."""
-        voice, file = self._loaded_voice(), self._open_file()
-        phonemes = voice.phonemize(text)
+    @staticmethod
+    def noiseless_feed(file: VoiceFile, text: str) -> Feed:
+        """Return ``text`` for the graph of ``file``, with nothing left to chance.
+
+        Only its first sentence, as that is what a graph is given at a time.
+        """
+        voice = _phonemizer(file)
+        phonemes = voice.phonemize(for_espeak(text))
         if not phonemes:
             raise ModelLoadError(f"The voice {file.path.name} has no phonemes for plain text.")
         scales = (0.0, file.config.length_scale, 0.0)
@@ -163,6 +166,11 @@ class PiperSynthesizer(ThreadedSynthesizer):
         if self._graph is None:
             raise SynthesisError("The voice is not loaded. Please start it first.")
         return self._graph
+
+
+def _phonemizer(file: VoiceFile) -> PiperVoice:
+    """Return Piper's way from text to phonemes and their numbers; the graph is run here."""
+    return PiperVoice(session=cast(ort.InferenceSession, None), config=file.config)
 
 
 def _feed(ids: list[int], scales: tuple[float, float, float], speaker: int | None) -> Feed:

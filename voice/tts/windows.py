@@ -40,8 +40,12 @@ def next_flow_stop(done: int, needed: int, frames: int) -> int:
     return min(frames, max(needed, done + min(2 * done, FLOW_LARGEST_FRAMES)))
 
 
+MOST_DB = 200.0
+"""Said of equal sounds: past what float32 can tell apart."""
+
+
 def snr_db(reference: Samples, other: Samples) -> float:
-    """Return how far ``other`` is from ``reference``, in dB; higher is nearer, -inf: no match."""
+    """Return how near ``other`` is to ``reference``, in dB; ``-inf`` for another length."""
     if reference.shape != other.shape or not reference.size:
         return -math.inf
     wanted = reference.astype(np.float64)
@@ -49,4 +53,4 @@ def snr_db(reference: Samples, other: Samples) -> float:
     signal = float(np.sum(wanted**2))
     if signal == 0.0:
         return -math.inf
-    return math.inf if noise == 0.0 else 10 * math.log10(signal / noise)
+    return MOST_DB if noise == 0.0 else min(MOST_DB, 10 * math.log10(signal / noise))

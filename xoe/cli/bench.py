@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
-SUITES = ("llm", "chain", "ingest", "retrieval", "startup", "stt")
+SUITES = ("llm", "chain", "ingest", "retrieval", "startup", "stt", "tts")
 
 
 @app.command("llm")
@@ -55,6 +55,12 @@ def startup(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def stt(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """End of speech to final text, against faster-whisper's own call, and word errors."""
     _run(["stt"], data_dir, as_json)
+
+
+@app.command("tts")
+def tts(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """First sound of a clause, against Piper's own call, and whether it is understood."""
+    _run(["tts"], data_dir, as_json)
 
 
 @app.command("all")

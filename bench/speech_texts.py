@@ -1,0 +1,61 @@
+"""Texts that the speech benches say."""
+
+from __future__ import annotations
+
+CLAUSES = (
+    "Good morning.",
+    "Yes, of course.",
+    "The capital of France is Paris.",
+    "I found three passages about this.",
+    "It opened in eighteen eighty-nine.",
+    "No, that is not in it.",
+    "According to your own notes,",
+    "The deposit is two months' rent.",
+    "There are four of them.",
+    "Your library says nothing about it.",
+)
+"""First clauses of answers: six words at most."""
+
+ROUND_TRIP = (
+    "The Eiffel Tower was finished in 1889.",
+    "It is 330 meters tall and weighs about 10,100 tons.",
+    "The meeting is on March 3rd at 10:30 am.",
+    "It costs $5.20 with a discount of 15%.",
+    "Dr. Smith lives at 21 Baker Street in London.",
+    "The train to Manchester leaves at 17:45.",
+    "Please call 555-123-4567 before noon.",
+    "The temperature fell to -5 °C last night.",
+    "Chapter IV begins on page 112.",
+    "William Shakespeare was born in 1564.",
+    "The car was driving at 80 km/h.",
+    "The file is 1.5 GB in size.",
+    "World War II ended in 1945.",
+    "Henry VIII had six wives.",
+    "About 2.5 million people live in Chicago.",
+    "The contract ends on 2026-12-31.",
+    "My sister Catherine was born in the 1990s.",
+    "The rent went up by 3.5% in January.",
+    "Add 1/2 cup of sugar and 3 eggs.",
+    "She finished in 22nd place.",
+    "The company earned €3 million in 2019.",
+    "Version 2.12 was released on 5 May 2024.",
+    "The warranty lasts 24 months.",
+    "Columbus reached America in 1492.",
+    "There are 365 days in a year.",
+    "The answer is 42.",
+    "Marie Curie won the Nobel Prize in 1903 and 1911.",
+    "Mount Everest is 8,849 meters high.",
+    "The library opens from 9:00 to 18:00.",
+    "He paid £250 for the bicycle.",
+    "The speed of light is about 300,000 kilometers per second.",
+    "Albert Einstein moved to Princeton in 1933.",
+    "It takes 7–10 days to arrive.",
+    "The battery holds 75% of its charge.",
+    "Section 12 of the contract covers damage by water.",
+    "The river Thames is 346 km long.",
+    "Copy the report to the USB drive.",
+    "In 1969 Neil Armstrong walked on the Moon.",
+    "The recipe needs 200 g of butter and 4 lemons.",
+    "Elizabeth and Michael will arrive on Friday at 8 pm.",
+)
+"""Sentences with numbers and names."""
