@@ -8,6 +8,7 @@ since the voice is random otherwise. The round trip gives what was spoken to our
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -22,6 +23,7 @@ from bench.speech_texts import CLAUSES, ROUND_TRIP
 from bench.stt import word_errors, words
 from models.provision import ensure_present
 from voice.audio import STT_RATE
+from voice.speakable.numbers import say_cardinal, say_digits
 from voice.speakable.text import speakable
 from voice.stt import DecodeRequest
 from voice.stt.whisper import WhisperTranscriber
@@ -170,21 +172,33 @@ async def _round_trip(settings: Settings) -> tuple[float, int]:
     return mistakes / count, len(ROUND_TRIP)
 
 
+_CLOCK = re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m)", re.IGNORECASE)
+_FOUR = re.compile(r"\b([1-9]\d)([1-9]\d)\b(?![,.]\d)")
+_MANY = re.compile(r"(?<![\d.,])\d{7,}(?![\d.,]*\d)")
+
+
 def comparable(text: str) -> list[str]:
     """Return the words as both sides are compared: said out in full, no hyphens, no letters apart.
 
     Whisper writes "$5.20" and "USB" where the voice said "five dollars and twenty cents" and
-    "U S B", so what it wrote is said out the same way.
+    "U S B", so what it wrote is said out the same way. A time that it writes "10.30 am", four
+    digits without a comma ("1745": it heard two pairs) and a telephone number are read as such.
     """
+    text = _CLOCK.sub(r"\1:\2", text)
+    text = _MANY.sub(lambda match: say_digits(match.group()), text)
+    text = _FOUR.sub(
+        lambda match: f"{say_cardinal(int(match[1]))} {say_cardinal(int(match[2]))}", text
+    )
     spoken = speakable(text).replace("-", " ")
     joined: list[str] = []
     apart = False
     for word in words(spoken):
-        if len(word) == 1 and word not in "ai" and apart:
+        letter = len(word) == 1
+        if letter and apart:
             joined[-1] += word
         else:
             joined.append(word)
-        apart = len(word) == 1 and word not in "ai"
+        apart = letter
     return joined
 
 
