@@ -55,11 +55,12 @@ def cut(path: Path, *, with_flow: bool) -> CutVoice:
 
     Needs the ``onnx`` package (``ImportError`` without it).
     """
-    import onnx
+    import onnx.shape_inference
     from onnx.utils import Extractor
 
     try:
-        model = onnx.load(str(path))
+        # The parts' inputs need a type, which a voice does not always name for what is inside.
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
         graph = _Graph(model)
         layout, frames_node = graph.layout()
         decoder_inputs = graph.decoder_inputs(frames_node)
