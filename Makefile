@@ -19,7 +19,7 @@ run:
 test:
 	@scripts/sync test
 	@$(MAKE) --no-print-directory check
-	@$(XOE) models pull fast tiny embedder
+	@$(XOE) models pull fast tiny embedder stt stt-light tts
 	@scripts/chromium
 	@exec .venv/bin/python -m pytest $(ARGS)
 

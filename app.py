@@ -11,7 +11,7 @@ from typing import Any
 import chainlit as cl
 from chainlit.server import app
 
-from xoe.page import conversation, lifecycle, profiles
+from xoe.page import calls, conversation, lifecycle, profiles, reading
 
 lifecycle.prepare(app)
 
@@ -50,16 +50,49 @@ async def on_message(message: cl.Message) -> None:
 @cl.on_stop
 async def on_stop() -> None:
     """Stop the answer that is being written."""
+    calls.hush()
     await conversation.stop()
 
 
 @cl.on_settings_update
 async def on_settings_update(values: dict[str, Any]) -> None:
     """Take over the settings panel."""
-    await conversation.change_options(await lifecycle.services(app), values)
+    options = await conversation.change_options(await lifecycle.services(app), values)
+    await calls.change_mode(options.hold_to_talk)
 
 
 @cl.action_callback("remove_document")
 async def on_remove_document(action: cl.Action) -> bool:
     """Remove one of the visitor's own documents."""
     return await conversation.remove_document(await lifecycle.services(app), action.payload)
+
+
+@cl.action_callback("read_aloud")
+async def on_read_aloud(action: cl.Action) -> bool:
+    """Read an answer aloud."""
+    services = await lifecycle.services(app)
+    return await reading.read_aloud(app.state.readings, services, action.forId)
+
+
+@cl.on_audio_start
+async def on_audio_start() -> bool:
+    """Begin a call."""
+    return await calls.begin(await lifecycle.services(app))
+
+
+@cl.on_audio_chunk
+async def on_audio_chunk(chunk: cl.InputAudioChunk) -> None:
+    """Take the microphone's sound; a task of its own for each chunk, so nothing is awaited."""
+    calls.take(chunk)
+
+
+@cl.on_audio_end
+async def on_audio_end() -> None:
+    """End the call."""
+    await calls.end(await lifecycle.services(app))
+
+
+@cl.on_window_message
+async def on_window_message(message: object) -> None:
+    """Take what the call's bar sends."""
+    calls.steer(message)

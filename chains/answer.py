@@ -96,14 +96,17 @@ class AnswerChain:
         self._is_reading = is_reading
         self._overview = Overview(store, search)
         self._builder = PromptBuilder(settings, generator)
-        self.runnable: Runnable[Question, AnswerEvent] = cast(
-            Runnable[Question, AnswerEvent],
+        self._preparation: Runnable[Question, Turn] = cast(
+            Runnable[Question, Turn],
             RunnableLambda(self._recall)
             | RunnableLambda(self._retrieve)
             | RunnableLambda(self._gate)
-            | RunnableLambda(self._prompt)
-            | RunnableGenerator(self._respond),
+            | RunnableLambda(self._prompt),
         )
+        self._answering: Runnable[Turn, AnswerEvent] = cast(
+            Runnable[Turn, AnswerEvent], RunnableGenerator(self._respond)
+        )
+        self.runnable: Runnable[Question, AnswerEvent] = self._preparation | self._answering
 
     async def stream(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """Yield ``Sources``, then ``Queued`` and ``Token``s, then ``Done``.
@@ -111,11 +114,43 @@ class AnswerChain:
         Closing the iterator stops the model within a token. Raises ``QuestionError`` or
         ``EngineError`` subclasses.
         """
-        # An async generator, though LangChain types it as an iterator.
-        events = cast(AsyncGenerator[AnswerEvent, None], self.runnable.astream(question))
-        async with aclosing(events):
+        async with aclosing(_events(self.runnable.astream(question))) as events:
             async for event in events:
                 yield event
+
+    async def prepare(self, question: Question) -> Turn:
+        """Do all that comes before the model, for a question that may still change.
+
+        Nothing is kept of it. Raises as ``stream`` does.
+        """
+        return await self._preparation.ainvoke(question)
+
+    async def read_ahead(self, turn: Turn) -> None:
+        """Let the model read the prompt, so that its first token comes at once later.
+
+        Cancelling it stops the reading. Raises ``EngineError`` subclasses.
+        """
+        if turn.prompt is not None:
+            async with aclosing(self._generate(turn.question, turn.prompt, max_tokens=1)) as events:
+                async for _ in events:
+                    pass
+
+    async def answer(self, turn: Turn) -> AsyncGenerator[AnswerEvent, None]:
+        """Answer a prepared turn as ``stream`` does; its time counts from now."""
+        begun = replace(turn, started=time.perf_counter())
+        async with aclosing(_events(self._answering.astream(begun))) as events:
+            async for event in events:
+                yield event
+
+    async def take_back(self, turn: Turn) -> None:
+        """Forget the chat's last turn, which was ``turn``."""
+        await self._memory.take_back(turn.question)
+
+    async def cut_short(self, turn: Turn, heard: str, *, remembered: bool) -> None:
+        """Keep of a spoken answer what was heard; ``remembered``: the whole of it was kept."""
+        if remembered:
+            await self._memory.take_back(turn.question)
+        await self._remember(turn, "", Answer(heard, (), grounded=False))
 
     async def _recall(self, question: Question) -> Turn:
         _check(question, self._settings)
@@ -196,12 +231,12 @@ class AnswerChain:
             yield Done(replace(answer, timings=timings))
 
     def _generate(
-        self, question: Question, prompt: Prompt
+        self, question: Question, prompt: Prompt, max_tokens: int | None = None
     ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
         return self._generator.stream(
             prompt.messages,
             session_id=f"{question.owner}/{question.session_id}",
-            max_tokens=prompt.max_tokens,
+            max_tokens=max_tokens or prompt.max_tokens,
             profile=question.profile,
         )
 
@@ -224,6 +259,11 @@ class AnswerChain:
             answer=answer.text,
             raw=raw,
         )
+
+
+def _events(stream: AsyncIterator[AnswerEvent]) -> AsyncGenerator[AnswerEvent, None]:
+    # An async generator, though LangChain types it as an iterator.
+    return cast(AsyncGenerator[AnswerEvent, None], stream)
 
 
 def _check(question: Question, settings: Settings) -> None:

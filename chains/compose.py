@@ -37,7 +37,7 @@ def compose(written: str, passages: Sequence[Passage], question: str) -> Answer:
     """
     written = strip_marks(written).strip()
     if is_refusal(written) or not written:
-        return _quoted(passages, found=_speaks_of(passages[0], question))
+        return _quoted(passages, found=speaks_of(passages[0], question))
     numbers = CitationList()
     checked = check_sentences(written, passages, question)
     kept: list[str] = []
@@ -51,7 +51,7 @@ def compose(written: str, passages: Sequence[Passage], question: str) -> Answer:
         else:
             kept.append(sentence.lead + sentence.text)
     if not numbers.all():
-        return _quoted(passages, found=_speaks_of(passages[0], question))
+        return _quoted(passages, found=speaks_of(passages[0], question))
     text = "".join(kept).strip()
     cited = len(numbers.all())
     best = numbers.number(best_support(passages[0]))
@@ -112,7 +112,7 @@ def _quotation(passage: Passage, number: int) -> str:
     return f"> {sentence} [{number}]"
 
 
-def _speaks_of(passage: Passage, question: str) -> bool:
+def speaks_of(passage: Passage, question: str) -> bool:
     """Tell whether the passage holds enough of the question's words to be quoted as an answer."""
     asked = content_stems(question)
     held = content_stems(f"{passage.heading} {passage.text}")

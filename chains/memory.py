@@ -95,6 +95,13 @@ class Memory:
         except RedisError as exc:
             log.warning("history.not_written", error=str(exc))
 
+    async def take_back(self, question: Question) -> None:
+        """Forget the last turn of the question's chat."""
+        try:
+            await self._history.drop_last(question.session_id, question.owner, 1)
+        except RedisError as exc:
+            log.warning("history.not_written", error=str(exc))
+
 
 def _from_first(exchanges: list[Exchange]) -> list[Exchange]:
     """Drop the turns that the last prompt had dropped already, so that its prefix stays."""

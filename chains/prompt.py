@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chains.types import Passage
+from chains.types import Passage, Question
 
 SYSTEM_PROMPT = (
     "You answer questions about the user's documents from the passages given with each question. "
@@ -20,6 +20,8 @@ SYSTEM_PROMPT = (
 DIRECT_PROMPT = (
     "You are a helpful assistant. Answer in a few short sentences. If you do not know, say so."
 )
+
+BRIEFLY = "Answer in one short sentence."
 
 REFUSALS = (
     "not in the documents",
@@ -51,6 +53,11 @@ def render_question(passages: Sequence[str], question: str) -> str:
     if not passages:
         return f"Question: {question}"
     return "Passages:\n" + "\n\n".join(passages) + f"\n\nQuestion: {question}"
+
+
+def asked(question: Question) -> str:
+    """Return the question as it is put to the model: for an answer to be heard, a short one."""
+    return f"{question.text}\n{BRIEFLY}" if question.spoken else question.text
 
 
 def is_refusal(answer: str) -> bool:

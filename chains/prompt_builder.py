@@ -12,7 +12,7 @@ from chains.generation import Generator
 from chains.llm.budget import FittedPrompt, PastTurn, TemplateCost, TokenCounter, fit_prompt
 from chains.llm.request import ChatTurn
 from chains.memory import Exchange
-from chains.prompt import DIRECT_PROMPT, SYSTEM_PROMPT, render_passage, render_question
+from chains.prompt import DIRECT_PROMPT, SYSTEM_PROMPT, asked, render_passage, render_question
 from chains.types import Passage, Question
 from xoe.settings import Settings
 
@@ -82,7 +82,7 @@ class PromptBuilder:
                 system=system,
                 history=[PastTurn(exchange.prompt, exchange.answer) for exchange in earlier],
                 passages=[render_passage(passage) for passage in chosen],
-                question=question.text,
+                question=asked(question),
                 render=render_question,
                 max_tokens=question.max_tokens or self._settings.llm_max_tokens,
                 context_tokens=self._settings.llm_context_tokens,

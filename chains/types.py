@@ -21,6 +21,8 @@ class Question:
     max_tokens: int | None = None
     passages: int | None = None
     profile: LlmProfile | None = None
+    spoken: bool = False
+    """The answer is read out, so it should be short."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from typing import Annotated, Any, cast
 
 import structlog
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from telemetry.metrics import CONTENT_TYPE
 from xoe.errors import EngineBusyError, EngineNotReadyError, QuestionError, XoeError
 from xoe.startup import Startup
 
@@ -122,6 +124,15 @@ async def health(request: Request, response: Response) -> HealthResponse:
         loading=[c.name for c in readiness.components if c.state == "loading"],
         components=[HealthComponent(**asdict(c)) for c in readiness.components],
     )
+
+
+@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Counters and histograms in Prometheus' text format; 503 while the engines are starting."""
+    services = _startup(request).services
+    if services is None:
+        raise HTTPException(503, "The engines are starting.", {"Retry-After": "5"})
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE)
 
 
 @router.post("/query", tags=["questions"], responses=_PROBLEMS)

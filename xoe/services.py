@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,12 +22,17 @@ from chains.types import LIBRARY_OWNER
 from models.manifest import load_manifest
 from state.history import ChatHistory
 from state.redis import RedisConnection
+from telemetry.metrics import Metrics
+from voice.desk import CallDesk
 from xoe.catalog import Catalog
 from xoe.errors import EngineNotReadyError, XoeError
 from xoe.lock import DataFolder
 from xoe.readiness import Component, ComponentState, Readiness
 from xoe.settings import Settings
 from xoe.workbench import Workbench
+
+if TYPE_CHECKING:
+    from voice.engines import VoiceEngines
 
 log = structlog.get_logger(__name__)
 
@@ -57,12 +63,20 @@ class Services:
         )
         off = Component("library", "off", "the library's folder is not read")
         self._components = {"library": off, "redis": Component("redis", "off", "not started")}
-        self._settled = {"model": asyncio.Event(), "redis": asyncio.Event()}
+        self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice")}
+        self.metrics = Metrics()
+        self.calls = CallDesk(settings.voice_max_calls, self.metrics.voice)
+        self._voice: VoiceEngines | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def create(
-        cls, settings: Settings, *, folder: DataFolder | None = None, sync_library: bool = True
+        cls,
+        settings: Settings,
+        *,
+        folder: DataFolder | None = None,
+        sync_library: bool = True,
+        with_voice: bool = True,
     ) -> Services:
         """Open the store and start loading the rest; ``folder`` if it is taken already.
 
@@ -80,6 +94,8 @@ class Services:
         services._begin("model", services._start_model)
         if sync_library:
             services._begin("library", services._sync_library)
+        if settings.voice and with_voice:
+            services._begin("voice", services._start_voice)
         services._spawn(services._save_indexes())
         return services
 
@@ -109,13 +125,28 @@ class Services:
         if component.state == "failed":
             raise EngineNotReadyError(component.detail)
 
+    async def voice(self) -> VoiceEngines:
+        """Return the engines for calls, waiting while they load.
+
+        Raises ``EngineNotReadyError`` with the reason where there are none.
+        """
+        if "voice" not in self._components:
+            raise EngineNotReadyError("Voice is switched off here (XOE_VOICE). Typing works.")
+        await self._settled["voice"].wait()
+        if self._voice is None:
+            raise EngineNotReadyError(f"{self._components['voice'].detail} Typing works.")
+        return self._voice
+
     async def aclose(self) -> None:
         """Stop everything and save the indexes."""
+        await self.calls.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.engine is not None:
             await self.engine.aclose()
+        if self._voice is not None:
+            await self._voice.aclose()
         await self._save_now()
         await self.redis.aclose()
         await self._bench.aclose()
@@ -134,6 +165,13 @@ class Services:
         await self.engine.warm((ChatTurn("system", SYSTEM_PROMPT),))
         entry = load_manifest().entry(self.settings.llm_profile)
         return entry.purpose
+
+    async def _start_voice(self) -> str:
+        # Loaded after the model: a question can be typed long before one can be spoken.
+        await self._settled["model"].wait()
+        module = await asyncio.to_thread(import_module, "voice.engines")
+        self._voice = await module.VoiceEngines.create(self.settings, self.metrics.voice)
+        return "calls can be made"
 
     async def _sync_library(self) -> str:
         await self.ingestor.rebuild_outdated()

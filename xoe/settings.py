@@ -105,7 +105,12 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(None, description="an external Redis")
     redis_timeout_s: float = Field(2.0, gt=0, le=30)
 
-    voice: bool = Field(False, description="fetch the voice models too")
+    # Voice calls. Five of them keep two cores busy; 200 ms of speech is more than a cough has.
+    voice: bool = Field(True, description="talk to it: needs the models stt, stt-light and tts")
+    voice_max_calls: int = Field(5, ge=1, le=100, description="calls at a time")
+    voice_barge_in_ms: int = Field(
+        200, ge=96, le=2000, description="speech that interrupts the reply"
+    )
 
     # Speech to text. Two threads: base int8 gains little from more for a few seconds of speech.
     stt_model: Literal["stt", "stt-light"] = Field(
@@ -140,7 +145,7 @@ class Settings(BaseSettings):
         1408, ge=160, le=10_000, description="silence that ends a turn which sounds unfinished"
     )
     endpoint_long_silence_ms: int = Field(
-        15_000, ge=1000, le=600_000, description="silence outside of a turn that is reported"
+        60_000, ge=1000, le=600_000, description="silence after which a call ends"
     )
     endpoint_max_turn_s: int = Field(120, ge=10, le=3600, description="longest turn")
 

@@ -17,7 +17,7 @@ HOUSE = {
     "telemetry": {"telemetry"},
     "models": {"models", "telemetry"},
 }
-OPEN_TO_ALL = {"xoe.settings", "xoe.errors"}
+OPEN_TO_ALL = {"xoe.settings", "xoe.errors", "xoe.durable"}
 
 
 def test_the_lock_resolves_no_torch() -> None:

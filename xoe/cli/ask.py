@@ -74,7 +74,7 @@ async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> 
         use_library=body["use_library"],
         max_tokens=body["max_tokens"],
     )
-    services = await Services.create(settings, sync_library=False)
+    services = await Services.create(settings, sync_library=False, with_voice=False)
     try:
         with errors.status("Loading the model …") if show else errors.capture():
             await services.model_ready()

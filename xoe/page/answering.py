@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import chainlit as cl
 
-from chains.types import LIBRARY_OWNER, Answer, Citation, Done, Question, Queued, Sources, Token
+from chains.types import (
+    LIBRARY_OWNER,
+    Answer,
+    AnswerEvent,
+    Citation,
+    Done,
+    Question,
+    Queued,
+    Sources,
+    Token,
+)
 from xoe.errors import EngineNotReadyError
 from xoe.page import elements
 from xoe.page.markup import Neutraliser, neutralise, with_citation_links
+from xoe.page.reading import read_aloud_action
 
 if TYPE_CHECKING:
+    from chains.answer import Turn
     from xoe.services import Services
 
 _LOADING = "*The model is still loading. Your question is answered as soon as it is there.*"
@@ -24,6 +36,7 @@ _READING = (
 )
 _UNREAD = "*Your library is still being read; more may be found once it is.*"
 _STOPPED = "*Stopped.*"
+_INTERRUPTED = "*You interrupted here.*"
 _POLL_S = 0.25
 # The page draws the whole message anew for each piece, which takes it some 40 ms.
 _STREAM_EVERY_S = 0.1
@@ -32,18 +45,32 @@ SOURCES = "Sources"
 NEAREST = "Nearest passages in your documents"
 
 
-async def answer(services: Services, question: Question) -> None:
-    """Stream the answer to the page. Raises ``XoeError`` with a sentence for the asker.
+def new_reply(services: Services) -> Reply:
+    """Return an empty answer; where there is a voice it can be read aloud when it is whole."""
+    return Reply(readable=services.settings.voice)
 
-    When the task is cancelled the engine stops, and what was written stays, marked as stopped.
+
+async def answer(
+    services: Services,
+    question: Question,
+    reply: Reply,
+    *,
+    prepared: Turn | None = None,
+    on_event: Callable[[AnswerEvent], None] | None = None,
+) -> None:
+    """Stream the answer into ``reply``. Raises ``XoeError`` with a sentence for the asker.
+
+    ``prepared``: the question's turn where it is known already; ``on_event`` is told of each
+    event. When the task is cancelled the engine stops, and what was written stays, marked as
+    stopped.
     """
-    reply = _Reply()
     try:
         if question.use_library and await _has_nothing_yet(services, question.owner):
+            prepared = None
             await reply.note(_READING)
             await _until_something_is_read(services, question.owner)
             await reply.drop_note()
-        while not await _stream(services, question, reply):
+        while not await _stream(services, question, reply, prepared, on_event):
             await reply.note(_LOADING)
             await _until_loaded(services)
     except asyncio.CancelledError:
@@ -54,10 +81,18 @@ async def answer(services: Services, question: Question) -> None:
         raise
 
 
-async def _stream(services: Services, question: Question, reply: _Reply) -> bool:
+async def _stream(
+    services: Services,
+    question: Question,
+    reply: Reply,
+    prepared: Turn | None,
+    on_event: Callable[[AnswerEvent], None] | None,
+) -> bool:
     """Show one attempt; return False when the model is not there yet but is on its way."""
+    answers = services.answers
+    stream = answers.stream(question) if prepared is None else answers.answer(prepared)
     try:
-        async with aclosing(services.answers.stream(question)) as events:
+        async with aclosing(stream) as events:
             async for event in events:
                 match event:
                     case Queued(place=place):
@@ -69,6 +104,8 @@ async def _stream(services: Services, question: Question, reply: _Reply) -> bool
                     case Done(answer=finished):
                         is_reading = question.use_library and _is_loading(services, "library")
                         await reply.finish(finished, note=_UNREAD if is_reading else "")
+                if on_event is not None:
+                    on_event(event)
     except EngineNotReadyError:
         if not _is_loading(services, "model"):
             raise
@@ -103,10 +140,12 @@ def _place(citation: Citation) -> str:
     return f"{citation.source}, page {citation.page}" if citation.page else citation.source
 
 
-class _Reply:
+class Reply:
     """The message that holds the quoted sentences and, below them, the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, readable: bool = False) -> None:
+        """``readable``: offer to read the finished answer aloud."""
+        self._readable = readable
         self._message = cl.Message(content="")
         self._sent = False
         self._noted = False
@@ -161,6 +200,8 @@ class _Reply:
         elif self._card is not None:
             self._card.props = {**self._card.props, "heading": NEAREST}
         await self._show()
+        if self._readable:
+            await read_aloud_action().send(for_id=self._message.id)
 
     async def stop(self) -> None:
         """Keep what was written and say that it was stopped."""
@@ -170,6 +211,17 @@ class _Reply:
         self._noted = False
         self._message.content = f"{written}\n\n{_STOPPED}" if written.strip() else _STOPPED
         await self._show()
+
+    async def cut(self, heard: str) -> None:
+        """Keep only what was heard of a spoken answer, and show where it was interrupted."""
+        self._noted = False
+        self._message.content = f"{neutralise(heard).rstrip()} …\n\n{_INTERRUPTED}"
+        await self._show()
+
+    async def remove(self) -> None:
+        """Take the answer off the page."""
+        if self._sent:
+            await self._message.remove()
 
     def _put_card(self, citations: Sequence[Citation], heading: str) -> None:
         if self._card is None:

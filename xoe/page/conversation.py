@@ -12,7 +12,7 @@ import structlog
 from chains.types import Question
 from xoe.errors import RedisError, XoeError
 from xoe.page import attachments, commands, profiles, session
-from xoe.page.answering import answer
+from xoe.page.answering import answer, new_reply
 from xoe.page.markup import plain
 from xoe.page.options import AnswerOptions, panel, read_options
 from xoe.page.session import Chat
@@ -78,18 +78,18 @@ async def _has_earlier_turns(services: Services) -> bool:
 async def take(services: Services, message: cl.Message | None) -> None:
     """Carry out a message: a command, or files and then a question."""
     if message is None:
-        await _complain("This question is too old to be changed. Please ask it anew.")
+        await complain("This question is too old to be changed. Please ask it anew.")
         return
-    chat = session.current_chat() or _new_chat(services)[0]
+    chat = current_or_new_chat(services)
     with chat.busy():
         try:
             await _carry_out(services, chat, message)
         except XoeError as exc:
             log.info("page.not_answered", error=type(exc).__name__)
-            await _complain(str(exc))
+            await complain(str(exc))
         except Exception:
             log.exception("page.failed")
-            await _complain(_UNEXPECTED)
+            await complain(_UNEXPECTED)
         finally:
             session.drop_old_messages()
 
@@ -105,14 +105,15 @@ async def stop() -> None:
             return
 
 
-async def change_options(services: Services, values: Mapping[str, object]) -> None:
-    """Take over the settings panel; say what of it was refused and show what holds."""
-    chat = session.current_chat() or _new_chat(services)[0]
+async def change_options(services: Services, values: Mapping[str, object]) -> AnswerOptions:
+    """Take over the settings panel; say what of it was refused. Returns what holds now."""
+    chat = current_or_new_chat(services)
     chat.options, notes = read_options(values, chat.options)
     for note in notes:
         await cl.context.emitter.send_toast(note, "warning")
     if notes:
         await panel(chat.options).send()
+    return chat.options
 
 
 async def remove_document(services: Services, payload: Mapping[str, object]) -> bool:
@@ -134,7 +135,7 @@ async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> Non
     text = message.content.strip()
     if text:
         await _take_back(services, chat.forget_from(message.id))
-        await answer(services, _question(services, chat, text))
+        await answer(services, question_of(services, chat, text), new_reply(services))
         chat.remember(message.id)
     elif not files:
         await cl.Message(content="Type a question, or drop a document here.").send()
@@ -149,7 +150,8 @@ async def _take_back(services: Services, turns: int) -> None:
             log.info("page.history_unavailable", error=str(exc))
 
 
-def _question(services: Services, chat: Chat, text: str) -> Question:
+def question_of(services: Services, chat: Chat, text: str) -> Question:
+    """Return the question that a chat asks with ``text``."""
     return Question(
         text=text,
         session_id=session.session_id(),
@@ -159,6 +161,11 @@ def _question(services: Services, chat: Chat, text: str) -> Question:
         passages=chat.options.passages,
         profile=chat.profile,
     )
+
+
+def current_or_new_chat(services: Services) -> Chat:
+    """Return the page's chat; it may be asked before it is greeted."""
+    return session.current_chat() or _new_chat(services)[0]
 
 
 def _new_chat(services: Services) -> tuple[Chat, list[str]]:
@@ -175,5 +182,6 @@ def _new_chat(services: Services) -> tuple[Chat, list[str]]:
     return session.start_chat(options, profile), notes
 
 
-async def _complain(sentence: str) -> None:
+async def complain(sentence: str) -> None:
+    """Tell what is wrong."""
     await cl.ErrorMessage(content=plain(sentence, 1000)).send()

@@ -19,6 +19,7 @@ _INVISIBLE = re.compile(
     "[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
 )
 CITATION_LINK = "#cite-"
+_DEFINITION = re.compile(rf"^\[\d+\]: {CITATION_LINK}.*\n?", re.MULTILINE)
 
 
 def plain(text: str, limit: int = 300) -> str:
@@ -159,6 +160,11 @@ def with_citation_links(text: str, places: Mapping[int, str]) -> str:
         f'[{number}]: {CITATION_LINK}{number} "{_title(place)}"' for number, place in places.items()
     ]
     return "\n".join([text, "", *definitions])
+
+
+def without_citation_links(text: str) -> str:
+    """Return a shown answer without the definitions that ``with_citation_links`` added."""
+    return _DEFINITION.sub("", text)
 
 
 def _title(place: str) -> str:

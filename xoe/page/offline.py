@@ -30,13 +30,14 @@ def without_foreign_links(html: str) -> str:
 def content_security_policy(host: str, nonce: str) -> str:
     """Return the policy for the page served under ``host`` (name and port).
 
-    ``unsafe-eval``: Chainlit compiles its custom elements in the browser. Only files in
-    ``public/elements`` get there. ``unsafe-inline`` is for style attributes alone.
+    ``unsafe-eval``: Chainlit compiles its custom elements in the browser; only files in
+    ``public/elements`` get there. ``blob:``: its microphone and player are worklets of that kind.
+    ``unsafe-inline`` is for style attributes alone.
     """
     return "; ".join(
         (
             "default-src 'self'",
-            f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'",
+            f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval' blob:",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self'",

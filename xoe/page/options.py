@@ -26,6 +26,8 @@ class AnswerOptions:
     length: Length = "medium"
     passages: int = 3
     use_library: bool = True
+    hold_to_talk: bool = False
+    """In a call: listen only while the button is held down."""
 
     def max_tokens(self, usual: int) -> int:
         """Return the answer's limit in tokens, where a medium answer has ``usual``."""
@@ -54,6 +56,12 @@ def read_options(
             options = replace(options, use_library=use_library)
         else:
             notes.append("Whether the library is used can be on or off; it stays as it was.")
+    if "hold_to_talk" in values:
+        hold_to_talk = values["hold_to_talk"]
+        if isinstance(hold_to_talk, bool):
+            options = replace(options, hold_to_talk=hold_to_talk)
+        else:
+            notes.append("Press and hold to talk can be on or off; it stays as it was.")
     if "passages" in values:
         passages = _count(values["passages"])
         if passages is None:
@@ -93,6 +101,12 @@ def panel(options: AnswerOptions) -> cl.ChatSettings:
                 label="Answer from the library",
                 description="Off: the model answers alone, from what it was trained on.",
                 initial=options.use_library,
+            ),
+            Switch(
+                id="hold_to_talk",
+                label="Press and hold to talk",
+                description="In a call: hold the button or the space bar while you speak.",
+                initial=options.hold_to_talk,
             ),
         ]
     )

@@ -1,4 +1,4 @@
-"""Puts the page together: middlewares, the upload route, and the services it calls."""
+"""Puts the page together: middlewares, its own routes, and the services it calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chainlit.config import config
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from xoe.page import uploads
+from xoe.page import reading, uploads
 from xoe.page.guard import HostGuard
 from xoe.page.modules import remember_modules
 from xoe.page.offline import OfflinePage
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Add the page's middlewares and its upload route to Chainlit's app, once.
+    """Add the page's middlewares and its own routes to Chainlit's app, once.
 
     Must run before the first request; a second call, as on a reload of ``app.py``, does nothing.
     """
@@ -32,8 +32,12 @@ def install(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(VisitorCookie)
     app.add_middleware(OfflinePage)
     app.add_middleware(HostGuard, host=settings.host)
-    upload = Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"])
-    app.router.routes.insert(0, upload)
+    app.state.readings = reading.Readings()
+    app.router.routes[:0] = [
+        Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
+        Route(reading.READ_PATH, reading.send_reading, methods=["GET"]),
+        Route(reading.DICTATION_PATH, reading.receive_dictation, methods=["POST"]),
+    ]
     app.state.page_installed = True
 
 
@@ -54,8 +58,11 @@ def detach(app: FastAPI) -> None:
 
 
 def apply_limits(settings: Settings) -> None:
-    """Tell the browser the upload limits, so that it need not send what would be refused."""
+    """Tell the browser what is to be had, so that it offers nothing that would be refused."""
     upload = config.features.spontaneous_file_upload
     if upload is not None:
         upload.max_size_mb = settings.upload_max_mb
         upload.max_files = settings.upload_max_files
+    audio = config.features.audio
+    if audio is not None:
+        audio.enabled = settings.voice

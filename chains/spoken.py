@@ -1,0 +1,84 @@
+"""What of an answer is said, and in which order.
+
+The sentence of the library that answers best is said first, with where it stands: it is true, and
+it is there before the model has read a word. What the model adds follows when it has been checked;
+what only says the same again is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from chains.citations import strip_marks
+from chains.compose import LEFT_OUT, speaks_of
+from chains.lexical import content_stems
+from chains.types import Answer, AnswerEvent, Citation, Done, Passage, Sources, Token
+from ingest.sentences import sentence_spans
+
+MIN_WORDS = 4
+MAX_WORDS = 40
+"""A sentence that is shorter is a heading, and one that is longer is no answer to listen to."""
+REPEATED_SHARE = 0.6
+"""Share of a sentence's words that were said already, from which on it is not said again."""
+
+_QUOTED = re.compile(r"^>\s?", re.MULTILINE)
+_LINK = re.compile(r"\s*\[\d+\]")
+_LEAD = re.compile(r"^[\s>*#-]+")
+
+
+class SpokenAnswer:
+    """Turns the events of one answer into what is said. Pure."""
+
+    def __init__(self, passages: tuple[Passage, ...], question: str, *, grounds: bool) -> None:
+        """``grounds``: the answer must come from ``passages``; otherwise the model speaks alone."""
+        self._passages = passages
+        self._question = question
+        self._grounds = grounds
+        self._stems: frozenset[str] = frozenset()
+        self.text = ""
+        """All that was given out to be said."""
+
+    def feed(self, event: AnswerEvent) -> str:
+        """Return what is to be said because of ``event``; mostly nothing."""
+        said = ""
+        match event:
+            case Sources(citations) if citations and self._grounds:
+                said = self._quotation(citations[0])
+            case Token(text) if not self._grounds:
+                said = text
+            case Done(answer):
+                said = self._rest(answer)
+        self.text += said
+        return said
+
+    def _quotation(self, citation: Citation) -> str:
+        sentence = " ".join(_LEAD.sub("", citation.quote).split())
+        fits = MIN_WORDS <= len(sentence.split()) <= MAX_WORDS
+        if not (fits and speaks_of(self._passages[0], self._question)):
+            return ""
+        self._stems = content_stems(sentence)
+        return f"{_name(citation)} says: {sentence}\n\n"
+
+    def _rest(self, answer: Answer) -> str:
+        if not self._grounds:
+            return "\n" if self.text else strip_marks(answer.text)
+        text = _LINK.sub("", _QUOTED.sub("", answer.text.replace(LEFT_OUT, "")))
+        if not self.text:
+            return text.strip() + "\n"
+        sentences = [text[start:end].strip() for start, end in sentence_spans(text)]
+        new = [sentence for sentence in sentences if self._is_new(sentence)]
+        return " ".join(new) + "\n" if new else ""
+
+    def _is_new(self, sentence: str) -> bool:
+        stems = content_stems(sentence)
+        if len(sentence.split()) < MIN_WORDS or not stems:
+            return False
+        is_new = len(stems & self._stems) < REPEATED_SHARE * len(stems)
+        self._stems |= stems
+        return is_new
+
+
+def _name(citation: Citation) -> str:
+    """Return how the document is called when somebody speaks of it."""
+    return citation.title or PurePath(citation.source).stem.replace("-", " ").replace("_", " ")

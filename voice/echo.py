@@ -1,0 +1,84 @@
+"""Tells the loudspeaker's sound in the microphone from a person's.
+
+A browser removes most of what it plays itself; what is left, or all of it where there is no such
+filter, is a delayed and quieter copy of what was sent. A stretch of the microphone's sound that
+correlates with some stretch of the sound sent is that copy. A person's voice, also one over the
+loudspeaker's, does not: over a quarter of a second two voices mostly stay below 0.35.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from voice.audio import FRAME_SAMPLES, PAGE_RATE, STT_RATE, Samples, from_pcm16
+
+COMPARED_FRAMES = 8
+"""256 ms of the microphone's sound."""
+KEPT_S = 3.0
+"""Sound sent that is remembered: the lead that the page is given, and what a room delays."""
+ALIKE = 0.45
+"""Normalised correlation from which on it is the same sound."""
+
+_KEPT_SAMPLES = int(KEPT_S * STT_RATE)
+_COMPARED_SAMPLES = COMPARED_FRAMES * FRAME_SAMPLES
+_SILENT = 1e-7
+
+
+class EchoGuard:
+    """Knows what was sent to one page. Not thread-safe; a comparison takes about 2 ms."""
+
+    def __init__(self) -> None:
+        """Nothing was sent yet."""
+        self._sent: Samples = np.zeros(_KEPT_SAMPLES, dtype=np.float32)
+        self._heard: deque[Samples] = deque(maxlen=COMPARED_FRAMES)
+        self._resampler = soxr.ResampleStream(PAGE_RATE, STT_RATE, 1, dtype="float32")
+        self._reference: _Reference | None = None
+
+    def sent(self, pcm: bytes) -> None:
+        """Remember sound (s16le, 24 kHz) that was handed to the page."""
+        samples = self._resampler.resample_chunk(from_pcm16(pcm))[-_KEPT_SAMPLES:]
+        self._sent = np.concatenate((self._sent[samples.size :], samples))
+        self._reference = None
+
+    def hear(self, frame: Samples) -> None:
+        """Take the microphone's next frame (512 samples, 16 kHz)."""
+        self._heard.append(frame)
+
+    def is_echo(self) -> bool:
+        """Tell whether the last quarter of a second is what was sent."""
+        if len(self._heard) < COMPARED_FRAMES:
+            return False
+        if self._reference is None:
+            self._reference = _Reference(self._sent)
+        return self._reference.likeness(np.concatenate(self._heard)) >= ALIKE
+
+    def reset(self) -> None:
+        """Forget what was sent: the page is silent, and has been for long enough."""
+        self._sent = np.zeros(_KEPT_SAMPLES, dtype=np.float32)
+        self._reference = None
+
+
+class _Reference:
+    """The sound sent, with what a comparison needs of it worked out once."""
+
+    def __init__(self, sent: Samples) -> None:
+        self._offsets = sent.size - _COMPARED_SAMPLES + 1
+        self._size = 1 << (sent.size + _COMPARED_SAMPLES - 1).bit_length()
+        self._spectrum = np.fft.rfft(sent, self._size)
+        squares = np.concatenate(([0.0], np.cumsum(sent.astype(np.float64) ** 2)))
+        energy = squares[_COMPARED_SAMPLES:] - squares[:-_COMPARED_SAMPLES]
+        self._audible = energy > _SILENT * _COMPARED_SAMPLES
+        self._norms = np.sqrt(energy[self._audible])
+
+    def likeness(self, heard: npt.NDArray[np.float32]) -> float:
+        """Return the greatest normalised correlation of ``heard`` with a stretch of the sound."""
+        energy = float(np.dot(heard, heard))
+        if energy < _SILENT * heard.size or not self._norms.size:
+            return 0.0
+        spectrum = self._spectrum * np.conj(np.fft.rfft(heard, self._size))
+        correlation = np.fft.irfft(spectrum, self._size)[: self._offsets][self._audible]
+        return float(np.max(np.abs(correlation) / self._norms) / np.sqrt(energy))

@@ -1,0 +1,133 @@
+"""Calls from the page: its microphone and loudspeaker, and the bar that shows how the call is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import chainlit as cl
+import structlog
+
+from xoe.errors import XoeError
+from xoe.page import conversation, session
+from xoe.page.spoken import SpokenConversation
+
+if TYPE_CHECKING:
+    from voice.call import Call
+    from voice.ports import CallView, TurnStages
+    from xoe.services import Services
+
+log = structlog.get_logger(__name__)
+
+_CALL = "xoe_call"
+_FORMAT = "pcm16"
+_BUSY = (
+    "Too many people are in a call just now ({limit} at most). Please try again in a moment; "
+    "typing works."
+)
+
+
+async def begin(services: Services) -> bool:
+    """Begin a call and return True, or say why there can be none."""
+    session_id = session.session_id()
+    if not services.calls.has_room(session_id):
+        await _say(_BUSY.format(limit=services.settings.voice_max_calls))
+        return False
+    try:
+        await _tell({"state": "loading"})
+        engines = await services.voice()
+    except XoeError as exc:
+        await _tell({"state": "off"})
+        await _say(str(exc))
+        return False
+    await services.calls.close(session_id)
+    chat = conversation.current_or_new_chat(services)
+    from voice.call import Call  # with the engines, behind the page
+
+    call = Call(
+        engines,
+        _Page(services),
+        SpokenConversation(services, chat),
+        services.settings,
+        mode="push_to_talk" if chat.options.hold_to_talk else "hands_free",
+    )
+    cl.user_session.set(_CALL, call)
+    services.calls.open(session_id, call)
+    await _tell({"state": "mode", "hold": chat.options.hold_to_talk})
+    return True
+
+
+def take(chunk: cl.InputAudioChunk) -> None:
+    """Hand a chunk to the session's call; what belongs to no call is dropped."""
+    call: Call | None = cl.user_session.get(_CALL)
+    if call is not None and chunk.mimeType == _FORMAT and isinstance(chunk.data, bytes):
+        call.put(chunk.data)
+
+
+def steer(message: object) -> None:
+    """Take what the bar sends: the button that is held while talking."""
+    call: Call | None = cl.user_session.get(_CALL)
+    if call is None or not isinstance(message, dict):
+        return
+    match message.get("xoe"):
+        case "press":
+            call.press()
+        case "release":
+            call.release()
+
+
+def hush() -> None:
+    """Stop the reply that is being spoken."""
+    call: Call | None = cl.user_session.get(_CALL)
+    if call is not None:
+        call.hush()
+
+
+async def end(services: Services) -> None:
+    """End the session's call."""
+    cl.user_session.set(_CALL, None)
+    await services.calls.close(session.session_id())
+    await _tell({"state": "off"})
+
+
+async def change_mode(hold_to_talk: bool) -> None:
+    """Take over the setting in a call that is going on."""
+    call: Call | None = cl.user_session.get(_CALL)
+    if call is not None:
+        call.change_mode("push_to_talk" if hold_to_talk else "hands_free")
+        await _tell({"state": "mode", "hold": hold_to_talk})
+
+
+class _Page:
+    """Chainlit's page as a call sees it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def send_audio(self, track: str, pcm: bytes) -> None:
+        chunk = cl.OutputAudioChunk(mimeType=_FORMAT, track=track, data=pcm)
+        await cl.context.emitter.send_audio_chunk(chunk)
+
+    async def interrupt(self) -> None:
+        await cl.context.emitter.send_audio_interrupt()
+
+    async def show(self, view: CallView) -> None:
+        await _tell(asdict(view))
+
+    async def show_stages(self, stages: TurnStages) -> None:
+        times = {name: ms if ms is None else round(ms) for name, ms in asdict(stages).items()}
+        await _tell({"state": "stages", "stages": times})
+
+    async def hang_up(self, reason: str) -> None:
+        cl.user_session.set(_CALL, None)
+        await cl.context.emitter.update_audio_connection("off")
+        await _tell({"state": "off"})
+        await _say(reason)
+
+
+async def _tell(view: dict[str, Any]) -> None:
+    await cl.context.emitter.send_window_message({"xoe": "call", **view})
+
+
+async def _say(sentence: str) -> None:
+    await cl.context.emitter.send_toast(sentence, "info")
