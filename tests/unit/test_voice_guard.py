@@ -6,7 +6,7 @@ import pytest
 
 from voice.audio import STT_RATE
 from voice.stt.decoder import FULL_FRAMES, MAX_TOKENS, WindowConfig, token_cap
-from voice.stt.guard import echoes, repeats, silence, suspicion
+from voice.stt.guard import Evidence, echoes, is_better, repeats, silence, suspicion
 from voice.stt.hints import hints_from_titles, prompt
 
 
@@ -17,6 +17,9 @@ from voice.stt.hints import hints_from_titles, prompt
         "turn on the living room lamp turn on the living room lamp",
         "I don't know, I don't know, I don't know",
         "no no no no no no",
+        "Section 12 of the contract covers damage by water. "
+        "Section 12 of the contract covers damage by water. Section 12 of the",
+        "Section 12 of the contract covers damage by water. Section 12 of the contract",
         "ha" * 60,
     ],
 )
@@ -33,6 +36,10 @@ def test_a_loop_is_seen(text: str) -> None:
         "Very, very good, bye bye.",
         "One two three four five six seven eight nine ten.",
         "Ask not what your country can do for you, ask what you can do for your country.",
+        "Is the meeting on Tuesday? Is the meeting with the landlord?",
+        "Where is the contract for the flat? Where is the contract?",
+        "What is the rent of the flat? What is the deposit?",
+        "He went to the lake in summer. He went",
     ],
 )
 def test_speech_that_repeats_a_word_is_no_loop(text: str) -> None:
@@ -45,6 +52,23 @@ def test_a_text_as_long_as_the_cap_or_a_guess_is_decoded_again() -> None:
     assert suspicion("Hello there", tokens=12, cap=12, avg_logprob=-0.1) == "cap"
     assert suspicion("Hello there", tokens=3, cap=12, avg_logprob=-1.2) == "unsure"
     assert suspicion("Hello there", tokens=3, cap=12, avg_logprob=-0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("again", "first", "taken"),
+    [
+        (Evidence(None, 9, -0.9), Evidence("repeats", 24, -0.06), True),
+        (Evidence("repeats", 30, -0.05), Evidence("repeats", 24, -0.06), False),
+        (Evidence("repeats", 18, -0.3), Evidence("repeats", 24, -0.06), True),
+        (Evidence("repeats", 24, -0.1), Evidence("unsure", 9, -1.1), False),
+        (Evidence("unsure", 5, -1.4), Evidence("unsure", 6, -1.2), False),
+        (Evidence("unsure", 5, -1.1), Evidence("cap", 20, -0.2), True),
+    ],
+)
+def test_of_two_ways_of_hearing_it_the_less_suspicious_is_taken(
+    again: Evidence, first: Evidence, taken: bool
+) -> None:
+    assert is_better(again, first) is taken
 
 
 def test_a_text_of_silence_is_dropped_only_where_the_evidence_is_weak() -> None:

@@ -75,6 +75,14 @@ class _Decoded:
     avg_logprob: float
     no_speech_prob: float
 
+    @property
+    def evidence(self) -> guard.Evidence:
+        """What speaks for and against the text."""
+        why = guard.suspicion(
+            self.text, tokens=self.tokens, cap=self.cap, avg_logprob=self.avg_logprob
+        )
+        return guard.Evidence(why, len(guard.words(self.text)), self.avg_logprob)
+
 
 class WhisperDecoder:
     """A loaded model. Blocking, and for one thread at a time."""
@@ -144,11 +152,12 @@ class WhisperDecoder:
             check()
         full = False
         if window < FULL_FRAMES and self._looks_wrong(decoded):
-            full = True
             encoded = self._encode(audio, FULL_FRAMES)
             check()
-            language, probability = self._language(request.language, encoded)
-            decoded = self._generate(encoded, language, (), len(audio), beam=FULL_BEAM)
+            heard = self._language(request.language, encoded)
+            again = self._generate(encoded, heard[0], (), len(audio), beam=FULL_BEAM)
+            if guard.is_better(again.evidence, decoded.evidence):
+                full, decoded, (language, probability) = True, again, heard
         return self._finish(transcript, decoded, language, probability, full, began)
 
     def close(self) -> None:
@@ -222,9 +231,7 @@ class WhisperDecoder:
         return self._tokenizers[language]
 
     def _looks_wrong(self, decoded: _Decoded) -> bool:
-        why = guard.suspicion(
-            decoded.text, tokens=decoded.tokens, cap=decoded.cap, avg_logprob=decoded.avg_logprob
-        )
+        why = decoded.evidence.suspicion
         # Noise is a guess too, but a longer window tells nothing more about it.
         if why == "unsure" and decoded.no_speech_prob > guard.MAX_NO_SPEECH_PROB:
             return False

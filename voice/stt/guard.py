@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from dataclasses import dataclass
 from typing import Literal
 
 from voice.stt.transcript import Dropped
@@ -22,9 +23,14 @@ SHORT_SPEECH_MS = 400
 """A cough that sounds like a voice is shorter, and what is made of it is a guess."""
 
 Suspicion = Literal["repeats", "cap", "unsure"]
+_RANKS: tuple[Suspicion | None, ...] = (None, "unsure", "cap", "repeats")
+"""From the best to the worst."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_LONGEST_PHRASE = 8
+_SENTENCE = re.compile(r"\S.*?(?:[.!?…]+(?=\s)|$)", re.DOTALL)
+_CUT_OFF = 3
+_CUT_OFF_AFTER = 5
+"""Words of a sentence that begins again at the end, and words that it has at least."""
 _SHORTEST_ECHO = 2
 _LONG_ECHO = 6
 
@@ -69,18 +75,31 @@ def words(text: str) -> list[str]:
 def repeats(text: str) -> bool:
     """Return whether ``text`` loops.
 
-    A phrase of at least three words said twice in a row, one of two words three times, a word
-    five times; or a compression ratio above 2.4.
+    A phrase of at least three words, or a whole sentence, said twice in a row, one of two words
+    three times, a word five times; a sentence that begins again at the end and breaks off; or a
+    compression ratio above 2.4.
     """
     said = words(text)
-    for size in range(1, _LONGEST_PHRASE + 1):
+    for size in range(1, len(said) // 2 + 1):
         times = {1: 5, 2: 3}.get(size, 2)
         for start in range(len(said) - size * times + 1):
             phrase = said[start : start + size]
             span = said[start : start + size * times]
             if span == phrase * times:
                 return True
-    return compression_ratio(text) > MAX_COMPRESSION_RATIO
+    return _breaks_off(text) or compression_ratio(text) > MAX_COMPRESSION_RATIO
+
+
+def _breaks_off(text: str) -> bool:
+    """Return whether the last sentence begins as the one before it and does not end."""
+    *_, before, last = ["", "", *_SENTENCE.findall(text)]
+    start, again = words(before), words(last)
+    return (
+        len(start) >= _CUT_OFF_AFTER
+        and len(start) > len(again) >= _CUT_OFF
+        and start[: len(again)] == again
+        and last.rstrip()[-1] not in ".!?…"
+    )
 
 
 def compression_ratio(text: str) -> float:
@@ -113,6 +132,29 @@ def suspicion(text: str, *, tokens: int, cap: int, avg_logprob: float) -> Suspic
     if avg_logprob < MIN_AVG_LOGPROB:
         return "unsure"
     return None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One way of hearing a piece of speech, and how far it can be trusted."""
+
+    suspicion: Suspicion | None
+    words: int
+    avg_logprob: float
+
+
+def is_better(again: Evidence, first: Evidence) -> bool:
+    """Return whether what was decoded again is to be taken instead of the first text.
+
+    The less suspicious one is taken; of two loops the shorter one, since a loop is always sure
+    of itself; else the likelier one.
+    """
+    ranks = (_RANKS.index(again.suspicion), _RANKS.index(first.suspicion))
+    if ranks[0] != ranks[1]:
+        return ranks[0] < ranks[1]
+    if again.suspicion == "repeats":
+        return again.words <= first.words
+    return again.avg_logprob >= first.avg_logprob
 
 
 def silence(

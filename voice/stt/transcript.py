@@ -65,7 +65,7 @@ class Transcript:
     """Mean log-probability of the tokens; near 0 is sure, below −1 is a guess."""
     no_speech_prob: float = 0.0
     full_window: bool = False
-    """It was decoded again at the full 30 s because the short window's text looked wrong."""
+    """The text comes from the full 30 s, because what the short window gave looked wrong."""
     dropped: Dropped | None = None
     """Why the text is empty although the engine wrote something."""
     engine: str = ""
