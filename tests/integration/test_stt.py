@@ -145,7 +145,7 @@ async def test_music_does_not_end_up_in_what_is_said_after_it(
     assert wer(spoken.text, " ".join(turn.text for turn in ear.turns)) <= 0.2
 
 
-async def test_a_loop_in_the_short_window_is_decoded_again_at_the_full_one(
+async def test_a_loop_in_a_short_window_is_decoded_again_in_a_longer_one(
     need_models, recordings: list[Spoken]
 ) -> None:
     need_models("stt")
@@ -156,12 +156,29 @@ async def test_a_loop_in_the_short_window_is_decoded_again_at_the_full_one(
     whisper = WhisperDecoder.load(folder, name="base", threads=2, window=bare)
     request = DecodeRequest(spoken.audio, language="en")
     guarded = whisper.transcribe(request)
-    assert guarded.full_window
+    assert guarded.window_frames >= decoder_module.WIDE_FRAMES
     assert wer(spoken.text, guarded.text) == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder_module.guard, "suspicion", lambda *_, **__: None)
         unguarded = whisper.transcribe(request)
     assert wer(spoken.text, unguarded.text) > 0, "the short window no longer needs the guard"
+    whisper.close()
+
+
+async def test_a_sentence_that_is_written_three_times_is_heard_once(need_models) -> None:
+    need_models("stt", "tts")
+    settings = load_settings()
+    said = "Section 12 of the contract covers damage by water."
+    [clip] = bench_speech.spoken(settings.models_dir, [said], steady=True)
+    whisper = WhisperDecoder.load(
+        model_path("stt", settings.models_dir).parent, name="base", threads=2
+    )
+    request = DecodeRequest(clip.audio, language="en")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder_module.guard, "suspicion", lambda *_, **__: None)
+        unguarded = whisper.transcribe(request)
+    assert wer(said, unguarded.text) > 1, "this sentence no longer loops"
+    assert wer(said, whisper.transcribe(request).text) == 0
     whisper.close()
 
 

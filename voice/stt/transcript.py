@@ -64,8 +64,8 @@ class Transcript:
     avg_logprob: float = 0.0
     """Mean log-probability of the tokens; near 0 is sure, below −1 is a guess."""
     no_speech_prob: float = 0.0
-    full_window: bool = False
-    """The text comes from the full 30 s, because what the short window gave looked wrong."""
+    window_frames: int = 0
+    """How much was encoded to get the text, in 10 ms; longer where a shorter one looked wrong."""
     dropped: Dropped | None = None
     """Why the text is empty although the engine wrote something."""
     engine: str = ""

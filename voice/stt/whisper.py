@@ -100,7 +100,7 @@ class WhisperTranscriber(Transcriber):
             audio_ms=transcript.audio_ms,
             speech_ms=transcript.speech_ms,
             partial=request.partial,
-            full_window=transcript.full_window,
+            window_frames=transcript.window_frames,
             dropped=transcript.dropped,
         )
         return transcript
