@@ -5,7 +5,7 @@ if (!localStorage.getItem("vite-ui-theme")) {
   localStorage.setItem("vite-ui-theme", "system")
 }
 
-const xoe = (() => {
+;(() => {
   const STATES = {
     loading: "Getting the voice ready…", listening: "Listening", thinking: "Thinking…",
     speaking: "Speaking; talk to interrupt", reading: "Reading aloud", dictating: "Dictating; press again when done",
@@ -202,6 +202,17 @@ const xoe = (() => {
     submit.parentElement.prepend(button)
   }
 
+  // Chainlit shows these two as pictures alone.
+  const NAMES = { "lucide-volume-2": "Read aloud", "lucide-copy": "Copy" }
+
+  function nameButtons() {
+    for (const [picture, name] of Object.entries(NAMES)) {
+      for (const svg of document.querySelectorAll(`button:not([aria-label]) > svg.${picture}`)) {
+        svg.parentElement.setAttribute("aria-label", name)
+      }
+    }
+  }
+
   // ── What the server and the browser tell ───────────────────────────────────────────────────
   const media = navigator.mediaDevices
   if (media?.getUserMedia) {
@@ -235,8 +246,17 @@ const xoe = (() => {
     show(data)
   })
 
-  return { offerDictation, place: () => bar && !bar.root.hidden && place() }
-})()
+  let waits = false
+  function lookAfterThePage() {
+    if (waits) return
+    waits = true
+    requestAnimationFrame(() => {
+      waits = false
+      offerDictation()
+      nameButtons()
+    })
+  }
 
-addEventListener("resize", xoe.place)
-new MutationObserver(() => xoe.offerDictation()).observe(document.documentElement, { childList: true, subtree: true })
+  addEventListener("resize", () => { if (bar && !bar.root.hidden) place() })
+  new MutationObserver(lookAfterThePage).observe(document.documentElement, { childList: true, subtree: true })
+})()

@@ -155,13 +155,39 @@ def playwright_session() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def browser(playwright_session: Playwright) -> Iterator[Browser]:
     """Chromium; skips where there is none."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    own = Path(playwright_session.chromium.executable_path)
-    if path is None and not own.exists():
-        pytest.skip("there is no Chromium: install it, or run 'playwright install chromium'")
-    browser = playwright_session.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
+    browser = launch(playwright_session)
     yield browser
     browser.close()
+
+
+def launch(playwright: Playwright, *more: str) -> Browser:
+    """Start Chromium with ``more`` switches; skips where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    own = Path(playwright.chromium.executable_path)
+    if path is None and not own.exists():
+        pytest.skip("there is no Chromium: install it, or run 'playwright install chromium'")
+    return playwright.chromium.launch(executable_path=path, args=[*CHROMIUM_ARGS, *more])
+
+
+@pytest.fixture
+def browser_hearing(playwright_session: Playwright) -> Iterator[Callable[[Path | None], Browser]]:
+    """Start browsers whose microphone is a WAV file, or which have none that they may use."""
+    browsers: list[Browser] = []
+
+    def make(sound: Path | None) -> Browser:
+        switches = [
+            "--use-fake-device-for-media-stream",
+            "--autoplay-policy=no-user-gesture-required",
+        ]
+        if sound is not None:
+            switches += ["--use-fake-ui-for-media-stream"]
+            switches += [f"--use-file-for-fake-audio-capture={sound}%noloop"]
+        browsers.append(launch(playwright_session, *switches))
+        return browsers[-1]
+
+    yield make
+    for browser in browsers:
+        browser.close()
 
 
 @dataclass
@@ -230,8 +256,8 @@ def new_chat(browser: Browser, server: Server) -> Iterator[Callable[..., Chat]]:
     contexts: list[BrowserContext] = []
     chats: list[Chat] = []
 
-    def make(on: Server = server, **options: Any) -> Chat:
-        context = browser.new_context(**options)
+    def make(on: Server = server, *, using: Browser = browser, **options: Any) -> Chat:
+        context = using.new_context(**options)
         context.set_default_timeout(ANSWER_MS)
         page = context.new_page()
         chat = Chat(page, on, [], [])
