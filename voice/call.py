@@ -2,8 +2,10 @@
 
                  speech ends                  first sound
     LISTENING ──────────────▶ THINKING ──────────────────▶ SPEAKING ──▶ LISTENING
-        ▲                        │ words: the turn goes on     │ 200 ms of speech: silent at once;
-        └────────────────────────┴─────────────────────────────┘ words: cut, none: goes on
+        ▲                        │                             │
+        └────────────────────────┴─────────────────────────────┘
+          200 ms of speech: the reply is held, silent at once. No words: it goes on where it was
+          broken off. Words: it is cut there; had nothing been heard, the two turns are one.
 
 One task hears all sound in order; the reply is a task of its own.
 """
@@ -13,16 +15,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import structlog
 
 from voice.audio import Samples
+from voice.backchannel import is_backchannel
 from voice.clause_log import ClauseLog
 from voice.echo import EchoGuard
 from voice.endpoint import (
@@ -38,8 +39,10 @@ from voice.endpoint import (
 )
 from voice.engines import VoiceEngines
 from voice.frames import Framer
-from voice.playback import Heard, Player
+from voice.inbox import Control, Inbox
+from voice.playback import Clock, Player, Sleep
 from voice.ports import CallPage, CallState, CallView, Conversation, TurnStages
+from voice.reply import Reply
 from voice.speakable.clauses import spoken_clauses
 from voice.speaker import Speaker
 from voice.stt import Transcript
@@ -48,43 +51,37 @@ from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-WAITING_CHUNKS: Final = 64
-"""Chunks of 171 ms that may wait to be heard: 11 s."""
 PARTIAL_EVERY_S: Final = 0.6
 STT_TIMEOUT_S: Final = 10.0
 ECHO_TAIL_S: Final = 1.0
 """The loudspeaker and the network may be this much behind what was sent."""
 QUIET_DB: Final = -60.0
+NO_SOUND_S: Final = 15.0
+"""A microphone sends silence too; where nothing comes at all, the page is gone."""
+RELEASE_TAIL_S: Final = 0.25
+"""The page has up to 171 ms of sound at hand when the button goes up."""
 
-BACKCHANNELS: Final = frozenset(
-    "mm mmm mhm mmhm mmhmm hm hmm uhhuh aha ah oh um uh yeah yep yes ok okay right sure "
-    "isee gotit good great nice cool".split()
-)
-"""What a listener says without wanting the floor."""
+DETECTOR_LAG_MS: Final = 48
+"""Speech lasts for a frame or two until the detector is sure of it."""
 
 NOTHING_HEARD_MS: Final = 400.0
 """A reply that was interrupted so soon was not heard: the speaker had not finished."""
 
 _NOT_HEARD: Final = "I could not make that out. Please say it again, or type."
-
-Control = Literal["press", "release", "hush", "hands_free", "push_to_talk"]
-
-
-@dataclass
-class _Reply:
-    """A reply that is being made or spoken."""
-
-    text: str
-    """What the person said."""
-    ended_at: float
-    """When the speech ended, on the call's clock."""
-    stages: TurnStages
-    task: asyncio.Task[None] | None = None
-    log: ClauseLog | None = None
-    has_sounded: bool = False
-    heard_chars: int = 0
-    held: bool = False
-    """Whether it was interrupted, and it is not yet known by what."""
+_TOO_LONG: Final = "That was long: I kept the last 30 seconds of it."
+_NOBODY: Final = (
+    "Nobody has spoken for {seconds} seconds, so the call has ended. Press the microphone to talk "
+    "again."
+)
+_NO_SOUND: Final = (
+    "No sound comes from the microphone any more, so the call has ended. Press the microphone to "
+    "talk again."
+)
+_FAILED: Final = (
+    "Something unexpected went wrong, so the call has ended. Press the microphone to talk again; "
+    "typing works. The server's log says what happened."
+)
+_SIMPLER_VOICE: Final = "A simpler voice speaks, as the usual one fails."
 
 
 class Call:
@@ -99,57 +96,55 @@ class Call:
         *,
         mode: Mode = "hands_free",
         hints: tuple[str, ...] = (),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """``clock`` gives seconds; ``hints`` are names that may come up."""
+        """``hints`` are names that may come up; ``sleep`` takes seconds of ``clock``."""
         self._engines = engines
         self._metrics = engines.metrics
         self._page = page
         self._conversation = conversation
         self._settings = settings
         self._clock = clock
-        self._incoming: asyncio.Queue[bytes | Control] = asyncio.Queue(WAITING_CHUNKS)
+        self._inbox = Inbox(
+            on_lost=self._metrics.overflow_chunks.inc, on_change=self._metrics.buffer_bytes.inc
+        )
         self._framer = Framer()
         self._vad = engines.vad.session()
         self._echo = EchoGuard()
         self._endpointer = Endpointer(EndpointConfig.from_settings(settings), mode=mode)
-        self._speech = engines.transcriber.session(
-            language=settings.stt_language,
-            hints=hints,
-            soft_s=settings.stt_window_s,
-            threshold=settings.vad_end_threshold,
-        )
+        self._speech = engines.transcriber.session_for(settings, hints=hints)
         self._speaker = Speaker(
             engines.voice, engines.spare_voice, on_fallback=self._voice_fell_back
         )
-        self._player = Player(self._send, clock=clock)
+        self._player = Player(self._send, clock=clock, sleep=sleep)
         self._view = CallView(CallState.LISTENING)
-        self._reply: _Reply | None = None
-        self._resumed = asyncio.Event()
+        self._reply: Reply | None = None
         self._paused = asyncio.Event()
         self._understanding: asyncio.Task[None] | None = None
-        self._last_sound = -ECHO_TAIL_S
+        self._last_sound = -math.inf
+        self._was_echo = False
         self._ended = False
 
     def put(self, data: bytes) -> None:
         """Take a chunk of the microphone's sound (s16le, 24 kHz, any length)."""
-        self._put(data)
+        self._inbox.put_sound(data)
 
     def press(self) -> None:
         """Begin a turn: the button is down."""
-        self._put("press")
+        self._inbox.put_control("press")
 
     def release(self) -> None:
         """End the turn: the button is up."""
-        self._put("release")
+        self._inbox.put_control("release")
 
     def hush(self) -> None:
         """Stop the reply; the next turn is listened for."""
-        self._put("hush")
+        self._inbox.put_control("hush")
 
     def change_mode(self, mode: Mode) -> None:
         """Listen by itself, or only while the button is down; ends a turn that is under way."""
-        self._put(mode)
+        self._inbox.put_control(mode)
 
     async def run(self) -> None:
         """Hear and answer until cancelled, or until nobody has spoken for long.
@@ -159,64 +154,79 @@ class Call:
         await self._page.show(self._view)
         try:
             while not self._ended:
-                item = await self._incoming.get()
-                if isinstance(item, bytes):
-                    await self._take(item)
-                else:
-                    await self._steer(item)
+                await self._step()
+        except Exception:
+            await self._page.hang_up(_FAILED)
+            raise
         finally:
             await self._close()
 
+    async def _step(self) -> None:
+        try:
+            item = await asyncio.wait_for(self._inbox.get(), NO_SOUND_S)
+        except TimeoutError:
+            await self._hang_up(_NO_SOUND)
+            return
+        if isinstance(item, bytes):
+            await self._take(item)
+        else:
+            await self._steer(item)
+
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
 
-    def _put(self, item: bytes | Control) -> None:
-        if self._incoming.full():
-            lost = self._incoming.get_nowait()
-            self._metrics.overflow_chunks.inc()
-            if not isinstance(lost, bytes):  # a button must not stay down
-                self._incoming.get_nowait()
-                self._incoming.put_nowait(lost)
-        self._incoming.put_nowait(item)
-
     async def _take(self, data: bytes) -> None:
+        await self._hear_all(self._framer.feed(data))
+
+    async def _hear_all(self, frames: list[Samples]) -> None:
         level = 0.0
-        for frame in self._framer.feed(data):
+        for frame in frames:
             level = max(level, _level(frame))
             await self._hear(frame)
+            await asyncio.sleep(0)  # a comparison with the echo takes some milliseconds
         await self._show(level=level)
 
     async def _hear(self, frame: Samples) -> None:
         probability = self._vad.probability(frame)
         self._echo.hear(frame)
-        if probability >= self._settings.vad_end_threshold and self._is_echo():
+        if self._is_echo(probability):
             probability = 0.0
         self._speech.feed(frame, probability)
         await self._carry_out(self._endpointer.feed(probability))
-        if self._endpointer.speech_run_ms >= self._settings.voice_barge_in_ms:
-            await self._interrupt()
+        run_ms = self._endpointer.speech_run_ms + DETECTOR_LAG_MS
+        is_long = run_ms >= self._settings.voice_barge_in_ms
+        if is_long and self._endpointer.in_turn:
+            await self._hold()
+
+    def _is_echo(self, probability: float) -> bool:
+        """Tell whether what sounds like speech is the reply, coming back from the loudspeaker."""
+        now = self._clock()
+        if self._player.playing:
+            self._last_sound = now
+        is_near = now - self._last_sound < ECHO_TAIL_S
+        is_voice = probability >= self._settings.vad_end_threshold
+        is_echo = is_near and is_voice and self._echo.is_echo()
+        if is_echo and not self._was_echo:
+            self._metrics.rejected("echo")
+        self._was_echo = is_echo
+        return is_echo
 
     async def _steer(self, control: Control) -> None:
         match control:
             case "press":
                 await self._carry_out(self._endpointer.press())
-                await self._interrupt()
+                await self._hold()
             case "release":
+                await self._take(await self._inbox.next_sound(RELEASE_TAIL_S))
+                await self._hear_all(self._framer.flush())
                 await self._carry_out(self._endpointer.release())
-            case "hush" if self._reply is not None:
-                self._player.stop()
-                await self._page.interrupt()
-                await self._drop_reply(self._reply)
-                await self._show(state=CallState.LISTENING)
+            case "hush":
+                if self._reply is not None:
+                    self._player.stop()
+                    await self._page.interrupt()
+                    await self._drop_reply(self._reply)
+                    await self._listen()
             case "hands_free" | "push_to_talk" as mode:
                 await self._carry_out(self._endpointer.set_mode(mode))
-
-    def _is_echo(self) -> bool:
-        is_near = self._player.playing or self._clock() - self._last_sound < ECHO_TAIL_S
-        if not is_near:
-            return False
-        if self._player.playing:
-            self._last_sound = self._clock()
-        return self._echo.is_echo()
 
     async def _carry_out(self, events: list[EndpointEvent]) -> None:
         for event in events:
@@ -231,11 +241,11 @@ class Call:
                 case TurnEnded():
                     await self._end_turn(event)
                 case LongSilence(silence_ms=silence_ms) if self._reply is None:
-                    await self._page.hang_up(
-                        f"Nobody has spoken for {silence_ms // 1000} seconds, so the call has "
-                        "ended. Press the microphone to talk again."
-                    )
-                    self._ended = True
+                    await self._hang_up(_NOBODY.format(seconds=silence_ms // 1000))
+
+    async def _hang_up(self, reason: str) -> None:
+        self._ended = True
+        await self._page.hang_up(reason)
 
     # ── understanding ────────────────────────────────────────────────────────────────────────
 
@@ -259,16 +269,30 @@ class Call:
                 self._paused.clear()
                 if is_pause and self._speech.over_soft:
                     await self._speech.commit()
-                partial = await self._speech.partial()
+                partial = await self._partial()
                 if partial is None or not partial.text:
                     continue
                 await self._show(partial=partial.text)
-                if is_pause:
+                if is_pause and self._endpointer.paused:  # and nobody has gone on meanwhile
                     self._endpointer.hear(partial.text)
-                    if not self._is_aside(partial.text):
+                    if self._reply is None:  # what becomes of that is not known yet
                         self._conversation.prepare(partial.text)
         except XoeError as exc:  # the turn's final transcript tells the speaker
             log.info("call.partial_failed", error=str(exc))
+
+    async def _partial(self) -> Transcript | None:
+        """Return what has been said so far; ``None`` as soon as there is a pause to look at.
+
+        The decode goes on then: the next one takes its result or its place.
+        """
+        decode = asyncio.create_task(self._speech.partial())
+        decode.add_done_callback(lambda done: done.cancelled() or done.exception())
+        pause = asyncio.create_task(self._paused.wait())
+        try:
+            await asyncio.wait({decode, pause}, return_when=asyncio.FIRST_COMPLETED)
+            return decode.result() if decode.done() else None
+        finally:
+            pause.cancel()
 
     async def _end_turn(self, ended: TurnEnded) -> None:
         ended_at = self._clock()
@@ -284,17 +308,13 @@ class Call:
             transcript = await asyncio.wait_for(final, STT_TIMEOUT_S)
         except (XoeError, TimeoutError) as exc:
             log.warning("stt.failed", error=str(exc))
-            await self._show(
-                partial="", note="I could not hear that. Please say it again, or type."
-            )
+            self._conversation.drop_prepared()
+            await self._show(partial="", note=_NOT_HEARD)
             await self._resume()
             return
         finally:
             self._speech.reset()
-        await self._show(
-            partial="",
-            note="That was long: I kept the last 30 seconds of it." if was_long else "",
-        )
+        await self._show(partial="", note=_TOO_LONG if was_long else "")
         if not transcript.text or self._is_aside(transcript.text):
             self._reject(transcript)
             await self._resume()
@@ -314,23 +334,34 @@ class Call:
     # ── answering ────────────────────────────────────────────────────────────────────────────
 
     async def _begin_reply(self, text: str, ended_at: float, stages: TurnStages) -> None:
-        earlier = self._reply
-        if earlier is not None:
-            said = earlier.log.text[: earlier.heard_chars] if earlier.log is not None else ""
-            await self._drop_reply(earlier)
-            if said.strip():
-                await self._conversation.cut(said)
-            else:
-                await self._conversation.take_back()
-                text = f"{earlier.text} {text}"
-                self._conversation.drop_prepared()
+        if self._reply is not None:
+            text = await self._settle(self._reply, text)
         self._metrics.turns.inc()
-        reply = _Reply(text, ended_at, stages)
+        reply = Reply(text, ended_at, stages)
         self._reply = reply
         await self._show(state=CallState.THINKING)
         reply.task = asyncio.create_task(self._answer(reply))
 
-    async def _answer(self, reply: _Reply) -> None:
+    async def _settle(self, earlier: Reply, text: str) -> str:
+        """End an earlier reply for a new turn; return what is to be answered now.
+
+        What was heard of it stands. If nothing was, the speaker had not finished: the two turns
+        are one.
+        """
+        await self._hold()  # a short word has not silenced it yet
+        heard = earlier.heard
+        await self._drop_reply(earlier)
+        self._conversation.drop_prepared()  # for a history that is no longer true
+        if earlier.is_mute:
+            return text
+        if heard.strip():
+            await self._conversation.cut(heard)
+            return text
+        if earlier.log is not None and earlier.log.begun:
+            await self._conversation.take_back()
+        return f"{earlier.text} {text}"
+
+    async def _answer(self, reply: Reply) -> None:
         reply.log = ClauseLog(
             spoken_clauses(
                 self._conversation.answer(reply.text), language=self._engines.voice.language
@@ -340,28 +371,30 @@ class Call:
             await self._speak(reply, reply.log)
         except XoeError as exc:
             log.warning("call.reply_failed", error=str(exc))
-            await self._show(note=f"{exc} The text is on the page.")
+            reply.is_mute = True
+            await self._show(state=CallState.THINKING, note=f"{exc} The text is on the page.")
             with contextlib.suppress(XoeError):  # the page has told what is wrong with the answer
                 await reply.log.finished()
+        except Exception:
+            log.exception("call.reply_failed")
+            await self._show(note="The answer failed unexpectedly. Please ask again.")
+            raise
         finally:
             await reply.log.aclose()
+            if self._reply is reply:
+                self._reply = None
+                await self._listen()
         await self._tell_stages(reply)
-        if self._reply is reply:
-            self._reply = None
-            if not self._endpointer.in_turn:
-                self._endpointer.reset()  # the silence counts from here
-            await self._show(state=CallState.LISTENING)
 
-    async def _speak(self, reply: _Reply, clauses: ClauseLog) -> None:
+    async def _speak(self, reply: Reply, clauses: ClauseLog) -> None:
         """Speak the clauses; after a false alarm go on at the clause that was broken off."""
         at = 0
         while True:
+            await reply.free.wait()
             heard = await self._player.play(clauses.since(at), self._speaker.stream)
-            if not reply.held:
+            if not reply.is_held:
                 return
             at += heard.clause
-            await self._resumed.wait()
-            self._resumed.clear()
 
     async def _send(self, track: str, pcm: bytes) -> None:
         reply = self._reply
@@ -373,13 +406,15 @@ class Call:
         self._echo.sent(pcm)
         await self._page.send_audio(track, pcm)
 
-    async def _interrupt(self) -> None:
+    async def _hold(self) -> None:
         """Be silent: somebody speaks. Whether the reply is over shows when it is known what."""
         reply = self._reply
-        if reply is None or reply.held or not reply.has_sounded:
+        if reply is None or reply.is_held or reply.is_mute:
             return
-        reply.held = True
-        heard: Heard | None = self._player.stop()
+        reply.free.clear()
+        heard = self._player.stop()
+        if not reply.has_sounded:
+            return
         await self._page.interrupt()
         if heard is not None and heard.ms >= NOTHING_HEARD_MS:
             reply.heard_chars = max(reply.heard_chars, heard.chars)
@@ -387,22 +422,28 @@ class Call:
         await self._show(state=CallState.LISTENING)
 
     async def _resume(self) -> None:
-        """Go on with a reply that was interrupted by nothing."""
+        """Go on with a reply that was held for nothing."""
         reply = self._reply
-        if reply is not None and reply.held:
-            reply.held = False
+        if reply is None or not reply.is_held:
+            return
+        reply.free.set()
+        if reply.has_sounded:
             self._metrics.resumed.inc()
-            self._resumed.set()
             await self._show(state=CallState.SPEAKING)
 
-    async def _drop_reply(self, reply: _Reply) -> None:
+    async def _listen(self) -> None:
+        """Be ready for the next turn; the silence counts from here."""
+        if not self._endpointer.in_turn:
+            self._endpointer.reset()
+        await self._show(state=CallState.LISTENING)
+
+    async def _drop_reply(self, reply: Reply) -> None:
         self._reply = None
-        self._resumed.clear()
         if reply.task is not None and not reply.task.done():
             reply.task.cancel()
             await asyncio.wait([reply.task])
 
-    async def _tell_stages(self, reply: _Reply) -> None:
+    async def _tell_stages(self, reply: Reply) -> None:
         retrieval, first_token = self._conversation.answer_times()
         stages = replace(reply.stages, retrieval=retrieval, first_token=first_token)
         for name in ("endpoint", "stt", "retrieval", "first_token", "first_audio"):
@@ -412,7 +453,7 @@ class Call:
 
     def _voice_fell_back(self) -> None:
         self._metrics.fallback("tts")
-        self._view = replace(self._view, note="A simpler voice speaks, as the usual one fails.")
+        self._view = replace(self._view, note=_SIMPLER_VOICE)  # shown with the first sound
 
     # ── showing ──────────────────────────────────────────────────────────────────────────────
 
@@ -436,19 +477,12 @@ class Call:
 
     async def _close(self) -> None:
         self._stop_understanding()
+        self._inbox.clear()
         self._speech.cancel()
         self._conversation.drop_prepared()
         self._player.stop()
         if self._reply is not None:
             await self._drop_reply(self._reply)
-
-
-def is_backchannel(text: str) -> bool:
-    """Tell whether ``text`` is only what listeners say, such as "mm-hm, okay"."""
-    words = re.sub(r"[^a-z\s]", "", text.lower().replace("-", "")).split()
-    return 0 < len(words) <= 4 and all(
-        word in BACKCHANNELS or "".join(words) in BACKCHANNELS for word in words
-    )
 
 
 def _level(frame: Samples) -> float:

@@ -15,12 +15,21 @@ class ClauseLog:
         """Begin to collect."""
         self._clauses: list[SpokenClause] = []
         self._grown = asyncio.Event()
+        self._begun = False
         self._pump = asyncio.create_task(self._collect(clauses))
 
     @property
-    def text(self) -> str:
-        """The text of all clauses so far."""
-        return "".join(clause.text for clause in self._clauses)
+    def begun(self) -> bool:
+        """Whether the answer has been asked for."""
+        return self._begun
+
+    def text(self, chars: int) -> str:
+        """Return the answer's text up to the character ``chars``."""
+        return "".join(
+            clause.text[: max(0, chars - clause.start)]
+            for clause in self._clauses
+            if clause.start < chars
+        )
 
     async def since(self, number: int) -> AsyncIterator[SpokenClause]:
         """Yield the clauses from ``number`` on, waiting for those to come.
@@ -45,8 +54,11 @@ class ClauseLog:
         """Collect no more."""
         self._pump.cancel()
         await asyncio.wait([self._pump])
+        if not self._pump.cancelled():
+            self._pump.exception()  # known to whom it concerned, or of no concern any more
 
     async def _collect(self, clauses: AsyncIterator[SpokenClause]) -> None:
+        self._begun = True
         try:
             async for clause in clauses:
                 self._clauses.append(clause)

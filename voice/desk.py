@@ -39,7 +39,7 @@ class CallDesk:
         return False
 
     def open(self, session_id: str, call: Call) -> None:
-        """Run ``call`` in a task of its own; the caller has asked whether there is room."""
+        """Run ``call`` in a task of its own; the caller has just asked whether there is room."""
         task = asyncio.create_task(self._run(session_id, call), name="call")
         self._lines[session_id] = _Line(call, task)
         self._metrics.calls.set(len(self._lines))

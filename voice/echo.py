@@ -56,11 +56,6 @@ class EchoGuard:
             self._reference = _Reference(self._sent)
         return self._reference.likeness(np.concatenate(self._heard)) >= ALIKE
 
-    def reset(self) -> None:
-        """Forget what was sent: the page is silent, and has been for long enough."""
-        self._sent = np.zeros(_KEPT_SAMPLES, dtype=np.float32)
-        self._reference = None
-
 
 class _Reference:
     """The sound sent, with what a comparison needs of it worked out once."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import soxr
-from sounds import NOISES, music, pink_noise, silence
+from noises import NOISES, music, pink_noise, silence
 from speech import Samples, Spoken, shared_speech, wer
 
 from bench import speech as bench_speech

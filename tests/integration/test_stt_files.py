@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from servers import xoe
-from sounds import hum, silence
+from noises import hum, silence
 from speech import RATE, Samples, shared_speech, wer
 
 from voice.audio import to_pcm16

@@ -94,6 +94,8 @@ async def _stream(
     try:
         async with aclosing(stream) as events:
             async for event in events:
+                if on_event is not None:  # first, as the voice need not wait for the page
+                    on_event(event)
                 match event:
                     case Queued(place=place):
                         await reply.queued(place)
@@ -104,8 +106,6 @@ async def _stream(
                     case Done(answer=finished):
                         is_reading = question.use_library and _is_loading(services, "library")
                         await reply.finish(finished, note=_UNREAD if is_reading else "")
-                if on_event is not None:
-                    on_event(event)
     except EngineNotReadyError:
         if not _is_loading(services, "model"):
             raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import chainlit as cl
 import structlog
 
+from chains.types import LIBRARY_OWNER
 from xoe.errors import XoeError
 from xoe.page import conversation, session
 from xoe.page.spoken import SpokenConversation
@@ -30,8 +31,7 @@ _BUSY = (
 async def begin(services: Services) -> bool:
     """Begin a call and return True, or say why there can be none."""
     session_id = session.session_id()
-    if not services.calls.has_room(session_id):
-        await _say(_BUSY.format(limit=services.settings.voice_max_calls))
+    if not await _has_room(services):
         return False
     try:
         await _tell({"state": "loading"})
@@ -40,21 +40,43 @@ async def begin(services: Services) -> bool:
         await _tell({"state": "off"})
         await _say(str(exc))
         return False
-    await services.calls.close(session_id)
     chat = conversation.current_or_new_chat(services)
+    hints = await _names(services)
     from voice.call import Call  # with the engines, behind the page
 
+    await services.calls.close(session_id)
+    if not await _has_room(services):  # others may have called while the engines were loaded
+        return False
     call = Call(
         engines,
         _Page(services),
         SpokenConversation(services, chat),
         services.settings,
         mode="push_to_talk" if chat.options.hold_to_talk else "hands_free",
+        hints=hints,
     )
     cl.user_session.set(_CALL, call)
     services.calls.open(session_id, call)
     await _tell({"state": "mode", "hold": chat.options.hold_to_talk})
     return True
+
+
+async def _has_room(services: Services) -> bool:
+    """Whether the session may call now; tells why not."""
+    if services.calls.has_room(session.session_id()):
+        return True
+    await _tell({"state": "off"})
+    await _say(_BUSY.format(limit=services.settings.voice_max_calls))
+    return False
+
+
+async def _names(services: Services) -> tuple[str, ...]:
+    """Return names that may come up: of the visitor's own documents, then of the library's."""
+    from voice.stt.hints import hints_from_titles  # with the engines, behind the page
+
+    own = await services.store.documents((session.owner(),))
+    shared = await services.store.documents((LIBRARY_OWNER,))
+    return hints_from_titles(document.title or document.name for document in (*own, *shared))
 
 
 def take(chunk: cl.InputAudioChunk) -> None:

@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 MAX_TOKENS = 96
 """Of a spoken answer: about twenty seconds."""
 
+_UNEXPECTED = (
+    "Something unexpected went wrong, so your question was not answered. Please ask it again; the "
+    "server's log says what happened."
+)
 _SAME = re.compile(r"[\W_]+")
 
 
@@ -48,11 +52,11 @@ class _Prepared:
 
 @dataclass
 class _Current:
-    """The turn that is being answered, or was last."""
+    """The turn that is being answered, or was last; its task shows it, answers it and keeps it."""
 
     asked: cl.Message
     reply: Reply
-    task: asyncio.Task[None]
+    task: asyncio.Task[None] | None = None
     turn: Turn | None = None
     remembered: bool = False
 
@@ -87,10 +91,8 @@ class SpokenConversation:
         """Show the turn and its answer, and yield what is to be said."""
         said: asyncio.Queue[str | None] = asyncio.Queue()  # bounded by the answer's length
         asked = cl.Message(content=text, type="user_message", author="User")
-        await asked.send()
-        reply = new_reply(self._services)
-        task = asyncio.create_task(self._answer(text, asked, reply, said))
-        self._current = _Current(asked, reply, task)
+        current = self._current = _Current(asked, new_reply(self._services))
+        current.task = asyncio.create_task(self._answer(text, current, said))
         while (piece := await said.get()) is not None:
             yield piece
 
@@ -101,11 +103,12 @@ class SpokenConversation:
             return
         await _stop(current.task)
         await current.reply.cut(heard)
-        if current.turn is not None:
-            await self._services.answers.cut_short(
-                current.turn, heard.strip(), remembered=current.remembered
-            )
-            self._chat.remember(current.asked.id)
+        if current.turn is None or self._was_followed(current):
+            return
+        await self._services.answers.cut_short(
+            current.turn, heard.strip(), remembered=current.remembered
+        )
+        self._remember(current)
 
     async def take_back(self) -> None:
         """Stop the answer and remove the turn."""
@@ -115,8 +118,20 @@ class SpokenConversation:
         await _stop(current.task)
         await current.reply.remove()
         await current.asked.remove()
-        if current.remembered and current.turn is not None:
+        if current.turn is None or self._was_followed(current):
+            return
+        self._chat.forget_from(current.asked.id)
+        if current.remembered:
             await self._services.answers.take_back(current.turn)
+
+    def _was_followed(self, current: _Current) -> bool:
+        """Whether the history's last turn is a later one, which was typed: then all stays."""
+        answered = self._chat.answered
+        return current.remembered and current.asked.id in answered[:-1]
+
+    def _remember(self, current: _Current) -> None:
+        if current.asked.id not in self._chat.answered:
+            self._chat.remember(current.asked.id)
 
     def answer_times(self) -> tuple[float | None, float | None]:
         """Return the milliseconds of the last answer's retrieval and first token."""
@@ -128,7 +143,8 @@ class SpokenConversation:
         return replace(question, spoken=True, max_tokens=limit)
 
     def _read_ahead(self, prepared: _Prepared, done: asyncio.Task[Turn]) -> None:
-        if self._prepared is prepared and not done.cancelled() and done.exception() is None:
+        has_failed = done.cancelled() or done.exception() is not None
+        if self._prepared is prepared and not has_failed:
             prepared.reading = asyncio.create_task(self._read(done.result()))
 
     async def _read(self, turn: Turn) -> None:
@@ -149,25 +165,30 @@ class SpokenConversation:
             prepared.drop()
         return await self._services.answers.prepare(self._question(text))
 
-    async def _answer(
-        self, text: str, asked: cl.Message, reply: Reply, said: asyncio.Queue[str | None]
-    ) -> None:
+    async def _answer(self, text: str, current: _Current, said: asyncio.Queue[str | None]) -> None:
         try:
+            await current.asked.send()
             with self._chat.busy():
                 await cl.context.emitter.task_start()
-                await self._answer_aloud(text, reply, said)
-                self._chat.remember(asked.id)
+                await self._answer_aloud(text, current, said)
         except XoeError as exc:
             log.info("call.not_answered", error=type(exc).__name__)
-            said.put_nowait(f"{exc}\n")
-            await conversation.complain(str(exc))
+            await self._fail(str(exc), said)
+        except Exception:
+            log.exception("call.not_answered")
+            await self._fail(_UNEXPECTED, said)
         finally:
             said.put_nowait(None)
             await cl.context.emitter.task_end()
 
-    async def _answer_aloud(self, text: str, reply: Reply, said: asyncio.Queue[str | None]) -> None:
-        turn = await self._turn(text)
-        current = self._current
+    async def _fail(self, sentence: str, said: asyncio.Queue[str | None]) -> None:
+        said.put_nowait(f"{sentence}\n")
+        await conversation.complain(sentence)
+
+    async def _answer_aloud(
+        self, text: str, current: _Current, said: asyncio.Queue[str | None]
+    ) -> None:
+        turn = current.turn = await self._turn(text)
         spoken = SpokenAnswer(turn.passages, turn.question.text, grounds=turn.grounds)
 
         def on_event(event: AnswerEvent) -> None:
@@ -177,17 +198,15 @@ class SpokenConversation:
             if isinstance(event, Done):
                 timings = event.answer.timings
                 self._times = (timings.retrieval, timings.first_token)
-                if current is not None:
-                    current.remembered = True
+                current.remembered = True
+                self._remember(current)
 
-        if current is not None:
-            current.turn = turn
         self._times = (turn.timings.retrieval, None)
-        await answer(self._services, turn.question, reply, prepared=turn, on_event=on_event)
+        await answer(self._services, turn.question, current.reply, prepared=turn, on_event=on_event)
 
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    if not task.done():
+async def _stop(task: asyncio.Task[None] | None) -> None:
+    if task is not None and not task.done():
         task.cancel()
         await asyncio.wait([task])
 
