@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soxr
+from microphone import silence, spoken, write_wav
 from playwright.sync_api import Page, expect
-from sounds import silence, spoken, write_wav
 
 from voice.audio import PAGE_RATE, STT_RATE, from_pcm16
 
