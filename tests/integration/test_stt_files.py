@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers import xoe
 from noises import hum, silence
+from servers import xoe
 from speech import RATE, Samples, shared_speech, wer
 
 from voice.audio import to_pcm16
