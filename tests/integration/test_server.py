@@ -10,7 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from servers import Server, read_events
+
+from ingest.store import DATABASE_NAME
 
 pytestmark = pytest.mark.integration
 
@@ -151,6 +154,29 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         assert server.process.wait(timeout=60) == 1
     assert "is in use by another program" in server.log
     assert "Traceback" not in server.log
+
+
+def test_what_keeps_the_engines_from_coming_up_ends_the_server_with_a_sentence(
+    tmp_path: Path, need_models
+) -> None:
+    """The page is served before the store is opened, so this is found out behind it."""
+    need_models("fast", "embedder", "stt", "stt-light", "tts")
+    server = Server(tmp_path)
+    server.data_dir.mkdir()
+    (server.data_dir / DATABASE_NAME).write_bytes(b"no database" * 1000)
+    server.start(wait=False)
+    assert server.process is not None
+    assert server.process.wait(timeout=120) == 1
+    assert "is damaged" in server.log
+    assert "Traceback" not in server.log
+    assert (server.data_dir / DATABASE_NAME).read_bytes() == b"no database" * 1000
+
+
+def test_metrics_are_there_for_prometheus(server: Server) -> None:
+    response = httpx.get(f"{server.url}/metrics", trust_env=False)
+    assert response.headers["content-type"].startswith("text/plain")
+    families = {family.name for family in text_string_to_metric_families(response.text)}
+    assert {"xoe_voice_calls", "xoe_voice_stage_seconds", "xoe_voice_overflow_chunks"} <= families
 
 
 def test_listening_beyond_this_computer_is_refused(tmp_path: Path) -> None:
