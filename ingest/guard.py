@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from ingest.loaders.kinds import EXTENSIONS, READABLE, SUPPORTED, KindInfo, sniff
+from ingest.loaders.sound_kinds import is_recording
 from ingest.names import safe_name, safe_relative_name
 from ingest.paths import supported_paths
 from xoe.errors import DocumentError, DocumentTooLargeError
@@ -16,6 +17,7 @@ __all__ = [
     "SUPPORTED",
     "KindInfo",
     "check_size",
+    "is_recording",
     "safe_name",
     "safe_relative_name",
     "sniff",

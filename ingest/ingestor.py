@@ -13,9 +13,17 @@ import numpy as np
 import structlog
 
 from ingest.embedder import DIMENSION, Embedder, Vectors
-from ingest.guard import check_size, safe_name, safe_relative_name, supported_paths
+from ingest.guard import (
+    EXTENSIONS,
+    check_size,
+    is_recording,
+    safe_name,
+    safe_relative_name,
+    supported_paths,
+)
 from ingest.loaders import LoadedDocument
 from ingest.parse_process import ParserProcess
+from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
 from xoe.errors import DocumentEmptyError, DocumentError
@@ -39,10 +47,10 @@ UPLOAD = "upload"
 class IngestProgress:
     """Where one file stands."""
 
-    stage: Literal["reading", "embedding", "saving"]
+    stage: Literal["reading", "listening", "embedding", "saving"]
     done: int
     total: int
-    """Chunks while embedding, otherwise 1."""
+    """Chunks while embedding, seconds of a recording while listening, otherwise 1."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +92,20 @@ class Ingestor:
     """Takes files into the store. Many callers may use it at once; the embedder is shared."""
 
     def __init__(
-        self, store: Store, embedder: Embedder, parser: ParserProcess, settings: Settings
+        self,
+        store: Store,
+        embedder: Embedder,
+        parser: ParserProcess,
+        settings: Settings,
+        *,
+        recordings: RecordingReader | None = None,
     ) -> None:
-        """Wire the parts; nothing is started."""
+        """Wire the parts; nothing is started. Without ``recordings`` they are refused."""
         self._store = store
         self._embedder = embedder
         self._parser = parser
         self._settings = settings
+        self._recordings = recordings
         self._embedding = asyncio.Lock()  # first come, first served, a window at a time
 
     async def ingest_file(
@@ -119,14 +134,15 @@ class Ingestor:
         """Ingest files and yield a report for each, as they are done.
 
         Small documents are embedded together. The next files are read in the meantime.
+        Recordings come last, since each may take as long as all the rest.
         """
         notify = on_progress or (lambda _source, _progress: None)
         ready: asyncio.Queue[_Prepared | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
 
         async def produce() -> None:
-            for source in sources:
+            for source in sorted(sources, key=_is_named_recording):
                 notify(source, IngestProgress("reading", 0, 1))
-                await ready.put(await self._prepare(source, owner))
+                await ready.put(await self._prepare(source, owner, notify))
             await ready.put(None)
 
         producer = asyncio.create_task(produce())
@@ -193,19 +209,22 @@ class Ingestor:
             log.info("ingest.rebuilt", owner=owner, documents=rebuilt)
         return rebuilt
 
-    async def _prepare(self, source: SourceFile, owner: str) -> _Prepared | DocumentReport:
+    async def _prepare(
+        self, source: SourceFile, owner: str, notify: ProgressSink
+    ) -> _Prepared | DocumentReport:
         sha256, size_bytes = "", 0
         try:
-            size_bytes = await asyncio.to_thread(
-                check_size, source.path, self._settings.upload_max_mb
-            )
+            size_bytes, recording = await asyncio.to_thread(_checked, source.path, self._settings)
             sha256 = await asyncio.to_thread(_sha256, source.path)
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
             if known is not None and known.status == "ready" and known.sha256 == sha256:
                 return DocumentReport(
                     *(source.name, "unchanged", known.chunks, known.pages, known.reason, known.id)
                 )
-            document = await self._parser.parse(source.path, source.name)
+            if recording:
+                document = await self._transcribe(source, notify)
+            else:
+                document = await self._parser.parse(source.path, source.name)
             chunks = await self._split(document)
             if not chunks:
                 raise DocumentEmptyError(f"{source.name} has no text to search.")
@@ -224,6 +243,20 @@ class Ingestor:
             )
             return DocumentReport(source.name, "failed", 0, reason=reason)
         return _Prepared(source, sha256, size_bytes, document, chunks)
+
+    async def _transcribe(self, source: SourceFile, notify: ProgressSink) -> LoadedDocument:
+        if self._recordings is None:
+            raise DocumentError(
+                "It is a recording, and voice is switched off here (XOE_VOICE), so it cannot be "
+                "transcribed."
+            )
+
+        def tell(heard_s: float, claimed_s: float | None) -> None:
+            done = int(heard_s)
+            notify(source, IngestProgress("listening", done, max(done, int(claimed_s or 0))))
+
+        heard = await self._recordings.transcribe(source.path, source.name, tell)
+        return await asyncio.to_thread(transcript_document, source.name, heard.segments)
 
     async def _split(self, document: LoadedDocument) -> list[Chunk]:
         return await asyncio.to_thread(
@@ -303,6 +336,18 @@ def _tell(window: Sequence[_Prepared], embedded: int, notify: ProgressSink) -> N
         if done:
             notify(prepared.source, IngestProgress("embedding", done, total))
         start += total
+
+
+def _checked(path: Path, settings: Settings) -> tuple[int, bool]:
+    """Return a file's size and whether it is a recording, which may be larger than the rest."""
+    check_size(path, max(settings.upload_max_mb, settings.recording_max_mb))  # a file at all
+    recording = is_recording(path)
+    limit_mb = settings.recording_max_mb if recording else settings.upload_max_mb
+    return check_size(path, limit_mb), recording
+
+
+def _is_named_recording(source: SourceFile) -> bool:
+    return EXTENSIONS.get(Path(source.name).suffix.lower()) == "recording"
 
 
 def _folder_files(folder: Path) -> list[Path]:

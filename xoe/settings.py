@@ -94,6 +94,12 @@ class Settings(BaseSettings):
         1024, ge=256, le=8192, description="address space that reading one document may take"
     )
     parse_max_pages: int = Field(10_000, ge=1, le=100_000, description="pages of one PDF, at most")
+    # Recordings are large, and a block of some minutes at a time is in memory.
+    recording_max_mb: int = Field(1024, ge=1, le=8192, description="size of one recording")
+    recording_max_h: float = Field(12, gt=0, le=48, description="hours of one recording, at most")
+    recording_memory_mb: int = Field(
+        2048, ge=1024, le=8192, description="address space that transcribing may take"
+    )
 
     # History: bounded in turns, characters and time
     history_max_turns: int = Field(100, ge=1, le=10_000)

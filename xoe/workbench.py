@@ -15,6 +15,7 @@ from ingest.splitter import splitter_fingerprint
 from ingest.store import Fingerprint, Store
 from ingest.vector_index import VectorIndexes
 from models.provision import ensure_present
+from voice.stt.recording_process import RecordingProcess
 from xoe.errors import StoreError
 from xoe.settings import Settings
 
@@ -27,6 +28,8 @@ class Workbench:
     indexes: VectorIndexes
     embedder: Embedder
     parser: ParserProcess
+    recordings: RecordingProcess | None
+    """None where voice is switched off."""
     ingestor: Ingestor
     search: HybridSearch
 
@@ -52,19 +55,23 @@ class Workbench:
             store, settings.data_dir / "index", exact_limit=settings.retrieval_exact_limit
         )
         parser = ParserProcess(settings)
+        recordings = RecordingProcess(settings) if settings.voice else None
         return cls(
             store=store,
             indexes=indexes,
             embedder=embedder,
             parser=parser,
-            ingestor=Ingestor(store, embedder, parser, settings),
+            recordings=recordings,
+            ingestor=Ingestor(store, embedder, parser, settings, recordings=recordings),
             search=HybridSearch(
                 store, indexes, embedder, dense_weight=settings.retrieval_dense_weight
             ),
         )
 
     async def aclose(self) -> None:
-        """Stop the parser and the embedder, close the store."""
+        """Stop the parser, a transcription and the embedder, close the store."""
+        if self.recordings is not None:
+            await self.recordings.aclose()
         await self.parser.aclose()
         self.search.close()
         await asyncio.to_thread(self.store.close)

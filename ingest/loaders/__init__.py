@@ -20,7 +20,7 @@ from ingest.loaders.document import (
     Source,
 )
 from ingest.loaders.kinds import sniff
-from xoe.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError
+from xoe.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError, DocumentTypeError
 
 __all__ = [
     "HeadingSpan",
@@ -39,11 +39,14 @@ def load_document(path: Path, *, name: str, limits: ParseLimits | None = None) -
     """Load the file at ``path``, whose kind is told by its content.
 
     ``name`` is the file's name as the user knows it. Blocking. Raises ``DocumentError``, whose
-    text is the reason for the user.
+    text is the reason for the user. A recording is refused: ``ingest.recordings`` is for those.
     """
     source = Source(path, name, limits or ParseLimits())
     try:
-        document = loader_for(sniff(path, name=name))(source)
+        kind = sniff(path, name=name)
+        if kind == "recording":
+            raise DocumentTypeError("It is a recording: it has to be transcribed, not read.")
+        document = loader_for(kind)(source)
     except DocumentError:
         raise
     except MemoryError as exc:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-Kind = Literal["pdf", "docx", "markdown", "text", "html"]
+Kind = Literal["pdf", "docx", "markdown", "text", "html", "recording"]
 
 MAX_HEADINGS = 10_000
 MAX_HEADING_CHARS = 300
@@ -40,7 +40,7 @@ class LoadedDocument:
     For Markdown and plain text, ``text`` is the decoded file itself, less what cannot be seen
     (byte-order mark, control, zero-width and tag characters). For the other kinds it is what was
     extracted: blocks apart by a blank line, list items by a line break, table rows as
-    ``cell | cell``.
+    ``cell | cell``. For a recording it is its transcript, the times as headings.
     """
 
     text: str

@@ -12,6 +12,7 @@ import puremagic
 from ingest.loaders.archives import zip_names
 from ingest.loaders.document import Kind
 from ingest.loaders.encoding import looks_like_text
+from ingest.loaders.sound_kinds import has_sound_head
 from xoe.errors import DocumentEmptyError, DocumentError, DocumentLockedError, DocumentTypeError
 
 
@@ -36,9 +37,17 @@ SUPPORTED = (
     KindInfo("markdown", "Markdown", (".md", ".markdown", ".mdown", ".mkd")),
     KindInfo("text", "plain text", (".txt", ".text", ".rst", ".log")),
     KindInfo("html", "HTML", (".html", ".htm", ".xhtml")),
+    KindInfo(
+        "recording",
+        "a recording",
+        (".wav", ".mp3", ".m4a", ".ogg", ".oga", ".opus", ".flac", ".webm"),
+    ),
 )
 EXTENSIONS: dict[str, Kind] = {ext: info.kind for info in SUPPORTED for ext in info.extensions}
-READABLE = "PDF, Word (.docx), Markdown, plain text and HTML can be read"
+READABLE = (
+    "PDF, Word (.docx), Markdown, plain text, HTML and recordings (MP3, M4A, WAV, Ogg, FLAC, WebM) "
+    "can be read"
+)
 
 _HEAD_BYTES = 65_536
 _PDF_SEARCH_BYTES = 1024
@@ -91,6 +100,8 @@ def sniff(path: Path, *, name: str | None = None) -> Kind:
         return _zip_kind(path, suffix)
     if head.startswith(_OLE):
         raise _ole_error(head, suffix)
+    if has_sound_head(head):
+        return "recording"
     if not looks_like_text(head):
         raise _refusal(suffix, _binary_name(head))
     return _text_kind(head, suffix)
@@ -137,9 +148,9 @@ def _text_kind(head: bytes, suffix: str) -> Kind:
         if pattern.match(text):
             raise _refusal(suffix, label)
     html = _HTML_DOCUMENT.match(text) is not None
-    if suffix in (".pdf", ".docx"):
-        raise _refusal(suffix, "a web page" if html else "plain text")
     named: Kind | None = EXTENSIONS.get(suffix)
+    if named in ("pdf", "docx", "recording"):
+        raise _refusal(suffix, "a web page" if html else "plain text")
     if html or (named == "html" and _HTML_TAG.search(text)):
         return "html"
     return "markdown" if named == "markdown" else "text"
@@ -163,9 +174,9 @@ def _binary_name(head: bytes) -> str:
         case "image":
             return f"a picture ({label})"
         case "audio":
-            return f"a sound file ({label})"
+            return f"a sound file of another kind ({label})"
         case "video":
-            return f"a video ({label})"
+            return f"a video of another kind ({label})"
     return f"a file of another kind ({matches[0].name})" if matches else "a file of an unknown kind"
 
 

@@ -159,7 +159,10 @@ def test_the_kind_is_told_by_content(tmp_path: Path, name: str, data: bytes, kin
     assert sniff(path, name=name) == kind
 
 
-READABLE = "PDF, Word (.docx), Markdown, plain text and HTML can be read."
+READABLE = (
+    "PDF, Word (.docx), Markdown, plain text, HTML and recordings (MP3, M4A, WAV, Ogg, FLAC, WebM) "
+    "can be read."
+)
 
 
 @pytest.mark.parametrize(

@@ -117,16 +117,19 @@ class RecordingTranscriber:
         self,
         path: Path,
         *,
+        name: str = "",
         on_segment: Callable[[RecordedSegment], None] = lambda segment: None,
         on_progress: Callable[[RecordingProgress], None] = lambda progress: None,
         block_s: float = BLOCK_S,
     ) -> Recording:
         """Transcribe the file at ``path``; the two callbacks are told as it goes on.
 
+        ``name`` is what its user calls it, for messages, when ``path`` is a temporary one.
+
         Raises ``DocumentError`` or a subclass of it when the file cannot be read as sound, and
         ``TranscriptionError`` when the model fails. A callback may raise to stop.
         """
-        sound = SoundFile(path)
+        sound = SoundFile(path, name=name)
         language = _Language(self._given, 1.0) if self._given else None
         segments: list[RecordedSegment] = []
         heard = 0

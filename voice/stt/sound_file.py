@@ -32,9 +32,10 @@ MAX_BROKEN = 0.1
 class SoundFile:
     """One file with sound in it. Reading blocks: use it in a thread or a process of its own."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the path; nothing is opened before ``blocks``."""
+    def __init__(self, path: Path, *, name: str = "") -> None:
+        """Take the path, and the name that its user knows; nothing is opened before ``blocks``."""
         self.path = path
+        self.name = name or path.name
         self.claimed_s: float | None = None
         """What the header says about the length; for a progress bar and nothing else."""
 
@@ -59,14 +60,12 @@ class SoundFile:
         if kept:
             yield self._checked(np.concatenate(kept))
         if not total:
-            raise DocumentEmptyError(f"{self.path.name} holds no sound.")
+            raise DocumentEmptyError(f"{self.name} holds no sound.")
 
     def _checked(self, block: Samples) -> Samples:
         broken = ~np.isfinite(block)
         if broken.mean() > MAX_BROKEN:
-            raise DocumentTypeError(
-                f"{self.path.name} is damaged: many of its samples are no numbers."
-            )
+            raise DocumentTypeError(f"{self.name} is damaged: many of its samples are no numbers.")
         checked: Samples = np.clip(np.where(broken, np.float32(0), block), -1, 1)
         return checked
 
@@ -78,7 +77,7 @@ class SoundFile:
         if not self.path.is_file():
             raise DocumentTypeError(f"{self.path} is no file.")
         if not self.path.stat().st_size:
-            raise DocumentEmptyError(f"{self.path.name} is empty.")
+            raise DocumentEmptyError(f"{self.name} is empty.")
         # FFmpeg stops where the header says; when that is not where the sound ends, read on.
         options = {} if _wav_is_consistent(self.path) else {"ignore_length": "1"}
         with (
@@ -103,17 +102,17 @@ class SoundFile:
         import av
 
         if not container.streams.audio:
-            raise DocumentTypeError(f"{self.path.name} holds no sound.")
+            raise DocumentTypeError(f"{self.name} holds no sound.")
         stream = container.streams.audio[0]
         codec = stream.codec_context
         if codec is None:  # the stubs do not say that this is so for an unknown codec
-            raise DocumentTypeError(f"{self.path.name} holds sound of a kind that cannot be read.")
+            raise DocumentTypeError(f"{self.name} holds sound of a kind that cannot be read.")
         rate, channels = codec.sample_rate, codec.channels
         if not rate or not channels:
-            raise DocumentTypeError(f"{self.path.name} is no sound file that can be read.")
+            raise DocumentTypeError(f"{self.name} is no sound file that can be read.")
         if not LOWEST_RATE <= rate <= HIGHEST_RATE or channels > MOST_CHANNELS:
             raise DocumentTypeError(
-                f"{self.path.name} is no recording: its header claims {rate} samples a second "
+                f"{self.name} is no recording: its header claims {rate} samples a second "
                 f"in {channels} channels."
             )
         if container.duration is not None and container.duration > 0:
@@ -127,10 +126,10 @@ class SoundFile:
         try:
             yield
         except PermissionError as exc:
-            raise DocumentError(f"{self.path.name} may not be read.") from exc
+            raise DocumentError(f"{self.name} may not be read.") from exc
         except (av.FFmpegError, ValueError, ArithmeticError) as exc:
             raise DocumentTypeError(
-                f"{self.path.name} is no sound file that can be read, or it is damaged."
+                f"{self.name} is no sound file that can be read, or it is damaged."
             ) from exc
 
 
