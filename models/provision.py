@@ -30,14 +30,19 @@ __all__ = [
     "model_path",
     "pull",
     "verify",
+    "voice_names",
 ]
 
 
 def default_names(settings: Settings) -> tuple[str, ...]:
     """Return the models that these settings need: the answers', the embedder, those for voice."""
     llm = () if settings.llm_base_url else (settings.llm_profile,)
-    voice = ("stt", "stt-light", "tts") if settings.voice else ()
-    return (*llm, "embedder", *voice)
+    return (*llm, "embedder", *voice_names(settings))
+
+
+def voice_names(settings: Settings) -> tuple[str, ...]:
+    """Return the models for voice, without which all but calls works."""
+    return ("stt", "stt-light", "tts") if settings.voice else ()
 
 
 def model_dir(name: str, models_dir: Path) -> Path:

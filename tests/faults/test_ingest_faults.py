@@ -200,3 +200,23 @@ def test_no_model_and_no_network_is_one_clear_message(tmp_path: Path) -> None:
     assert "qwen2.5-coder-0.5b" in server.log.lower()
     assert "XOE_MODELS_DIR" in server.log
     assert "Traceback" not in server.log
+
+
+def test_without_the_voices_models_and_a_network_everything_but_calls_works(
+    tmp_path: Path, need_models
+) -> None:
+    need_models("fast", "embedder")
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("fast", "embedder"):
+        (models / name).symlink_to(model_dir(name, load_settings().models_dir))
+    nowhere = "http://127.0.0.1:9"
+    offline = {"UV_DEFAULT_INDEX": f"{nowhere}/simple", "HF_ENDPOINT": nowhere}
+    server = Server(tmp_path, {"XOE_MODELS_DIR": str(models), **offline})
+    (server.library / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
+    with server.running():
+        assert "There is no voice for now" in server.log
+        voice = next(c for c in server.health()["components"] if c["name"] == "voice")
+        assert voice["state"] == "failed"
+        assert "xoe models pull" in voice["detail"]
+        assert "2019" in server.ask("Who laid the roof of the shed, and when?")["answer"]

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from models.provision import default_names
+from models.provision import default_names, voice_names
 from models.provision import pull as pull_models
-from xoe.cli.common import DataDir, Library, reported, settings_for
+from xoe.cli.common import DataDir, Library, errors, reported, settings_for
 from xoe.cli.model_progress import show_progress
+from xoe.errors import ModelError
 from xoe.settings import Settings
 
 
@@ -30,6 +31,15 @@ def serve_command(
 
 
 def _fetch_missing(settings: Settings) -> None:
-    """Fetch what is missing or damaged; next to free when all is there."""
+    """Fetch what is missing or damaged; next to free when all is there.
+
+    Without the voice's models everything is served but calls, and that is said.
+    """
+    voice = voice_names(settings)
+    needed = [name for name in default_names(settings) if name not in voice]
     with show_progress() as progress:
-        pull_models(default_names(settings), settings.models_dir, progress=progress)
+        pull_models(needed, settings.models_dir, progress=progress)
+        try:
+            pull_models(voice, settings.models_dir, progress=progress)
+        except ModelError as exc:
+            errors.print(f"There is no voice for now: {exc}", markup=False, soft_wrap=True)
