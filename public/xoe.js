@@ -78,6 +78,7 @@ if (!localStorage.getItem("vite-ui-theme")) {
     if (composer) {
       bar.root.style.bottom = `${Math.max(8, innerHeight - composer.top + 8)}px`
       bar.root.style.maxWidth = `${composer.width}px`
+      document.documentElement.style.setProperty("--xoe-call-height", `${bar.root.offsetHeight}px`)
     }
   }
 

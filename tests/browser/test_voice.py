@@ -117,6 +117,22 @@ def test_a_recorded_voice_is_understood_and_the_call_goes_on(
     assert "does not answer" in heard_in(chat.page)
 
 
+def test_a_spoken_question_can_be_changed_and_asked_again(talk: Callable, tmp_path: Path) -> None:
+    (question,) = spoken("How much does a new key cost?")
+    chat = talk(write_wav(tmp_path / "q.wav", silence(4), question, silence(30)))
+    bar = chat.page.locator(CALL)
+    expect(bar).to_contain_text("Speaking", timeout=60_000)
+    expect(bar).to_contain_text("Listening", timeout=60_000)
+    toggle_call(chat.page)
+    chat.page.hover("[data-step-type=user_message]")
+    chat.page.click(".edit-message")
+    chat.page.fill("#edit-chat-input", "When does the office open?")
+    chat.page.click(".confirm-edit")
+    expect(chat.page.locator(".ai-message").last).to_contain_text("7:30", timeout=60_000)
+    chat.settled()
+    expect(chat.page.locator("[data-step-type=user_message]")).to_have_count(1)
+
+
 def test_speaking_over_the_answer_cuts_it_and_asks_the_next_question(
     talk: Callable, tmp_path: Path
 ) -> None:
