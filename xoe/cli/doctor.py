@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FREE_DISK_MB = 500
 FREE_MEMORY_MB = 2048
 ENGINES = ("llama_cpp", "faiss", "onnxruntime", "tokenizers", "chainlit", "pypdfium2")
+VOICE_ENGINES = ("faster_whisper", "piper", "soxr")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def doctor_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], str]]]:
     yield "Python", _python
-    for engine in ENGINES:
+    for engine in (*ENGINES, *(VOICE_ENGINES if settings.voice else ())):
         yield engine, _importer(engine)
     for name in default_names(settings):
         yield f"model {name}", _model(name)
