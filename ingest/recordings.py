@@ -20,6 +20,8 @@ PART_S = 45.0
 PAUSE_S = 3.0
 SHORT_PART_S = 15.0
 """A part may end this early where the speaker pauses."""
+GAP_S = 10.0
+"""Silence that always ends a part."""
 
 Heard = Callable[[float, float | None], None]
 """Told the seconds heard, and those that the file claims to have, which may be wrong."""
@@ -101,7 +103,7 @@ def _parts(segments: Sequence[SpokenSegment]) -> Iterator[list[SpokenSegment]]:
             length = part[-1].end_s - part[0].start_s
             pause = segment.start_s - part[-1].end_s
             full = segment.end_s - part[0].start_s > PART_S
-            if full or (pause >= PAUSE_S and length >= SHORT_PART_S):
+            if full or pause >= GAP_S or (pause >= PAUSE_S and length >= SHORT_PART_S):
                 yield part
                 part = []
         part.append(segment)

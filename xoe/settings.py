@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         1024, ge=256, le=8192, description="address space that reading one document may take"
     )
     parse_max_pages: int = Field(10_000, ge=1, le=100_000, description="pages of one PDF, at most")
-    # Recordings are large, and a block of some minutes at a time is in memory.
+    # Recordings are large, and a block of two minutes at a time is in memory.
     recording_max_mb: int = Field(1024, ge=1, le=8192, description="size of one recording")
     recording_max_h: float = Field(12, gt=0, le=48, description="hours of one recording, at most")
     recording_memory_mb: int = Field(

@@ -133,8 +133,10 @@ def test_a_pause_ends_a_part_that_is_not_too_short() -> None:
     before = [Segment(0, 10, "One."), Segment(11, 20, "Two.")]
     assert len(transcript_document("a.wav", [*before, Segment(22, 30, "Three.")]).headings) == 1
     assert len(transcript_document("a.wav", [*before, Segment(25, 30, "Three.")]).headings) == 2
-    early = [Segment(0, 2, "One."), Segment(10, 12, "Two.")]
+    early = [Segment(0, 2, "One."), Segment(8, 10, "Two.")]
     assert len(transcript_document("a.wav", early).headings) == 1
+    apart = [Segment(0, 2, "One."), Segment(22, 24, "Two.")]
+    assert len(transcript_document("a.wav", apart).headings) == 2
 
 
 def test_every_passage_knows_when_it_was_said() -> None:

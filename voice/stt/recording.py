@@ -2,7 +2,7 @@
 
 Whole files are heard by faster-whisper as it comes, with its windows of 30 s, its speech filter
 and its fallbacks: here the quality of a long text counts, not the answer within a blink. The
-sound is read and heard in blocks of some minutes, cut where nobody speaks, so that three hours
+sound is read and heard in blocks of two minutes, cut where nobody speaks, so that three hours
 take no more memory than one block.
 """
 
@@ -20,6 +20,7 @@ from models.provision import ensure_present
 from voice.audio import STT_RATE, Samples
 from voice.stt import guard
 from voice.stt.sound_file import SoundFile
+from voice.stt.timeline import Stretch, Timeline
 from voice.stt.transcript import AUTO
 from xoe.errors import ModelLoadError, TranscriptionError
 
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-BLOCK_S = 300.0
-CUT_S = 60.0
-"""A block is cut in the longest silence of its last minute."""
+BLOCK_S = 120.0
+CUT_S = 30.0
+"""A block is cut in the longest silence of its last half minute."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,9 @@ class RecordingTranscriber:
         segments: list[RecordedSegment] = []
         heard = 0
         for block in _cut_in_silence(sound.blocks(block_s)):
-            if _speaks(block):
-                language, found = self._hear(block, language)
+            stretches = _speech(block)
+            if stretches:
+                language, found = self._hear(block, Timeline(stretches), language)
                 for segment in found:
                     moved = _moved(segment, heard / STT_RATE)
                     segments.append(moved)
@@ -151,23 +153,23 @@ class RecordingTranscriber:
         )
 
     def _hear(
-        self, block: Samples, language: _Language | None
+        self, block: Samples, timeline: Timeline, language: _Language | None
     ) -> tuple[_Language, Iterator[RecordedSegment]]:
         """Return the language (found out in the first block with speech) and the segments."""
         try:
             found, info = self._model.transcribe(
-                block,
+                timeline.speech(block),
                 language=language.code if language else None,
-                vad_filter=True,
                 # A mistake is not handed on from window to window: it would loop to the end.
                 condition_on_previous_text=False,
             )
         except (RuntimeError, ValueError) as exc:
             raise _failed() from exc
-        return language or _Language(info.language, info.language_probability), _segments(found)
+        found_out = _Language(info.language, info.language_probability)
+        return language or found_out, _segments(found, timeline)
 
 
-def _segments(found: Iterator[object]) -> Iterator[RecordedSegment]:
+def _segments(found: Iterator[object], timeline: Timeline) -> Iterator[RecordedSegment]:
     try:
         for segment in found:
             text = segment.text.strip()  # type: ignore[attr-defined]
@@ -178,7 +180,8 @@ def _segments(found: Iterator[object]) -> Iterator[RecordedSegment]:
                 speech_ms=None,
             )
             if text and not dropped:
-                yield RecordedSegment(segment.start, segment.end, text)  # type: ignore[attr-defined]
+                times = timeline.original(segment.start, segment.end)  # type: ignore[attr-defined]
+                yield RecordedSegment(*times, text)
     except RuntimeError as exc:
         raise _failed() from exc
 
@@ -193,10 +196,10 @@ def _moved(segment: RecordedSegment, by_s: float) -> RecordedSegment:
     )
 
 
-def _speaks(block: Samples) -> bool:
+def _speech(block: Samples) -> list[Stretch]:
     from faster_whisper.vad import get_speech_timestamps
 
-    return bool(get_speech_timestamps(block))
+    return [Stretch(part["start"], part["end"]) for part in get_speech_timestamps(block)]
 
 
 def _cut_in_silence(blocks: Iterator[Samples]) -> Iterator[Samples]:

@@ -31,6 +31,7 @@ START_S = 120.0
 """To load the model and hear the first of it, on a busy computer."""
 SLOWEST = 4.0
 """Seconds that one second of sound may take: a twentieth is usual."""
+_STOP_S = 1.0
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 """What the process sees of the server's environment: nothing with a secret in it."""
 
@@ -92,6 +93,11 @@ class RecordingProcess:
         process, self._process = self._process, None
         if process is None:
             return
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(TimeoutError):  # what has said its last word ends by itself
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

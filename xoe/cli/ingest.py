@@ -129,7 +129,10 @@ def _failed(name: str, reason: str) -> DocumentReport:
 
 
 class _Bar:
-    """Files done, passages, rate and time left on a terminal; failures as lines anywhere."""
+    """Files done, passages, rate and time left on a terminal; failures as lines anywhere.
+
+    While a recording is transcribed it tells how much of it was heard.
+    """
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
@@ -138,7 +141,14 @@ class _Bar:
         self._task = progress.add_task("reading", total=total, passages=0, rate=0.0)
 
     def stage(self, source: SourceFile, progress: IngestProgress) -> None:
-        self._progress.update(self._task, description=f"{progress.stage} {source.name[-40:]}")
+        from ingest.recordings import clock
+
+        description = f"{progress.stage} {source.name[-40:]}"
+        if progress.stage == "listening":
+            heard = clock(progress.done)
+            whole = f" of {clock(progress.total)}" if progress.total > progress.done else ""
+            description += f", {heard}{whole} heard"
+        self._progress.update(self._task, description=description)
 
     def tell(self, report: DocumentReport) -> None:
         if report.status == "ready":
