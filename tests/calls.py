@@ -22,7 +22,7 @@ from xoe.settings import Settings
 CHUNK_BYTES = 8_192
 CHUNK_SAMPLES = CHUNK_BYTES // 2
 CHUNK_S = CHUNK_SAMPLES / PAGE_RATE
-PATIENCE_S = 120
+PATIENCE_S = 60
 """A net for what would otherwise hang; nothing is measured against it."""
 
 Sound = Callable[[float, int], Samples]
@@ -113,7 +113,7 @@ class RecordingPage:
 class ScriptedConversation:
     """Somebody who answers as told; what the chain does is tested elsewhere."""
 
-    replies: Sequence[str] = ("Yes, that is so.",)
+    replies: Sequence[str] = ("The garden is open today.",)
     """One for each turn, the last one again and again."""
     fault: Exception | None = None
     wait_s: float = 0.0
@@ -174,16 +174,13 @@ class Line:
 
     async def hear(self, audio: Samples) -> float:
         """Let the microphone hear ``audio`` (16 kHz) as fast as it comes; return when it began."""
-        sound = _whole_chunks(resampled(audio, STT_RATE, PAGE_RATE))
         if time.monotonic() - self.now > 0.5:  # the microphone was off meanwhile
             self.now = time.monotonic()
         began = self.now
-        for start in range(0, sound.size, CHUNK_SAMPLES):
-            chunk = sound[start : start + CHUNK_SAMPLES]
+        for chunk in page_chunks(audio):
             await asyncio.sleep(self.now + CHUNK_S - time.monotonic())
-            if self.room is not None:
-                chunk = chunk + self.room(self.now, CHUNK_SAMPLES)
-            self.call.put(to_pcm16(chunk))
+            heard = chunk if self.room is None else chunk + self.room(self.now, CHUNK_SAMPLES)
+            self.call.put(to_pcm16(heard))
             self.now += CHUNK_S
         return began
 
@@ -251,5 +248,8 @@ def onset_s(audio: Samples, *, level: float = 0.02) -> float:
     return float(np.argmax(np.abs(audio) > level)) / STT_RATE
 
 
-def _whole_chunks(sound: Samples) -> Samples:
-    return np.pad(sound, (0, -sound.size % CHUNK_SAMPLES))
+def page_chunks(audio: Samples) -> list[Samples]:
+    """What the page makes of ``audio`` (16 kHz): chunks at 24 kHz, the last filled up."""
+    sound = resampled(audio, STT_RATE, PAGE_RATE)
+    sound = np.pad(sound, (0, -sound.size % CHUNK_SAMPLES))
+    return list(sound.reshape(-1, CHUNK_SAMPLES))

@@ -477,7 +477,7 @@ class Call:
 
     async def _close(self) -> None:
         self._stop_understanding()
-        self._inbox.clear()
+        self._inbox.close()
         self._speech.cancel()
         self._conversation.drop_prepared()
         self._player.stop()

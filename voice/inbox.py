@@ -33,7 +33,7 @@ class Inbox:
         self._items: deque[bytes | Control] = deque()
         self._bytes = 0
         self._controls = 0
-        self._halved = False
+        self._halved = self._closed = False
         self._grown = asyncio.Event()
         self._on_lost = on_lost
         self._on_change = on_change
@@ -45,19 +45,19 @@ class Inbox:
 
     def put_sound(self, data: bytes) -> None:
         """Add sound of any length; what is too old goes in return."""
+        if self._closed:
+            return
         if self._halved and data:
             data, self._halved = data[1:], False
         for start in range(0, len(data), PIECE_BYTES):
-            piece = data[start : start + PIECE_BYTES]
-            self._items.append(piece)
-            self._count(len(piece))
+            self._append(data[start : start + PIECE_BYTES])
         while self._bytes > LIMIT_BYTES:
             self._drop_oldest()
         self._grown.set()
 
     def put_control(self, control: Control) -> None:
         """Add a button; past the limit, which no hand reaches, it is dropped."""
-        if self._controls < LIMIT_CONTROLS:
+        if self._controls < LIMIT_CONTROLS and not self._closed:
             self._controls += 1
             self._items.append(control)
             self._grown.set()
@@ -86,11 +86,20 @@ class Inbox:
         self._count(-len(item))
         return item
 
-    def clear(self) -> None:
-        """Forget all that waits."""
+    def close(self) -> None:
+        """Forget all that waits, and what comes from now on."""
+        self._closed = True
         self._items.clear()
         self._controls = 0
         self._count(-self._bytes)
+
+    def _append(self, piece: bytes) -> None:
+        last = self._items[-1] if self._items else None
+        if isinstance(last, bytes) and len(last) + len(piece) <= PIECE_BYTES:
+            self._items[-1] = last + piece
+        else:
+            self._items.append(piece)
+        self._count(len(piece))
 
     async def _wait(self) -> None:
         while not self._items:
