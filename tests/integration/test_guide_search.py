@@ -45,6 +45,21 @@ QUESTIONS = [
     ("What is the size limit of an upload?", "50 MB"),
     ("What is in the data folder?", "xoe.sqlite"),
     ("What does xoe doctor do?", "what is missing"),
+    ("How do I start a call?", "sound wave"),
+    ("How do I end a call?", "ends the call"),
+    ("How can I interrupt the answer when it is speaking?", "just start talking"),
+    ("How do I press and hold to talk?", "space bar"),
+    ("How do I dictate a question?", "dictation button"),
+    ("Can it read an answer aloud?", "reads it aloud"),
+    ("Can I add audio files?", "recordings"),
+    ("How long may a recording be?", "12 hours"),
+    ("Which languages can I speak?", "Whisper base"),
+    ("How do I change the voice?", "XOE_TTS_VOICE"),
+    ("Why does the microphone not work?", "Allow the microphone"),
+    ("Does the microphone work over the network?", "https"),
+    ("How do I switch voice off?", "XOE_VOICE=false"),
+    ("How much memory does voice take?", "0.4 GB"),
+    ("What does the bar of a call show?", "words understood so far"),
 ]
 
 

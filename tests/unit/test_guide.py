@@ -13,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from models.manifest import load_manifest
+from models.provision import default_names
 from xoe.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,13 +118,19 @@ def test_the_guide_gives_each_models_size(name: str, shown: str) -> None:
 
 def test_the_first_download_is_as_large_as_the_guide_says() -> None:
     manifest = load_manifest()
-    megabytes = sum(manifest.entry(name).bytes for name in ("fast", "embedder")) / 1e6
+    names = default_names(Settings())
+    megabytes = sum(manifest.entry(name).bytes for name in names) / 1e6
     assert f"about {megabytes:.0f} MB together" in GUIDE
+    silent = default_names(Settings(voice=False))
+    voice = sum(manifest.entry(name).bytes for name in set(names) - set(silent)) / 1e6
+    assert f"{voice:.0f} MB of disk space for its three models" in GUIDE
 
 
 def test_the_limits_are_the_settings_own() -> None:
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     assert f"A document may be {defaults['upload_max_mb']} MB large at most" in GUIDE
+    assert f"may be {defaults['recording_max_mb']:,} MB large" in GUIDE
+    assert f"may be {defaults['recording_max_h']:g} hours long" in GUIDE
     assert f"Up to {defaults['upload_max_files']} files" in GUIDE
     assert f"up to {defaults['question_max_chars']:,} characters" in GUIDE
     assert f"The last {defaults['history_max_turns']} turns" in GUIDE
