@@ -42,7 +42,7 @@ class EndpointConfig:
     """Silence that ends a turn of which nothing is known."""
     hangover_max_ms: int = 1_408
     """Silence that ends a turn whose text sounds unfinished."""
-    long_silence_ms: int = 15_000
+    long_silence_ms: int = 60_000
     """Silence, outside of a turn, that is reported."""
     max_turn_ms: int = 120_000
     """A turn is ended here whatever is heard: a radio never pauses."""
