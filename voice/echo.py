@@ -61,6 +61,8 @@ class _Reference:
     """The sound sent, with what a comparison needs of it worked out once."""
 
     def __init__(self, sent: Samples) -> None:
+        # Behind the end there is silence: the microphone has it together with the last words.
+        sent = np.concatenate((sent, np.zeros(_COMPARED_SAMPLES, dtype=np.float32)))
         self._offsets = sent.size - _COMPARED_SAMPLES + 1
         self._size = 1 << (sent.size + _COMPARED_SAMPLES - 1).bit_length()
         self._spectrum = np.fft.rfft(sent, self._size)
