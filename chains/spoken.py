@@ -31,7 +31,10 @@ class SpokenAnswer:
     """Turns the events of one answer into what is said. Pure."""
 
     def __init__(self, passages: tuple[Passage, ...], question: str, *, grounds: bool) -> None:
-        """``grounds``: the answer must come from ``passages``; otherwise the model speaks alone."""
+        """``passages``: what may be quoted, none where they are known not to answer.
+
+        ``grounds``: the answer must come from them; otherwise the model speaks alone.
+        """
         self._passages = passages
         self._question = question
         self._grounds = grounds
@@ -43,7 +46,7 @@ class SpokenAnswer:
         """Return what is to be said because of ``event``; mostly nothing."""
         said = ""
         match event:
-            case Sources(citations) if citations and self._grounds:
+            case Sources(citations) if citations and self._passages and self._grounds:
                 said = self._quotation(citations[0])
             case Token(text) if not self._grounds:
                 said = text

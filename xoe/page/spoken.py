@@ -189,7 +189,8 @@ class SpokenConversation:
         self, text: str, current: _Current, said: asyncio.Queue[str | None]
     ) -> None:
         turn = current.turn = await self._turn(text)
-        spoken = SpokenAnswer(turn.passages, turn.question.text, grounds=turn.grounds)
+        quotable = turn.passages if turn.settled is None else ()
+        spoken = SpokenAnswer(quotable, turn.question.text, grounds=turn.grounds)
 
         def on_event(event: AnswerEvent) -> None:
             piece = spoken.feed(event)

@@ -1,0 +1,132 @@
+"""What of an answer is said: first what the library says, then what is new, and nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from chains.compose import LEFT_OUT, not_in_library, quote_sources
+from chains.spoken import SpokenAnswer
+from chains.types import Answer, Done, Passage, Queued, Sources, Token
+
+QUESTION = "How much petrol does the mower's tank hold?"
+TEXT = (
+    "The lawn mower's petrol tank holds 1.4 litres. Its blade is sharpened every 25 hours. "
+    "The starter cord is orange."
+)
+SAID = "The garden shed says: The lawn mower's petrol tank holds 1.4 litres.\n\n"
+
+
+def passage(text: str = TEXT, *, title: str = "The garden shed", best: str = "") -> Passage:
+    best = best or text.split(". ")[0] + "."
+    start = text.index(best)
+    return Passage(
+        chunk_id=1,
+        document_id=1,
+        source="notes/garden-shed_2.md",
+        title=title,
+        heading="Lawn mower",
+        page=None,
+        text=text,
+        start=0,
+        best_start=start,
+        best_end=start + len(best),
+        score=1.0,
+    )
+
+
+def spoken(*passages: Passage, question: str = QUESTION, grounds: bool = True) -> SpokenAnswer:
+    return SpokenAnswer(passages, question, grounds=grounds)
+
+
+def sources(*passages: Passage) -> Sources:
+    return Sources(quote_sources(passages))
+
+
+def done(text: str) -> Done:
+    return Done(Answer(text, (), grounded=True))
+
+
+def test_the_library_speaks_first_and_the_model_is_waited_for() -> None:
+    answer = spoken(passage())
+    assert answer.feed(sources(passage())) == SAID
+    assert answer.feed(Queued(1)) == ""
+    assert answer.feed(Token("The tank")) == ""
+    assert answer.text == SAID
+
+
+def test_what_only_says_the_same_again_is_left_out() -> None:
+    answer = spoken(passage())
+    answer.feed(sources(passage()))
+    rest = answer.feed(
+        done(
+            "The petrol tank of the lawn mower holds 1.4 litres [1]. "
+            "The blade is sharpened every 25 hours [2]. The blade is sharpened each 25 hours [2]."
+        )
+    )
+    assert rest == "The blade is sharpened every 25 hours.\n"
+
+
+def test_an_answer_that_adds_nothing_adds_no_word() -> None:
+    answer = spoken(passage())
+    answer.feed(sources(passage()))
+    assert answer.feed(done("The tank holds 1.4 litres of petrol [1].")) == ""
+
+
+def test_the_remark_on_what_was_left_out_is_not_said() -> None:
+    answer = spoken(passage())
+    rest = answer.feed(done(f"The blade is sharpened every 25 hours [1].\n\n{LEFT_OUT}"))
+    assert rest == "The blade is sharpened every 25 hours.\n"
+
+
+def test_quotation_marks_of_the_page_and_numbers_of_citations_are_not_said() -> None:
+    answer = spoken(passage())
+    rest = answer.feed(done("> The starter cord is orange. [1]\n> It is long. [12]"))
+    assert rest == "The starter cord is orange.\nIt is long.\n"
+
+
+def test_without_the_library_the_model_speaks_as_it_writes() -> None:
+    answer = spoken(passage(), grounds=False)
+    assert answer.feed(sources(passage())) == ""
+    assert [answer.feed(Token(piece)) for piece in ("Two and ", "two is four.")] == [
+        "Two and ",
+        "two is four.",
+    ]
+    assert answer.feed(done("Two and two is four.")) == "\n"
+
+
+def test_a_settled_answer_without_the_library_is_said_although_nothing_was_streamed() -> None:
+    assert spoken(grounds=False).feed(done("Hello [1].")).strip().startswith("Hello")
+
+
+def test_what_the_library_does_not_answer_is_not_quoted_as_an_answer() -> None:
+    king = "Which king signed the treaty of Kalmar?"
+    answer = spoken(passage(), question=king)
+    assert answer.feed(sources(passage())) == ""
+    assert "does not answer" in answer.feed(Done(not_in_library((passage(),))))
+    settled = spoken(question=QUESTION)
+    assert settled.feed(sources(passage())) == ""
+
+
+@pytest.mark.parametrize(
+    "best", ["Lawn mower", "The petrol tank of the mower holds " + "really " * 40 + "much."]
+)
+def test_a_heading_or_an_endless_sentence_is_not_quoted(best: str) -> None:
+    found = passage(f"{best} The lawn mower's petrol tank holds 1.4 litres.", best=best)
+    assert spoken(found).feed(sources(found)) == ""
+
+
+def test_a_list_item_is_quoted_without_its_mark() -> None:
+    found = passage(
+        "- The mower's petrol tank\n  holds 1.4 litres.",
+        best="- The mower's petrol tank\n  holds 1.4 litres.",
+    )
+    assert (
+        spoken(found)
+        .feed(sources(found))
+        .endswith(": The mower's petrol tank holds 1.4 litres.\n\n")
+    )
+
+
+def test_a_document_without_a_title_is_called_by_its_file_name() -> None:
+    found = passage(title="")
+    assert spoken(found).feed(sources(found)).startswith("garden shed 2 says: ")
