@@ -86,7 +86,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the chain; the model is the settings' profile."""
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
         alone = settings.model_copy(update={"data_dir": Path(scratch), "redis_url": None})
-        async with _chain(alone) as (chain, recorder):
+        async with open_chain(alone) as (chain, recorder):
             cold, follow_ups = [], []
             for number, (question, follow_up) in enumerate(CHATS):
                 cold.append(await _ask(chain, recorder, question, f"chat-{number}"))
@@ -117,7 +117,8 @@ def _turns(messages: Sequence[BaseMessage]) -> tuple[ChatTurn, ...]:
 
 
 @asynccontextmanager
-async def _chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Recorder]]:
+async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Recorder]]:
+    """Run the chain on the guide among the made-up chunks; the model has read its instructions."""
     redis = RedisConnection(settings)
     engine = LlmEngine(settings)
     async with open_workbench(settings) as bench:

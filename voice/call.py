@@ -381,10 +381,10 @@ class Call:
             raise
         finally:
             await reply.log.aclose()
+            await self._tell_stages(reply)  # of one that was cut short, too
             if self._reply is reply:
                 self._reply = None
                 await self._listen()
-        await self._tell_stages(reply)
 
     async def _speak(self, reply: Reply, clauses: ClauseLog) -> None:
         """Speak the clauses; after a false alarm go on at the clause that was broken off."""

@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
-SUITES = ("llm", "chain", "ingest", "retrieval", "startup", "stt", "tts")
+SUITES = ("llm", "chain", "ingest", "retrieval", "startup", "stt", "tts", "voice")
 
 
 @app.command("llm")
@@ -61,6 +61,12 @@ def stt(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def tts(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """First sound of a clause, against Piper's own call, and whether it is understood."""
     _run(["tts"], data_dir, as_json)
+
+
+@app.command("voice")
+def voice(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """End of speech to the first sound of the answer, against one engine after the other."""
+    _run(["voice"], data_dir, as_json)
 
 
 @app.command("all")

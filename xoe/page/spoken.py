@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import chainlit as cl
 import structlog
 
+from chains.prepared import PreparedTurn
 from chains.spoken import SpokenAnswer
 from chains.types import AnswerEvent, Done
 from xoe.errors import XoeError
@@ -32,22 +32,6 @@ _UNEXPECTED = (
     "Something unexpected went wrong, so your question was not answered. Please ask it again; the "
     "server's log says what happened."
 )
-_SAME = re.compile(r"[\W_]+")
-
-
-@dataclass
-class _Prepared:
-    """An answer that was begun before the turn was over."""
-
-    text: str
-    turn: asyncio.Task[Turn]
-    reading: asyncio.Task[None] | None = None
-    """The model reads the prompt."""
-
-    def drop(self) -> None:
-        self.turn.cancel()
-        if self.reading is not None:
-            self.reading.cancel()
 
 
 @dataclass
@@ -68,24 +52,17 @@ class SpokenConversation:
         """``chat`` is the page's own: its settings hold, and Stop stops what runs here."""
         self._services = services
         self._chat = chat
-        self._prepared: _Prepared | None = None
+        self._prepared = PreparedTurn(services.answers)
         self._current: _Current | None = None
         self._times: tuple[float | None, float | None] = (None, None)
 
     def prepare(self, text: str) -> None:
         """Retrieve, and let the model read, for what may become a turn."""
-        if self._prepared is not None and _is_same(self._prepared.text, text):
-            return
-        self.drop_prepared()
-        turn = asyncio.create_task(self._services.answers.prepare(self._question(text)))
-        prepared = self._prepared = _Prepared(text, turn)
-        turn.add_done_callback(lambda done: self._read_ahead(prepared, done))
+        self._prepared.begin(self._question(text))
 
     def drop_prepared(self) -> None:
         """Forget what was prepared."""
-        if self._prepared is not None:
-            self._prepared.drop()
-            self._prepared = None
+        self._prepared.drop()
 
     async def answer(self, text: str) -> AsyncGenerator[str, None]:
         """Show the turn and its answer, and yield what is to be said."""
@@ -142,29 +119,6 @@ class SpokenConversation:
         limit = min(MAX_TOKENS, question.max_tokens or MAX_TOKENS)
         return replace(question, spoken=True, max_tokens=limit)
 
-    def _read_ahead(self, prepared: _Prepared, done: asyncio.Task[Turn]) -> None:
-        has_failed = done.cancelled() or done.exception() is not None
-        if self._prepared is prepared and not has_failed:
-            prepared.reading = asyncio.create_task(self._read(done.result()))
-
-    async def _read(self, turn: Turn) -> None:
-        try:
-            await self._services.answers.read_ahead(turn)
-        except XoeError as exc:  # the answer itself will tell
-            log.info("call.read_ahead_failed", error=str(exc))
-
-    async def _turn(self, text: str) -> Turn:
-        """Return the prepared turn where it is this one's, else prepare it now."""
-        prepared, self._prepared = self._prepared, None
-        if prepared is not None:
-            if _is_same(prepared.text, text):
-                turn = await prepared.turn
-                if prepared.reading is not None:
-                    await _stop(prepared.reading)
-                return turn
-            prepared.drop()
-        return await self._services.answers.prepare(self._question(text))
-
     async def _answer(self, text: str, current: _Current, said: asyncio.Queue[str | None]) -> None:
         try:
             await current.asked.send()
@@ -188,7 +142,7 @@ class SpokenConversation:
     async def _answer_aloud(
         self, text: str, current: _Current, said: asyncio.Queue[str | None]
     ) -> None:
-        turn = current.turn = await self._turn(text)
+        turn = current.turn = await self._prepared.take(self._question(text))
         quotable = turn.passages if turn.settled is None else ()
         spoken = SpokenAnswer(quotable, turn.question.text, grounds=turn.grounds)
 
@@ -210,8 +164,3 @@ async def _stop(task: asyncio.Task[None] | None) -> None:
     if task is not None and not task.done():
         task.cancel()
         await asyncio.wait([task])
-
-
-def _is_same(one: str, other: str) -> bool:
-    """Whether two transcripts differ in punctuation and case at most."""
-    return _SAME.sub("", one).lower() == _SAME.sub("", other).lower()

@@ -1,0 +1,93 @@
+"""An answer that is begun before it is sure that it will be asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+import structlog
+
+from chains.answer import AnswerChain, Turn
+from chains.types import Question
+from xoe.errors import XoeError
+
+log = structlog.get_logger(__name__)
+
+_SAME = re.compile(r"[\W_]+")
+
+
+@dataclass
+class _Begun:
+    question: Question
+    turn: asyncio.Task[Turn]
+    reading: asyncio.Task[None] | None = None
+    """The model reads the prompt."""
+
+    def drop(self) -> None:
+        self.turn.cancel()
+        if self.reading is not None:
+            self.reading.cancel()
+
+
+class PreparedTurn:
+    """Retrieves, and lets the model read, for what may become a turn; the last such only.
+
+    Nothing is kept of it, and its faults are those of the question itself. Belongs to one event
+    loop.
+    """
+
+    def __init__(self, answers: AnswerChain) -> None:
+        """Prepare for ``answers``."""
+        self._answers = answers
+        self._begun: _Begun | None = None
+
+    def begin(self, question: Question) -> None:
+        """Begin, in the place of what was begun before; goes on where it is the same question."""
+        if self._begun is not None and _is_same(self._begun.question, question):
+            return
+        self.drop()
+        begun = self._begun = _Begun(question, asyncio.create_task(self._answers.prepare(question)))
+        begun.turn.add_done_callback(lambda done: self._read_ahead(begun, done))
+
+    def drop(self) -> None:
+        """Forget what was begun."""
+        if self._begun is not None:
+            self._begun.drop()
+            self._begun = None
+
+    async def take(self, question: Question) -> Turn:
+        """Return the question's turn: the one that was begun, or else a new one.
+
+        Raises as ``AnswerChain.prepare`` does.
+        """
+        begun, self._begun = self._begun, None
+        if begun is None or not _is_same(begun.question, question):
+            if begun is not None:
+                begun.drop()
+            return await self._answers.prepare(question)
+        turn = await begun.turn
+        if begun.reading is not None and not begun.reading.done():
+            begun.reading.cancel()  # what the model has read by now it need not read again
+            await asyncio.wait([begun.reading])
+        return turn
+
+    def _read_ahead(self, begun: _Begun, done: asyncio.Task[Turn]) -> None:
+        has_failed = done.cancelled() or done.exception() is not None
+        if self._begun is begun and not has_failed:
+            begun.reading = asyncio.create_task(self._read(done.result()))
+
+    async def _read(self, turn: Turn) -> None:
+        try:
+            await self._answers.read_ahead(turn)
+        except XoeError as exc:  # the answer itself will tell
+            log.info("prepared.not_read", error=str(exc))
+
+
+def _is_same(one: Question, other: Question) -> bool:
+    """Whether two transcripts differ in punctuation and case at most."""
+    return _plain(one.text) == _plain(other.text)
+
+
+def _plain(text: str) -> str:
+    return _SAME.sub("", text).lower()
