@@ -173,7 +173,8 @@ async def _round_trip(settings: Settings) -> tuple[float, int]:
 
 
 _CLOCK = re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m)", re.IGNORECASE)
-_FOUR = re.compile(r"\b([1-9]\d)([1-9]\d)\b(?![,.]\d)")
+_FOUR = re.compile(r"\b([1-9]\d)([1-9]\d)\b(?![,.-]\d)")
+_GROUPS = re.compile(r"(?<![\w-])(?!\d{4}-\d\d-\d\d(?![\w-]))\d+(?:-\d+){2,}(?![\w-])")
 _MANY = re.compile(r"(?<![\d.,])\d{7,}(?![\d.,]*\d)")
 
 
@@ -181,10 +182,16 @@ def comparable(text: str) -> list[str]:
     """Return the words as both sides are compared: said out in full, no hyphens, no letters apart.
 
     Whisper writes "$5.20" and "USB" where the voice said "five dollars and twenty cents" and
-    "U S B", so what it wrote is said out the same way. A time that it writes "10.30 am", four
-    digits without a comma ("1745": it heard two pairs) and a telephone number are read as such.
+    "U S B", so what it wrote is said out the same way, by the rules of ``speakable``. On top of
+    these, three spellings are read as what they are a spelling of: a time that it writes
+    "10.30 am", four digits without a comma ("1745": it heard two pairs), and a telephone number
+    (seven digits or more, or groups with hyphens: digit by digit, wherever the hyphens are).
+
+    So it forgives case, punctuation, hyphens, digits for number words, signs for units, and
+    letters set apart. It forgives no word, number or name that was misheard.
     """
     text = _CLOCK.sub(r"\1:\2", text)
+    text = _GROUPS.sub(lambda match: say_digits(match.group().replace("-", "")), text)
     text = _MANY.sub(lambda match: say_digits(match.group()), text)
     text = _FOUR.sub(
         lambda match: f"{say_cardinal(int(match[1]))} {say_cardinal(int(match[2]))}", text
