@@ -119,7 +119,7 @@ def test_stop_stops_and_keeps_what_was_written(chat) -> None:
     chat.page.click("#chat-settings-open-modal")
     chat.page.get_by_role("combobox").click()
     chat.page.get_by_role("option", name="Long").click()
-    chat.page.get_by_role("switch").click()
+    chat.page.get_by_role("switch", name="Answer from the library").click()
     chat.page.get_by_role("button", name="Confirm").click()
     chat.page.evaluate(STOP_AT_THE_SECOND_WORD)  # a fast model would be done before a test's click
     chat.say("Write a long story about a fox and a bear. Begin with: Once upon a time")

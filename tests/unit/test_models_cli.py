@@ -68,7 +68,7 @@ def test_list_shows_what_there_is_and_whether_it_is_installed(
         assert model["licence"]
         assert model["bytes"] > 20_000_000
         assert model["installed"] is False
-        assert model["default"] is (model["name"] in ("fast", "embedder"))
+        assert model["default"] is (model["name"] not in ("quality", "tiny"))
     shown = run("list").stdout
     assert all(name in shown for name in names)
     assert "491.4 MB" in shown
