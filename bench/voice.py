@@ -217,7 +217,8 @@ async def _ask_all(
             chat = _Chat(chain, f"spoken-{number}")
             async with _calling(engines, settings, chat) as (call, page):
                 microphone = _Microphone(call)
-                ended_at = await microphone.hear(clip.audio)
+                began = await microphone.hear(clip.audio)
+                ended_at = began + _speech(clip.audio)[1]
                 await microphone.until(page, sent=1)
                 measured.first_audio.append((page.sent[0] - ended_at) * 1e3)
                 await microphone.listen(LISTEN_S)
@@ -247,10 +248,10 @@ async def _interrupt(
             await microphone.listen(LISTEN_S)
             shift_s = number * CHUNK_S / INTERRUPTIONS
             shift = np.zeros(round(shift_s * STT_RATE), dtype=np.float32)
-            began = microphone.now + shift_s + _speech(interruption.audio).start / STT_RATE
-            await microphone.hear(np.concatenate([shift, interruption.audio]))
+            began = await microphone.hear(np.concatenate([shift, interruption.audio]))
             await microphone.until(page, interrupts=1)
-            times.append((page.interrupts[0] - began) * 1e3)
+            spoke_at = began + shift_s + _speech(interruption.audio)[0]
+            times.append((page.interrupts[0] - spoke_at) * 1e3)
     return times
 
 
@@ -285,15 +286,15 @@ class _Microphone:
         """When the next chunk begins."""
 
     async def hear(self, audio: Samples) -> float:
-        """Hear ``audio`` (16 kHz) and return when its last sample of speech was spoken."""
-        ended_at = self.now + _speech(audio).stop / STT_RATE
+        """Hear ``audio`` (16 kHz) and return when it began."""
+        began = self.now
         sound = np.asarray(soxr.resample(audio, STT_RATE, PAGE_RATE), dtype=np.float32)
         sound = np.pad(sound, (0, -sound.size % CHUNK_SAMPLES))
         for start in range(0, sound.size, CHUNK_SAMPLES):
             await asyncio.sleep(self.now + CHUNK_S - time.perf_counter())
             self._call.put(to_pcm16(sound[start : start + CHUNK_SAMPLES]))
             self.now += CHUNK_S
-        return ended_at
+        return began
 
     async def listen(self, seconds: float) -> None:
         """Hear nothing for ``seconds``."""
@@ -312,10 +313,10 @@ class _Microphone:
             await self.listen(CHUNK_S)
 
 
-def _speech(audio: Samples) -> slice:
-    """Return from which sample to which there is speech."""
+def _speech(audio: Samples) -> tuple[float, float]:
+    """Return the seconds at which the speech begins and ends."""
     loud = np.flatnonzero(np.abs(audio) > SPEECH_LEVEL)
-    return slice(int(loud[0]), int(loud[-1]) + 1)
+    return float(loud[0]) / STT_RATE, float(loud[-1] + 1) / STT_RATE
 
 
 @dataclass(frozen=True)
