@@ -124,6 +124,8 @@ def test_a_spoken_question_can_be_changed_and_asked_again(talk: Callable, tmp_pa
     expect(bar).to_contain_text("Speaking", timeout=60_000)
     expect(bar).to_contain_text("Listening", timeout=60_000)
     toggle_call(chat.page)
+    expect(bar).to_be_hidden()
+    chat.settled()
     chat.page.hover("[data-step-type=user_message]")
     chat.page.click(".edit-message")
     chat.page.fill("#edit-chat-input", "When does the office open?")
