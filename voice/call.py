@@ -163,7 +163,8 @@ class Call:
 
     async def _step(self) -> None:
         try:
-            item = await asyncio.wait_for(self._inbox.get(), NO_SOUND_S)
+            async with asyncio.timeout(NO_SOUND_S):  # wait_for may swallow that the call is ended
+                item = await self._inbox.get()
         except TimeoutError:
             await self._hang_up(_NO_SOUND)
             return
@@ -264,7 +265,8 @@ class Call:
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._paused.wait(), PARTIAL_EVERY_S)
+                    async with asyncio.timeout(PARTIAL_EVERY_S):
+                        await self._paused.wait()
                 is_pause = self._paused.is_set()
                 self._paused.clear()
                 if is_pause and self._speech.over_soft:
@@ -305,7 +307,8 @@ class Call:
         await asyncio.sleep(0)
         self._stop_understanding()
         try:
-            transcript = await asyncio.wait_for(final, STT_TIMEOUT_S)
+            async with asyncio.timeout(STT_TIMEOUT_S):
+                transcript = await final
         except (XoeError, TimeoutError) as exc:
             log.warning("stt.failed", error=str(exc))
             self._conversation.drop_prepared()

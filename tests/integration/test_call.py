@@ -539,6 +539,19 @@ async def test_an_unforeseen_fault_ends_the_call_with_a_sentence(
             assert line.page.farewell.startswith("Something unexpected went wrong")
 
 
+async def test_a_call_ends_at_once_whatever_just_came_in(dial: Dial) -> None:
+    """Also when a chunk comes in the same moment as the end."""
+    for _ in range(20):
+        async with dial() as line:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            line.call.put(bytes(8_192))
+            line.task.cancel()
+            async with asyncio.timeout(5):
+                await asyncio.wait([line.task])
+            assert line.task.cancelled()
+
+
 async def test_a_call_that_ends_while_it_speaks_is_silent_at_once(
     dial: Dial, voices: dict[str, Samples]
 ) -> None:

@@ -36,12 +36,12 @@ async def begin(services: Services) -> bool:
     try:
         await _tell({"state": "loading"})
         engines = await services.voice()
+        hints = await _names(services)
     except XoeError as exc:
         await _tell({"state": "off"})
         await _say(str(exc))
         return False
     chat = conversation.current_or_new_chat(services)
-    hints = await _names(services)
     from voice.call import Call  # with the engines, behind the page
 
     await services.calls.close(session_id)
