@@ -7,8 +7,13 @@ import { FileText } from "lucide-react"
 
 const PANEL = "xoe-passage"
 
+// In a recording the last heading is the time, such as 12:30–13:05.
+const TIME = /(^| )(\d+:\d\d(:\d\d)?–\S+)$/
+
 function whereabouts(citation) {
-  return citation.page ? `${citation.source}, page ${citation.page}` : citation.source
+  if (citation.page) return `${citation.source}, page ${citation.page}`
+  const time = citation.heading.match(TIME)
+  return time ? `${citation.source}, ${time[2]}` : citation.source
 }
 
 export default function Sources() {

@@ -94,6 +94,7 @@ def test_starters_are_the_headings_of_the_library_as_questions() -> None:
 def test_there_are_no_starters_without_headings() -> None:
     assert starter_questions([]) == []
     assert starter_questions([("A", ""), ("A", "1."), ("A", "x" * 300)]) == []
+    assert starter_questions([("Talk", "0:45–1:30"), ("Talk", "1990")]) == [], "times say nothing"
 
 
 @pytest.mark.parametrize(

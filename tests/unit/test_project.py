@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HOUSE = {
     "xoe": {"xoe", "chains", "voice", "ingest", "state", "telemetry", "models", "bench"},
     "chains": {"chains", "ingest", "state", "telemetry", "models"},
+    "voice": {"voice", "state", "telemetry", "models"},
     "ingest": {"ingest", "state", "telemetry", "models"},
     "state": {"state", "telemetry"},
     "telemetry": {"telemetry"},

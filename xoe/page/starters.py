@@ -51,7 +51,7 @@ def _question(title: str, topic: str) -> str:
 
 def _topic(heading: str) -> str:
     topic = _NUMBERING.sub("", _one_line(heading)).strip(" .:–—-#")
-    says_something = bool(set(re.findall(r"\w+", topic.lower())) - _EMPTY_WORDS)
+    says_something = bool(set(re.findall(r"[^\W\d_]+", topic.lower())) - _EMPTY_WORDS)
     return topic if says_something and _SHORTEST <= len(topic) <= _LONGEST else ""
 
 
