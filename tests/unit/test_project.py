@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -59,3 +61,17 @@ def test_nothing_touches_the_import_path_or_pickles() -> None:
         text = path.read_text()
         for forbidden in ("sys" + ".path", "import " + "pickle", "allow_dangerous"):
             assert forbidden not in text, f"{path.relative_to(ROOT)}: {forbidden}"
+
+
+def test_the_page_is_there_before_the_engines_are_imported() -> None:
+    """What takes seconds to import is not needed to show a page."""
+    heavy = ("numpy", "faiss", "onnxruntime", "langchain_core", "llama_cpp", "faster_whisper")
+    program = f"""
+import sys
+from xoe.server import create_app
+from xoe.settings import Settings
+create_app(Settings())
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr

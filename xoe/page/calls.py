@@ -11,7 +11,6 @@ import structlog
 from chains.types import LIBRARY_OWNER
 from xoe.errors import XoeError
 from xoe.page import conversation, session
-from xoe.page.spoken import SpokenConversation
 
 if TYPE_CHECKING:
     from voice.call import Call
@@ -42,7 +41,9 @@ async def begin(services: Services) -> bool:
         await _say(str(exc))
         return False
     chat = conversation.current_or_new_chat(services)
-    from voice.call import Call  # with the engines, behind the page
+    # Here and not above: what a call needs is imported with the engines, behind the page.
+    from voice.call import Call
+    from xoe.page.spoken import SpokenConversation
 
     await services.calls.close(session_id)
     if not await _has_room(services):  # others may have called while the engines were loaded
