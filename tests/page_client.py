@@ -1,0 +1,162 @@
+"""The page without a browser: what Chainlit's own page sends and takes, over its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import socketio
+from calls import CHUNK_S, page_chunks, resampled
+from noises import Samples, silence
+
+from voice.audio import PAGE_RATE, STT_RATE, from_pcm16, to_pcm16
+
+PATIENCE_S = 90
+"""A net for what would otherwise hang; nothing is measured against it."""
+
+
+@dataclass
+class PageClient:
+    """One open page and what it was told."""
+
+    socket: socketio.AsyncClient
+    connection: str = "off"
+    """What the page shows of its microphone."""
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    sound: list[tuple[str, bytes]] = field(default_factory=list)
+    _listening: asyncio.Task[None] | None = None
+
+    def take(self, event: str, data: Any = None) -> None:
+        if event == "audio_chunk":
+            self.sound.append((data["track"], data["data"]))
+        elif event == "audio_connection":
+            self.connection = data
+        else:
+            self.events.append((event, data))
+
+    # ── what it does ─────────────────────────────────────────────────────────────────────────
+
+    async def call(self) -> None:
+        """Press the microphone; it is on until ``hang_up``."""
+        await self.socket.emit("audio_start")
+        await self.until(lambda: self.connection == "on" or bool(self.toasts))
+        if self.connection == "on":
+            self._listening = asyncio.create_task(self._listen())
+
+    async def say(self, audio: Samples) -> None:
+        """Speak (16 kHz) as fast as one does."""
+        await self._pause()
+        await self._send(audio)
+        self._listening = asyncio.create_task(self._listen())
+
+    async def hang_up(self) -> None:
+        await self._pause()
+        self.connection = "off"
+        await self.socket.emit("audio_end")
+
+    async def type(self, text: str) -> None:
+        message = {
+            "id": str(uuid.uuid4()),
+            "name": "user",
+            "type": "user_message",
+            "output": text,
+            "createdAt": datetime.now(UTC).isoformat(),
+        }
+        await self.socket.emit("client_message", {"message": message, "fileReferences": []})
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not done():
+                await asyncio.sleep(0.02)
+
+    async def _send(self, audio: Samples, *, mime: str = "pcm16") -> None:
+        for chunk in page_chunks(audio):
+            await asyncio.sleep(CHUNK_S)
+            await self.send_chunk(to_pcm16(chunk), mime=mime)
+
+    async def send_chunk(self, data: Any, *, mime: str = "pcm16") -> None:
+        payload = {"isStart": False, "mimeType": mime, "elapsedTime": 0, "data": data}
+        await self.socket.emit("audio_chunk", payload)
+
+    async def _listen(self) -> None:
+        while True:
+            await self._send(silence(CHUNK_S))
+
+    async def _pause(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+            self._listening = None
+
+    # ── what it shows ────────────────────────────────────────────────────────────────────────
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages as they stand, in the order in which they came."""
+        shown: dict[str, dict[str, Any]] = {}
+        for event, data in self.events:
+            if event in ("new_message", "update_message", "stream_start"):
+                shown[data["id"]] = data
+            elif event == "delete_message":
+                shown.pop(data["id"], None)
+        return list(shown.values())
+
+    @property
+    def asked(self) -> list[str]:
+        return [m["output"] for m in self.messages if m["type"] == "user_message"]
+
+    @property
+    def toasts(self) -> list[str]:
+        return [data["message"] for event, data in self.events if event == "toast"]
+
+    @property
+    def elements(self) -> str:
+        """All that the page's cards hold, as JSON."""
+        return json.dumps([data for event, data in self.events if event == "element"])
+
+    @property
+    def bar(self) -> list[dict[str, Any]]:
+        """What the bar of the call was told."""
+        told = [data for event, data in self.events if event == "window_message"]
+        return [view for view in told if isinstance(view, dict) and view.get("xoe") == "call"]
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        return [view["stages"] for view in self.bar if view.get("state") == "stages"]
+
+    @property
+    def heard(self) -> Samples:
+        """All sound that came, at 16 kHz."""
+        whole = from_pcm16(b"".join(data for _, data in self.sound))
+        return np.asarray(resampled(whole, PAGE_RATE, STT_RATE), dtype=np.float32)
+
+
+@asynccontextmanager
+async def open_page(url: str) -> AsyncIterator[PageClient]:
+    """A page that is open until the end."""
+    socket = socketio.AsyncClient(reconnection=False)
+    page = PageClient(socket)
+    socket.on("*", page.take)
+    auth = {
+        "sessionId": str(uuid.uuid4()),
+        "userEnv": None,
+        "clientType": "webapp",
+        "chatProfile": None,
+        "threadId": None,
+    }
+    await socket.connect(
+        url, auth=auth, socketio_path="/ws/socket.io", transports=["websocket"], wait_timeout=30
+    )
+    try:
+        await socket.emit("connection_successful")
+        yield page
+    finally:
+        await page._pause()
+        await socket.disconnect()
