@@ -111,11 +111,12 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(None, description="an external Redis")
     redis_timeout_s: float = Field(2.0, gt=0, le=30)
 
-    # Voice calls. Five of them keep two cores busy; 200 ms of speech is more than a cough has.
+    # Voice calls. Five of them keep two cores busy. Six frames of speech, and what the detector
+    # lags behind, are 200 ms: more than a cough has.
     voice: bool = Field(True, description="talk to it: needs the models stt, stt-light and tts")
     voice_max_calls: int = Field(5, ge=1, le=100, description="calls at a time")
     voice_barge_in_ms: int = Field(
-        200, ge=96, le=2000, description="speech that interrupts the reply"
+        192, ge=96, le=2000, description="speech that interrupts the reply"
     )
 
     # Speech to text. Two threads: base int8 gains little from more for a few seconds of speech.
