@@ -60,6 +60,7 @@ class PageClient:
         await self._pause()
         self.connection = "off"
         await self.socket.emit("audio_end")
+        await self.until(lambda: self.bar[-1]["state"] == "off")
 
     async def type(self, text: str) -> None:
         message = {

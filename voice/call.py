@@ -223,7 +223,7 @@ class Call:
             case "hush":
                 if self._reply is not None:
                     self._player.stop()
-                    await self._page.interrupt()
+                    await self._silence()
                     await self._drop_reply(self._reply)
                     await self._listen()
             case "hands_free" | "push_to_talk" as mode:
@@ -406,7 +406,7 @@ class Call:
             first_audio = (self._clock() - reply.ended_at) * 1000
             reply.stages = replace(reply.stages, first_audio=first_audio)
             await self._show(state=CallState.SPEAKING)
-        self._echo.sent(pcm)
+        self._echo.sent(pcm, self._clock())
         await self._page.send_audio(track, pcm)
 
     async def _hold(self) -> None:
@@ -418,11 +418,15 @@ class Call:
         heard = self._player.stop()
         if not reply.has_sounded:
             return
-        await self._page.interrupt()
+        await self._silence()
         if heard is not None and heard.ms >= NOTHING_HEARD_MS:
             reply.heard_chars = max(reply.heard_chars, heard.chars)
         self._metrics.barge_ins.inc()
         await self._show(state=CallState.LISTENING)
+
+    async def _silence(self) -> None:
+        self._echo.silenced(self._clock())
+        await self._page.interrupt()
 
     async def _resume(self) -> None:
         """Go on with a reply that was held for nothing."""

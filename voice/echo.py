@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from voice.audio import FRAME_SAMPLES, PAGE_RATE, STT_RATE, Samples, from_pcm16
+from voice.audio import BYTES_A_SAMPLE, FRAME_SAMPLES, PAGE_RATE, STT_RATE, Samples, from_pcm16
 
 COMPARED_FRAMES = 8
 """256 ms of the microphone's sound."""
 KEPT_S = 3.0
 """Sound sent that is remembered: the lead that the page is given, and what a room delays."""
-ALIKE = 0.45
+ALIKE = 0.55
 """Normalised correlation from which on it is the same sound."""
+STILL_ALIKE = 0.4
+"""The same while it has just been: noise and a room take some of it."""
 
 _KEPT_SAMPLES = int(KEPT_S * STT_RATE)
 _COMPARED_SAMPLES = COMPARED_FRAMES * FRAME_SAMPLES
@@ -37,12 +39,25 @@ class EchoGuard:
         self._heard: deque[Samples] = deque(maxlen=COMPARED_FRAMES)
         self._resampler = soxr.ResampleStream(PAGE_RATE, STT_RATE, 1, dtype="float32")
         self._reference: _Reference | None = None
+        self._ends_at = 0.0
+        self._was_echo = False
 
-    def sent(self, pcm: bytes) -> None:
-        """Remember sound (s16le, 24 kHz) that was handed to the page."""
-        samples = self._resampler.resample_chunk(from_pcm16(pcm))[-_KEPT_SAMPLES:]
+    def sent(self, pcm: bytes, now: float) -> None:
+        """Remember sound (s16le, 24 kHz) that was handed to the page at ``now`` (seconds).
+
+        Where the page had played all it had, there is a silence in between.
+        """
+        gap_s = min(KEPT_S, max(0.0, now - self._ends_at))
+        self._ends_at = max(self._ends_at, now) + len(pcm) / BYTES_A_SAMPLE / PAGE_RATE
+        silence = np.zeros(round(gap_s * PAGE_RATE), dtype=np.float32)
+        sound = np.concatenate((silence, from_pcm16(pcm)))
+        samples = self._resampler.resample_chunk(sound)[-_KEPT_SAMPLES:]
         self._sent = np.concatenate((self._sent[samples.size :], samples))
         self._reference = None
+
+    def silenced(self, now: float) -> None:
+        """Take into account that the page plays no more of what it was sent."""
+        self._ends_at = min(self._ends_at, now)
 
     def hear(self, frame: Samples) -> None:
         """Take the microphone's next frame (512 samples, 16 kHz)."""
@@ -54,7 +69,9 @@ class EchoGuard:
             return False
         if self._reference is None:
             self._reference = _Reference(self._sent)
-        return self._reference.likeness(np.concatenate(self._heard)) >= ALIKE
+        likeness = self._reference.likeness(np.concatenate(self._heard))
+        self._was_echo = likeness >= (STILL_ALIKE if self._was_echo else ALIKE)
+        return self._was_echo
 
 
 class _Reference:

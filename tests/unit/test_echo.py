@@ -41,7 +41,7 @@ def verdicts(guard: EchoGuard, microphone: Samples) -> list[bool]:
 
 def guard_that_sent(sound: Samples) -> EchoGuard:
     guard = EchoGuard()
-    guard.sent(to_pcm16(sound))
+    guard.sent(to_pcm16(sound), 0.0)
     return guard
 
 
@@ -78,6 +78,31 @@ def test_silence_and_what_was_never_sent_are_none() -> None:
 def test_what_was_sent_long_ago_is_forgotten() -> None:
     sound = babble(1.0, seed=1)
     guard = guard_that_sent(sound)
-    guard.sent(to_pcm16(babble(4.0, seed=3)))
+    guard.sent(to_pcm16(babble(4.0, seed=3)), 1.0)
     found = verdicts(guard, at_stt_rate(sound))
     assert sum(found) <= 0.05 * len(found)
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.1, 0.2, 0.5])
+def test_a_gap_in_what_the_page_had_to_play_is_known(gap_s: float) -> None:
+    """The voice was late with the rest."""
+    one, other = babble(1.0, seed=1), babble(1.0, seed=4)
+    guard = guard_that_sent(one)
+    guard.sent(to_pcm16(other), 1.0 + gap_s)
+    silent = np.zeros(round(gap_s * PAGE_RATE), dtype=np.float32)
+    heard = 0.1 * at_stt_rate(np.concatenate([one, silent, other]))
+    found = verdicts(guard, heard)
+    quiet = round(gap_s * STT_RATE / FRAME_SAMPLES)
+    assert sum(found) >= len(found) - quiet
+
+
+def test_what_an_interruption_cut_off_leaves_no_gap() -> None:
+    one, other = babble(1.0, seed=1), babble(1.0, seed=4)
+    guard = guard_that_sent(one)
+    guard.silenced(0.5)
+    guard.sent(to_pcm16(other), 2.0)
+    silent = np.zeros(STT_RATE // 2, dtype=np.float32)
+    heard = 0.1 * at_stt_rate(other)
+    assert all(
+        verdicts(guard, np.concatenate([silent, heard])[: 1 + silent.size + heard.size])[10:]
+    )
