@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parent
 SOURCE = DOCS / "voice-turn.json"
 TARGET = DOCS / "images" / "voice-turn.svg"
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 760, 170, 20, 50, 34, 20
+WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 760, 170, 120, 50, 34, 20
 BEFORE_MS = 400
 """How much of the speech is drawn."""
 GRID_MS = 500
