@@ -25,6 +25,9 @@ CHUNK_S = CHUNK_SAMPLES / PAGE_RATE
 PATIENCE_S = 60
 """A net for what would otherwise hang; nothing is measured against it."""
 
+MICROPHONE_OFF_S = 3.0
+"""Longer without a chunk, and it was off; shorter, and the test itself was late."""
+
 Sound = Callable[[float, int], Samples]
 """Takes the time and a number of samples at 24 kHz."""
 
@@ -174,7 +177,7 @@ class Line:
 
     async def hear(self, audio: Samples) -> float:
         """Let the microphone hear ``audio`` (16 kHz) as fast as it comes; return when it began."""
-        if time.monotonic() - self.now > 0.5:  # the microphone was off meanwhile
+        if time.monotonic() - self.now > MICROPHONE_OFF_S:
             self.now = time.monotonic()
         began = self.now
         for chunk in page_chunks(audio):
