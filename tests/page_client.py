@@ -159,5 +159,6 @@ async def open_page(url: str) -> AsyncIterator[PageClient]:
         await socket.emit("connection_successful")
         yield page
     finally:
-        await page._pause()
+        if page.connection == "on":
+            await page.hang_up()
         await socket.disconnect()

@@ -49,3 +49,9 @@ def wer(said: str | Sequence[str], heard: str | Sequence[str]) -> float:
     one = [_PLAIN(text) for text in ([said] if isinstance(said, str) else said)]
     other = [_PLAIN(text) for text in ([heard] if isinstance(heard, str) else heard)]
     return float(jiwer.wer(one, other))
+
+
+def share_heard(said: str, heard: str) -> float:
+    """Return the share of the words of ``said`` that were heard: no voice says one twice alike."""
+    words = set(_PLAIN(said).split())
+    return len(words & set(_PLAIN(heard).split())) / len(words)

@@ -13,7 +13,7 @@ from calls import CHUNK_S
 from noises import Samples, silence
 from page_client import PageClient, open_page
 from servers import Server
-from speech import wer
+from speech import share_heard, wer
 
 from bench.speech import spoken
 from voice.stt import DecodeRequest
@@ -74,7 +74,7 @@ async def test_a_question_over_the_socket_is_answered_in_writing_and_in_sound(
         assert "garden-shed.md" in page.elements
         assert "Martin Miller" in page.messages[-1]["output"]
         assert len({track for track, _ in page.sound}) == 1
-        assert "martin miller" in await _text(page.heard)
+        assert share_heard("the roof was laid by Martin Miller", await _text(page.heard)) >= 0.7
         stages = page.stages[-1]
         assert None not in [stages[name] for name in ("endpoint", "stt", "first_audio")]
 
@@ -84,7 +84,7 @@ async def test_a_question_over_the_socket_is_answered_in_writing_and_in_sound(
         assert page.connection == "on"
         await ask(page, voices[CORD])
         assert len(page.asked) == 2
-        assert "orange" in await _text(page.heard)
+        assert share_heard("the starter cord is orange", await _text(page.heard)) >= 0.7
         await page.hang_up()
 
 
