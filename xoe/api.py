@@ -17,6 +17,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
 from telemetry.metrics import CONTENT_TYPE
 from xoe.errors import EngineBusyError, EngineNotReadyError, QuestionError, XoeError
+from xoe.limits import LimitKind, retry_after, too_fast
 from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
@@ -109,6 +110,7 @@ class Problem(BaseModel):
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "The question is empty or too long."},
+    429: {"model": Problem, "description": "Asked too fast; `Retry-After` tells when to go on."},
     503: {"model": Problem, "description": "The model is loading or busy; try again."},
 }
 
@@ -138,6 +140,7 @@ async def metrics(request: Request) -> Response:
 @router.post("/query", tags=["questions"], responses=_PROBLEMS)
 async def query(request: Request, body: QueryRequest) -> QueryResponse:
     """Ask a question and wait for the whole answer."""
+    await _count(request, body)
     try:
         async with aclosing(_events(request, body)) as events:
             async for event in events:
@@ -170,7 +173,21 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
 )
 async def query_stream(request: Request, body: QueryRequest) -> EventSourceResponse:
     """Ask a question and read the answer as server-sent events while it is written."""
+    await _count(request, body)
     return EventSourceResponse(_frames(request, body), ping=15)
+
+
+async def _count(request: Request, body: QueryRequest) -> None:
+    """Refuse a question with 429 when its session, or its program, asks too fast."""
+    limits = (await _startup(request).wait()).limits
+    address = request.client.host if request.client is not None else ""
+    kind: LimitKind = "program"
+    wait_s = limits.take(kind, address)
+    if not wait_s and body.session_id is not None:
+        kind = "question"
+        wait_s = limits.take(kind, f"api:{body.session_id}")
+    if wait_s:
+        raise HTTPException(429, too_fast(kind, wait_s), retry_after(wait_s))
 
 
 async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerSentEvent]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 
@@ -12,45 +11,16 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from xoe import __version__, running
-from xoe.errors import SettingsError, XoeError
+from xoe.errors import XoeError
 from xoe.lean import leave_out
+from xoe.listener import address, bind, release
 from xoe.settings import Settings, site_root
 from xoe.startup import Startup
 
-BACKLOG = 512
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-def bind(settings: Settings) -> socket.socket:
-    """Return a listening socket. Raises ``SettingsError`` with what to do when it cannot be had."""
-    if settings.host not in LOOPBACK:
-        raise SettingsError(
-            f"Listening on {settings.host} would let others in, and there is no login yet. "
-            "Use --host 127.0.0.1."
-        )
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as exc:
-        listener.close()
-        if exc.errno == errno.EADDRINUSE:
-            raise SettingsError(
-                f"Port {settings.port} is in use by another program. Choose another one: "
-                f"xoe serve --port {settings.port + 1 if settings.port < 65535 else 8000}"
-            ) from exc
-        raise SettingsError(
-            f"Cannot listen on {settings.host}:{settings.port}: {exc.strerror}."
-        ) from exc
-    listener.listen(BACKLOG)
-    return listener
-
-
-def address(listener: socket.socket) -> str:
-    """Return the address to open in a browser."""
-    host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+MAX_HEAD_BYTES = 32 * 1024
+"""Of a request: its first line and its headers."""
+MAX_SOCKET_BYTES = 1_000_000
+"""Of one message on a websocket, as Chainlit's socket itself has it. A chunk of sound has 8 KB."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -62,7 +32,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     from xoe import api
     from xoe.page import web
-    from xoe.page.guard import HostGuard
 
     app = FastAPIOffline(
         title="Xoe-NovAi",
@@ -70,8 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Ask your own documents. Every statement of an answer cites a sentence.",
     )
     app.include_router(api.router)
-    app.add_middleware(HostGuard, host=settings.host)
-    web.install(page, settings)
+    web.install(page, settings, alone=False)
     mount_chainlit(app=app, target=str(site_root() / "app.py"), path="/")
     return app
 
@@ -86,7 +54,7 @@ async def serve(settings: Settings, *, announce: bool = True) -> None:
         finally:
             await startup.aclose()
     finally:
-        listener.close()
+        release(listener, settings)
 
 
 async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -> None:
@@ -94,18 +62,31 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
     from chainlit.server import app as page
 
     from xoe.page import web
+    from xoe.protection import protected
 
     app.state.startup = startup
     web.attach(page, startup)
     config = uvicorn.Config(
-        app, log_config=None, log_level="warning", access_log=False, ws="auto", lifespan="off"
+        protected(app, startup.settings),
+        http="h11",  # the one whose bounds on a request's head are known
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        ws="auto",
+        ws_max_size=MAX_SOCKET_BYTES,
+        ws_per_message_deflate=False,  # on this computer it only costs time
+        server_header=False,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
     )
     server = uvicorn.Server(config)
     watcher = asyncio.create_task(_end_without_services(startup, server))
     try:
-        await asyncio.to_thread(running.announce, startup.settings.data_dir, address(listener))
+        uds = startup.settings.uds
+        url = address(listener)
+        await asyncio.to_thread(running.announce, startup.settings.data_dir, url, uds)
         if announce:
-            print(f"\n  Xoe-NovAi is at {address(listener)}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
+            print(f"\n  Xoe-NovAi is at {uds or url}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
         await server.serve(sockets=[listener])
         if not server.started:
             raise XoeError("The server could not start; the log says why.")

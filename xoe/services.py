@@ -26,6 +26,7 @@ from telemetry.metrics import Metrics
 from voice.desk import CallDesk
 from xoe.catalog import Catalog
 from xoe.errors import EngineNotReadyError, XoeError
+from xoe.limits import RateLimits
 from xoe.lock import DataFolder
 from xoe.readiness import Component, ComponentState, Readiness
 from xoe.settings import Settings
@@ -45,6 +46,7 @@ class Services:
     def __init__(self, settings: Settings, folder: DataFolder, bench: Workbench) -> None:
         """Wire everything; use ``create``, which also starts it."""
         self.settings = settings
+        self.limits = RateLimits.of(settings)
         self._folder = folder
         self._bench = bench
         self.store = Catalog(bench.store)

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     # Server. Loopback only: anything else needs a login, which does not exist yet.
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    uds: Path | None = Field(None, description="a Unix socket (mode 0600) to listen on instead")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # The model. 4,096 tokens hold the prompt, three passages and some turns, and cost 50 MB.
@@ -72,12 +73,20 @@ class Settings(BaseSettings):
     llm_max_tokens: int = Field(256, ge=16, le=2048, description="length of an answer, at most")
     llm_threads: int = Field(0, ge=0, le=64, description="0: one for each physical core")
     llm_queue_limit: int = Field(128, ge=1, le=1024, description="questions that may wait")
+    # A batch of the prompt takes 2 to 6 s on slow cores; a person waits no longer than 15 s.
+    llm_stall_s: float = Field(
+        10, ge=1, le=600, description="time without progress after which the model counts as stuck"
+    )
     llm_base_url: str | None = Field(None, description="an OpenAI-compatible server instead")
+    llm_remote_timeout_s: float = Field(
+        12, ge=1, le=600, description="longest wait for the next piece of that server's answer"
+    )
     llm_api_key: SecretStr | None = None
     llm_model: str | None = Field(None, description="the model's name on that server")
 
     # Retrieval. 0.4 dense was the best of the convex combinations tried on SQuAD 2.0.
     retrieval_passages: int = Field(3, ge=1, le=10, description="passages that the model reads")
+    retrieval_timeout_s: float = Field(5, gt=0, le=120, description="time to search the documents")
     retrieval_dense_weight: float = Field(
         0.4, ge=0, le=1, description="0: BM25 only, 1: dense only"
     )
@@ -99,6 +108,13 @@ class Settings(BaseSettings):
     recording_max_h: float = Field(12, gt=0, le=48, description="hours of one recording, at most")
     recording_memory_mb: int = Field(
         2048, ge=1024, le=8192, description="address space that transcribing may take"
+    )
+
+    # Rates of one session; half of a minute's may come at once. A person stays far below them.
+    limit_questions: int = Field(60, ge=1, le=1_000_000, description="questions a minute")
+    limit_uploads: int = Field(240, ge=1, le=1_000_000, description="files a minute")
+    limit_audio: int = Field(
+        20, ge=1, le=1_000_000, description="calls and dictations begun in a minute"
     )
 
     # History: bounded in turns, characters and time
@@ -188,10 +204,10 @@ class Settings(BaseSettings):
             raise ValueError("must be a finite number")
         return value
 
-    @field_validator("data_dir", "library_dir", "models_dir")
+    @field_validator("data_dir", "library_dir", "models_dir", "uds")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
 
 
 def config_path() -> Path:

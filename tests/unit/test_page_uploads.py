@@ -42,7 +42,7 @@ def session(tmp_path: Path) -> Iterator[WebsocketSession]:
 async def client(session: WebsocketSession) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Route("/project/file", uploads.receive_upload, methods=["POST"])])
     settings = SimpleNamespace(upload_max_mb=1, upload_max_files=3)
-    app.state.startup = SimpleNamespace(settings=settings)
+    app.state.startup = SimpleNamespace(settings=settings, services=None)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", params={"session_id": SESSION}

@@ -10,6 +10,7 @@ import structlog
 
 from chains.types import LIBRARY_OWNER
 from xoe.errors import XoeError
+from xoe.limits import too_fast
 from xoe.page import conversation, session
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ async def begin(services: Services) -> bool:
     """Begin a call and return True, or say why there can be none."""
     session_id = session.session_id()
     if not await _has_room(services):
+        return False
+    if wait_s := services.limits.take("audio", session_id):
+        await _tell({"state": "off"})
+        await _say(too_fast("audio", wait_s))
         return False
     try:
         await _tell({"state": "loading"})

@@ -11,6 +11,7 @@ import structlog
 
 from chains.types import Question
 from xoe.errors import RedisError, XoeError
+from xoe.limits import too_fast
 from xoe.page import attachments, commands, profiles, session
 from xoe.page.answering import answer, new_reply
 from xoe.page.markup import plain
@@ -133,7 +134,10 @@ async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> Non
     if files:
         await attachments.read_attachments(services, files)
     text = message.content.strip()
-    if text:
+    wait_s = services.limits.take("question", session.session_id()) if text else 0.0
+    if wait_s:
+        await cl.Message(content=f"*{too_fast('question', wait_s)}*").send()
+    elif text:
         await _take_back(services, chat.forget_from(message.id))
         await answer(services, question_of(services, chat, text), new_reply(services))
         chat.remember(message.id)

@@ -54,14 +54,14 @@ def content_security_policy(host: str, nonce: str) -> str:
 
 
 class OfflinePage:
-    """ASGI middleware that rewrites HTML pages and sets the headers that protect them."""
+    """ASGI middleware that rewrites HTML pages and sets the policy that fits each."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap ``app``."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request with its page rewritten and the protecting headers set."""
+        """Serve a request with its page rewritten and its policy set."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -85,8 +85,6 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers["Referrer-Policy"] = "no-referrer"
             if headers.get("content-type", "").startswith("text/html"):
                 self._start = message
                 return

@@ -18,7 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from xoe.errors import XoeError
+from xoe.limits import retry_after, too_fast
 from xoe.page.markup import without_citation_links
+from xoe.page.visitor import visitor_of
 
 if TYPE_CHECKING:
     from voice.audio import Samples
@@ -98,6 +100,10 @@ async def receive_dictation(request: Request) -> JSONResponse:
     """``POST /voice/dictation``: a recording as the browser makes it; returns its text."""
     try:
         engines = await _engines(request)
+        if wait_s := await _wait_s(request):
+            refusal = _problem(429, too_fast("audio", wait_s))
+            refusal.headers.update(retry_after(wait_s))
+            return refusal
         recording = bytearray()
         async for piece in request.stream():
             recording += piece
@@ -113,6 +119,14 @@ async def receive_dictation(request: Request) -> JSONResponse:
 
 def _problem(status: int, sentence: str) -> JSONResponse:
     return JSONResponse({"detail": sentence}, status_code=status)
+
+
+async def _wait_s(request: Request) -> float:
+    """Count a dictation of this browser; return the seconds to wait when there are too many."""
+    address = request.client.host if request.client is not None else ""
+    visitor = visitor_of(request.headers.get("cookie", "")) or address
+    startup: Startup = request.app.state.startup
+    return (await startup.wait()).limits.take("audio", f"dictation:{visitor}")
 
 
 async def _engines(request: Request) -> VoiceEngines:

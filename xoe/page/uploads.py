@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,11 @@ from starlette.responses import JSONResponse
 
 from ingest.names import safe_name
 from xoe.errors import DiskFullError, DocumentError, DocumentTooLargeError, XoeError
+from xoe.limits import retry_after, too_fast
 
 if TYPE_CHECKING:
     from xoe.settings import Settings
+    from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
 
@@ -63,13 +65,17 @@ def remove_folder(data_dir: Path) -> None:
 
 async def receive_upload(request: Request) -> JSONResponse:
     """``POST /project/file?session_id=…``: keep one file for the session, return its id."""
-    settings: Settings = request.app.state.startup.settings
+    startup: Startup = request.app.state.startup
+    settings: Settings = startup.settings
     session = WebsocketSession.get_by_id(request.query_params.get("session_id", ""))
     if session is None:
         return _refusal(404, "This page has lost its chat. Please reload it")
     if len(session.files) >= settings.upload_max_files:
         limit = settings.upload_max_files
         return _refusal(429, f"At most {limit} files can wait. Send those first")
+    services = startup.services
+    if services is not None and (wait_s := services.limits.take("upload", session.id)):
+        return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
     try:
         upload = await _receive(request, session.files_dir, settings.upload_max_mb)
     except DocumentTooLargeError as exc:
@@ -96,8 +102,8 @@ def forget(session: BaseSession, file_id: str) -> None:
         Path(upload["path"]).unlink(missing_ok=True)
 
 
-def _refusal(status: int, reason: str) -> JSONResponse:
-    return JSONResponse({"detail": reason.rstrip(".") + "."}, status_code=status)
+def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": reason.rstrip(".") + "."}, status_code=status, headers=headers)
 
 
 async def _receive(request: Request, folder: Path, limit_mb: int) -> _Upload:

@@ -10,10 +10,9 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from xoe.page import reading, uploads
-from xoe.page.guard import HostGuard
 from xoe.page.modules import remember_modules
-from xoe.page.offline import OfflinePage
 from xoe.page.visitor import VisitorCookie
+from xoe.protection import protected
 from xoe.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,16 +21,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-def install(app: FastAPI, settings: Settings) -> None:
+def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
     """Add the page's middlewares and its own routes to Chainlit's app, once.
 
-    Must run before the first request; a second call, as on a reload of ``app.py``, does nothing.
+    ``alone``: nothing that is protected already stands round the app. Must run before the first
+    request; a second call, as on a reload of ``app.py``, does nothing.
     """
     if getattr(app.state, "page_installed", False):
         return
     app.add_middleware(VisitorCookie)
-    app.add_middleware(OfflinePage)
-    app.add_middleware(HostGuard, host=settings.host)
+    if alone:
+        app.add_middleware(protected, settings=settings)
     app.state.readings = reading.Readings()
     app.router.routes[:0] = [
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),

@@ -1,0 +1,253 @@
+"""How much and how fast a client may ask: rates for each session, sizes for each request.
+
+A person reaches none of these. They keep a program that asks without end, or sends without end,
+from taking the server away from everybody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from xoe.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LimitKind = Literal["question", "upload", "audio", "program"]
+"""``program``: questions of one address by way of the HTTP interface, whatever their sessions."""
+
+TRACKED = 4096
+"""Sessions whose rates are known; the one that was quiet longest is forgotten first."""
+PROGRAM_SESSIONS = 10
+"""Anybody can invent session names, so a program gets as much as so many sessions together."""
+
+_KIB = 1024
+_MIB = 1024 * 1024
+_JSON_BYTES = 256 * _KIB
+"""A question of the most characters, each written as an escape of twelve bytes, and some room."""
+_MAX_HEADERS = 100
+_MAX_HEADER_BYTES = 32 * _KIB
+_MAX_URL_BYTES = 8 * _KIB
+_IDLE_S = 30.0
+"""Longest pause between two pieces of a request's body."""
+
+_DOING: Mapping[LimitKind, str] = {
+    "question": "asking faster than your questions can be answered",
+    "upload": "sending files faster than they can be read",
+    "audio": "starting calls or dictations faster than they can be served",
+    "program": "asking faster than your questions can be answered",
+}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many a minute in the long run, and so many at once."""
+
+    a_minute: int
+    at_once: int
+
+
+class RateLimits:
+    """Token buckets, one for each kind and session. Never waits; one thread."""
+
+    def __init__(
+        self,
+        rates: Mapping[LimitKind, Rate],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        tracked: int = TRACKED,
+    ) -> None:
+        """``clock`` returns seconds; ``tracked`` is the number of buckets kept."""
+        self._rates = dict(rates)
+        self._clock = clock
+        self._tracked = tracked
+        # When each bucket will be full again; one that is full already is as good as forgotten.
+        self._full_at: OrderedDict[tuple[LimitKind, str], float] = OrderedDict()
+
+    @classmethod
+    def of(cls, settings: Settings) -> RateLimits:
+        """Return the limits that the settings tell."""
+        asked = settings.limit_questions
+        sent = settings.limit_uploads
+        spoken = settings.limit_audio
+        return cls(
+            {
+                "question": Rate(asked, ceil(asked / 2)),
+                "program": Rate(asked * PROGRAM_SESSIONS, ceil(asked / 2) * PROGRAM_SESSIONS),
+                # All the files of one message come at once.
+                "upload": Rate(sent, max(ceil(sent / 2), settings.upload_max_files)),
+                "audio": Rate(spoken, ceil(spoken / 2)),
+            }
+        )
+
+    def take(self, kind: LimitKind, session: str) -> float:
+        """Count one more and return 0; or count nothing and return the seconds to wait."""
+        rate = self._rates[kind]
+        interval_s = 60 / rate.a_minute
+        now = self._clock()
+        key = (kind, session)
+        full_at = max(now, self._full_at.get(key, now))
+        wait_s = full_at + interval_s - now - rate.at_once * interval_s
+        if wait_s > 1e-9:
+            log.info("limit.reached", kind=kind)
+            return wait_s
+        self._full_at[key] = full_at + interval_s
+        self._full_at.move_to_end(key)
+        while len(self._full_at) > self._tracked:
+            self._full_at.popitem(last=False)
+        return 0.0
+
+
+def too_fast(kind: LimitKind, wait_s: float) -> str:
+    """Return the sentence for somebody who has to wait."""
+    seconds = max(1, ceil(wait_s))
+    unit = "second" if seconds == 1 else "seconds"
+    return f"You are {_DOING[kind]}; please try again in {seconds} {unit}."
+
+
+def retry_after(wait_s: float) -> dict[str, str]:
+    """Return the header that tells a program when to come back."""
+    return {"Retry-After": str(max(1, ceil(wait_s)))}
+
+
+@dataclass(frozen=True)
+class BodyLimit:
+    """The most that a route takes, and how its refusal names that."""
+
+    max_bytes: int
+    named: str
+
+
+def body_limits(settings: Settings) -> dict[str, BodyLimit]:
+    """Return the limits of the routes that take more than a small JSON object, by path."""
+    from xoe.page.reading import DICTATION_PATH, MAX_RECORDING_BYTES
+    from xoe.page.uploads import UPLOAD_PATH
+
+    # With room for the form round the file: the route itself counts the file's own bytes.
+    upload = BodyLimit(
+        (settings.upload_max_mb + 1) * _MIB,
+        f"{settings.upload_max_mb} MB, the most that one file may have",
+    )
+    dictation = BodyLimit(
+        MAX_RECORDING_BYTES + _KIB, f"{MAX_RECORDING_BYTES // _MIB} MB of sound at a time"
+    )
+    return {UPLOAD_PATH: upload, DICTATION_PATH: dictation}
+
+
+_SMALL = BodyLimit(_JSON_BYTES, f"{_JSON_BYTES // _KIB} KB, the most that is taken here")
+
+
+class BodyLimits:
+    """ASGI middleware that refuses requests which are too large, while they are read.
+
+    What declares its size is refused unread; what does not is counted as it arrives. Nothing is
+    held back, so a route that streams goes on streaming.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, limits: Mapping[str, BodyLimit], idle_s: float = _IDLE_S
+    ) -> None:
+        """Wrap ``app``; ``limits`` are those of the paths that take more than others."""
+        self._app = app
+        self._limits = dict(limits)
+        self._idle_s = idle_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it with 408, 413, 414 or 431."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._limits.get(scope["path"], _SMALL)
+        body = _Body(scope, receive, send, limit=limit, idle_s=self._idle_s)
+        refusal = _oversized_head(scope) or body.declared_too_large()
+        if refusal is None:
+            refusal = await body.served_by(self._app)
+        if refusal is not None:
+            log.info("request.refused", status=refusal.status_code, path=scope["path"][:200])
+            await refusal(scope, receive, send)
+
+
+class _RefusedError(Exception):
+    """Ends the reading of a body; whoever swallows it, the refusal is sent all the same."""
+
+
+class _Body:
+    """One request's body on its way in, and whether its answer has begun."""
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, limit: BodyLimit, idle_s: float
+    ) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._limit = limit
+        self._idle_s = idle_s
+        self._refusal: JSONResponse | None = None
+        self._started = False
+        self._bytes = 0
+        self._whole = False
+
+    def declared_too_large(self) -> JSONResponse | None:
+        declared = Headers(scope=self._scope).get("content-length", "0")
+        if declared.isdecimal() and int(declared[:20]) > self._limit.max_bytes:
+            return self._too_large()
+        return None
+
+    async def served_by(self, app: ASGIApp) -> JSONResponse | None:
+        """Have ``app`` answer; return the refusal to send instead, when it could not."""
+        with contextlib.suppress(_RefusedError):
+            await app(self._scope, self._receive_counted, self._send_unless_refused)
+        return None if self._started else self._refusal
+
+    async def _receive_counted(self) -> Message:
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._idle_s):
+                message = await self._receive()
+        except TimeoutError:
+            self._refusal = _refusal(408, "The request stopped arriving, so it was given up.")
+            raise _RefusedError from None
+        if message["type"] != "http.request":
+            self._whole = True
+            return message
+        self._bytes += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._bytes > self._limit.max_bytes:
+            self._refusal = self._too_large()
+            raise _RefusedError
+        return message
+
+    async def _send_unless_refused(self, message: Message) -> None:
+        # A route that made another error of the interruption is not heard.
+        if self._refusal is None or self._started:
+            self._started = True
+            await self._send(message)
+
+    def _too_large(self) -> JSONResponse:
+        return _refusal(413, f"It is larger than {self._limit.named}.")
+
+
+def _oversized_head(scope: Scope) -> JSONResponse | None:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > _MAX_URL_BYTES:
+        return _refusal(414, "The address is too long.")
+    if len(headers) > _MAX_HEADERS or sum(len(k) + len(v) for k, v in headers) > _MAX_HEADER_BYTES:
+        return _refusal(431, "The request has too many headers, or too long ones.")
+    return None
+
+
+def _refusal(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status_code=status, headers={"Connection": "close"})
