@@ -6,8 +6,12 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xoe.lock import LOCK_NAME, is_locked
+
+if TYPE_CHECKING:
+    import httpx
 
 ADDRESS_NAME = "server.json"
 
@@ -18,13 +22,30 @@ class RunningServer:
 
     url: str
     pid: int
+    uds: str | None = None
+    """The Unix socket to ask over, where it listens on one."""
+
+    @property
+    def where(self) -> str:
+        """The address or the Unix socket, to show."""
+        return self.uds or self.url
+
+    def client(self, timeout_s: float) -> httpx.Client:
+        """Return a client for this server; close it, as with ``with``."""
+        import httpx
+
+        transport = httpx.HTTPTransport(uds=self.uds) if self.uds else None
+        return httpx.Client(
+            base_url=self.url, timeout=timeout_s, trust_env=False, transport=transport
+        )
 
 
-def announce(data_dir: Path, url: str) -> None:
+def announce(data_dir: Path, url: str, uds: Path | None = None) -> None:
     """Write down where this server listens."""
+    server = RunningServer(url, os.getpid(), None if uds is None else str(uds))
     path = data_dir / ADDRESS_NAME
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(RunningServer(url, os.getpid()))), encoding="utf-8")
+    temporary.write_text(json.dumps(asdict(server)), encoding="utf-8")
     temporary.replace(path)
 
 
@@ -34,6 +55,6 @@ def find(data_dir: Path) -> RunningServer | None:
         return None
     try:
         fields = json.loads((data_dir / ADDRESS_NAME).read_text(encoding="utf-8"))
-        return RunningServer(url=str(fields["url"]), pid=int(fields["pid"]))
+        return RunningServer(str(fields["url"]), int(fields["pid"]), fields.get("uds"))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # it is starting

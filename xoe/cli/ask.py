@@ -38,7 +38,7 @@ def ask_command(
         body = {"question": question, "use_library": not without_library, "max_tokens": max_tokens}
         server = running.find(settings.data_dir)
         if server is not None:
-            answer = _ask_server(server.url, body)
+            answer = _ask_server(server, body)
         else:
             answer = asyncio.run(_ask_here(settings, body, show=not as_json))
         if as_json:
@@ -47,13 +47,14 @@ def ask_command(
             _print(answer)
 
 
-def _ask_server(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def _ask_server(server: running.RunningServer, body: dict[str, Any]) -> dict[str, Any]:
     import httpx
 
     try:
-        response = httpx.post(f"{url}/query", json=body, timeout=ANSWER_TIMEOUT_S, trust_env=False)
+        with server.client(ANSWER_TIMEOUT_S) as client:
+            response = client.post("/query", json=body)
     except httpx.HTTPError as exc:
-        raise EngineError(f"The server at {url} does not answer: {exc}.") from exc
+        raise EngineError(f"The server at {server.where} does not answer: {exc}.") from exc
     if response.is_success:
         answer: dict[str, Any] = response.json()
         return answer

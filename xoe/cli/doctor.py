@@ -109,7 +109,7 @@ def _data_folder(settings: Settings) -> str:
     probe.write_bytes(b"x" * 4096)
     probe.unlink()
     server = running.find(settings.data_dir)
-    return f"{settings.data_dir} is writable" + (f"; used by {server.url}" if server else "")
+    return f"{settings.data_dir} is writable" + (f"; used by {server.where}" if server else "")
 
 
 def _disk(settings: Settings) -> str:
@@ -132,6 +132,8 @@ def _memory(_settings: Settings) -> str:
 def _port(settings: Settings) -> str:
     if running.find(settings.data_dir) is not None:
         return "a server of this data folder is running"
+    if settings.uds is not None:
+        return f"none: it listens on the Unix socket {settings.uds}"
     with socket.socket() as probe:
         if probe.connect_ex((settings.host, settings.port)) == 0:
             raise OSError(f"{settings.port} is in use by another program; use xoe serve --port.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,12 +19,15 @@ from xoe.settings import Settings
 def serve_command(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    uds: Annotated[
+        Path | None, typer.Option(help="Unix socket (mode 0600) to listen on instead.")
+    ] = None,
     data_dir: DataDir = None,
     library: Library = None,
 ) -> None:
     """Serve the page. Fetches missing models first, then indexes the library behind the page."""
     with reported():
-        settings = settings_for(data_dir, host=host, port=port, library_dir=library)
+        settings = settings_for(data_dir, host=host, port=port, uds=uds, library_dir=library)
         _fetch_missing(settings)
         from xoe.server import serve
 

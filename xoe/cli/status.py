@@ -19,6 +19,8 @@ from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
 if TYPE_CHECKING:
     from xoe.settings import Settings
 
+HEALTH_TIMEOUT_S = 5
+
 
 def status_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show the documents, passages, models, Redis and memory."""
@@ -43,7 +45,7 @@ def _collect(settings: Settings) -> dict[str, Any]:
         "models": {entry.name: entry.name in there for entry in load_manifest().models},
         "redis": _redis(settings, running_here=server is not None),
         "memory_mb": _memory_mb(server.pid) if server else None,
-        "server": None if server is None else asdict(server) | {"health": _health(server.url)},
+        "server": None if server is None else asdict(server) | {"health": _health(server)},
     }
 
 
@@ -99,9 +101,10 @@ def _memory_mb(pid: int) -> float | None:
         return None
 
 
-def _health(url: str) -> dict[str, Any] | None:
+def _health(server: running.RunningServer) -> dict[str, Any] | None:
     try:
-        health: dict[str, Any] = httpx.get(f"{url}/health", timeout=5, trust_env=False).json()
+        with server.client(HEALTH_TIMEOUT_S) as client:
+            health: dict[str, Any] = client.get("/health").json()
     except (httpx.HTTPError, ValueError):
         return None
     return health
@@ -120,7 +123,7 @@ def _print(status: dict[str, Any]) -> None:
     if server is None:
         table.add_row("server", "not running; start it with: xoe serve")
     else:
-        table.add_row("server", f"{server['url']} (process {server['pid']})")
+        table.add_row("server", f"{server['uds'] or server['url']} (process {server['pid']})")
         table.add_row("memory", f"{status['memory_mb']} MB")
         for part in (server["health"] or {}).get("components", ()):
             table.add_row(f"  {part['name']}", f"{part['state']}: {part['detail']}")

@@ -1,0 +1,98 @@
+"""Where the server listens: this computer's addresses, or a Unix socket that its owner may open."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from xoe import running
+from xoe.errors import SettingsError
+from xoe.listener import UNIX_URL, address, bind, release
+from xoe.lock import DataFolder
+from xoe.page.guard import HostGuard, _hostname
+from xoe.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, uds=tmp_path / "xoe.sock")
+
+
+def connect(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(path))
+
+
+def test_a_unix_socket_is_for_its_owner_only_and_goes_with_the_server(settings: Settings) -> None:
+    assert settings.uds is not None
+    listener = bind(settings)
+    assert stat.S_IMODE(settings.uds.stat().st_mode) == 0o600
+    connect(settings.uds)
+    assert address(listener) == UNIX_URL
+    release(listener, settings)
+    assert not settings.uds.exists()
+
+
+def test_the_guard_answers_to_the_name_that_is_asked_over_the_socket(settings: Settings) -> None:
+    assert _hostname(UNIX_URL) in HostGuard(lambda *_: None, host=settings.host)._names  # type: ignore[arg-type]
+
+
+def test_a_killed_servers_socket_is_replaced(settings: Settings) -> None:
+    assert settings.uds is not None
+    bind(settings).close()  # as a kill leaves it: the file stays
+    assert settings.uds.exists()
+    listener = bind(settings)
+    connect(settings.uds)
+    release(listener, settings)
+
+
+def test_a_socket_that_is_answered_is_not_taken(settings: Settings) -> None:
+    assert settings.uds is not None
+    listener = bind(settings)
+    with pytest.raises(SettingsError, match="Another server is listening"):
+        bind(settings)
+    connect(settings.uds)  # the first one still answers
+    release(listener, settings)
+
+
+def test_a_file_that_is_no_socket_is_kept(settings: Settings) -> None:
+    assert settings.uds is not None
+    settings.uds.write_text("somebody's")
+    with pytest.raises(SettingsError, match="is no socket"):
+        bind(settings)
+    assert settings.uds.read_text() == "somebody's"
+
+
+def test_a_symbolic_link_is_not_followed(settings: Settings, tmp_path: Path) -> None:
+    assert settings.uds is not None
+    settings.uds.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match="is no socket"):
+        bind(settings)
+
+
+@pytest.mark.parametrize("path", ["missing/xoe.sock", "x" * 120])
+def test_a_path_that_cannot_be_listened_on_is_told_in_a_sentence(tmp_path: Path, path: str) -> None:
+    with pytest.raises(SettingsError, match=r"\.$"):
+        bind(Settings(data_dir=tmp_path, uds=tmp_path / path))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_another_address_is_refused_while_there_is_no_login(tmp_path: Path, host: str) -> None:
+    with pytest.raises(SettingsError, match="no login"):
+        bind(Settings(data_dir=tmp_path, host=host, port=0))
+
+
+def test_the_commands_find_the_socket_again(settings: Settings, tmp_path: Path) -> None:
+    with DataFolder(tmp_path):
+        running.announce(tmp_path, UNIX_URL, settings.uds)
+        found = running.find(tmp_path)
+        assert found is not None
+        assert found.uds == found.where == str(settings.uds)
+        running.announce(tmp_path, "http://127.0.0.1:8000")
+        found = running.find(tmp_path)
+        assert found is not None
+        assert found.uds is None
+        assert found.where == "http://127.0.0.1:8000"
