@@ -2,7 +2,8 @@
 
 JSON where another program reads it, a readable form on a terminal. Our own events follow the
 level of the settings; what other libraries log through the standard library takes the same form
-and is quieted to warnings. No event at info level or above carries a document's text.
+and is quieted to warnings. Each line names the request, session, turn, trace and span in which it
+was written. No event at info level or above carries a document's text or a question's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, Final, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from telemetry import scope
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -38,6 +41,7 @@ def configure_logging(
     json_lines = not out.isatty() if as_json is None else as_json
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_scope,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=json_lines),
@@ -98,6 +102,12 @@ def _route_standard_library(
         logger.propagate = True
         logger.setLevel(threshold)
     logging.captureWarnings(True)
+
+
+def _name_scope(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for key, value in scope.ids().items():
+        event.setdefault(key, value)
+    return event
 
 
 def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
