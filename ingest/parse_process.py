@@ -173,7 +173,8 @@ async def _ask(worker: Process, request: Request) -> tuple[LoadedDocument | Docu
     (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
     if length > MAX_HEAD_BYTES:
         raise ValueError("a head out of bounds")
-    reply = unpack_reply(await reader.readexactly(length))
+    # A thread: ten thousand headings take longer to read than the loop can be held up.
+    reply = await asyncio.to_thread(unpack_reply, await reader.readexactly(length))
     if isinstance(reply.outcome, DocumentError):
         return reply.outcome, reply.last
     if reply.text_bytes > _MAX_BYTES_PER_CHAR * request.limits.max_chars:

@@ -16,7 +16,7 @@ from ingest.loaders.document import HeadingSpan, Kind, LoadedDocument, PageSpan,
 from xoe.errors import DocumentError
 
 LENGTH = struct.Struct(">I")
-MAX_HEAD_BYTES = 16 * 1024 * 1024
+MAX_HEAD_BYTES = 8 * 1024 * 1024
 READY = b"xoe1"
 """What a worker says when it can take its first request."""
 

@@ -1,7 +1,7 @@
 """The parser's process: reads requests from its input, answers on its output, one at a time.
 
 Started by ``ingest.parse_process`` as ``python -m ingest.parse_worker MEMORY_MB``. It holds no
-secrets, may write no files, and ends when its input does.
+secrets, may write no files, open no connection and start no program, and ends when its input does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from math import ceil
 from pathlib import Path
 from typing import BinaryIO
 
+from ingest.confinement import confine
 from ingest.loaders import load_document
 from ingest.parse_wire import (
     LENGTH,
@@ -47,6 +48,7 @@ def main(memory_mb: int) -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.nice(NICENESS)
+    confine()
     for kind in _PRELOADED:
         import_module(f"ingest.loaders.{kind}")
     _limit(memory_mb)
@@ -68,6 +70,14 @@ def _limit(memory_mb: int) -> None:
         resource.setrlimit(what, (value, value))
 
 
+def _limit_time(timeout_s: float) -> None:
+    """Bound the processor's time of the next file: the kernel counts it, whatever runs."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    until_s = ceil(usage.ru_utime + usage.ru_stime + max(timeout_s, 0)) + 2 * _GRACE_S
+    resource.setrlimit(resource.RLIMIT_CPU, (until_s, hard))
+
+
 def _read_frame(requests: BinaryIO) -> bytes:
     prefix = requests.read(LENGTH.size)
     if len(prefix) < LENGTH.size:
@@ -81,6 +91,7 @@ def _answer(body: bytes, replies: BinaryIO, *, last: bool) -> bool:
     request = unpack_request(body)
     # The server ends a parse that takes too long; this is for when there is no server any more.
     signal.alarm(ceil(request.timeout_s) + _GRACE_S)
+    _limit_time(request.timeout_s)
     try:
         document = load_document(Path(request.path), name=request.name, limits=request.limits)
         text = document.text.encode()

@@ -64,7 +64,18 @@ def load_document(path: Path, *, name: str, limits: ParseLimits | None = None) -
             f"It holds {len(document.text) / 1e6:,.0f} million characters and at most "
             f"{source.limits.max_chars / 1e6:,.0f} million are read; split it and try again."
         )
+    if len(document.text) > source.limits.free_chars:
+        _check_ratio(len(document.text), path.stat().st_size, source.limits)
     return document
+
+
+def _check_ratio(chars: int, size_bytes: int, limits: ParseLimits) -> None:
+    """Refuse a small file that unpacks to what would keep the embedder busy for hours."""
+    if chars > limits.max_ratio * size_bytes:
+        raise DocumentTooLargeError(
+            f"It unpacks to {chars / max(1, size_bytes):,.0f} times its size, as no document that "
+            "somebody wrote does, so it is not read."
+        )
 
 
 def loader_for(kind: Kind) -> Loader:

@@ -62,6 +62,9 @@ class ParseLimits:
     """Of the XML in a DOCX; its parser takes about fifteen times as much memory."""
     max_chars: int = 64 * 1024 * 1024
     """Of text in one document: more than the largest upload can hold as plain text."""
+    max_ratio: int = 100
+    """Characters of text for each byte of the file, above the first ``free_chars``."""
+    free_chars: int = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)

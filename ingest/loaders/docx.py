@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from xml.etree import ElementTree
+from xml.parsers import expat
 from xml.parsers.expat import ExpatError
 
 import mammoth
@@ -18,7 +19,9 @@ from ingest.loaders.html import extract
 from xoe.errors import DocumentError, DocumentTooLargeError
 
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
-_HEAD_BYTES = 2048
+_PIECE_BYTES = 4096
+_VBA = re.compile(r"(?:^|/)vbaProject\.bin$", re.IGNORECASE)
+_MACROS = "It holds macros, which were left out; nothing of them was run."
 _CORE = "docProps/core.xml"
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
 _STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
@@ -28,7 +31,7 @@ def load(source: Source) -> LoadedDocument:
     """Load a Word document; its pictures are left out and never opened."""
     with source.path.open("rb") as file:
         try:
-            title = _check(file, source.limits)
+            title, warnings = _check(file, source.limits)
             file.seek(0)
             html = mammoth.convert_to_html(
                 file,
@@ -50,11 +53,12 @@ def load(source: Source) -> LoadedDocument:
         title=title or titles.from_headings(headings) or titles.from_name(source.name),
         kind="docx",
         headings=headings,
+        warnings=warnings,
     )
 
 
-def _check(file: BinaryIO, limits: ParseLimits) -> str | None:
-    """Refuse an archive that would unpack to too much; return the document's own title."""
+def _check(file: BinaryIO, limits: ParseLimits) -> tuple[str | None, tuple[str, ...]]:
+    """Refuse what would unpack to too much or defines entities; return title and warnings."""
     with open_zip(file) as archive:
         parts = [m for m in archive.infolist() if _XML.search(m.filename)]
         size = sum(member.file_size for member in parts)
@@ -65,13 +69,29 @@ def _check(file: BinaryIO, limits: ParseLimits) -> str | None:
             )
         for member in parts:
             with archive.open(member) as part:
-                if b"<!DOCTYPE" in part.read(_HEAD_BYTES):
-                    raise DocumentError(
-                        "The Word document holds definitions that such documents never need, so "
-                        "it is not safe to read; save it again with a word processor."
-                    )
-        if _CORE not in archive.namelist():
-            return None
-        # What no head shows is bounded by Expat (since 2.4.1) and by the process's limits.
-        root = ElementTree.fromstring(archive.read(_CORE))  # noqa: S314
-    return titles.sensible(root.findtext(_TITLE))
+                _check_definitions(part)
+        names = archive.namelist()
+        warnings = (_MACROS,) if any(_VBA.search(name) for name in names) else ()
+        if _CORE not in names:
+            return None, warnings
+        root = ElementTree.fromstring(archive.read(_CORE))  # noqa: S314 - it defines no entities
+    return titles.sensible(root.findtext(_TITLE)), warnings
+
+
+def _check_definitions(part: IO[bytes]) -> None:
+    """Refuse a part that begins with definitions, in which XML bombs and references hide.
+
+    Expat itself looks for them, so no encoding and no comment before them hides them. They come
+    before the first element or never.
+    """
+    parser = expat.ParserCreate()
+    found: list[str] = []
+    parser.StartDoctypeDeclHandler = lambda *_: found.append("definitions")
+    parser.StartElementHandler = lambda *_: found.append("content")
+    while not found and (piece := part.read(_PIECE_BYTES)):
+        parser.Parse(piece)
+    if found and found[0] == "definitions":
+        raise DocumentError(
+            "The Word document holds definitions that such documents never need, so it is not safe "
+            "to read; save it again with a word processor."
+        )

@@ -21,11 +21,16 @@ _DECLARED = re.compile(
     rb"""|<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{2,40})""",
     re.IGNORECASE,
 )
-# Elements that HTML never closes by itself, so that a page can nest them without end.
+# Elements that HTML never closes by itself, so that a page can nest them without end: the known
+# ones however they end, and invented ones unless they end like the leaves of a drawing ("/>").
+# The others hold nothing, or are closed when the next one comes.
 _NESTING = re.compile(
-    r"<(/?)(?:a|abbr|article|aside|b|bdi|bdo|big|blockquote|center|cite|code|details|dfn|div|dl|em|"
-    r"fieldset|figure|font|footer|form|header|i|ins|kbd|main|mark|nav|ol|q|s|samp|section|small|"
-    r"span|strike|strong|sub|sup|svg|g|table|tt|u|ul|var)(?=[\s>/])",
+    r"<(/?)(?:(?:a|abbr|article|aside|b|bdi|bdo|big|blockquote|center|cite|code|details|dfn|div|dl|"
+    r"em|fieldset|figure|font|footer|form|header|i|ins|kbd|main|mark|nav|ol|q|s|samp|section|small|"
+    r"span|strike|strong|sub|sup|svg|g|table|tt|u|ul|var)(?=[\s>/])"
+    r"|(?!(?:area|base|body|br|col|colgroup|dd|dt|embed|head|hr|html|img|input|li|link|meta|"
+    r"optgroup|option|p|param|rb|rp|rt|rtc|source|tbody|td|tfoot|th|thead|tr|track|wbr)[\s>/])"
+    r"[a-z][^\s<>/]*+(?![^<>]*+(?<=/)>))",
     re.IGNORECASE,
 )
 

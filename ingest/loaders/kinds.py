@@ -66,15 +66,15 @@ _ZIP_PARTS = (
     ("content.xml", "an OpenDocument file"),
     ("META-INF/container.xml", "an EPUB book"),
 )
-_HTML_DOCUMENT = re.compile(
-    r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
-)
+# Atomic groups: each comment is matched in one way only, so that no row of them takes for ever.
+_PROLOGUE = r"(?>\s*(?:(?><\?xml[^>]*>|<!--.*?-->)\s*)*)"
+_HTML_DOCUMENT = re.compile(rf"{_PROLOGUE}<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _HTML_TAG = re.compile(r"<(?:p|div|h[1-6]|table|ul|ol|span|br|a|meta|title|article)\b[^<>]*>", re.I)
 _TEXT_FORMATS = (
     (re.compile(r"\s*\{\\rtf"), "an RTF document"),
     (re.compile(r"%!PS"), "a PostScript file"),
     (
-        re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^>]*>\s*)*<svg\b", re.S),
+        re.compile(rf"{_PROLOGUE}(?:<!DOCTYPE\s+svg[^>]*>\s*)?{_PROLOGUE}<svg\b", re.S),
         "an SVG image",
     ),
 )
