@@ -18,13 +18,16 @@ XoeError
 ├── EngineError
 │   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
 │   ├── EngineNotReadyError  still loading, or failed to load
+│   ├── EngineStalledError   the model does not go on with what it was given
 │   └── GenerationError      the model failed while it was answering
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
 │   └── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
 ├── TranscriptionError       what was said could not be turned into text
 │   └── TranscriptionBusyError  too many pieces of speech wait
+├── RetrievalError           the documents cannot be searched
 ├── QuestionError            an empty or over-long question
+├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
 └── RedisError               Redis cannot be reached or started
 
 ``str(error)`` is one sentence for a person: what happened and, where there is something,
@@ -32,6 +35,8 @@ what to do next. Library errors are kept as ``__cause__``.
 """
 
 from __future__ import annotations
+
+import math
 
 
 class XoeError(Exception):
@@ -114,6 +119,10 @@ class EngineNotReadyError(EngineError):
     """The model is still loading, or could not be loaded."""
 
 
+class EngineStalledError(EngineError):
+    """The model does not go on with what it was given."""
+
+
 class GenerationError(EngineError):
     """The model failed while it was answering."""
 
@@ -154,9 +163,32 @@ class TranscriptionBusyError(TranscriptionError):
         self.waiting = waiting
 
 
+class RetrievalError(XoeError):
+    """The documents cannot be searched."""
+
+
 class QuestionError(XoeError):
     """A question is empty or too long."""
 
 
 class RedisError(XoeError):
     """Redis cannot be reached or started."""
+
+
+class CircuitOpenError(XoeError):
+    """A part of the house failed too often, and is left alone for a while."""
+
+    def __init__(self, name: str, retry_after_s: float) -> None:
+        """Remember the breaker's name and the seconds until a call may be tried: 0 or more."""
+        part = {
+            "llm-load": "The language model",
+            "rag-api": "The search of the library",
+            "stt": "Speech recognition",
+            "tts": "The voice",
+            "redis-connection": "Redis",
+        }.get(name, name)
+        wait_s = math.ceil(retry_after_s)
+        when = f"in {wait_s} seconds" if wait_s > 1 else "in a moment"
+        super().__init__(f"{part} has failed several times and is tried again {when}.")
+        self.name = name
+        self.retry_after_s = retry_after_s

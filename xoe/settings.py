@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -61,11 +61,22 @@ class Settings(BaseSettings):
         default_factory=_default_models_dir, description="the model files' folder"
     )
 
+    # What the project promises to stay within; a container's own limit counts where it is lower.
+    memory_limit_mb: int = Field(
+        6144, ge=256, description="memory of which smaller models are used from 85 % on"
+    )
+
     # Server. Loopback only: anything else needs a login, which does not exist yet.
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     uds: Path | None = Field(None, description="a Unix socket (mode 0600) to listen on instead")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # Traces stay here unless a collector is named. They hold times and names, no text.
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+(/\S*)?$",
+        description="send traces to this OpenTelemetry collector, e.g. http://localhost:4318",
+    )
 
     # The model. 4,096 tokens hold the prompt, three passages and some turns, and cost 50 MB.
     llm_profile: LlmProfile = Field("fast", description="the model that a new chat starts with")
@@ -127,6 +138,41 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(None, description="an external Redis")
     redis_timeout_s: float = Field(2.0, gt=0, le=30)
 
+    # Circuit breakers. One person asks little, so few calls must be enough: out of a window of
+    # eight, three failures open a circuit after a start and four after a good hour; in a window of
+    # twenty ten questions would fail first. A slow answer is still an answer, hence the higher
+    # rate. One good probe closes the circuit, so that the next question is served in full again.
+    breaker_window: int = Field(8, ge=1, le=1000, description="calls that a breaker looks at")
+    breaker_min_calls: int = Field(3, ge=1, le=1000, description="fewer calls open nothing")
+    breaker_failure_rate: float = Field(
+        0.5, gt=0, le=1, description="share of failed calls that opens a circuit"
+    )
+    breaker_slow_rate: float = Field(
+        0.8, gt=0, le=1, description="share of slow calls that opens a circuit"
+    )
+    # Ten seconds are enough for a server to be started again; a minute, for one that stays away.
+    breaker_open_s: float = Field(
+        10, ge=0.01, le=3600, description="time without calls; doubled when a probe fails"
+    )
+    breaker_open_max_s: float = Field(
+        60, ge=0.01, le=3600, description="time without calls, at the most"
+    )
+    breaker_probes: int = Field(
+        1, ge=1, le=100, description="calls that try whether a part works again"
+    )
+    breaker_lease_s: float = Field(
+        30,
+        ge=0.01,
+        le=3600,
+        description="time after which a probe that does not report is given up; "
+        "twice what is slow, if that is longer",
+    )
+    # Slow is what a person takes for broken. The model's time counts until its first token.
+    breaker_llm_slow_s: float = Field(30, gt=0, le=600)
+    breaker_rag_slow_s: float = Field(5, gt=0, le=600)
+    breaker_stt_slow_s: float = Field(10, gt=0, le=600)
+    breaker_tts_slow_s: float = Field(10, gt=0, le=600)
+
     # Voice calls. Five of them keep two cores busy. Six frames of speech, and what the detector
     # lags behind, are 200 ms: more than a cough has.
     voice: bool = Field(True, description="talk to it: needs the models stt, stt-light and tts")
@@ -139,6 +185,8 @@ class Settings(BaseSettings):
     stt_model: Literal["stt", "stt-light"] = Field(
         "stt", description="Whisper base, or Whisper tiny for English only"
     )
+    # A net for an engine that hangs. The light one comes after it: both within 15 s.
+    stt_timeout_s: float = Field(8, ge=1, le=60, description="time to transcribe one turn")
     stt_language: str = Field(
         "auto", pattern="^(auto|[a-z]{2,3})$", description="a code such as en; auto: found out once"
     )
@@ -182,6 +230,7 @@ class Settings(BaseSettings):
     )
     tts_speed: float = Field(1.0, ge=0.5, le=2.0, description="2: twice as fast")
     tts_threads: int = Field(1, ge=1, le=64, description="cores that the voice uses")
+    tts_timeout_s: float = Field(4, ge=0.5, le=60, description="wait for the next piece of sound")
     tts_espeak_voice: str = Field("en-us", min_length=1, description="the second engine's language")
 
     @classmethod
@@ -202,6 +251,20 @@ class Settings(BaseSettings):
     def _refuse_nan(cls, value: Any) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("must be a finite number")
+        return value
+
+    @field_validator("breaker_min_calls")
+    @classmethod
+    def _min_calls_fit(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("breaker_window", value):
+            raise ValueError("must not be above breaker_window, or a circuit would never open")
+        return value
+
+    @field_validator("breaker_open_max_s")
+    @classmethod
+    def _open_max_fits(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("breaker_open_s", value):
+            raise ValueError("must not be below breaker_open_s")
         return value
 
     @field_validator("data_dir", "library_dir", "models_dir", "uds")
