@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import structlog
 from opentelemetry.context import Context
@@ -40,6 +41,7 @@ _NO_TEXT: Final = "(text)"
 _IDENTIFIER: Final = re.compile(r"[\w.:/+@-]{1,64}")
 _TURN_ID: Final = re.compile(r"[0-9A-Za-z-]{4,64}")
 _LIMITS: Final = SpanLimits(max_attributes=32, max_events=4, max_links=4, max_attribute_length=64)
+_OTLP_PATH: Final = "/v1/traces"
 _EXPORT_TIMEOUT_S: Final = 5.0
 _CLOSE_S: Final = 3.0
 
@@ -109,8 +111,8 @@ class Tracer:
     def create(cls, data_dir: Path, otlp_endpoint: str | None = None) -> Tracer:
         """Return a tracer that keeps recent turns in ``data_dir``.
 
-        With an endpoint it sends spans there too; importing what that takes is slow, so call it in
-        a thread.
+        With an endpoint, with or without the path ``/v1/traces``, it sends spans there too;
+        importing what that takes is slow, so call it in a thread.
         """
         exporter = None if otlp_endpoint is None else _exporter(otlp_endpoint)
         return cls(file=TurnFile(data_dir / FOLDER), exporter=exporter)
@@ -242,6 +244,7 @@ def _exporter(endpoint: str) -> SpanProcessor:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S)
-    log.info("trace.exported", endpoint=endpoint)
+    url = endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + _OTLP_PATH
+    exporter = OTLPSpanExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_S)
+    log.info("trace.exported", host=urlsplit(url).hostname)
     return BatchSpanProcessor(exporter)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Literal
 
 ComponentState = Literal["loading", "ready", "failed", "off"]
@@ -16,6 +17,13 @@ class Component:
     state: ComponentState
     detail: str
     """A sentence for a person."""
+    since: float = field(default_factory=time.time)
+    """When it came into its state, in seconds since 1970."""
+
+    def becomes(self, state: ComponentState, detail: str) -> Component:
+        """Return it with what is known now; ``since`` changes with the state only."""
+        since = self.since if state == self.state else time.time()
+        return Component(self.name, state, detail, since)
 
 
 @dataclass(frozen=True)

@@ -391,23 +391,23 @@ class Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_with_an_endpoint_the_spans_are_sent_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["", "/", "/v1/traces"])
+def test_with_an_endpoint_the_spans_are_sent_there(tmp_path: Path, path: str) -> None:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Collector)
     server.taken = []  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}/v1/traces"
-    tracer = Tracer.create(tmp_path, endpoint)
+    tracer = Tracer.create(tmp_path, f"http://127.0.0.1:{server.server_port}{path}")
     with tracer.turn("typed", session="s", turn_id="turn-1"), tracer.span("retrieval"):
         pass
     record = only(tracer)
     tracer.close()
     server.shutdown()
-    ((path, body),) = server.taken  # type: ignore[attr-defined]
+    ((asked, body),) = server.taken  # type: ignore[attr-defined]
     request = ExportTraceServiceRequest.FromString(body)
     spans = request.resource_spans[0].scope_spans[0].spans
-    assert path == "/v1/traces"
+    assert asked == "/v1/traces"
     assert {span.name for span in spans} == {"turn.typed", "retrieval"}
     assert {span.trace_id.hex() for span in spans} == {record.trace_id}
 
