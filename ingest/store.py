@@ -3,26 +3,61 @@
 Every query names the owners whose rows it may see. Adding or replacing a document is one
 transaction, and so is removing one; the collection's revision grows with each, which is how the
 vector indexes learn that they are behind.
+
+Each row has a hash of its content (``ingest.digests``), which is compared when a passage is read:
+what is quoted is what was stored, or it is not quoted.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from ingest.database import Database
+from ingest.database import Database, FullTextDamagedError, damaged_row
+from ingest.digests import (
+    CHUNK_COLUMNS,
+    COLLECTION_COLUMNS,
+    DOCUMENT_COLUMNS,
+    Value,
+    digest,
+)
 from ingest.embedder import Vectors
+from ingest.integrity import CheckReport, Step
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.splitter import Chunk, search_heading
+from ingest.swap import DATABASE_NAME as DATABASE_NAME
+from ingest.swap import Hold
 from xoe.errors import StoreError
 
-DATABASE_NAME = "xoe.sqlite"
+CHECK_AT_OPEN_BYTES = 64 * 2**20
+"""A database up to this size (about 20,000 passages) is checked wholly before it is served: that
+takes a second. A larger one is served and checked meanwhile."""
+
+_REASON = DOCUMENT_COLUMNS.split(", ").index("reason")
+_OWNER = COLLECTION_COLUMNS.split(", ").index("owner")
+
+_Call = TypeVar("_Call", bound=Callable[..., Any])
+
+
+def _mending(call: _Call) -> _Call:
+    """Build a damaged full-text index anew and call once more."""
+
+    @functools.wraps(call)
+    def mended(self: Store, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(self, *args, **kwargs)
+        except FullTextDamagedError:
+            self.rebuild_full_text()
+            return call(self, *args, **kwargs)
+
+    return cast(_Call, mended)
 
 
 @dataclass(frozen=True)
@@ -75,11 +110,17 @@ class Store:
 
     def __init__(self, data_dir: Path, fingerprint: Fingerprint) -> None:
         """Open the store in ``data_dir``. Raises ``StoreError`` subclasses."""
-        self._database = Database(data_dir / DATABASE_NAME)
         self.fingerprint = fingerprint
+        self._hold = Hold.shared(data_dir)
+        try:
+            self._database = Database(data_dir / DATABASE_NAME)
+        except BaseException:
+            self._hold.release()
+            raise
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────
 
+    @_mending
     def put_document(
         self,
         owner: str,
@@ -102,30 +143,27 @@ class Store:
         headings = json.dumps([[h.level, h.text, h.start, h.end] for h in document.headings])
         with self._database.writing() as db:
             collection = self._collection_id(db, owner)
+            fields = (
+                *(collection, source, origin, sha256, size_bytes, "ready"),
+                *(" ".join(document.warnings) or None, document.kind),
+                *(document.title, pages, headings),
+            )
             db.execute(
                 "DELETE FROM documents WHERE collection_id = ? AND source = ?", (collection, source)
             )
             cursor = db.execute(
-                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status,"
-                " reason, kind, title, pages, headings, text)"
-                " VALUES (?, ?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?)",
-                (
-                    *(collection, source, origin, sha256, size_bytes),
-                    *(" ".join(document.warnings) or None, document.kind),
-                    *(document.title, pages, headings, document.text),
-                ),
+                f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
+                f" VALUES ({_marks(fields)}, ?, ?, ?)",
+                (*fields, document.text, digest(*fields), digest(document.text)),
             )
             document_id = cursor.lastrowid
             assert document_id is not None  # noqa: S101 - an INSERT always sets it
             db.executemany(
                 'INSERT INTO chunks(document_id, collection_id, start, "end", heading, text,'
-                " owner_token, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " owner_token, vector, digest, vector_digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (
-                        *(document_id, collection, chunk.start, chunk.end),
-                        *(search_heading(document.title, chunk.heading), chunk.text),
-                        *(owner_token(collection), vector.tobytes()),
-                    )
+                    _chunk_row(document_id, collection, source, document.title, chunk, vector)
                     for chunk, vector in zip(chunks, vectors, strict=True)
                 ),
             )
@@ -146,14 +184,31 @@ class Store:
         """Record why a file could not be read; an older good version of it is kept."""
         with self._database.writing() as db:
             collection = self._collection_id(db, owner)
+            known = db.execute(
+                f"SELECT id, digest, {DOCUMENT_COLUMNS} FROM documents"
+                " WHERE collection_id = ? AND source = ?",
+                (collection, source),
+            ).fetchone()
+            if known is None:
+                fields: tuple[Value, ...] = (
+                    *(collection, source, origin, sha256, size_bytes, "failed"),
+                    *(reason, None, title, "[]", "[]"),
+                )
+                db.execute(
+                    f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
+                    f" VALUES ({_marks(fields)}, '', ?, ?)",
+                    (*fields, digest(*fields), digest("")),
+                )
+                return
+            document_id, expected, *values = known
+            self._compare("document", expected, *values)
+            values[_REASON] = reason
             db.execute(
-                "INSERT INTO documents(collection_id, source, origin, sha256, bytes, status,"
-                " reason, title) VALUES (?, ?, ?, ?, ?, 'failed', ?, ?)"
-                " ON CONFLICT(collection_id, source) DO UPDATE SET"
-                " reason = excluded.reason",
-                (collection, source, origin, sha256, size_bytes, reason, title),
+                "UPDATE documents SET reason = ?, digest = ? WHERE id = ?",
+                (reason, digest(*values), document_id),
             )
 
+    @_mending
     def delete_document(self, document_id: int, owner: str) -> bool:
         """Remove a document of ``owner``'s with all that belongs to it; False if there is none."""
         with self._database.writing() as db:
@@ -168,6 +223,7 @@ class Store:
             _bump(db, row[0])
             return True
 
+    @_mending
     def delete_owner(self, owner: str) -> None:
         """Remove everything that belongs to ``owner``."""
         with self._database.writing() as db:
@@ -195,18 +251,22 @@ class Store:
         """Return the owners whose chunks another embedder or splitter made."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT owner, embedder, dimension, splitter FROM collections ORDER BY id"
+                f"SELECT digest, {COLLECTION_COLUMNS} FROM collections ORDER BY id"
             ).fetchall()
-        return [row[0] for row in rows if Fingerprint(*row[1:]) != self.fingerprint]
+            for expected, *values in rows:
+                self._compare("collection", expected, *values)
+        return [row[2] for row in rows if Fingerprint(*row[3:]) != self.fingerprint]
 
     def load_document(self, document_id: int) -> LoadedDocument:
         """Return a stored document as its loader gave it, to be split and embedded again."""
         with self._database.reading() as db:
-            row = db.execute(
-                "SELECT text, title, kind, pages, headings FROM documents WHERE id = ?",
+            text, expected_text, expected, *fields = db.execute(
+                f"SELECT text, text_digest, digest, {DOCUMENT_COLUMNS} FROM documents WHERE id = ?",
                 (document_id,),
             ).fetchone()
-        text, title, kind, pages, headings = row
+            self._compare("document", expected, *fields)
+            self._compare("document's text", expected_text, text)
+        kind, title, pages, headings = fields[-4:]
         return LoadedDocument(
             text=text,
             title=title,
@@ -215,29 +275,42 @@ class Store:
             headings=tuple(HeadingSpan(*heading) for heading in json.loads(headings)),
         )
 
+    @_mending
     def replace_collection(self, owner: str, rebuilt_owner: str) -> None:
         """Give the collection of ``rebuilt_owner`` to ``owner``; the old one goes, at once."""
         with self._database.writing() as db:
+            expected, *fields = db.execute(
+                f"SELECT digest, {COLLECTION_COLUMNS} FROM collections WHERE owner = ?",
+                (rebuilt_owner,),
+            ).fetchone()
+            self._compare("collection", expected, *fields)
+            fields[_OWNER] = owner
             db.execute("DELETE FROM collections WHERE owner = ?", (owner,))
-            db.execute("UPDATE collections SET owner = ? WHERE owner = ?", (owner, rebuilt_owner))
+            db.execute(
+                "UPDATE collections SET owner = ?, digest = ? WHERE owner = ?",
+                (owner, digest(*fields), rebuilt_owner),
+            )
 
     def revisions(self, owners: Sequence[str]) -> list[tuple[int, str, int]]:
         """Return ``(collection id, owner, revision)``; cheap enough for each search."""
         with self._database.reading() as db:
-            rows: list[tuple[int, str, int]] = db.execute(
-                f"SELECT id, owner, revision FROM collections WHERE owner IN ({_marks(owners)})"
-                " AND embedder = ? AND splitter = ?",
+            rows = db.execute(
+                f"SELECT revision, digest, {COLLECTION_COLUMNS} FROM collections"
+                f" WHERE owner IN ({_marks(owners)}) AND embedder = ? AND splitter = ?",
                 (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
             ).fetchall()
-        return rows
+            for _revision, expected, *fields in rows:
+                self._compare("collection", expected, *fields)
+        return [(row[2], row[3], row[0]) for row in rows]
 
-    def chunk_ids(self, collection_id: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Return all chunk ids of a collection, ascending, int64."""
+    def chunk_rows(self, collection_id: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+        """Return ``(chunk id, its vector's hash)`` of a collection, by id; int64, ``(n, 2)``."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT id FROM chunks WHERE collection_id = ? ORDER BY id", (collection_id,)
+                "SELECT id, vector_digest FROM chunks WHERE collection_id = ? ORDER BY id",
+                (collection_id,),
             ).fetchall()
-        return np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+        return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
     def document_chunk_ids(self, document_id: int) -> list[int]:
         """Return a document's chunk ids in the order of its text."""
@@ -252,11 +325,12 @@ class Store:
         found: dict[int, bytes] = {}
         with self._database.reading() as db:
             for block in _blocks(chunk_ids):
-                found.update(
-                    db.execute(
-                        f"SELECT id, vector FROM chunks WHERE id IN ({_marks(block)})", block
-                    ).fetchall()
-                )
+                for chunk_id, vector, expected in db.execute(
+                    f"SELECT id, vector, vector_digest FROM chunks WHERE id IN ({_marks(block)})",
+                    block,
+                ):
+                    self._compare("vector", expected, vector)
+                    found[chunk_id] = vector
         stacked = b"".join(found[chunk_id] for chunk_id in chunk_ids)
         return np.frombuffer(stacked, dtype=np.float32).reshape(-1, self.fingerprint.dimension)
 
@@ -264,19 +338,31 @@ class Store:
         """Return those of ``chunk_ids`` that belong to ``owners``."""
         with self._database.reading() as db:
             rows = db.execute(
-                'SELECT k.id, d.id, c.owner, d.source, d.title, k.heading, k.start, k."end",'
-                " k.text FROM chunks k JOIN documents d ON d.id = k.document_id"
+                f"SELECT k.id, c.owner, k.digest, {CHUNK_COLUMNS}"
+                " FROM chunks k JOIN documents d ON d.id = k.document_id"
                 " JOIN collections c ON c.id = d.collection_id"
                 f" WHERE k.id IN ({_marks(chunk_ids)}) AND c.owner IN ({_marks(owners)})",
                 (*chunk_ids, *owners),
             ).fetchall()
-        return {row[0]: StoredChunk(*row) for row in rows}
+            found = {}
+            for chunk_id, owner, expected, *values in rows:
+                self._compare("passage", expected, *values)
+                document_id, _collection, source, title, start, end, heading, text, _token = values
+                found[chunk_id] = StoredChunk(
+                    *(chunk_id, document_id, owner, source, title, heading, start, end, text)
+                )
+        return found
 
     def pages(self, document_id: int) -> tuple[PageSpan, ...]:
         """Return where each page of a document stands in its text."""
         with self._database.reading() as db:
-            row = db.execute("SELECT pages FROM documents WHERE id = ?", (document_id,)).fetchone()
-        return tuple(PageSpan(*page) for page in json.loads(row[0])) if row else ()
+            row = db.execute(
+                f"SELECT digest, {DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (document_id,)
+            ).fetchone()
+            if row is None:
+                return ()
+            self._compare("document", *row)
+        return tuple(PageSpan(*page) for page in json.loads(row[-2]))
 
     def headings(self, owners: Sequence[str], limit: int) -> list[tuple[str, str]]:
         """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``."""
@@ -298,6 +384,7 @@ class Store:
             ).fetchone()
         return row[0], row[1]
 
+    @_mending
     def match(self, expression: str, owners: Sequence[str], limit: int) -> list[tuple[int, float]]:
         """Return ``(chunk id, BM25 score)`` of the best matches, larger is better.
 
@@ -319,6 +406,7 @@ class Store:
             ).fetchall()
         return [(row[0], row[1]) for row in rows]
 
+    @_mending
     def term_counts(self, terms: Sequence[str]) -> dict[str, int]:
         """Return in how many chunks each (already stemmed) term stands."""
         with self._database.reading() as db:
@@ -329,9 +417,34 @@ class Store:
                 ).fetchall()
             )
 
+    # ── safety ───────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def needs_check(self) -> bool:
+        """Tell whether to check the database wholly before it is served."""
+        path = self._database.path
+        return self._database.suspect or path.stat().st_size <= CHECK_AT_OPEN_BYTES
+
+    def check(self, tell: Step | None = None) -> CheckReport:
+        """Check the whole database; the full-text index is built anew where it is damaged.
+
+        Reads all of it: a second for 10,000 passages, a quarter of a minute for 100,000.
+        Raises ``StoreDamagedError``, after which every call does.
+        """
+        return self._database.check(tell)
+
+    def rebuild_full_text(self) -> None:
+        """Build the full-text index anew from the passages."""
+        self._database.rebuild_full_text()
+
+    def backup_to(self, target: Path, tell: Step | None = None) -> None:
+        """Copy the database as it is now into the new file ``target``; see ``Database``."""
+        self._database.backup_to(target, tell)
+
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+        self._hold.release()
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
@@ -339,19 +452,28 @@ class Store:
         """Return the owner's collection, made if need be."""
         mine = self.fingerprint
         row = db.execute(
-            "SELECT id, embedder, dimension, splitter FROM collections WHERE owner = ?", (owner,)
+            f"SELECT digest, {COLLECTION_COLUMNS} FROM collections WHERE owner = ?", (owner,)
         ).fetchone()
         if row is not None:
-            if Fingerprint(*row[1:]) != mine:
+            self._compare("collection", *row)
+            if Fingerprint(*row[3:]) != mine:
                 raise StoreError(
                     "The index is being rebuilt for another embedder; try again in a moment."
                 )
-            return int(row[0])
+            return int(row[1])
         cursor = db.execute(
             "INSERT INTO collections(owner, embedder, dimension, splitter) VALUES (?, ?, ?, ?)",
             (owner, mine.embedder, mine.dimension, mine.splitter),
         )
-        return int(cursor.lastrowid or 0)
+        collection = int(cursor.lastrowid or 0)
+        fields = (collection, owner, mine.embedder, mine.dimension, mine.splitter)
+        db.execute("UPDATE collections SET digest = ? WHERE id = ?", (digest(*fields), collection))
+        return collection
+
+    def _compare(self, what: str, expected: int, *values: Value) -> None:
+        """Raise ``StoreDamagedError`` where a row's hash is not that of its content."""
+        if digest(*values) != expected:
+            raise damaged_row(self._database.path, what)
 
     def _documents(self, where: str, values: tuple[object, ...]) -> list[DocumentInfo]:
         with self._database.reading() as db:
@@ -370,6 +492,16 @@ class Store:
 def owner_token(collection_id: int) -> str:
     """Return the word that stands for a collection in the full-text index."""
     return f"xoecollection{collection_id}"
+
+
+def _chunk_row(
+    document_id: int, collection: int, source: str, title: str, chunk: Chunk, vector: Vectors
+) -> tuple[Value, ...]:
+    heading, token = search_heading(title, chunk.heading), owner_token(collection)
+    place = (document_id, collection)
+    span = (chunk.start, chunk.end, heading, chunk.text, token)
+    blob = vector.tobytes()
+    return (*place, *span, blob, digest(*place, source, title, *span), digest(blob))
 
 
 def _bump(db: sqlite3.Connection, collection_id: int) -> None:

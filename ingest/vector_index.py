@@ -1,14 +1,16 @@
 """The FAISS indexes: derived from the database, saved as hashed generations.
 
 An index is never trusted further than its manifest: the file's hash is checked before FAISS
-reads it, and its chunk ids are compared with the database's before it is searched. Whatever
-disagrees is mended or rebuilt from the vectors in the database.
+reads it, and its chunk ids and the hashes of their vectors are compared with the database's before
+it is searched. Whatever disagrees is mended or rebuilt from the vectors in the database. (Ids
+alone would not do: a database that was restored or begun anew gives the same ids again.)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -38,7 +40,10 @@ HNSW_SEARCH_WIDTH = 96
 HNSW_DEAD_SHARE = 0.2
 """HNSW cannot forget; past this share of removed vectors it is built anew."""
 
-Ids = np.ndarray[tuple[int], np.dtype[np.int64]]
+Rows = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+
+_PAIR_BYTES = 16
+_WRITE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Manifest:
     dimension: int
     embedder: str
     sha256: str
+    """Of the file: FAISS's index, then an int64 pair for each live row: chunk id, vector's hash."""
     file: str
 
 
@@ -65,11 +71,16 @@ class VectorIndex:
         self._dimension = dimension
         self._exact_limit = exact_limit
         self._index = self._new_index(exact=True)
-        self.ids: Ids = np.empty(0, dtype=np.int64)
-        """The chunk ids that are alive, ascending."""
+        self.rows: Rows = np.empty((0, 2), dtype=np.int64)
+        """The chunk ids that are alive, ascending, each with its vector's hash; ``(n, 2)``."""
         self.revision = -1
         """The collection's revision that this index agrees with."""
         self.saved_revision = -1
+
+    @property
+    def ids(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The chunk ids that are alive, ascending."""
+        return self.rows[:, 0]
 
     @property
     def exact(self) -> bool:
@@ -80,19 +91,32 @@ class VectorIndex:
         """Bring the index to the database's state, reading only what is new."""
         if revision == self.revision:
             return
-        wanted = store.chunk_ids(collection_id)
-        gone = np.setdiff1d(self.ids, wanted, assume_unique=True)
-        new = np.setdiff1d(wanted, self.ids, assume_unique=True)
-        exact = len(wanted) <= self._exact_limit
+        wanted = store.chunk_rows(collection_id)
+        try:
+            self._follow(store, wanted)
+        except BaseException:
+            self._forget()  # half of it may have happened
+            raise
+        self.rows, self.revision = wanted, revision
+
+    def _follow(self, store: Store, wanted: Rows) -> None:
+        ids = wanted[:, 0]
+        gone = np.setdiff1d(self.ids, ids, assume_unique=True)
+        new = np.setdiff1d(ids, self.ids, assume_unique=True)
+        exact = len(ids) <= self._exact_limit
         dead = self._index.ntotal - len(self.ids) + len(gone)
-        if exact != self.exact or (not exact and dead > HNSW_DEAD_SHARE * max(1, len(wanted))):
-            self._index, new, gone = self._new_index(exact=exact), wanted, gone[:0]
+        worn = not exact and dead > HNSW_DEAD_SHARE * max(1, len(ids))
+        if exact != self.exact or worn or _other_vectors(self.rows, wanted):
+            self._index, new, gone = self._new_index(exact=exact), ids, gone[:0]
         if len(gone) and exact:
             self._index.remove_ids(faiss.IDSelectorBatch(gone))
         for start in range(0, len(new), READ_BLOCK):
             block = new[start : start + READ_BLOCK]
             self._index.add_with_ids(store.vectors(block.tolist()), block)
-        self.ids, self.revision = wanted, revision
+
+    def _forget(self) -> None:
+        self._index = self._new_index(exact=True)
+        self.rows, self.revision = self.rows[:0], -1
 
     def search(self, vector: Vectors, limit: int) -> list[tuple[int, float]]:
         """Return ``(chunk id, cosine)`` of the nearest chunks to a unit vector ``(dimension,)``."""
@@ -111,8 +135,7 @@ class VectorIndex:
         generation = previous.generation + 1 if previous else 1
         name = f"generation-{generation:08d}.faiss"
         temporary = folder / f"{name}.tmp"
-        faiss.write_index(self._index, str(temporary))
-        digest = _sha256(temporary)
+        digest = self._write(temporary)
         publish(temporary, folder / name)
         manifest = Manifest(generation, len(self.ids), self._dimension, embedder, digest, name)
         note = folder / "manifest.json.tmp"
@@ -123,6 +146,36 @@ class VectorIndex:
                 old.unlink(missing_ok=True)
         self.saved_revision = self.revision
 
+    def _write(self, path: Path) -> str:
+        """Write the file and return its SHA-256."""
+        digest = hashlib.sha256()
+        failure: list[OSError] = []
+
+        with path.open("wb") as file:
+
+            def write(piece: bytes) -> int:
+                # FAISS would tell an OSError as its own RuntimeError, without the reason. Its own
+                # way to write files does not notice a disk that is full at the very end.
+                try:
+                    file.write(piece)
+                except OSError as exc:
+                    failure.append(exc)
+                    return 0
+                digest.update(piece)
+                return len(piece)
+
+            try:
+                writer = faiss.PyCallbackIOWriter(write, _WRITE_BYTES)  # type: ignore[attr-defined]
+                faiss.write_index(self._index, writer)
+            except RuntimeError as exc:
+                raise (failure[0] if failure else exc) from exc
+            if failure:
+                raise failure[0]
+            rows = np.ascontiguousarray(self.rows, dtype="<i8").tobytes()
+            file.write(rows)
+            digest.update(rows)
+        return digest.hexdigest()
+
     @classmethod
     def load(
         cls, folder: Path, *, dimension: int, embedder: str, exact_limit: int
@@ -131,15 +184,27 @@ class VectorIndex:
         manifest = _read_manifest(folder)
         if manifest is None:
             return None
-        path = folder / manifest.file
         fits = (manifest.dimension, manifest.embedder) == (dimension, embedder)
-        if not fits or not path.is_file() or _sha256(path) != manifest.sha256:
-            log.warning("index.generation_refused", folder=folder.name, fits=fits)
-            return None
         index = cls(dimension, exact_limit=exact_limit)
-        index._index = cast(faiss.IndexIDMap2, faiss.read_index(str(path)))
-        index.ids = np.sort(faiss.vector_to_array(index._index.id_map)).astype(np.int64)
+        try:
+            if not fits or _sha256(folder / manifest.file) != manifest.sha256:
+                log.warning("index.generation_refused", folder=folder.name, fits=fits)
+                return None
+            index._read(folder / manifest.file, manifest.count)
+        except (OSError, RuntimeError, ValueError) as exc:  # FAISS raises RuntimeError
+            log.warning("index.generation_refused", folder=folder.name, error=str(exc))
+            return None
         return index
+
+    def _read(self, path: Path, count: int) -> None:
+        """Read a file whose hash was checked. Raises as FAISS does, and ``ValueError``."""
+        self._index = cast(faiss.IndexIDMap2, faiss.read_index(str(path)))
+        with path.open("rb") as file:
+            file.seek(-count * _PAIR_BYTES, os.SEEK_END)
+            self.rows = np.fromfile(file, dtype="<i8").reshape(count, 2).astype(np.int64)
+        held = faiss.vector_to_array(self._index.id_map)
+        if self._index.d != self._dimension or not np.isin(self.ids, held).all():
+            raise ValueError("the file holds other rows than its manifest says")
 
     def _new_index(self, *, exact: bool) -> faiss.IndexIDMap2:
         if exact:
@@ -213,6 +278,14 @@ class VectorIndexes:
 
     def _path(self, collection_id: int) -> Path:
         return self._folder / f"collection-{collection_id}"
+
+
+def _other_vectors(known: Rows, wanted: Rows) -> bool:
+    """Tell whether a chunk id stands for another vector now than it did."""
+    _, here, there = np.intersect1d(
+        known[:, 0], wanted[:, 0], assume_unique=True, return_indices=True
+    )
+    return bool((known[here, 1] != wanted[there, 1]).any())
 
 
 def _read_manifest(folder: Path) -> Manifest | None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from chains import lexical
-from ingest.database import SCHEMA_VERSION
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
+from ingest.schema import SCHEMA_VERSION
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes

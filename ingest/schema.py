@@ -1,0 +1,174 @@
+"""The database's schema, as steps: a new database takes all of them, an older one the rest.
+
+So the schema of a migrated database is the same to the letter as that of a new one, which lets
+``check_schema`` compare them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from ingest import digests
+from xoe.errors import StoreDamagedError, StoreError
+
+_FIRST = """
+CREATE TABLE collections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL UNIQUE,
+    embedder TEXT NOT NULL,
+    dimension INTEGER NOT NULL,
+    splitter TEXT NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collections(id) ON DELETE CASCADE,
+    source TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('ready', 'failed')),
+    reason TEXT,
+    kind TEXT,
+    title TEXT NOT NULL,
+    pages TEXT NOT NULL DEFAULT '[]',
+    headings TEXT NOT NULL DEFAULT '[]',
+    text TEXT NOT NULL DEFAULT '',
+    added_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    UNIQUE (collection_id, source)
+);
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+    collection_id INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    heading TEXT NOT NULL,
+    text TEXT NOT NULL,
+    owner_token TEXT NOT NULL,
+    vector BLOB NOT NULL
+);
+CREATE INDEX chunks_document ON chunks(document_id);
+CREATE INDEX chunks_collection ON chunks(collection_id, id);
+-- The owner is a column of the full-text table, so that it is part of each query.
+CREATE VIRTUAL TABLE chunk_fts USING fts5(
+    text, heading, owner_token,
+    content='chunks', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2'
+);
+CREATE VIRTUAL TABLE chunk_terms USING fts5vocab('chunk_fts', 'row');
+CREATE TRIGGER chunks_added AFTER INSERT ON chunks BEGIN
+    INSERT INTO chunk_fts(rowid, text, heading, owner_token)
+    VALUES (new.id, new.text, new.heading, new.owner_token);
+END;
+CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
+    INSERT INTO chunk_fts(chunk_fts, rowid, text, heading, owner_token)
+    VALUES ('delete', old.id, old.text, old.heading, old.owner_token);
+END;
+"""
+
+# Hashes of what is stored. The index over them is all that bringing a vector index up to date
+# reads, so it takes the place of the one without.
+_DIGESTS = f"""
+ALTER TABLE collections ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE documents ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE documents ADD COLUMN text_digest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE chunks ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE chunks ADD COLUMN vector_digest INTEGER NOT NULL DEFAULT 0;
+UPDATE collections SET digest = {digests.SQL_NAME}({digests.COLLECTION_COLUMNS});
+UPDATE documents SET digest = {digests.SQL_NAME}({digests.DOCUMENT_COLUMNS}),
+    text_digest = {digests.SQL_NAME}(text);
+UPDATE chunks AS k SET vector_digest = {digests.SQL_NAME}(k.vector), digest = (
+    SELECT {digests.SQL_NAME}({digests.CHUNK_COLUMNS}) FROM documents d WHERE d.id = k.document_id
+);
+DROP INDEX chunks_collection;
+CREATE INDEX chunks_collection ON chunks(collection_id, id, vector_digest);
+"""  # noqa: S608 - constants
+
+STEPS: Final = (_FIRST, _DIGESTS)
+"""Step ``n`` leads from version ``n`` to ``n + 1``. Never changed once released, only added to."""
+
+SCHEMA_VERSION: Final = len(STEPS)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema's version; 0 is an empty database."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> int:
+    """Bring the database to the newest schema, all steps or none; return the version it had.
+
+    Raises ``StoreError`` for a newer one, ``StoreDamagedError`` where the schema is not its
+    version's, and SQLite's errors.
+    """
+    found = version_of(connection)
+    if found > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version (schema {found}); this one knows "
+            f"schema {SCHEMA_VERSION}. Update Xoe-NovAi, or choose another data folder."
+        )
+    if found == SCHEMA_VERSION:
+        check_schema(connection, path)
+        return found
+    digests.register(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = version_of(connection)  # another process may have been faster
+        check_schema(connection, path)
+        for step in STEPS[found:]:
+            for statement in _statements(step):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return found
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Compare the schema with what its version should be, to the letter.
+
+    Raises ``StoreDamagedError``: one changed letter in it would change what queries find.
+    """
+    version = version_of(connection)
+    if _layout(connection) != _expected(version):
+        raise StoreDamagedError(
+            f"The database {path} is damaged (its schema is not that of version {version})."
+        )
+
+
+@cache
+def _expected(version: int) -> tuple[tuple[str, ...], ...]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        digests.register(connection)
+        for step in STEPS[:version]:
+            connection.executescript(step)
+        return _layout(connection)
+    finally:
+        connection.close()
+
+
+def _layout(connection: sqlite3.Connection) -> tuple[tuple[str, ...], ...]:
+    # FTS5's own tables are SQLite's affair and may change with its version.
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'chunk#_fts#_%'"
+        " ESCAPE '#' AND name NOT LIKE 'sqlite#_%' ESCAPE '#' ORDER BY type, name"
+    ).fetchall()
+    return tuple(tuple(row) for row in rows)
+
+
+def _statements(script: str) -> list[str]:
+    """Cut a script into its statements; ``executescript`` would commit what is open."""
+    statements, part = [], ""
+    for line in script.splitlines(keepends=True):
+        part += line
+        if sqlite3.complete_statement(part):
+            statements.append(part)
+            part = ""
+    return statements
