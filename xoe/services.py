@@ -22,7 +22,9 @@ from chains.types import LIBRARY_OWNER
 from models.manifest import load_manifest
 from state.history import ChatHistory
 from state.redis import RedisConnection
+from telemetry.loop_lag import watch_loop
 from telemetry.metrics import Metrics
+from telemetry.tracing import Tracer
 from voice.desk import CallDesk
 from xoe.catalog import Catalog
 from xoe.errors import EngineNotReadyError, XoeError
@@ -43,9 +45,12 @@ SAVE_INTERVAL_S = 30.0
 class Services:
     """The wired engines. Build with ``create``, end with ``aclose``."""
 
-    def __init__(self, settings: Settings, folder: DataFolder, bench: Workbench) -> None:
+    def __init__(
+        self, settings: Settings, folder: DataFolder, bench: Workbench, tracer: Tracer
+    ) -> None:
         """Wire everything; use ``create``, which also starts it."""
         self.settings = settings
+        self.tracer = tracer
         self.limits = RateLimits.of(settings)
         self._folder = folder
         self._bench = bench
@@ -88,7 +93,11 @@ class Services:
             folder = DataFolder(settings.data_dir)
             folder.acquire()
         try:
-            services = cls(settings, folder, await asyncio.to_thread(Workbench.build, settings))
+            tracer = await asyncio.to_thread(
+                Tracer.create, settings.data_dir, settings.otlp_endpoint
+            )
+            bench = await asyncio.to_thread(Workbench.build, settings)
+            services = cls(settings, folder, bench, tracer)
         except BaseException:
             folder.release()
             raise
@@ -99,6 +108,7 @@ class Services:
         if settings.voice and with_voice:
             services._begin("voice", services._start_voice)
         services._spawn(services._save_indexes())
+        services._spawn(watch_loop(services.metrics))
         return services
 
     def readiness(self) -> Readiness:
@@ -152,6 +162,7 @@ class Services:
         await self._save_now()
         await self.redis.aclose()
         await self._bench.aclose()
+        await self.tracer.aclose()
         self._folder.release()
 
     # ── loading in the background ────────────────────────────────────────────────────────────
@@ -205,7 +216,9 @@ class Services:
             raise
 
     def _set(self, name: str, state: ComponentState, detail: str) -> None:
-        self._components[name] = Component(name, state, detail)
+        before = self._components.get(name)
+        now = Component(name, state, detail) if before is None else before.becomes(state, detail)
+        self._components[name] = now
         if state != "loading" and (settled := self._settled.get(name)) is not None:
             settled.set()
         log.info("component", component=name, state=state)
