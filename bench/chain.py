@@ -27,6 +27,7 @@ from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER, Done, Question, Queued, Token
 from ingest.ingestor import SourceFile
+from state.breakers import Breakers
 from state.history import ChatHistory
 from state.redis import RedisConnection
 from xoe.settings import LlmProfile, Settings, site_root
@@ -140,6 +141,7 @@ async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Re
                     search=bench.search,
                     memory=Memory(ChatHistory(redis, settings)),
                     generator=recorder,
+                    breakers=Breakers(settings, redis),
                 ),
                 recorder,
             )

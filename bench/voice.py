@@ -30,12 +30,14 @@ from chains.prepared import PreparedTurn
 from chains.spoken import SpokenAnswer
 from chains.types import Done, Question
 from models.provision import ensure_present
+from state.breakers import Breakers
 from telemetry.metrics import Metrics
 from voice.audio import PAGE_RATE, STT_RATE, Samples, to_pcm16
 from voice.call import Call
 from voice.engines import VoiceEngines
 from voice.ports import CallState, CallView, TurnStages
 from voice.stt.decoder import load_whisper
+from voice.tts.fallback import FallbackSynthesizer
 from voice.tts.voice_file import open_voice
 from xoe.settings import Settings
 
@@ -94,7 +96,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
         alone = settings.model_copy(update={"data_dir": Path(scratch), "redis_url": None})
         async with open_chain(alone) as (chain, _):
-            engines = await VoiceEngines.create(alone, Metrics().voice)
+            engines = await VoiceEngines.create(alone, Metrics().voice, Breakers(alone, None))
             try:
                 ours = await _ask_all(engines, chain, alone, clips)
                 barge_ins = await _interrupt(engines, alone, clips[0], interruption)
@@ -238,7 +240,8 @@ async def _interrupt(
     The speech falls differently into the page's chunks each time. The spare voice speaks, as no
     person has the voice that the bench gives to the speaker.
     """
-    other = replace(engines, voice=engines.spare_voice)
+    assert isinstance(engines.voice, FallbackSynthesizer)
+    other = replace(engines, voice=engines.voice.spare)
     times = []
     for number in range(INTERRUPTIONS):
         async with _calling(other, settings, _Talk()) as (call, page):

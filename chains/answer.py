@@ -11,9 +11,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Literal, cast
 
 import structlog
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 
 from chains.compose import (
@@ -23,6 +24,14 @@ from chains.compose import (
     not_in_library,
     quote_sources,
     still_reading,
+)
+from chains.degraded import (
+    MEMORY_SHORT,
+    MODEL_BUSY,
+    WITHOUT_MODEL,
+    extractive,
+    labelled_direct,
+    template,
 )
 from chains.followup import asks_for_overview, is_small_talk, search_text
 from chains.gate import is_answerable
@@ -44,10 +53,34 @@ from chains.types import (
     TurnTimings,
 )
 from ingest.store import Store
-from xoe.errors import QuestionError
+from state.breakers import Breakers
+from state.bulkhead import Bulkhead, BulkheadFullError
+from state.ladder import Budget
+from state.retry import RetryBudget, attempts, retried
+from xoe.errors import (
+    CircuitOpenError,
+    EngineBusyError,
+    EngineError,
+    EngineNotReadyError,
+    EngineStalledError,
+    GenerationError,
+    ModelError,
+    QuestionError,
+    RetrievalError,
+    XoeError,
+)
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+SEARCH_THREADS = 4
+SEARCHES_WAITING = 512
+MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
+"""What counts against the model: a full queue and an overlong question do not."""
+
+Part = Literal["model", "retrieval"]
+
+_CHECK = Question("Is there anything about this?", session_id="check", owner=LIBRARY_OWNER)
 
 
 @dataclass(frozen=True)
@@ -67,6 +100,10 @@ class Turn:
     settled: Answer | None = None
     """An answer that needs no model."""
     prompt: Prompt | None = None
+    library_lost: bool = False
+    """Whether the documents should have been searched and could not be."""
+    model_fault: XoeError | None = None
+    """Why there is no prompt."""
     timings: TurnTimings = field(default_factory=TurnTimings)
 
     def elapsed_ms(self) -> float:
@@ -85,15 +122,30 @@ class AnswerChain:
         search: HybridSearch,
         memory: Memory,
         generator: Generator,
+        breakers: Breakers,
         is_reading: Callable[[], bool] = lambda: False,
+        is_loading: Callable[[], bool] = lambda: False,
+        budget: Callable[[], Budget] = Budget,
+        on_outcome: Callable[[Part, bool], None] = lambda _part, _works: None,
     ) -> None:
-        """Wire the stages. ``is_reading`` tells whether documents are still coming in."""
+        """Wire the stages.
+
+        ``is_reading``: documents are still coming in; ``is_loading``: the model is on its way for
+        the first time; ``budget``: what a turn may take while memory is short; ``on_outcome``
+        hears of each use of a part whether it worked.
+        """
         self._settings = settings
         self._store = store
         self._search = search
         self._memory = memory
         self._generator = generator
+        self._breakers = breakers
         self._is_reading = is_reading
+        self._is_loading = is_loading
+        self._budget = budget
+        self._on_outcome = on_outcome
+        self._searches = Bulkhead("search", threads=SEARCH_THREADS, waiting=SEARCHES_WAITING)
+        self._retries = RetryBudget()
         self._overview = Overview(store, search)
         self._builder = PromptBuilder(settings, generator)
         self._preparation: Runnable[Question, Turn] = cast(
@@ -117,6 +169,10 @@ class AnswerChain:
         async with aclosing(_events(self.runnable.astream(question))) as events:
             async for event in events:
                 yield event
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._searches.close()
 
     async def prepare(self, question: Question) -> Turn:
         """Do all that comes before the model, for a question that may still change.
@@ -152,6 +208,17 @@ class AnswerChain:
             await self._memory.take_back(turn.question)
         await self._remember(turn, "", Answer(heard, (), grounded=False))
 
+    async def check_search(self) -> None:
+        """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
+        await self._search_guarded(Turn(_CHECK))
+
+    async def check_model(self) -> None:
+        """Let the model write a token, for nobody. Raises ``EngineError`` or ``ModelError``."""
+        prompt = Prompt((HumanMessage("Say yes."),), "", (), "", 1)
+        async with aclosing(self._generate(_CHECK, prompt)) as events:
+            async for _ in events:
+                pass
+
     async def _recall(self, question: Question) -> Turn:
         _check(question, self._settings)
         turn = Turn(question)
@@ -160,15 +227,39 @@ class AnswerChain:
         return replace(turn, exchanges=tuple(exchanges), timings=timings)
 
     async def _retrieve(self, turn: Turn) -> Turn:
-        return await asyncio.to_thread(self._find, turn)
-
-    def _find(self, turn: Turn) -> Turn:
         """Look for passages; small talk and questions without the library need none."""
         question = turn.question
         if not question.use_library or is_small_talk(question.text):
             return replace(turn, grounds=False)
+        try:
+            found = await retried(
+                lambda: self._search_guarded(turn),
+                budget=self._retries,
+                transient=(RetrievalError,),
+            )
+        except (RetrievalError, CircuitOpenError) as exc:
+            log.warning("retrieval.failed", error=type(exc.__cause__ or exc).__name__)
+            self._on_outcome("retrieval", False)
+            return replace(turn, grounds=False, library_lost=True)
+        self._on_outcome("retrieval", True)
+        return found
+
+    async def _search_guarded(self, turn: Turn) -> Turn:
+        async with self._breakers.guard("rag-api", transient=(RetrievalError,)):
+            try:
+                return await self._searches.run(
+                    lambda: self._find(turn), timeout_s=self._settings.retrieval_timeout_s
+                )
+            except (TimeoutError, BulkheadFullError) as exc:
+                raise RetrievalError("The search of the documents takes too long.") from exc
+            except Exception as exc:  # of SQLite, FAISS, ONNX Runtime and the store
+                log.exception("retrieval.error")
+                raise RetrievalError("The documents cannot be searched.") from exc
+
+    def _find(self, turn: Turn) -> Turn:
+        question = turn.question
         begun = time.perf_counter()
-        limit = question.passages or self._settings.retrieval_passages
+        limit = self._budget().passages(question.passages or self._settings.retrieval_passages)
         passages: tuple[Passage, ...] = ()
         answerable = False
         if asks_for_overview(question.text):
@@ -196,14 +287,19 @@ class AnswerChain:
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
             return turn
+        if not self._budget().model:
+            return replace(turn, model_fault=_OutOfMemoryError(MEMORY_SHORT))
         begun = time.perf_counter()
-        prompt = await self._builder.build(
-            turn.question,
-            turn.exchanges,
-            turn.passages,
-            grounds=turn.grounds,
-            follows_up=turn.follows_up,
-        )
+        try:
+            prompt = await self._builder.build(
+                turn.question,
+                turn.exchanges,
+                turn.passages,
+                grounds=turn.grounds,
+                follows_up=turn.follows_up,
+            )
+        except ModelError as exc:  # its tokenizer could not be loaded
+            return replace(turn, model_fault=exc)
         timings = replace(turn.timings, prompt=(time.perf_counter() - begun) * 1000)
         return replace(turn, prompt=prompt, timings=timings)
 
@@ -211,41 +307,84 @@ class AnswerChain:
         async for turn in turns:
             if turn.grounds:
                 yield Sources(quote_sources(turn.passages))
-            written = ""
-            timings = turn.timings
+            writing = _Writing(turn.timings)
+            fault = turn.model_fault
             if turn.prompt is not None:
-                async with aclosing(self._generate(turn.question, turn.prompt)) as events:
-                    async for event in events:
-                        if isinstance(event, GenerationStats):
-                            timings = replace(timings, queue=event.queue_ms)
-                            continue
-                        if isinstance(event, Token):
-                            if not written:
-                                timings = replace(timings, first_token=turn.elapsed_ms())
-                            written += event.text
-                        yield event
-            answer = self._finish(turn, written)
-            await self._remember(turn, written, answer)
-            timings = replace(timings, total=turn.elapsed_ms())
-            log.info("turn.done", grounded=answer.grounded, citations=len(answer.citations))
+                try:
+                    async with aclosing(self._write(turn, turn.prompt, writing)) as events:
+                        async for event in events:
+                            yield event
+                except (EngineError, ModelError, CircuitOpenError) as exc:
+                    if self._is_loading():
+                        raise EngineNotReadyError("The model is still loading.") from exc
+                    if isinstance(exc, EngineBusyError) and not turn.grounds:
+                        raise
+                    log.warning("generation.failed", error=type(exc.__cause__ or exc).__name__)
+                    if not isinstance(exc, EngineBusyError):
+                        self._on_outcome("model", False)
+                    fault = exc
+                else:
+                    self._on_outcome("model", True)
+            answer = self._finish(turn, writing.text, fault)
+            await self._remember(turn, writing.text, answer)
+            timings = replace(writing.timings, total=turn.elapsed_ms())
+            log.info(
+                "turn.done",
+                grounded=answer.grounded,
+                citations=len(answer.citations),
+                level=answer.level,
+            )
             yield Done(replace(answer, timings=timings))
 
-    def _generate(
+    async def _write(
+        self, turn: Turn, prompt: Prompt, writing: _Writing
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """Let the model write; once more where it fails before its first word."""
+        async for attempt in attempts(
+            self._retries, (GenerationError,), may_retry=lambda: not writing.text
+        ):
+            with attempt:
+                async with aclosing(self._generate(turn.question, prompt)) as events:
+                    async for event in events:
+                        if isinstance(event, GenerationStats):
+                            writing.timings = replace(writing.timings, queue=event.queue_ms)
+                            continue
+                        if isinstance(event, Token):
+                            if not writing.text:
+                                writing.timings = replace(
+                                    writing.timings, first_token=turn.elapsed_ms()
+                                )
+                            writing.text += event.text
+                        yield event
+
+    async def _generate(
         self, question: Question, prompt: Prompt, max_tokens: int | None = None
     ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
-        return self._generator.stream(
-            prompt.messages,
-            session_id=f"{question.owner}/{question.session_id}",
-            max_tokens=max_tokens or prompt.max_tokens,
-            profile=question.profile,
-        )
+        budget = self._budget()
+        async with self._breakers.guard("llm-load", transient=MODEL_FAULTS) as call:
+            stream = self._generator.stream(
+                prompt.messages,
+                session_id=f"{question.owner}/{question.session_id}",
+                max_tokens=max_tokens or budget.tokens(prompt.max_tokens),
+                profile=budget.profile or question.profile,
+            )
+            async with aclosing(stream) as events:
+                async for event in events:
+                    if isinstance(event, Token):
+                        call.done()  # an answer is not slow because it is long
+                    yield event
 
-    def _finish(self, turn: Turn, written: str) -> Answer:
+    def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
         if turn.settled is not None:
             return turn.settled
-        if not turn.grounds:
-            return direct(written)
-        return compose(written, turn.passages, turn.question.text)
+        if fault is not None:
+            if not turn.grounds:
+                return template(library_lost=turn.library_lost)
+            return extractive(turn.passages, _why_extractive(fault))
+        if turn.grounds:
+            return compose(written, turn.passages, turn.question.text)
+        answer = direct(written)
+        return labelled_direct(answer) if turn.library_lost else answer
 
     async def _remember(self, turn: Turn, written: str, answer: Answer) -> None:
         prompt = turn.prompt
@@ -259,6 +398,24 @@ class AnswerChain:
             answer=answer.text,
             raw=raw,
         )
+
+
+@dataclass
+class _Writing:
+    """What the model has written so far."""
+
+    timings: TurnTimings
+    text: str = ""
+
+
+class _OutOfMemoryError(EngineError):
+    """The model is not asked, as memory is nearly used up."""
+
+
+def _why_extractive(fault: XoeError) -> str:
+    if isinstance(fault, EngineBusyError):
+        return MODEL_BUSY
+    return str(fault) if isinstance(fault, _OutOfMemoryError) else WITHOUT_MODEL
 
 
 def _events(stream: AsyncIterator[AnswerEvent]) -> AsyncGenerator[AnswerEvent, None]:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -23,6 +24,9 @@ from ingest.embedder import Embedder, Vectors
 from ingest.sentences import sentence_spans
 from ingest.store import Store, StoredChunk
 from ingest.vector_index import VectorIndexes
+from xoe.errors import ModelError
+
+log = structlog.get_logger(__name__)
 
 CANDIDATES = 50
 """Chunks taken from each side before fusion."""
@@ -54,6 +58,8 @@ class SearchResult:
     """Cosine of the question and the best passage's chunk."""
     coverage: float
     """Share of the question's weighted words that stand in the best passage, 0 to 1."""
+    words_only: bool = False
+    """Without the embedder only words were compared; ``similarity`` is then ``coverage``."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,13 @@ class HybridSearch:
             return SearchResult((), 0.0, 0.0)
         stems = {word: lexical.stem(word) for word in lexical.content_words(text)}
         lexical_side = self._lexical_pool.submit(self._bm25, stems, owners)
-        vector = self._embedder.encode([text])[0]
-        dense = dict(self._indexes.search(vector, owners, CANDIDATES))
+        vector = self._embed(text)
+        dense = {} if vector is None else dict(self._indexes.search(vector, owners, CANDIDATES))
         bm25, counts, total = lexical_side.result()
-        fused = self._fuse(bm25, self._with_dense(bm25, dense, vector))
+        if vector is None:
+            fused = _scaled(bm25)
+        else:
+            fused = self._fuse(bm25, self._with_dense(bm25, dense, vector))
         ranked = sorted(fused.items(), key=lambda item: item[1], reverse=True)[:RANKED_CHUNKS]
         chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked], owners)
         weights = lexical.inverse_frequencies(list(dict.fromkeys(stems.values())), counts, total)
@@ -100,11 +109,10 @@ class HybridSearch:
         if not passages:
             return SearchResult((), 0.0, 0.0)
         best = passages[0]
-        return SearchResult(
-            passages,
-            self._similarity(best.chunk_id, vector),
-            _overlap(weights, lexical.content_stems(f"{best.heading} {best.text}")),
-        )
+        coverage = _overlap(weights, lexical.content_stems(f"{best.heading} {best.text}"))
+        if vector is None:
+            return SearchResult(passages, coverage, coverage, words_only=True)
+        return SearchResult(passages, self._similarity(best.chunk_id, vector), coverage)
 
     def close(self) -> None:
         """Stop the worker threads."""
@@ -119,6 +127,15 @@ class HybridSearch:
             if candidates:
                 found.append(self._window(candidates[0], 1.0))
         return tuple(found)
+
+    def _embed(self, text: str) -> Vectors | None:
+        """Return the question's vector, or ``None`` where there is no embedder just now."""
+        try:
+            vector: Vectors = self._embedder.encode([text])[0]
+        except ModelError as exc:
+            log.warning("retrieval.words_only", error=type(exc).__name__)
+            return None
+        return vector
 
     def _bm25(
         self, stems: dict[str, str], owners: Sequence[str]
@@ -238,6 +255,11 @@ class LibraryRetriever(BaseRetriever):
             )
             for passage in result.passages
         ]
+
+
+def _scaled(bm25: dict[int, float]) -> dict[int, float]:
+    top = max(bm25.values(), default=1.0) or 1.0
+    return {chunk_id: score / top for chunk_id, score in bm25.items()}
 
 
 def _rank_sentences(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from state.ladder import Level
 from xoe.settings import LlmProfile
 
 LIBRARY_OWNER = "library"
@@ -104,6 +105,10 @@ class Answer:
     grounded: bool
     """True when every part of the answer that states something is supported by a citation."""
     timings: TurnTimings = field(default_factory=TurnTimings)
+    level: Level = Level.FULL
+    """What of the house answered: below ``FULL`` a part had failed."""
+    note: str = ""
+    """One quiet line for the reader: what was missing."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,9 @@ import onnxruntime as ort
 from langchain_core.embeddings import Embeddings
 from tokenizers import Encoding, Tokenizer
 
-from xoe.errors import ModelLoadError, ModelMissingError
+from models.manifest import load_manifest
+from models.provision import ensure_present
+from xoe.errors import ModelError, ModelLoadError
 
 Vectors = npt.NDArray[np.float32]
 
@@ -30,36 +35,47 @@ BATCH_TOKENS = 2048
 """Padded tokens in one batch: larger ones fall out of the second-level cache."""
 
 
+RETRY_S = 5.0
+"""Files that were missing or damaged are looked at again after so long."""
+
+
+@dataclass(frozen=True)
+class _Network:
+    tokenizer: Tokenizer
+    session: ort.InferenceSession
+    inputs: frozenset[str]
+
+
 class Embedder(Embeddings):
     """Turns texts into unit vectors of ``DIMENSION`` float32 values.
 
-    Thread-safe. Each worker runs batches of its own on one thread: for a model this small that
-    uses two cores better than one batch split over both.
+    Cheap to make: the model is loaded by ``load`` or with the first text, and where that fails
+    every method raises ``ModelError`` until its files are there. Thread-safe. Each worker runs
+    batches of its own on one thread: for a model this small that uses two cores better than one
+    batch split over both.
     """
 
-    def __init__(self, model: Path, tokenizer: Path, *, workers: int | None = None) -> None:
-        """Load ``model`` (ONNX) and ``tokenizer`` (JSON).
-
-        Raises ``ModelMissingError`` or ``ModelLoadError``.
-        """
-        for path in (model, tokenizer):
-            if not path.is_file():
-                raise ModelMissingError(
-                    f"The embedder's file {path} is missing; 'xoe models pull embedder' fetches it."
-                )
+    def __init__(
+        self,
+        models_dir: Path,
+        *,
+        workers: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the model from ``models_dir``; nothing is loaded. ``clock`` gives seconds."""
         self.workers = workers or min(4, os.cpu_count() or 1)
-        try:
-            self._tokenizer = Tokenizer.from_file(str(tokenizer))
-            self._session = ort.InferenceSession(
-                str(model), _session_options(), providers=["CPUExecutionProvider"]
-            )
-        except Exception as exc:  # both libraries raise bare Exception subclasses of their own
-            raise ModelLoadError(f"The embedder's file {model} cannot be loaded: {exc}") from exc
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._inputs = {node.name for node in self._session.get_inputs()}
+        self.fingerprint = _fingerprint()
+        self._models_dir = models_dir
+        self._clock = clock
+        self._loading = threading.Lock()  # guards what follows
+        self._network: _Network | None = None
+        self._failure: ModelError | None = None
+        self._failed_at = 0.0
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="embed")
-        self.fingerprint = _fingerprint(model, tokenizer)
+
+    def load(self) -> None:
+        """Load the model, unless it is loaded. Raises ``ModelError``."""
+        self._loaded()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one unit vector for each text, in the given order."""
@@ -82,7 +98,7 @@ class Embedder(Embeddings):
         vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
         if not texts:
             return vectors
-        encodings = self._tokenizer.encode_batch(list(texts))
+        encodings = self._loaded().tokenizer.encode_batch(list(texts))
         lengths = np.array([len(encoding.ids) for encoding in encodings])
         order = np.argsort(lengths, kind="stable")
 
@@ -103,20 +119,38 @@ class Embedder(Embeddings):
 
         This is how the model is usually called; the bench compares with it.
         """
-        return self._run(self._tokenizer.encode_batch(list(texts)))
+        return self._run(self._loaded().tokenizer.encode_batch(list(texts)))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each text's length in this model's tokens, without the two special ones."""
         return [
             len(encoding.ids)
-            for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+            for encoding in self._loaded().tokenizer.encode_batch(
+                list(texts), add_special_tokens=False
+            )
         ]
 
     def close(self) -> None:
         """Stop the worker threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _loaded(self) -> _Network:
+        network = self._network
+        if network is not None:
+            return network
+        with self._loading:
+            if self._network is None:
+                if self._failure is not None and self._clock() - self._failed_at < RETRY_S:
+                    raise self._failure
+                try:
+                    self._network = _load(self._models_dir)
+                except ModelError as exc:
+                    self._failure, self._failed_at = exc, self._clock()
+                    raise
+            return self._network
+
     def _run(self, encodings: Sequence[Encoding]) -> Vectors:
+        network = self._loaded()
         width = max(len(encoding.ids) for encoding in encodings)
         ids = np.zeros((len(encodings), width), dtype=np.int64)
         mask = np.zeros((len(encodings), width), dtype=np.int64)
@@ -124,7 +158,8 @@ class Embedder(Embeddings):
             ids[row, : len(encoding.ids)] = encoding.ids
             mask[row, : len(encoding.ids)] = 1
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        hidden = self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
+        known = {name: value for name, value in feed.items() if name in network.inputs}
+        hidden = network.session.run(None, known)[0]
         weights = mask[:, :, None].astype(np.float32)
         pooled = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
         unit: Vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
@@ -154,9 +189,24 @@ def _batches(
     yield order[start:]
 
 
-def _fingerprint(*paths: Path) -> str:
+def _load(models_dir: Path) -> _Network:
+    model = ensure_present("embedder", models_dir)
+    try:
+        tokenizer = Tokenizer.from_file(str(model.parent / "tokenizer.json"))
+        session = ort.InferenceSession(
+            str(model), _session_options(), providers=["CPUExecutionProvider"]
+        )
+    except Exception as exc:  # both libraries raise bare Exception subclasses of their own
+        raise ModelLoadError(f"The embedder's file {model} cannot be loaded: {exc}") from exc
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    return _Network(tokenizer, session, frozenset(node.name for node in session.get_inputs()))
+
+
+def _fingerprint() -> str:
+    """Return what names the model's files, whether or not they are there."""
+    files = {file.path: file.sha256 for file in load_manifest().entry("embedder").files}
     digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for name in ("model.onnx", "tokenizer.json"):
+        digest.update(bytes.fromhex(files[name]))
     return digest.hexdigest()

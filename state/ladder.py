@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from xoe.settings import LlmProfile
+
 Engine = Literal["usual", "spare", "none", "off"]
 """Which engine of a pair serves; ``off``: voice is switched off, or still loading."""
 
@@ -65,6 +67,41 @@ def level_of(parts: Parts) -> Level:
     if "spare" in (parts.stt, parts.tts) or parts.memory:
         return Level.LIGHTER_VOICE
     return Level.FULL
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a turn may take while memory is short."""
+
+    share: float = 1.0
+    """Of the usual length of answers and number of passages."""
+    profile: LlmProfile | None = None
+    """The model to use instead of the chosen one."""
+    model: bool = True
+    """Whether the model may be used at all."""
+    light_voice: bool = False
+    """Whether the spare engines listen and speak."""
+
+    def tokens(self, usual: int) -> int:
+        """Return how long an answer may be, in tokens."""
+        return max(16, int(usual * self.share))
+
+    def passages(self, usual: int) -> int:
+        """Return how many passages may be read."""
+        return max(1, int(usual * self.share))
+
+
+def budget_of(tier: MemoryTier, smallest: LlmProfile) -> Budget:
+    """Return what is left for a turn; ``smallest`` is the smallest model installed."""
+    match tier:
+        case 0:
+            return Budget()
+        case 1:
+            return Budget(share=0.5)
+        case 2:
+            return Budget(share=0.5, profile=smallest, light_voice=True)
+        case 3:
+            return Budget(share=0.5, model=False, light_voice=True)
 
 
 _REASONS = {

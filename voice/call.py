@@ -16,12 +16,14 @@ import asyncio
 import contextlib
 import math
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import structlog
 
+from voice import apology
 from voice.audio import Samples
 from voice.backchannel import is_backchannel
 from voice.clause_log import ClauseLog
@@ -44,15 +46,15 @@ from voice.playback import Clock, Player, Sleep
 from voice.ports import CallPage, CallState, CallView, Conversation, TurnStages
 from voice.reply import Reply
 from voice.speakable.clauses import spoken_clauses
-from voice.speaker import Speaker
 from voice.stt import Transcript
-from xoe.errors import XoeError
+from xoe.errors import ModelError, SpeechError, XoeError
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 PARTIAL_EVERY_S: Final = 0.6
-STT_TIMEOUT_S: Final = 10.0
+STT_TIMEOUT_S: Final = 14.0
+"""A net below the nets of the engines."""
 ECHO_TAIL_S: Final = 1.0
 """The loudspeaker and the network may be this much behind what was sent."""
 QUIET_DB: Final = -60.0
@@ -68,6 +70,7 @@ NOTHING_HEARD_MS: Final = 400.0
 """A reply that was interrupted so soon was not heard: the speaker had not finished."""
 
 _NOT_HEARD: Final = "I could not make that out. Please say it again, or type."
+_DEAF: Final = "I cannot understand speech just now. Please type; the answers are spoken."
 _TOO_LONG: Final = "That was long: I kept the last 30 seconds of it."
 _NOBODY: Final = (
     "Nobody has spoken for {seconds} seconds, so the call has ended. Press the microphone to talk "
@@ -82,6 +85,9 @@ _FAILED: Final = (
     "typing works. The server's log says what happened."
 )
 _SIMPLER_VOICE: Final = "A simpler voice speaks, as the usual one fails."
+_SIMPLER_EARS: Final = "A smaller model listens, as the usual one fails."
+_VOICELESS: Final = "There is no voice just now. The answer is on the page."
+_DEGRADED: Final = (_SIMPLER_VOICE, _SIMPLER_EARS)
 
 
 class Call:
@@ -114,9 +120,6 @@ class Call:
         self._echo = EchoGuard()
         self._endpointer = Endpointer(EndpointConfig.from_settings(settings), mode=mode)
         self._speech = engines.transcriber.session_for(settings, hints=hints)
-        self._speaker = Speaker(
-            engines.voice, engines.spare_voice, on_fallback=self._voice_fell_back
-        )
         self._player = Player(self._send, clock=clock, sleep=sleep)
         self._view = CallView(CallState.LISTENING)
         self._reply: Reply | None = None
@@ -145,6 +148,19 @@ class Call:
     def change_mode(self, mode: Mode) -> None:
         """Listen by itself, or only while the button is down; ends a turn that is under way."""
         self._inbox.put_control(mode)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether no engine understands speech just now."""
+        return self._engines.transcriber.serving == "none"
+
+    async def say(self, text: str) -> None:
+        """Say something that is no turn of the conversation, unless a reply is being made."""
+        if self._reply is not None or self._ended:
+            return
+        reply = Reply("", self._clock(), TurnStages(), is_aside=True)
+        self._reply = reply
+        reply.task = asyncio.create_task(self._answer(reply, _whole(text)))
 
     async def run(self) -> None:
         """Hear and answer until cancelled, or until nobody has spoken for long.
@@ -312,12 +328,14 @@ class Call:
         except (XoeError, TimeoutError) as exc:
             log.warning("stt.failed", error=str(exc))
             self._conversation.drop_prepared()
-            await self._show(partial="", note=_NOT_HEARD)
+            sentence = _DEAF if self.is_deaf else _NOT_HEARD
+            await self._show(partial="", note=sentence)
             await self._resume()
+            await self.say(sentence)
             return
         finally:
             self._speech.reset()
-        await self._show(partial="", note=_TOO_LONG if was_long else "")
+        await self._show(partial="", note=_TOO_LONG if was_long else self._degraded())
         if not transcript.text or self._is_aside(transcript.text):
             self._reject(transcript)
             await self._resume()
@@ -343,7 +361,7 @@ class Call:
         reply = Reply(text, ended_at, stages)
         self._reply = reply
         await self._show(state=CallState.THINKING)
-        reply.task = asyncio.create_task(self._answer(reply))
+        reply.task = asyncio.create_task(self._answer(reply, self._conversation.answer(text)))
 
     async def _settle(self, earlier: Reply, text: str) -> str:
         """End an earlier reply for a new turn; return what is to be answered now.
@@ -355,7 +373,7 @@ class Call:
         heard = earlier.heard
         await self._drop_reply(earlier)
         self._conversation.drop_prepared()  # for a history that is no longer true
-        if earlier.is_mute:
+        if earlier.is_mute or earlier.is_aside:
             return text
         if heard.strip():
             await self._conversation.cut(heard)
@@ -364,18 +382,17 @@ class Call:
             await self._conversation.take_back()
         return f"{earlier.text} {text}"
 
-    async def _answer(self, reply: Reply) -> None:
-        reply.log = ClauseLog(
-            spoken_clauses(
-                self._conversation.answer(reply.text), language=self._engines.voice.language
-            )
-        )
+    async def _answer(self, reply: Reply, text: AsyncGenerator[str, None]) -> None:
+        reply.log = ClauseLog(spoken_clauses(text, language=self._engines.voice.language))
         try:
             await self._speak(reply, reply.log)
         except XoeError as exc:
             log.warning("call.reply_failed", error=str(exc))
-            reply.is_mute = True
-            await self._show(state=CallState.THINKING, note=f"{exc} The text is on the page.")
+            if isinstance(exc, SpeechError | ModelError):
+                await self._apologise(reply)
+            else:
+                reply.is_mute = True
+                await self._show(state=CallState.THINKING, note=f"{exc} The text is on the page.")
             with contextlib.suppress(XoeError):  # the page has told what is wrong with the answer
                 await reply.log.finished()
         except Exception:
@@ -384,17 +401,26 @@ class Call:
             raise
         finally:
             await reply.log.aclose()
-            await self._tell_stages(reply)  # of one that was cut short, too
+            if not reply.is_aside:
+                await self._tell_stages(reply)  # of one that was cut short, too
             if self._reply is reply:
                 self._reply = None
                 await self._listen()
+
+    async def _apologise(self, reply: Reply) -> None:
+        """Play the recorded apology: no voice can say that there is none."""
+        reply.is_mute = True
+        await self._show(note=_VOICELESS)
+        if not reply.is_held:
+            await self._player.play(apology.clauses(), apology.stream)
+        await self._show(state=CallState.THINKING)
 
     async def _speak(self, reply: Reply, clauses: ClauseLog) -> None:
         """Speak the clauses; after a false alarm go on at the clause that was broken off."""
         at = 0
         while True:
             await reply.free.wait()
-            heard = await self._player.play(clauses.since(at), self._speaker.stream)
+            heard = await self._player.play(clauses.since(at), self._engines.voice.stream)
             if not reply.is_held:
                 return
             at += heard.clause
@@ -405,7 +431,7 @@ class Call:
             reply.has_sounded = True
             first_audio = (self._clock() - reply.ended_at) * 1000
             reply.stages = replace(reply.stages, first_audio=first_audio)
-            await self._show(state=CallState.SPEAKING)
+            await self._show(state=CallState.SPEAKING, note=self._degraded(self._view.note))
         self._echo.sent(pcm, self._clock())
         await self._page.send_audio(track, pcm)
 
@@ -458,9 +484,13 @@ class Call:
         log.info("call.turn", endpoint=stages.endpoint, first_audio=stages.first_audio)
         await self._page.show_stages(stages)
 
-    def _voice_fell_back(self) -> None:
-        self._metrics.fallback("tts")
-        self._view = replace(self._view, note=_SIMPLER_VOICE)  # shown with the first sound
+    def _degraded(self, note: str = "") -> str:
+        """Return ``note`` unless it is outdated, else which engine is a spare one, if one is."""
+        if note and note not in _DEGRADED:
+            return note
+        if self._engines.voice.serving == "spare":
+            return _SIMPLER_VOICE
+        return _SIMPLER_EARS if self._engines.transcriber.serving == "spare" else ""
 
     # ── showing ──────────────────────────────────────────────────────────────────────────────
 
@@ -490,6 +520,10 @@ class Call:
         self._player.stop()
         if self._reply is not None:
             await self._drop_reply(self._reply)
+
+
+async def _whole(text: str) -> AsyncGenerator[str, None]:
+    yield text
 
 
 def _level(frame: Samples) -> float:

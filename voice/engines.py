@@ -1,15 +1,18 @@
-"""What all calls share: the speech detector, the two transcribers and the two voices."""
+"""What all calls share: the speech detector, the transcribers and the voices."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from state.breakers import Breakers
 from telemetry.metrics import VoiceMetrics
 from voice.stt.fallback import FallbackTranscriber
 from voice.stt.transcriber import Transcriber
 from voice.stt.whisper import WhisperTranscriber
 from voice.tts.factory import create_synthesizer
+from voice.tts.fallback import FallbackSynthesizer
 from voice.tts.synthesizer import Synthesizer
 from voice.vad import SileroVad
 from xoe.settings import Settings
@@ -22,25 +25,34 @@ class VoiceEngines:
     vad: SileroVad
     transcriber: Transcriber
     voice: Synthesizer
-    spare_voice: Synthesizer
     metrics: VoiceMetrics
 
     @classmethod
-    async def create(cls, settings: Settings, metrics: VoiceMetrics) -> VoiceEngines:
-        """Load the detector, the transcriber and the voice.
+    async def create(
+        cls,
+        settings: Settings,
+        metrics: VoiceMetrics,
+        breakers: Breakers,
+        *,
+        saves_memory: Callable[[], bool] = lambda: False,
+    ) -> VoiceEngines:
+        """Load the detector, a transcriber and a voice; spare ones where the usual ones are not.
 
-        Raises ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``.
+        ``saves_memory`` tells that only the spare engines may be used. Raises
+        ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``.
         """
         vad = await asyncio.to_thread(SileroVad.load)
-        usual = WhisperTranscriber.from_settings(settings)
-        light = WhisperTranscriber.from_settings(settings, model="stt-light")
         engines = cls(
             vad=vad,
             transcriber=FallbackTranscriber(
-                usual, light, on_fallback=lambda: metrics.fallback("stt")
+                WhisperTranscriber.from_settings(settings),
+                WhisperTranscriber.from_settings(settings, model="stt-light"),
+                breakers=breakers,
+                timeout_s=settings.stt_timeout_s,
+                on_fallback=lambda: metrics.fallback("stt"),
+                saves_memory=saves_memory,
             ),
-            voice=create_synthesizer(settings),
-            spare_voice=create_synthesizer(settings, "espeak"),
+            voice=_voice(settings, metrics, breakers, saves_memory),
             metrics=metrics,
         )
         try:
@@ -55,4 +67,22 @@ class VoiceEngines:
         """End all engines."""
         await self.transcriber.aclose()
         await self.voice.aclose()
-        await self.spare_voice.aclose()
+
+
+def _voice(
+    settings: Settings,
+    metrics: VoiceMetrics,
+    breakers: Breakers,
+    saves_memory: Callable[[], bool],
+) -> Synthesizer:
+    usual = create_synthesizer(settings)
+    if settings.tts_engine == "espeak":  # which is the spare one itself
+        return usual
+    return FallbackSynthesizer(
+        usual,
+        create_synthesizer(settings, "espeak"),
+        breakers=breakers,
+        timeout_s=settings.tts_timeout_s,
+        on_fallback=lambda: metrics.fallback("tts"),
+        saves_memory=saves_memory,
+    )

@@ -29,6 +29,8 @@ class Reply:
     free: asyncio.Event = field(default_factory=_set_event)
     """Not set while somebody speaks, and it is not yet known what."""
     has_sounded: bool = False
+    is_aside: bool = False
+    """Whether it is no turn of the conversation, but something that is told."""
     is_mute: bool = False
     """Whether its voice has failed: it is only written."""
     heard_chars: int = 0

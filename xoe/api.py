@@ -82,6 +82,12 @@ class QueryResponse(BaseModel):
     answer: str
     citations: list[QueryCitation]
     grounded: bool = Field(description="Whether every statement of the answer is cited.")
+    level: str = Field(
+        "full",
+        description="What answered: full, direct (the model without the documents), extractive "
+        "(passages without the model) or template (neither).",
+    )
+    note: str = Field("", description="One sentence on what was missing; empty at full.")
     timings_ms: dict[str, float] = Field(description="The stages that ran, in milliseconds.")
 
 
@@ -250,6 +256,8 @@ def _response(answer: Answer) -> QueryResponse:
         answer=answer.text,
         citations=[_citation(citation) for citation in answer.citations],
         grounded=answer.grounded,
+        level=answer.level,
+        note=answer.note,
         timings_ms={
             stage: round(ms, 2) for stage, ms in asdict(answer.timings).items() if ms is not None
         },

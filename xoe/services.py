@@ -20,7 +20,10 @@ from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER
 from models.manifest import load_manifest
+from models.provision import installed
+from state.breakers import Breakers
 from state.history import ChatHistory
+from state.ladder import Budget, MemoryTier, Parts, budget_of
 from state.redis import RedisConnection
 from telemetry.loop_lag import watch_loop
 from telemetry.metrics import Metrics
@@ -29,9 +32,12 @@ from voice.desk import CallDesk
 from xoe.catalog import Catalog
 from xoe.errors import EngineNotReadyError, XoeError
 from xoe.limits import RateLimits
+from xoe.ladder import Ladder
 from xoe.lock import DataFolder
+from xoe.memory import MemoryWatch, limit_bytes
 from xoe.readiness import Component, ComponentState, Readiness
-from xoe.settings import Settings
+from xoe.recovery import Check, Recovery
+from xoe.settings import LlmProfile, Settings
 from xoe.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -40,6 +46,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SAVE_INTERVAL_S = 30.0
+
+RESTARTED = frozenset({"model", "voice"})
+"""What is started again after it failed: its files may come back, or memory."""
+RESTART_FIRST_S = 5.0
+RESTART_MAX_S = 60.0
 
 
 class Services:
@@ -57,7 +68,15 @@ class Services:
         self.store = Catalog(bench.store)
         self.search = bench.search
         self.ingestor = bench.ingestor
+        self.metrics = Metrics()
         self.redis = RedisConnection(settings)
+        self.breakers = Breakers(settings, self.redis, on_transition=self.metrics.transition)
+        self.memory = MemoryWatch(
+            limit_bytes(settings.memory_limit_mb), on_change=self._memory_changed
+        )
+        self.ladder = Ladder(self._parts, on_change=self.metrics.level)
+        self.recovery = Recovery(self._checks(), on_change=self.ladder.status)
+        self._smallest = smallest_installed(settings)
         self.history = ChatHistory(self.redis, settings)
         self.engine = None if settings.llm_base_url else LlmEngine(settings)
         self.answers = AnswerChain(
@@ -66,12 +85,15 @@ class Services:
             search=bench.search,
             memory=Memory(self.history),
             generator=Generator(settings, self.engine),
+            breakers=self.breakers,
             is_reading=lambda: self._components["library"].state == "loading",
+            is_loading=lambda: self._components["model"].state == "loading",
+            budget=self.budget,
+            on_outcome=self.recovery.report,
         )
         off = Component("library", "off", "the library's folder is not read")
         self._components = {"library": off, "redis": Component("redis", "off", "not started")}
         self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice")}
-        self.metrics = Metrics()
         self.calls = CallDesk(settings.voice_max_calls, self.metrics.voice)
         self._voice: VoiceEngines | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,6 +131,8 @@ class Services:
             services._begin("voice", services._start_voice)
         services._spawn(services._save_indexes())
         services._spawn(watch_loop(services.metrics))
+        services._spawn(services.memory.run())
+        services._spawn(services.recovery.run())
         return services
 
     def readiness(self) -> Readiness:
@@ -160,10 +184,38 @@ class Services:
         if self._voice is not None:
             await self._voice.aclose()
         await self._save_now()
+        self.answers.close()
+        await self.breakers.aclose()
         await self.redis.aclose()
         await self._bench.aclose()
         await self.tracer.aclose()
         self._folder.release()
+
+    def budget(self) -> Budget:
+        """Return what a turn may take: less while memory is short."""
+        return budget_of(self.memory.tier, self._smallest)
+
+    # ── how much works ───────────────────────────────────────────────────────────────────────
+
+    def _parts(self) -> Parts:
+        model, voice = self._components["model"], self._voice
+        return Parts(
+            model=model.state in ("ready", "loading") and self.recovery.works("model"),
+            retrieval=self.recovery.works("retrieval"),
+            stt="off" if voice is None else voice.transcriber.serving,
+            tts="off" if voice is None else voice.voice.serving,
+            memory=self.memory.tier,
+        )
+
+    def _checks(self) -> dict[str, Check]:
+        return {
+            "model": lambda: self.answers.check_model(),
+            "retrieval": lambda: self.answers.check_search(),
+        }
+
+    def _memory_changed(self, tier: MemoryTier) -> None:
+        if tier == 3 and self.engine is not None:
+            self.engine.unload()
 
     # ── loading in the background ────────────────────────────────────────────────────────────
 
@@ -183,7 +235,12 @@ class Services:
         # Loaded after the model: a question can be typed long before one can be spoken.
         await self._settled["model"].wait()
         module = await asyncio.to_thread(import_module, "voice.engines")
-        self._voice = await module.VoiceEngines.create(self.settings, self.metrics.voice)
+        self._voice = await module.VoiceEngines.create(
+            self.settings,
+            self.metrics.voice,
+            self.breakers,
+            saves_memory=lambda: self.budget().light_voice,
+        )
         return "calls can be made"
 
     async def _sync_library(self) -> str:
@@ -205,15 +262,28 @@ class Services:
         self._spawn(self._run(name, start))
 
     async def _run(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
+        pause_s = RESTART_FIRST_S
+        while True:
+            failure = await self._try_start(name, start)
+            if failure is None or name not in RESTARTED:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RESTART_MAX_S)
+
+    async def _try_start(
+        self, name: str, start: Callable[[], Coroutine[Any, Any, str]]
+    ) -> XoeError | None:
         try:
             self._set(name, "ready", await start())
         except XoeError as exc:
             log.error("component.failed", component=name, error=str(exc))
             self._set(name, "failed", str(exc))
+            return exc
         except Exception as exc:
             log.exception("component.failed", component=name)
             self._set(name, "failed", f"{name} failed: {type(exc).__name__}. See the log.")
             raise
+        return None
 
     def _set(self, name: str, state: ComponentState, detail: str) -> None:
         before = self._components.get(name)
@@ -239,3 +309,10 @@ class Services:
         except (OSError, RuntimeError) as exc:  # FAISS raises RuntimeError when it cannot write
             # Derived data: the next start rebuilds it from the database.
             log.warning("index.not_saved", error=str(exc))
+
+
+def smallest_installed(settings: Settings) -> LlmProfile:
+    """Return the smallest model that is here, for when memory is short."""
+    names = {entry.name for entry in installed(settings.models_dir)}
+    sizes: tuple[LlmProfile, ...] = ("tiny", "fast", "quality")
+    return next((name for name in sizes if name in names), settings.llm_profile)

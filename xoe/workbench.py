@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from chains.retriever import HybridSearch
 from ingest.embedder import DIMENSION, Embedder
 from ingest.ingestor import Ingestor
@@ -14,10 +16,11 @@ from ingest.parse_process import ParserProcess
 from ingest.splitter import splitter_fingerprint
 from ingest.store import Fingerprint, Store
 from ingest.vector_index import VectorIndexes
-from models.provision import ensure_present
 from voice.stt.recording_process import RecordingProcess
-from xoe.errors import StoreError
+from xoe.errors import ModelError, StoreError
 from xoe.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,15 @@ class Workbench:
 
     @classmethod
     def build(cls, settings: Settings) -> Workbench:
-        """Open the data folder's store. Blocking.
+        """Open the data folder's store, and load the embedder if it can be. Blocking.
 
-        Raises ``ModelMissingError``, ``ModelDamagedError``, ``ModelLoadError`` or ``StoreError``.
+        Raises ``StoreError``.
         """
-        model = ensure_present("embedder", settings.models_dir)
-        embedder = Embedder(model, model.parent / "tokenizer.json")
+        embedder = Embedder(settings.models_dir)
+        try:
+            embedder.load()
+        except ModelError as exc:  # words are still found; it is looked for again
+            log.error("embedder.missing", error=str(exc))
         fingerprint = Fingerprint(
             embedder.fingerprint, DIMENSION, splitter_fingerprint(settings.chunk_tokens)
         )
@@ -80,9 +86,13 @@ class Workbench:
 
 @asynccontextmanager
 async def open_workbench(settings: Settings) -> AsyncIterator[Workbench]:
-    """Lend a workbench. It does not save the indexes: the server that owns them does."""
+    """Lend a workbench. It does not save the indexes: the server that owns them does.
+
+    Raises ``ModelError`` when there is no embedder, or ``StoreError``.
+    """
     bench = await asyncio.to_thread(Workbench.build, settings)
     try:
+        await asyncio.to_thread(bench.embedder.load)
         yield bench
     finally:
         await bench.aclose()

@@ -35,6 +35,8 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
+_WATCH_EVERY_S = 0.5
+
 
 class LlmEngine:
     """One model at a time, one thread, a fair queue. Cheap to make; loads nothing until started."""
@@ -44,6 +46,7 @@ class LlmEngine:
         self._settings = settings
         self._loader = ModelLoader(settings, cache_bytes=cache_bytes)
         self._worker = Worker(self._loader, queue_limit=settings.llm_queue_limit)
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> EngineState:
@@ -73,6 +76,8 @@ class LlmEngine:
         """
         if self.state == "ready":
             return
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_for_stalls(), name="llm-watch")
         # The load goes on if the caller gives up, so that the state is true in any case.
         loading = self._worker.start(self._settings.llm_profile)
         await asyncio.shield(asyncio.wrap_future(loading))
@@ -90,7 +95,7 @@ class LlmEngine:
 
         Closing the iterator, or cancelling its task, takes the request out of the queue or stops
         the model within a token. Raises ``EngineBusyError`` when the queue is full,
-        ``EngineNotReadyError``, ``QuestionError`` when the prompt does not fit in the context,
+        ``EngineNotReadyError``, ``EngineStalledError``, ``QuestionError`` when the prompt does not fit in the context,
         ``ModelError`` when its profile cannot be loaded, ``GenerationError`` when the model fails.
         """
         job = Job(
@@ -104,6 +109,10 @@ class LlmEngine:
                 yield event
         finally:
             self._worker.cancel(job)
+
+    def unload(self) -> None:
+        """Free the model's memory when it is idle; the next request loads it again."""
+        self._worker.unload()
 
     async def count_tokens(self, texts: Sequence[str], profile: str | None = None) -> list[int]:
         """Return the exact number of tokens of each text; does not wait for the model."""
@@ -126,7 +135,15 @@ class LlmEngine:
 
     async def aclose(self) -> None:
         """Stop what runs, fail what waits, end the thread and free the memory."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         await asyncio.to_thread(self._close)
+
+    async def _watch_for_stalls(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            self._worker.look_for_stall(self._settings.llm_stall_s)
 
     def _close(self) -> None:
         self._worker.stop()

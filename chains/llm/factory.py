@@ -11,9 +11,6 @@ from xoe.errors import SettingsError
 from xoe.settings import Settings
 
 CONNECT_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 120.0
-"""Between two pieces of an answer; a slow machine may read a long prompt for a minute."""
-MAX_RETRIES = 2
 
 
 def build_chat_model(settings: Settings, engine: LlmEngine | None) -> BaseChatModel:
@@ -37,8 +34,8 @@ def build_chat_model(settings: Settings, engine: LlmEngine | None) -> BaseChatMo
         model=settings.llm_model or "default",
         max_completion_tokens=settings.llm_max_tokens,
         temperature=0.0,
-        timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-        max_retries=MAX_RETRIES,
+        timeout=httpx.Timeout(settings.llm_remote_timeout_s, connect=CONNECT_TIMEOUT_S),
+        max_retries=0,  # the chain tries again, within its budget
         stream_usage=True,
         use_responses_api=False,  # only OpenAI's own service has it
     )

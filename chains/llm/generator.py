@@ -59,8 +59,11 @@ class Generator:
         max_tokens: int,
         queue_ms: float,
         emit: Callable[[TextPiece], None],
+        on_progress: Callable[[], None] = lambda: None,
     ) -> Finished:
         """Answer ``request``; pieces of text go to ``emit`` as they come.
+
+        ``on_progress`` is called after each part of the prompt and each token.
 
         Raises ``QuestionError`` when the prompt does not fit in the context, ``Interrupted``
         soon after ``interrupt``, ``RuntimeFault`` when this object must not be used any more.
@@ -70,7 +73,7 @@ class Generator:
         self._refuse_overlong(len(tokens))
         self._go_on_from_shared(tokens, request.session_id)
         cached = len(self._read)
-        self._read_on(tokens[cached:])
+        self._read_on(tokens[cached:], on_progress)
 
         answer = _Answer(request.stop)
         first_token_ms = 0.0
@@ -90,7 +93,7 @@ class Generator:
                     if self._runtime.position >= self._runtime.context_tokens:
                         break
                     if len(answer.tokens) < max_tokens:
-                        self._read_on([token])
+                        self._read_on([token], on_progress)
             _emit(emit, answer.finish())
         finally:
             self._answers.remember(request.session_id, answer.text, answer.own_tokens())
@@ -136,10 +139,12 @@ class Generator:
         del self._read[self._runtime.position :]
         self._session_id = session_id
 
-    def _read_on(self, tokens: Sequence[int]) -> None:
+    def _read_on(
+        self, tokens: Sequence[int], on_progress: Callable[[], None] = lambda: None
+    ) -> None:
         before = self._runtime.position
         try:
-            self._runtime.read(tokens)
+            self._runtime.read(tokens, on_progress)
         finally:
             self._read += tokens[: self._runtime.position - before]
 

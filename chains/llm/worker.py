@@ -20,11 +20,21 @@ from chains.llm.queue import FairQueue
 from chains.llm.request import ChatTurn, TextPiece
 from chains.llm.runtime import Interrupted
 from chains.llm.task import Task, shut_down
-from xoe.errors import EngineNotReadyError, GenerationError, ModelLoadError, XoeError
+from xoe.errors import (
+    EngineNotReadyError,
+    EngineStalledError,
+    GenerationError,
+    ModelLoadError,
+    XoeError,
+)
 
 log = structlog.get_logger(__name__)
 
 EngineState = Literal["stopped", "loading", "ready", "failed"]
+
+_STALLED = "The model does not respond just now."
+_JOIN_S = 10.0
+"""A thread that is stuck in llama.cpp cannot be ended; it goes with the process."""
 
 
 class Worker:
@@ -43,7 +53,14 @@ class Worker:
         self._state: EngineState = "stopped"
         self._problem: str | None = None
         self._stopping = False
+        self._stalled = False
+        self._progress_at = 0.0
         self._thread: threading.Thread | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the model does not go on with what it was given."""
+        return self._stalled
 
     @property
     def state(self) -> EngineState:
@@ -83,6 +100,18 @@ class Worker:
         """Read ``messages`` before they are needed; the result is their number of tokens."""
         return self._add_task(lambda: self._use(profile).warm(messages))
 
+    def unload(self) -> None:
+        """Free the model after what runs; the next request loads it again."""
+        with self._changed:
+            if self._thread is None or self._state != "ready":
+                return
+
+        def free() -> int:
+            self._unload()
+            return 0
+
+        self._add_task(free)
+
     def submit(self, job: Job) -> None:
         """Let ``job`` wait for its turn.
 
@@ -93,6 +122,8 @@ class Worker:
                 raise EngineNotReadyError("The model is not running. Please start it first.")
             if self._state == "failed":
                 raise EngineNotReadyError(self._problem or "The model could not be loaded.")
+            if self._stalled:
+                raise EngineStalledError(_STALLED)
             starts_now = self._is_idle()
             self._queue.put(job, session_id=job.request.session_id, profile=job.profile)
             if not starts_now:
@@ -108,6 +139,23 @@ class Worker:
             elif self._running is job and self._generator is not None:
                 self._generator.interrupt()
 
+    def look_for_stall(self, limit_s: float) -> None:
+        """Fail what runs and waits when nothing has been read or written for ``limit_s``.
+
+        Requests are refused from then on, until the model goes on.
+        """
+        with self._changed:
+            job = self._running
+            is_stuck = time.monotonic() - self._progress_at > limit_s
+            if job is None or self._generator is None or self._stalled or not is_stuck:
+                return
+            self._stalled = True
+            self._generator.interrupt()
+            log.error("llm.stalled", profile=self._loaded, waiting=len(self._queue))
+            for stuck in (job, *self._queue.clear()):
+                stuck.cancelled = True
+                stuck.fail(EngineStalledError(_STALLED))
+
     def stop(self) -> None:
         """Stop what runs, fail what waits, free the model; blocks until the thread has ended."""
         with self._changed:
@@ -117,7 +165,7 @@ class Worker:
                 self._generator.interrupt()
             self._changed.notify_all()
         if thread is not None:
-            thread.join()
+            thread.join(_JOIN_S if self._stalled else None)
 
     def _is_idle(self) -> bool:
         return not (self._working or self._tasks or self._queue)
@@ -162,6 +210,7 @@ class Worker:
             if self._generator is not None:
                 self._generator.resume()
             self._working = True
+            self._went_on()
             if self._tasks:
                 do = self._tasks.popleft().run
             else:
@@ -171,8 +220,14 @@ class Worker:
         tell_end = do()
         with self._changed:
             self._working, self._running = False, None
+            if self._stalled:
+                self._stalled = False
+                log.info("llm.goes_on", profile=self._loaded)
         tell_end()  # not before: who hears it is to find the worker free
         return True
+
+    def _went_on(self) -> None:
+        self._progress_at = time.monotonic()
 
     def _answer(self, job: Job) -> Callable[[], None]:
         def emit(piece: TextPiece) -> None:
@@ -182,6 +237,7 @@ class Worker:
 
         try:
             generator = self._use(job.profile)
+            self._went_on()
             if job.cancelled:
                 raise Interrupted
             finished = generator.generate(
@@ -189,6 +245,7 @@ class Worker:
                 max_tokens=job.max_tokens,
                 queue_ms=(time.perf_counter() - job.submitted) * 1e3,
                 emit=emit,
+                on_progress=self._went_on,
             )
         except Interrupted:
             return lambda: job.fail(shut_down())  # if it was cancelled, nobody reads this

@@ -22,6 +22,7 @@ from calls import CHUNK_S, ScriptedConversation, page_chunks
 from noises import Samples, hum, music, pink_noise, silence
 
 from bench.speech import spoken
+from state.breakers import Breakers
 from telemetry.metrics import Metrics
 from voice.audio import to_pcm16
 from voice.call import Call
@@ -216,7 +217,7 @@ async def test_with_all_engines_memory_stays_too(
     need_models, settings: Settings, command: Samples
 ) -> None:
     need_models("stt", "tts")
-    engines = await VoiceEngines.create(settings, Metrics().voice)
+    engines = await VoiceEngines.create(settings, Metrics().voice, Breakers(settings, None))
     warm_up = TURNS_OF_ALL_ENGINES // 2
     resident: list[int] = []
     conversation = ScriptedConversation(replies=(SHORT, SHORT, SHORT, LONG) * TURNS)

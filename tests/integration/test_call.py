@@ -20,6 +20,7 @@ from noises import NOISES, RATE, Samples, cough, silence
 from speech import shared_speech, wer
 
 from bench.speech import spoken
+from state.breakers import Breakers
 from telemetry.metrics import Metrics
 from voice.audio import PAGE_RATE, to_pcm16
 from voice.engines import VoiceEngines
@@ -27,6 +28,7 @@ from voice.ports import CallState
 from voice.stt import DecodeRequest, Transcript
 from voice.stt.fallback import FallbackTranscriber
 from voice.stt.whisper import WhisperTranscriber
+from voice.tts.fallback import FallbackSynthesizer
 from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
 from xoe.errors import EngineNotReadyError, SynthesisError, TranscriptionError
 from xoe.settings import Settings, load_settings
@@ -58,7 +60,7 @@ def settings() -> Settings:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engines(need_models, settings: Settings) -> AsyncIterator[VoiceEngines]:
     need_models("stt", "stt-light", "tts")
-    engines = await VoiceEngines.create(settings, Metrics().voice)
+    engines = await VoiceEngines.create(settings, Metrics().voice, Breakers(settings, None))
     yield engines
     await engines.aclose()
 
@@ -217,7 +219,8 @@ async def test_speech_interrupts_wherever_it_falls_into_the_pages_chunks(
 ) -> None:
     """They last 171 ms. How long it takes is measured by ``xoe bench voice``."""
     other = voices["Where did I put"]
-    another_voice = {"voice": engines.spare_voice}  # no person has the assistant's own
+    assert isinstance(engines.voice, FallbackSynthesizer)
+    another_voice = {"voice": engines.voice.spare}  # no person has the assistant's own
 
     async def interrupted(offset_s: float) -> bool:
         async with dial(long_talk(), changed=another_voice) as line:
@@ -458,12 +461,20 @@ async def test_when_the_transcriber_fails_the_light_one_hears(
 ) -> None:
     fallbacks = []
     light = WhisperTranscriber.from_settings(settings, model="stt-light")
-    pair = FallbackTranscriber(DeafTranscriber(), light, on_fallback=lambda: fallbacks.append(1))
+    pair = FallbackTranscriber(
+        DeafTranscriber(),
+        light,
+        breakers=Breakers(settings, None),
+        timeout_s=10,
+        on_fallback=lambda: fallbacks.append(1),
+    )
     try:
         async with dial(changed={"transcriber": pair}) as line:
             await ask(line, voices[QUESTION])
             assert wer(QUESTION, line.conversation.asked) <= 0.2
             assert fallbacks
+            assert pair.serving == "spare"
+            assert "A smaller model listens, as the usual one fails." in line.page.notes
     finally:
         await light.aclose()
 
@@ -484,33 +495,47 @@ async def test_when_nothing_can_transcribe_the_speaker_is_told_and_the_call_goes
         await line.until(lambda: bool(line.page.notes))
         assert line.page.notes == {"I could not make that out. Please say it again, or type."}
         assert line.conversation.asked == []
+        # It is said, too: a caller may not be looking.
+        await line.until(lambda: bool(line.page.sent), listening=True)
+        await until_listening(line)
+        assert line.page.sound_of().size > RATE
         ears.well = True
         await ask(line, voices[QUESTION])
         assert wer(QUESTION, line.conversation.asked) <= 0.25
 
 
 async def test_when_the_voice_fails_a_simpler_one_speaks(
-    dial: Dial, voices: dict[str, Samples]
+    dial: Dial, voices: dict[str, Samples], engines: VoiceEngines, settings: Settings
 ) -> None:
-    async with dial(changed={"voice": MuteSynthesizer()}) as line:
+    assert isinstance(engines.voice, FallbackSynthesizer)
+    fallbacks: list[int] = []
+    pair = FallbackSynthesizer(
+        MuteSynthesizer(),
+        engines.voice.spare,
+        breakers=Breakers(settings, None),
+        timeout_s=10,
+        on_fallback=lambda: fallbacks.append(1),
+    )
+    async with dial(changed={"voice": pair}) as line:
         await ask(line, voices[QUESTION])
         await until_listening(line)
-        assert line.count("xoe_voice_fallbacks_total", engine="tts") >= 1
+        assert fallbacks
+        assert pair.serving == "spare"
         assert line.page.notes == {"A simpler voice speaks, as the usual one fails."}
         assert line.page.sound_of().size > RATE // 2
 
 
-async def test_when_no_voice_speaks_the_text_goes_on_and_the_call_too(
+async def test_when_no_voice_speaks_it_apologises_and_the_text_goes_on_and_the_call_too(
     dial: Dial, voices: dict[str, Samples]
 ) -> None:
-    mute = {"voice": MuteSynthesizer(), "spare_voice": MuteSynthesizer()}
-    async with dial(changed=mute) as line:
+    async with dial(changed={"voice": MuteSynthesizer()}) as line:
         for turn in (1, 2):
             await line.hear(np.concatenate([silence(0.3), voices[QUESTION]]))
             await line.until(lambda n=turn: len(line.conversation.asked) == n, listening=True)  # type: ignore[misc]
             await until_listening(line)
-        assert line.page.notes == {"The voice has failed. The text is on the page."}
-        assert line.page.sent == []
+        assert line.page.notes == {"There is no voice just now. The answer is on the page."}
+        apologies = line.page.sound_of().size / RATE
+        assert 8.5 < apologies < 9.5  # one of 4.5 s for each turn
         assert line.conversation.cuts == line.conversation.taken_back == []
 
 

@@ -2,46 +2,114 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
 
+from state.breakers import Breakers
+from state.ladder import Engine
 from voice.stt.transcriber import Transcriber
 from voice.stt.transcript import DecodeRequest, Transcript
-from xoe.errors import EngineNotReadyError, TranscriptionBusyError, TranscriptionError
+from xoe.errors import (
+    CircuitOpenError,
+    EngineNotReadyError,
+    ModelError,
+    TranscriptionBusyError,
+    TranscriptionError,
+)
 
 log = structlog.get_logger(__name__)
 
+PAUSE_S = 10.0
+"""An engine that hung is not asked again for so long."""
+
+_FAULTS = (TranscriptionError, EngineNotReadyError, ModelError)
+
 
 class FallbackTranscriber(Transcriber):
-    """The usual engine, and behind it a light one, loaded when it is needed first."""
+    """The usual engine behind its circuit breaker, and a light one, loaded when it is needed."""
 
     def __init__(
-        self, usual: Transcriber, light: Transcriber, *, on_fallback: Callable[[], None]
+        self,
+        usual: Transcriber,
+        light: Transcriber,
+        *,
+        breakers: Breakers,
+        timeout_s: float,
+        on_fallback: Callable[[], None],
+        saves_memory: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``on_fallback`` is called each time when the light engine takes over."""
+        """``timeout_s``: a net for an engine that hangs, which is then given up.
+
+        ``on_fallback`` is called each time when the light engine takes over; ``saves_memory``
+        tells that only the light one may be used now.
+        """
         self.name = usual.name
         self._usual = usual
         self._light = light
+        self._breakers = breakers
+        self._timeout_s = timeout_s
         self._on_fallback = on_fallback
+        self._saves_memory = saves_memory
+        self._clock = clock
+        self._not_before = 0.0
+        self._serving: Engine = "usual"
+
+    @property
+    def serving(self) -> Engine:
+        """Which engine understood what was said last; ``none`` when neither did."""
+        return self._serving
 
     async def start(self) -> None:
-        """Load the usual engine; raises ``ModelError``."""
-        await self._usual.start()
+        """Load the usual engine, else the light one. Raises ``ModelError`` when neither can be."""
+        try:
+            await self._usual.start()
+        except ModelError as exc:
+            log.warning("stt.usual_missing", error=str(exc))
+            await self._light.start()
+            self._serving = "spare"
 
     async def decode(self, request: DecodeRequest) -> Transcript:
         """Transcribe; raises ``TranscriptionError`` or ``ModelError`` when neither engine can."""
+        if self._saves_memory():
+            await self._usual.aclose()
+        elif self._clock() >= self._not_before:
+            try:
+                return await self._decode_usual(request)
+            except TranscriptionBusyError:
+                raise
+            except (*_FAULTS, CircuitOpenError) as exc:
+                log.warning("stt.fallback", engine=self._usual.name, error=str(exc))
+        self._on_fallback()
         try:
-            return await self._usual.decode(request)
+            transcript = await self._decode(self._light, request)
         except TranscriptionBusyError:
             raise
-        except (TranscriptionError, EngineNotReadyError) as exc:
-            log.warning("stt.fallback", engine=self._usual.name, error=str(exc))
-        self._on_fallback()
-        await self._light.start()
-        return await self._light.decode(request)
+        except _FAULTS:
+            self._serving = "none"
+            raise
+        self._serving = "spare"
+        return transcript
 
     async def aclose(self) -> None:
         """End both engines."""
         await self._usual.aclose()
         await self._light.aclose()
+
+    async def _decode_usual(self, request: DecodeRequest) -> Transcript:
+        async with self._breakers.guard("stt", transient=_FAULTS):
+            try:
+                transcript = await self._decode(self._usual, request)
+            except TimeoutError as exc:
+                self._not_before = self._clock() + PAUSE_S
+                raise TranscriptionError("Speech recognition does not respond.") from exc
+        self._serving = "usual"
+        return transcript
+
+    async def _decode(self, engine: Transcriber, request: DecodeRequest) -> Transcript:
+        async with asyncio.timeout(self._timeout_s):
+            await engine.start()
+            return await engine.decode(request)

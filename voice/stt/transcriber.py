@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from state.ladder import Engine
 from voice.stt.session import TranscriptionSession
 from voice.stt.transcript import AUTO, CallLanguage, DecodeRequest, Transcript
 
@@ -18,6 +19,11 @@ class Transcriber(ABC):
 
     name: str
     """For logs and metrics: ``base`` or ``tiny.en``, say."""
+
+    @property
+    def serving(self) -> Engine:
+        """Which engine of a pair listened last; always the usual one where there is no other."""
+        return "usual"
 
     @abstractmethod
     async def start(self) -> None:

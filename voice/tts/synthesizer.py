@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from state.ladder import Engine
+
 Samples = npt.NDArray[np.float32]
 """Mono sound, shape ``(n,)``, in -1 … 1."""
 
@@ -60,6 +62,11 @@ class Synthesizer(ABC):
     @abstractmethod
     def ready(self) -> bool:
         """True once it is loaded and warm."""
+
+    @property
+    def serving(self) -> Engine:
+        """Which engine of a pair spoke last; always the usual one where there is no other."""
+        return "usual"
 
     @abstractmethod
     async def start(self) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from models.provision import default_names, voice_names
+from models.provision import default_names, installed, voice_names
 from models.provision import pull as pull_models
 from xoe.cli.common import DataDir, Library, errors, reported, settings_for
 from xoe.cli.model_progress import show_progress
@@ -37,12 +37,20 @@ def serve_command(
 def _fetch_missing(settings: Settings) -> None:
     """Fetch what is missing or damaged; next to free when all is there.
 
-    Without the voice's models everything is served but calls, and that is said.
+    What cannot be had is said, and the rest is served: without the voice's models all but calls,
+    without the language model the passages, without the embedder what is found by its words.
+    Raises ``ModelError`` when there is neither of these two.
     """
     voice = voice_names(settings)
     needed = [name for name in default_names(settings) if name not in voice]
     with show_progress() as progress:
-        pull_models(needed, settings.models_dir, progress=progress)
+        try:
+            pull_models(needed, settings.models_dir, progress=progress)
+        except ModelError as exc:
+            there = {entry.name for entry in installed(settings.models_dir)}
+            if there.isdisjoint(needed):
+                raise
+            errors.print(f"Not everything works for now: {exc}", markup=False, soft_wrap=True)
         try:
             pull_models(voice, settings.models_dir, progress=progress)
         except ModelError as exc:

@@ -1,0 +1,149 @@
+"""Speaks with the second engine when the usual one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import structlog
+
+from state.breakers import Breakers
+from state.ladder import Engine
+from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
+from xoe.errors import CircuitOpenError, ModelError, SpeechBusyError, SynthesisError
+
+log = structlog.get_logger(__name__)
+
+PAUSE_S = 10.0
+"""An engine that hung is not asked again for so long."""
+
+_FAULTS = (SynthesisError, ModelError)
+
+
+class FallbackSynthesizer(Synthesizer):
+    """The usual voice behind its circuit breaker, and a spare one."""
+
+    def __init__(
+        self,
+        usual: Synthesizer,
+        spare: Synthesizer,
+        *,
+        breakers: Breakers,
+        timeout_s: float,
+        on_fallback: Callable[[], None] = lambda: None,
+        saves_memory: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``timeout_s``: the longest wait for the next piece of sound of an engine.
+
+        ``on_fallback`` is called each time when the spare engine takes over a text;
+        ``saves_memory`` tells that only the spare one may be used now.
+        """
+        self.name = usual.name
+        self.usual = usual
+        self.spare = spare
+        self._breakers = breakers
+        self._timeout_s = timeout_s
+        self._on_fallback = on_fallback
+        self._saves_memory = saves_memory
+        self._clock = clock
+        self._not_before = 0.0
+        self._serving: Engine = "usual"
+
+    @property
+    def serving(self) -> Engine:
+        """Which engine spoke last; ``none`` when neither could."""
+        return self._serving
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of the usual voice; each chunk tells its own."""
+        return self._known().sample_rate
+
+    @property
+    def language(self) -> str:
+        """The language of whichever voice is there."""
+        return self._known().language
+
+    @property
+    def ready(self) -> bool:
+        """True once one of the two is loaded."""
+        return self.usual.ready or self.spare.ready
+
+    async def start(self) -> None:
+        """Load the usual voice, else the spare one. Raises ``ModelError`` when neither can be."""
+        try:
+            await self.usual.start()
+        except ModelError as exc:
+            log.warning("tts.usual_missing", error=str(exc))
+            await self.spare.start()
+            self._serving = "spare"
+
+    async def stream(
+        self, text: str, style: VoiceStyle | None = None
+    ) -> AsyncGenerator[AudioChunk, None]:
+        """Speak ``text`` with the first engine that can; see ``Synthesizer.stream``.
+
+        A text that has begun to sound is not begun again by the other engine.
+        """
+        begun = False
+        if self._saves_memory():
+            await self.usual.aclose()
+        elif self._clock() >= self._not_before:
+            try:
+                async with aclosing(self._stream_usual(text, style)) as chunks:
+                    async for chunk in chunks:
+                        begun = True
+                        yield chunk
+                self._serving = "usual"
+                return
+            except SpeechBusyError:
+                raise
+            except (*_FAULTS, CircuitOpenError) as exc:
+                if begun:
+                    raise
+                log.warning("tts.fallback", engine=self.usual.name, error=str(exc))
+        self._on_fallback()
+        try:
+            async with aclosing(self._timed(self.spare.stream(text, style))) as chunks:
+                async for chunk in chunks:
+                    self._serving = "spare"
+                    yield chunk
+        except _FAULTS:
+            self._serving = "none"
+            raise
+
+    async def aclose(self) -> None:
+        """End both engines."""
+        await self.usual.aclose()
+        await self.spare.aclose()
+
+    async def _stream_usual(
+        self, text: str, style: VoiceStyle | None
+    ) -> AsyncGenerator[AudioChunk, None]:
+        async with self._breakers.guard("tts", transient=_FAULTS) as call:
+            async with aclosing(self._timed(self.usual.stream(text, style))) as chunks:
+                async for chunk in chunks:
+                    call.done()  # a text is not slow because it is long
+                    yield chunk
+
+    async def _timed(
+        self, chunks: AsyncGenerator[AudioChunk, None]
+    ) -> AsyncGenerator[AudioChunk, None]:
+        """Yield ``chunks``, giving up an engine that hangs."""
+        async with aclosing(chunks):
+            while True:
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as exc:
+                    self._not_before = self._clock() + PAUSE_S
+                    raise SynthesisError("The voice does not respond.") from exc
+                yield chunk
+
+    def _known(self) -> Synthesizer:
+        return self.spare if self.spare.ready and not self.usual.ready else self.usual
