@@ -375,6 +375,12 @@ class Store:
             ).fetchall()
         return rows
 
+    def statuses(self) -> dict[str, int]:
+        """Return how many documents there are of each status, over all owners."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT status, COUNT(*) FROM documents GROUP BY status").fetchall()
+        return dict(rows)
+
     def totals(self) -> tuple[int, int]:
         """Return how many documents are ready and how many chunks there are, over all owners."""
         with self._database.reading() as db:

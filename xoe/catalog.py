@@ -38,3 +38,7 @@ class Catalog:
     async def totals(self) -> tuple[int, int]:
         """Return how many documents are ready and how many passages there are, over all owners."""
         return await asyncio.to_thread(self._store.totals)
+
+    async def statuses(self) -> dict[str, int]:
+        """Return how many documents there are of each status, over all owners."""
+        return await asyncio.to_thread(self._store.statuses)

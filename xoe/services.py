@@ -31,8 +31,8 @@ from telemetry.tracing import Tracer
 from voice.desk import CallDesk
 from xoe.catalog import Catalog
 from xoe.errors import EngineNotReadyError, XoeError
-from xoe.limits import RateLimits
 from xoe.ladder import Ladder
+from xoe.limits import RateLimits
 from xoe.lock import DataFolder
 from xoe.memory import MemoryWatch, limit_bytes
 from xoe.readiness import Component, ComponentState, Readiness
@@ -146,6 +146,13 @@ class Services:
         return Readiness(
             live=True, ready=needed is not None and needed.state == "ready", components=components
         )
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many requests wait for each engine that is there."""
+        counts = {} if self.engine is None else {"llm": self.engine.waiting}
+        if self._voice is not None:
+            counts |= {"stt": self._voice.transcriber.waiting, "tts": self._voice.voice.waiting}
+        return counts
 
     async def redis_settled(self, timeout_s: float) -> None:
         """Wait until Redis is there or known to be away, ``timeout_s`` at most."""

@@ -64,6 +64,11 @@ class LlmEngine:
         return self._worker.loaded
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return self._worker.waiting
+
+    @property
     def idle(self) -> bool:
         """True when nothing is being answered or read and nothing waits."""
         return self._worker.idle

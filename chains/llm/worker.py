@@ -78,6 +78,11 @@ class Worker:
         return self._loaded
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._queue)
+
+    @property
     def idle(self) -> bool:
         """True when nothing runs and nothing waits."""
         with self._changed:

@@ -63,6 +63,11 @@ class FallbackTranscriber(Transcriber):
         """Which engine understood what was said last; ``none`` when neither did."""
         return self._serving
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of speech wait for either engine."""
+        return self._usual.waiting + self._light.waiting
+
     async def start(self) -> None:
         """Load the usual engine, else the light one. Raises ``ModelError`` when neither can be."""
         try:

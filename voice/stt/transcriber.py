@@ -25,6 +25,11 @@ class Transcriber(ABC):
         """Which engine of a pair listened last; always the usual one where there is no other."""
         return "usual"
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of speech wait; 0 for an engine without a queue."""
+        return 0
+
     @abstractmethod
     async def start(self) -> None:
         """Load the model; raises ``ModelError``. May be called again after a failure."""

@@ -70,6 +70,11 @@ class WhisperTranscriber(Transcriber):
         """True when the model is loaded."""
         return self._worker.ready
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of speech wait."""
+        return self._worker.waiting
+
     async def start(self) -> None:
         """Load the model and run it once.
 

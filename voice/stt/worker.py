@@ -76,6 +76,11 @@ class Worker(Generic[EngineT]):
         """True when the engine is loaded."""
         return self._ready
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._finals) + len(self._partials)
+
     def start(self) -> Future[None]:
         """Load the engine; the result raises what loading raised. Jobs may follow at once."""
         with self._changed:
@@ -97,9 +102,8 @@ class Worker(Generic[EngineT]):
         with self._changed:
             if self._thread is None or self._stopping:
                 raise EngineNotReadyError("Speech recognition is not running. Please type instead.")
-            waiting = len(self._finals) + len(self._partials)
-            if waiting >= QUEUE_LIMIT:
-                raise TranscriptionBusyError(waiting)
+            if self.waiting >= QUEUE_LIMIT:
+                raise TranscriptionBusyError(self.waiting)
             queue = self._partials if job.partial else self._finals
             queue.append(job)  # type: ignore[arg-type] # its result is only handed on
             self._changed.notify_all()

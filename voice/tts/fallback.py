@@ -72,6 +72,11 @@ class FallbackSynthesizer(Synthesizer):
         """True once one of the two is loaded."""
         return self.usual.ready or self.spare.ready
 
+    @property
+    def waiting(self) -> int:
+        """How many texts wait for either engine."""
+        return self.usual.waiting + self.spare.waiting
+
     async def start(self) -> None:
         """Load the usual voice, else the spare one. Raises ``ModelError`` when neither can be."""
         try:

@@ -68,6 +68,11 @@ class Synthesizer(ABC):
         """Which engine of a pair spoke last; always the usual one where there is no other."""
         return "usual"
 
+    @property
+    def waiting(self) -> int:
+        """How many texts wait; 0 for an engine without a queue."""
+        return 0
+
     @abstractmethod
     async def start(self) -> None:
         """Load and warm the engine; does nothing when it is ready. Raises ``ModelError``."""

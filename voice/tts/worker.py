@@ -47,6 +47,11 @@ class ThreadedSynthesizer(Synthesizer):
         return loading is not None and loading.done() and loading.exception() is None
 
     @property
+    def waiting(self) -> int:
+        """How many texts wait."""
+        return len(self._waiting)
+
+    @property
     def idle(self) -> bool:
         """True when nothing is spoken and nothing waits."""
         with self._changed:
