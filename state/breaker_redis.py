@@ -19,8 +19,8 @@ from state.breaker_store import BreakerStore, Reply
 from state.redis import RedisConnection
 from xoe.errors import RedisError
 
-_SCRIPT: Final = Path(__file__).with_name("breaker.lua").read_text("utf-8")
-_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+SCRIPT: Final = Path(__file__).with_name("breaker.lua").read_text("utf-8")
+SCRIPT_SHA1: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 """What Redis knows the script by once it has seen it."""
 
 
@@ -75,11 +75,12 @@ class RedisStore(BreakerStore):
         async def run(client: Redis) -> Sequence[bytes]:
             try:
                 return cast(
-                    "Sequence[bytes]", await client.execute_command("EVALSHA", _SHA1, 1, *arguments)
+                    "Sequence[bytes]",
+                    await client.execute_command("EVALSHA", SCRIPT_SHA1, 1, *arguments),
                 )
             except NoScriptError:  # Redis was started again, or has never seen it
                 return cast(
-                    "Sequence[bytes]", await client.execute_command("EVAL", _SCRIPT, 1, *arguments)
+                    "Sequence[bytes]", await client.execute_command("EVAL", SCRIPT, 1, *arguments)
                 )
 
         return decoded(await self._connection.run(run))
