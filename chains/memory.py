@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import structlog
-
 from chains.types import Passage, Question
 from state.history import ChatHistory
-from xoe.errors import RedisError
-
-log = structlog.get_logger(__name__)
 
 RECALLED_TURNS = 24
 """More never fit into the context along with passages."""
@@ -36,21 +31,20 @@ class Exchange:
 
 
 class Memory:
-    """Reads and writes a chat's turns. When Redis is away a chat goes on without its past."""
+    """Reads and writes a chat's turns; while Redis is away they are kept in memory."""
 
     def __init__(self, history: ChatHistory) -> None:
         """Keep the turns in ``history``."""
         self._history = history
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether what is said now is kept in memory only (``state.history.DEGRADED``)."""
+        return self._history.is_degraded
+
     async def recall(self, question: Question) -> list[Exchange]:
         """Return the latest turns, oldest first, beginning where the last prompt began."""
-        try:
-            entries = await self._history.load(
-                question.session_id, question.owner, last=RECALLED_TURNS
-            )
-        except RedisError as exc:
-            log.warning("history.unavailable", error=str(exc))
-            return []
+        entries = await self._history.load(question.session_id, question.owner, last=RECALLED_TURNS)
         exchanges = [
             Exchange(
                 id=asked.id,
@@ -79,28 +73,22 @@ class Memory:
         raw: str | None,
     ) -> None:
         """Append one turn; ``raw`` is what the model wrote, where that was kept."""
-        try:
-            await self._history.append(
-                question.session_id,
-                question.owner,
-                question.text,
-                answer,
-                user_extra={
-                    "prompt": prompt,
-                    "first": first,
-                    "windows": [[p.document_id, p.start, p.end] for p in passages],
-                },
-                assistant_extra=None if raw is None else {"raw": raw},
-            )
-        except RedisError as exc:
-            log.warning("history.not_written", error=str(exc))
+        await self._history.append(
+            question.session_id,
+            question.owner,
+            question.text,
+            answer,
+            user_extra={
+                "prompt": prompt,
+                "first": first,
+                "windows": [[p.document_id, p.start, p.end] for p in passages],
+            },
+            assistant_extra=None if raw is None else {"raw": raw},
+        )
 
     async def take_back(self, question: Question) -> None:
         """Forget the last turn of the question's chat."""
-        try:
-            await self._history.drop_last(question.session_id, question.owner, 1)
-        except RedisError as exc:
-            log.warning("history.not_written", error=str(exc))
+        await self._history.drop_last(question.session_id, question.owner, 1)
 
 
 def _from_first(exchanges: list[Exchange]) -> list[Exchange]:

@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class AbandonedError(Exception):
+    """The work was cancelled, by somebody else than who waits for it."""
+
+
 async def cancellable(work: Coroutine[Any, Any, T]) -> T:
     """Await ``work``; a cancellation of the caller always reaches the caller.
 
@@ -17,11 +21,17 @@ async def cancellable(work: Coroutine[Any, Any, T]) -> T:
     go on, and whoever cancelled it would wait for ever. So ``work`` runs in a task of its own,
     which is cancelled as well and has given its connection back when this returns.
     """
-    task = asyncio.create_task(work)
+    return await uncancelled(asyncio.create_task(work))
+
+
+async def uncancelled(task: asyncio.Task[T]) -> T:
+    """Do the same for a task; raises ``AbandonedError`` when only the task was cancelled."""
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait({task})
         raise
+    if task.cancelled():
+        raise AbandonedError
     return task.result()

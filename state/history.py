@@ -1,49 +1,63 @@
-"""The history of each chat in Redis, bounded in turns, characters and time."""
+"""The history of each chat: in Redis, and in memory as long as Redis cannot take it.
+
+A write changes the copy in memory at once and is brought to Redis by a task of its own
+(``history_writer``). So no turn waits for a Redis that is away, hangs or is full, the next question
+sees the turns before it, and Redis gets them once and in order when it is back.
+"""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import secrets
 import time
-import unicodedata
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
-from urllib.parse import quote
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
-from redis.asyncio import Redis
 
+from state.history_buffer import BufferLimits, HistoryBuffer, Session, Snapshot
+from state.history_entry import (
+    EXTRA_MAX_BYTES,
+    ID_MAX_CHARS,
+    HistoryEntry,
+    Role,
+    decoded,
+    encoded,
+    history_key,
+    shortened,
+)
+from state.history_store import HistoryStore
+from state.history_writer import HistoryWriter
 from state.redis import RedisConnection
-from xoe.errors import QuestionError
+from xoe.errors import RedisError
 from xoe.settings import Settings
+
+__all__ = [
+    "DEGRADED",
+    "EXTRA_MAX_BYTES",
+    "ID_MAX_CHARS",
+    "ChatHistory",
+    "HistoryEntry",
+    "Role",
+    "history_key",
+    "shortened",
+]
 
 log = structlog.get_logger(__name__)
 
-Role = Literal["user", "assistant"]
+DEGRADED: Final = "This chat is kept in memory only for now, until its store is back."
+"""What to tell the user while ``ChatHistory.is_degraded``."""
 
-ID_MAX_CHARS: Final = 200
-EXTRA_MAX_BYTES: Final = 8192
-_JOINED_MAX: Final = 16
-"""Characters that one visible character may be made of, when looking for a place to cut."""
-
-
-@dataclass(frozen=True)
-class HistoryEntry:
-    """One message of a chat."""
-
-    role: Role
-    content: str
-    at: float
-    """Seconds since 1970."""
-    id: str = ""
-    """Random, unique in its chat."""
-    extra: Mapping[str, Any] | None = None
-    """What the writer wants back with the message, JSON-able, at most 8 KB."""
+ACK_WAIT_S: Final = 0.1
+"""How long a write waits for Redis to confirm it; it goes on without."""
+READ_WAIT_S: Final = 0.5
+"""How long a read waits for Redis where the copy in memory would do as well."""
+MIRRORED_TURNS: Final = 100
+"""The turns that the first read of a chat asks for at least, for the copy in memory."""
 
 
 class ChatHistory:
-    """Reads and writes chats. Every method raises ``RedisError`` when Redis is away."""
+    """Reads and writes chats. Redis being away shows in ``is_degraded`` and raises nothing."""
 
     def __init__(
         self,
@@ -51,13 +65,35 @@ class ChatHistory:
         settings: Settings,
         *,
         clock: Callable[[], float] = time.time,
+        limits: BufferLimits | None = None,
     ) -> None:
-        """``clock`` gives seconds since 1970."""
+        """``clock`` gives seconds since 1970; ``limits`` bound the copy in memory."""
         self._connection = connection
-        self._max_entries = 2 * settings.history_max_turns
         self._max_chars = settings.history_max_chars
-        self._ttl_s = settings.history_ttl_s
+        self._timeout_s = settings.redis_timeout_s
         self._clock = clock
+        max_entries, ttl_s = 2 * settings.history_max_turns, float(settings.history_ttl_s)
+        self._buffer = HistoryBuffer(max_entries, ttl_s, limits or BufferLimits())
+        self._store = HistoryStore(
+            connection, writer=secrets.token_hex(8), max_entries=max_entries, ttl_s=ttl_s
+        )
+        self._writer = HistoryWriter(connection, self._store, self._buffer)
+        self._reads: set[asyncio.Task[tuple[bytes, ...]]] = set()
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether chats are kept in memory only for now; ``DEGRADED`` says so to a person."""
+        return self._connection.is_away or self._writer.is_refused
+
+    @property
+    def pending(self) -> int:
+        """How many writes Redis does not hold yet."""
+        return self._buffer.pending
+
+    @property
+    def lost(self) -> int:
+        """How many writes were given up, because Redis was away for too long to keep them all."""
+        return self._buffer.lost
 
     async def append(
         self,
@@ -71,127 +107,115 @@ class ChatHistory:
     ) -> None:
         """Add one turn, drop what is over the limit and renew the time to live, all or nothing.
 
-        An ``extra`` over 8 KB is left out and the message kept; one that is not JSON-able raises
-        ``TypeError``.
+        Waits 100 ms at most for Redis to confirm it. An ``extra`` over 8 KB is left out and the
+        message kept; one that is not JSON-able raises ``TypeError``.
         """
         key = history_key(owner, session_id)
         entries = (
-            self._encoded("user", user_text, user_extra),
-            self._encoded("assistant", assistant_text, assistant_extra),
+            encoded(self._entry("user", user_text, user_extra)),
+            encoded(self._entry("assistant", assistant_text, assistant_extra)),
         )
-
-        async def write(client: Redis) -> None:
-            async with client.pipeline(transaction=True) as pipe:
-                pipe.rpush(key, *entries)
-                pipe.ltrim(key, -self._max_entries, -1)
-                pipe.expire(key, self._ttl_s)
-                await pipe.execute()
-
-        await self._connection.run(write)
+        await self._bring(self._buffer.append(key, entries))
 
     async def load(
         self, session_id: str, owner: str, last: int | None = None
     ) -> list[HistoryEntry]:
-        """Return the last ``last`` turns (all that are kept by default), oldest first."""
+        """Return the last ``last`` turns (all that are kept by default), oldest first.
+
+        They come from Redis, together with what it does not hold yet; from memory alone while
+        Redis is away or late.
+        """
         key = history_key(owner, session_id)
-        if last is not None and last < 1:  # LRANGE -0 -1 would give everything
+        if last is not None and last < 1:
             return []
-        first = 0 if last is None else -2 * last
-        values = await self._connection.run(
-            lambda client: cast(Awaitable[list[bytes]], client.lrange(key, first, -1))
-        )
-        entries = (_decoded(value) for value in values)
+        values = await self._held(key, 0 if last is None else 2 * last)
+        entries = (decoded(value) for value in (values if last is None else values[-2 * last :]))
         return [entry for entry in entries if entry is not None]
 
     async def drop_last(self, session_id: str, owner: str, turns: int) -> None:
         """Forget the last ``turns`` turns of a chat, or all there are when it has fewer."""
-        if turns < 1:  # LTRIM 0 -1 would keep everything, and 0 0 the first message
+        if turns < 1:
             return
-        key = history_key(owner, session_id)
-        await self._connection.run(
-            lambda client: cast(Awaitable[str], client.ltrim(key, 0, -2 * turns - 1))
-        )
+        await self._bring(self._buffer.drop_last(history_key(owner, session_id), 2 * turns))
 
     async def clear(self, session_id: str, owner: str) -> None:
         """Forget a chat."""
-        key = history_key(owner, session_id)
-        await self._connection.run(lambda client: client.delete(key))
+        await self._bring(self._buffer.clear(history_key(owner, session_id)))
 
-    def _encoded(self, role: Role, content: str, extra: Mapping[str, Any] | None) -> bytes:
-        entry: dict[str, Any] = {
-            "id": secrets.token_hex(8),
-            "role": role,
-            "content": shortened(content, self._max_chars),
-            "at": round(self._clock(), 3),
-        }
-        if extra is not None:
-            size = len(_json(dict(extra)))
-            if size <= EXTRA_MAX_BYTES:
-                entry["extra"] = dict(extra)
-            else:
-                log.warning("history.extra_left_out", role=role, bytes=size)
-        return _json(entry)
+    async def drain(self, wait_s: float) -> bool:
+        """Wait, ``wait_s`` at most, until Redis holds everything; return whether it does."""
+        return await self._writer.drain(wait_s)
 
+    async def aclose(self) -> None:
+        """Bring to Redis what it does not hold, if it is there, and end the task that does so."""
+        if self._connection.is_up:
+            await self.drain(self._timeout_s)
+        for task in self._reads:
+            task.cancel()
+        await asyncio.gather(*self._reads, return_exceptions=True)
+        await self._writer.aclose()
 
-def history_key(owner: str, session_id: str) -> str:
-    """Return the Redis key of a chat; no two chats share one, whatever their ids contain.
+    async def _bring(self, session: Session) -> None:
+        self._writer.wake(session)
+        await self._writer.settle(session, ACK_WAIT_S)
 
-    Raises ``QuestionError`` for an id that is empty or longer than 200 characters.
-    """
-    for what, value in (("owner", owner), ("session id", session_id)):
-        if not 0 < len(value) <= ID_MAX_CHARS:
-            raise QuestionError(f"The {what} must have 1 to {ID_MAX_CHARS} characters.")
-    owner_part, session_part = (
-        quote(part, safe="", errors="surrogatepass") for part in (owner, session_id)
-    )
-    return f"xoe:v1:{{{owner_part}:{session_part}}}:history"
+    async def _held(self, key: str, wanted: int) -> tuple[bytes, ...]:
+        """Return a chat's newest ``wanted`` entries, or more; 0 for all."""
+        session = self._buffer.find(key)
+        is_known = session is not None and session.known
+        if self._connection.is_up and not (is_known and self._writer.is_slow):
+            reading = asyncio.create_task(self._read(key, wanted))
+            self._reads.add(reading)  # goes on when it is late: it finds out whether Redis hangs
+            reading.add_done_callback(self._read_ended)
+            await asyncio.wait({reading}, timeout=READ_WAIT_S if is_known else None)
+            if reading.done() and not reading.cancelled() and reading.exception() is None:
+                return reading.result()
+            if not reading.done():
+                self._writer.overdue()
+        session = self._buffer.find(key)
+        return session.view() if session else ()
 
+    def _read_ended(self, task: asyncio.Task[tuple[bytes, ...]]) -> None:
+        self._reads.discard(task)
+        if task.cancelled() or (exc := task.exception()) is None:
+            return
+        if not isinstance(exc, RedisError):
+            log.error("history.read_failed", exc_info=exc)
+        elif self._connection.is_up:
+            log.warning("history.unreadable", error=str(exc))
 
-def shortened(text: str, max_chars: int) -> str:
-    """Return ``text`` with at most ``max_chars`` characters, an ellipsis at the end if cut.
+    async def _read(self, key: str, wanted: int) -> tuple[bytes, ...]:
+        session = self._buffer.find(key)
+        version = session.version if session else 0
+        count = wanted
+        if wanted:
+            known = session is not None and session.known
+            count = wanted if known else max(wanted, 2 * MIRRORED_TURNS)
+            count += sum(delta.drop for delta in session.deltas) if session else 0
+        generation = self._connection.generation
+        snapshot = await self._store.read(key, count)
+        self._writer.in_time()
+        return self._merged(key, snapshot, version, generation)
 
-    A visible character made of several (accents, joined emoji) is kept or dropped as a whole.
-    """
-    if len(text) <= max_chars:
-        return text
-    cut = max_chars - 1
-    for _ in range(_JOINED_MAX):
-        if cut == 0 or not _joined(text[cut - 1], text[cut]):
-            break
-        cut -= 1
-    return text[:cut].rstrip() + "…"
+    def _merged(
+        self, key: str, snapshot: Snapshot, version: int, generation: int
+    ) -> tuple[bytes, ...]:
+        """Return what Redis holds with what it does not hold yet."""
+        session = self._buffer.open(key)
+        if snapshot.version < session.version or snapshot.seen < session.acked:
+            if session.version != version:
+                return session.view()  # a write overtook this read
+            if session.generation != self._connection.generation:
+                self._writer.wake(session)  # started with old data: it gets back what it had
+                return session.view()
+        session = self._buffer.install(key, snapshot, generation)
+        return session.view(snapshot.entries)
 
-
-def _joined(before: str, after: str) -> bool:
-    joiner = "\u200d"
-    skin_tone = "\U0001f3fb" <= after <= "\U0001f3ff"
-    return (
-        joiner in (before, after) or skin_tone or unicodedata.category(after) in ("Mn", "Me", "Mc")
-    )
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")  # half a surrogate pair must not lose a turn
-
-
-def _decoded(value: bytes) -> HistoryEntry | None:
-    """Return the entry; ``None`` for a value that is not one of ours."""
-    try:
-        raw = json.loads(value)
+    def _entry(self, role: Role, content: str, extra: Mapping[str, Any] | None) -> HistoryEntry:
         return HistoryEntry(
-            role=_role(raw["role"]),
-            content=str(raw["content"]),
-            at=float(raw["at"]),
-            id=str(raw["id"]),
-            extra=raw.get("extra"),
+            role=role,
+            content=shortened(content, self._max_chars),
+            at=round(self._clock(), 3),
+            id=secrets.token_hex(8),
+            extra=extra,
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        log.warning("history.unreadable_entry", bytes=len(value))
-        return None
-
-
-def _role(value: str) -> Role:
-    if value in ("user", "assistant"):
-        return cast(Role, value)
-    raise ValueError(value)

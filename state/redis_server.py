@@ -40,7 +40,14 @@ _AOF_NAME: Final = "history.aof"
 _START_TIMEOUT_S: Final = 15.0
 _STOP_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.01
-_DAMAGED_AOF: Final = "Bad file format reading the append only file"
+# What redis-server 5 to 8 says of a file that it has opened and cannot make sense of.
+_DAMAGED_AOF: Final = re.compile(
+    r"(Bad file format|Unknown command .*|Unrecoverable error|Unexpected end of file) "
+    r"reading the append only file"
+    r"|rdb file reading failure|Short read or OOM loading DB|RDB preamble of the AOF"
+    r"|Error reading the AOF manifest|AOF manifest file|AOF file .* doesn't exist"
+    r"|REDIS BUG REPORT"
+)
 
 # Asks the kernel for SIGTERM when the parent dies, then becomes redis-server. A process of its
 # own does this because ``preexec_fn`` is not safe in a program that has threads.
@@ -108,6 +115,8 @@ class RedisServer:
         """``folder`` is made when needed, for this user only (mode 0700)."""
         self.folder = folder
         self.version = ""
+        self.set_aside: Path | None = None
+        """Where a file lies that Redis could not read, since this object was made."""
         self._socket: Path | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._lock: IO[bytes] | None = None
@@ -164,6 +173,11 @@ class RedisServer:
         """Return when the server has ended (at once when it does not run)."""
         if self._process is not None:
             await self._process.wait()
+
+    def kill(self) -> None:
+        """Kill a server that does not answer; ``start`` brings it back."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
     async def stop(self) -> None:
         """Let the server write its file and end, and let go of the folder."""
@@ -325,15 +339,17 @@ class RedisServer:
     def _set_damaged_file_aside(self) -> bool:
         """Keep what Redis could not read under another name; true when there was such a file."""
         try:
-            if _DAMAGED_AOF not in self.log_path.read_text("utf-8", "replace"):
+            if not _DAMAGED_AOF.search(self.log_path.read_text("utf-8", "replace")):
                 return False
         except OSError:  # it did not come as far as to say anything
             return False
-        aside = self.folder / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        aside.mkdir(exist_ok=True)
+        aside = Path(
+            tempfile.mkdtemp(prefix=time.strftime("damaged-%Y%m%d-%H%M%S-"), dir=self.folder)
+        )
         for name in (_AOF_NAME, "appendonlydir"):  # one file up to Redis 6, a folder since 7
             with contextlib.suppress(FileNotFoundError):
                 (self.folder / name).rename(aside / name)
+        self.set_aside = aside
         return True
 
     def _last_log_line(self) -> str:

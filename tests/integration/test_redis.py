@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis.asyncio import Redis
 
 from state.redis import RedisConnection
 from state.redis_server import SOCKET_PATH_MAX_BYTES, RedisServer
@@ -33,6 +34,12 @@ async def connection(tmp_path: Path) -> AsyncIterator[RedisConnection]:
     await connection.start()
     yield connection
     await connection.aclose()
+
+
+async def until_up(connection: RedisConnection) -> None:
+    async with asyncio.timeout(60):
+        while not connection.is_up:
+            await asyncio.sleep(0.02)
 
 
 async def until_gone(pid: int) -> None:
@@ -254,7 +261,7 @@ async def test_a_data_folder_that_is_a_file_is_a_clear_sentence(tmp_path: Path) 
     await connection.aclose()
 
 
-async def test_an_external_redis_that_is_away_is_tried_again_by_each_command(
+async def test_an_external_redis_that_is_away_is_found_again(
     tmp_path: Path, connection: RedisConnection
 ) -> None:
     socket = tmp_path / "redis" / "redis.sock"
@@ -268,6 +275,7 @@ async def test_an_external_redis_that_is_away_is_tried_again_by_each_command(
     assert external.state == "failed"
     assert "s3cret" not in external.describe()
     hidden.rename(socket)
+    await until_up(external)
     assert await external.run(lambda client: client.ping())
     assert external.state == "ready"
     assert external.describe() == f"external, unix://:***@{socket}: ready"
@@ -297,19 +305,145 @@ async def test_what_redis_refuses_is_our_error_and_not_a_failure_of_the_connecti
     assert connection.state == "ready"
 
 
-async def test_a_redis_that_hangs_is_given_up_after_the_time_out(tmp_path: Path) -> None:
-    connection = RedisConnection(settings_for(tmp_path, redis_timeout_s=0.2))
+async def test_a_redis_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
+    connection = RedisConnection(settings_for(tmp_path, redis_timeout_s=0.5))
     await connection.start()
     assert connection.server_pid is not None
+    sent: list[int] = []
+
+    async def ping(n: int) -> None:
+        async def command(client: Redis) -> object:
+            sent.append(n)
+            return await client.ping()
+
+        await connection.run(command)
+
     os.kill(connection.server_pid, signal.SIGSTOP)
     try:
         async with asyncio.timeout(30):
             with pytest.raises(RedisError, match="cannot be reached"):
-                await connection.run(lambda client: client.ping())
+                await ping(0)
+            assert connection.is_away
+            for n in range(1, 50):
+                with pytest.raises(RedisError, match="cannot be reached"):
+                    await ping(n)
+        assert sent == [0], "nobody asks a Redis that is gone"
     finally:
         os.kill(connection.server_pid, signal.SIGCONT)
+    await until_up(connection)
     assert await connection.run(lambda client: client.ping())
     await connection.aclose()
+
+
+async def test_commands_under_way_end_with_the_first_that_is_not_answered(tmp_path: Path) -> None:
+    connection = RedisConnection(settings_for(tmp_path, redis_timeout_s=30))
+    await connection.start()
+    waiting = [
+        asyncio.create_task(connection.run(lambda client: client.blpop("nothing", 20)))
+        for _ in range(5)
+    ]
+    await asyncio.sleep(0.2)
+    assert connection.server_pid is not None
+    os.kill(connection.server_pid, signal.SIGSTOP)  # blpop goes on waiting
+    connection._lost("as if one of them had timed out")
+    async with asyncio.timeout(10):  # their own time-out is 30 s
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(outcome, RedisError)
+            assert "as if" in str(outcome)
+    os.kill(connection.server_pid, signal.SIGCONT)
+    await until_up(connection)
+    await connection.aclose()
+
+
+async def test_our_own_server_is_killed_and_started_again_when_it_hangs(tmp_path: Path) -> None:
+    connection = RedisConnection(settings_for(tmp_path, redis_timeout_s=0.3))
+    await connection.start()
+    await connection.run(lambda client: client.set("left", "here"))
+    pid = connection.server_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(RedisError):
+        await connection.run(lambda client: client.ping())
+    await until_up(connection)
+    assert connection.server_pid != pid
+    assert connection.generation == 2
+    assert await connection.run(lambda client: client.get("left")) == b"here"
+    await connection.aclose()
+
+
+async def test_a_start_that_failed_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "redis").write_text("in the way")
+    connection = RedisConnection(settings_for(tmp_path))
+    with pytest.raises(RedisError):
+        await connection.start()
+    (tmp_path / "redis").unlink()
+    await until_up(connection)
+    assert await connection.run(lambda client: client.ping())
+    await connection.aclose()
+
+
+class CountingGate:
+    def __init__(self) -> None:
+        self.open = False
+        self.told: list[bool] = []
+
+    def admits(self) -> bool:
+        return not self.open
+
+    def succeeded(self) -> None:
+        self.told.append(True)
+
+    def failed(self) -> None:
+        self.told.append(False)
+
+
+async def test_a_gate_decides_too_and_is_told_what_came_of_it(tmp_path: Path) -> None:
+    gate = CountingGate()
+    connection = RedisConnection(settings_for(tmp_path, redis_timeout_s=30), gate=gate)
+    await connection.start()
+    assert gate.told == [True]
+    gate.open = True
+    assert connection.is_away
+    with pytest.raises(RedisError):
+        await connection.run(lambda client: client.ping())
+    gate.open = False
+    assert await connection.run(lambda client: client.ping())
+    assert connection.server_pid is not None
+    os.kill(connection.server_pid, signal.SIGKILL)
+    with pytest.raises(RedisError):
+        for _ in range(1000):
+            await connection.run(lambda client: client.ping())
+    assert gate.told[-1] is False
+    await connection.aclose()
+
+
+@pytest.mark.parametrize("kind", ["cut short", "one bit", "a word", "zeros", "empty"])
+async def test_no_damage_of_its_file_keeps_it_from_starting(tmp_path: Path, kind: str) -> None:
+    """Each damage at several places; what is not understood is set aside, whole, and reported."""
+    connection = RedisConnection(settings_for(tmp_path / "whole", redis_timeout_s=30))
+    await connection.start()
+    for n in range(20):
+        await connection.run(lambda client, n=n: client.rpush("list", f"entry {n}"))
+    await connection.aclose()
+    content = (tmp_path / "whole" / "redis" / "history.aof").read_bytes()
+    damage = {
+        "cut short": lambda at: content[:at],
+        "one bit": lambda at: content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :],
+        "a word": lambda at: content[:at] + content[at:].replace(b"RPUSH", b"RPUSI", 1),
+        "zeros": lambda at: content[:at] + bytes(64) + content[at + 64 :],
+        "empty": lambda at: b"",
+    }[kind]
+    for at in range(1, len(content) - 100, len(content) // 5 + 1):
+        folder = tmp_path / f"at-{at}"
+        (folder / "redis").mkdir(parents=True)
+        (folder / "redis" / "history.aof").write_bytes(damage(at))
+        connection = RedisConnection(settings_for(folder, redis_timeout_s=30))
+        await connection.start()
+        aside = [path.read_bytes() for path in (folder / "redis").glob("damaged-*/history.aof")]
+        assert aside in ([], [damage(at)])
+        assert ("damaged file" in connection.describe()) == bool(aside)
+        assert int(await connection.run(lambda client: client.llen("list"))) <= 20
+        await connection.aclose()
 
 
 async def test_a_cancelled_command_is_always_cancelled_and_mixes_nothing_up(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import chainlit as cl
 import structlog
 
+from chains.citations import strip_marks
 from chains.types import Question
-from xoe.errors import RedisError, XoeError
+from xoe.errors import XoeError
 from xoe.limits import too_fast
 from xoe.page import attachments, commands, profiles, session
 from xoe.page.answering import answer, new_reply
@@ -69,11 +70,7 @@ async def _greet(startup: Startup, welcome: Welcome) -> None:
 
 async def _has_earlier_turns(services: Services) -> bool:
     await services.redis_settled(_REDIS_WAIT_S)
-    try:
-        return bool(await services.history.load(session.session_id(), session.owner(), 1))
-    except RedisError as exc:
-        log.info("page.history_unavailable", error=str(exc))
-        return False
+    return bool(await services.history.load(session.session_id(), session.owner(), 1))
 
 
 async def take(services: Services, message: cl.Message | None) -> None:
@@ -139,19 +136,38 @@ async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> Non
         await cl.Message(content=f"*{too_fast('question', wait_s)}*").send()
     elif text:
         await _take_back(services, chat.forget_from(message.id))
-        await answer(services, question_of(services, chat, text), new_reply(services))
+        finished = await answer(
+            services, question_of(services, chat, text), new_reply(services, message.id)
+        )
         chat.remember(message.id)
+        call = session.current_call()
+        if call is not None and call.is_deaf:
+            await call.say(strip_marks(finished.text))
     elif not files:
         await cl.Message(content="Type a question, or drop a document here.").send()
+
+
+async def ask_again(services: Services, payload: Mapping[str, object]) -> bool:
+    """Ask a question once more that a part of the house was missing for; return whether it was.
+
+    Where nothing was asked since, the earlier answer is forgotten.
+    """
+    text, asked_id = payload.get("question"), payload.get("asked")
+    if not isinstance(text, str) or not isinstance(asked_id, str) or not text.strip():
+        return False
+    chat = current_or_new_chat(services)
+    if chat.answered[-1:] == [asked_id]:
+        await _take_back(services, chat.forget_from(asked_id))
+    message = cl.Message(content=text, type="user_message", author="User")
+    await message.send()
+    await take(services, message)
+    return True
 
 
 async def _take_back(services: Services, turns: int) -> None:
     """Drop the turns of a question that was changed, and of what came after it."""
     if turns:
-        try:
-            await services.history.drop_last(session.session_id(), session.owner(), turns)
-        except RedisError as exc:  # then there is no history to answer from either
-            log.info("page.history_unavailable", error=str(exc))
+        await services.history.drop_last(session.session_id(), session.owner(), turns)
 
 
 def question_of(services: Services, chat: Chat, text: str) -> Question:
