@@ -67,6 +67,13 @@ async def on_remove_document(action: cl.Action) -> bool:
     return await conversation.remove_document(await lifecycle.services(app), action.payload)
 
 
+@cl.action_callback("ask_again")
+async def on_ask_again(action: cl.Action) -> bool:
+    """Ask a question again that was answered while a part of the house was missing."""
+    await action.remove()
+    return await conversation.ask_again(await lifecycle.services(app), action.payload)
+
+
 @cl.action_callback("read_aloud")
 async def on_read_aloud(action: cl.Action) -> bool:
     """Read an answer aloud."""

@@ -30,6 +30,8 @@ from ingest.ingestor import SourceFile
 from state.breakers import Breakers
 from state.history import ChatHistory
 from state.redis import RedisConnection
+from telemetry.metrics import Metrics
+from telemetry.tracing import Tracer
 from xoe.settings import LlmProfile, Settings, site_root
 from xoe.workbench import open_workbench
 
@@ -142,6 +144,8 @@ async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Re
                     memory=Memory(ChatHistory(redis, settings)),
                     generator=recorder,
                     breakers=Breakers(settings, redis),
+                    tracer=Tracer(),
+                    metrics=Metrics(),
                 ),
                 recorder,
             )

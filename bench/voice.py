@@ -206,7 +206,8 @@ class _Chat(_Talk):
 
 
 def _question(text: str, session_id: str) -> Question:
-    return Question(text, session_id, f"bench:{session_id}", max_tokens=ANSWER_TOKENS, spoken=True)
+    owner = f"bench:{session_id}"
+    return Question(text, session_id, owner, max_tokens=ANSWER_TOKENS, kind="spoken")
 
 
 async def _ask_all(

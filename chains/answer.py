@@ -17,6 +17,7 @@ import structlog
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 
+from chains.account import accounted
 from chains.compose import (
     compose,
     direct,
@@ -57,6 +58,8 @@ from state.breakers import Breakers
 from state.bulkhead import Bulkhead, BulkheadFullError
 from state.ladder import Budget
 from state.retry import RetryBudget, attempts, retried
+from telemetry.metrics import Metrics
+from telemetry.tracing import Span, Tracer
 from xoe.errors import (
     CircuitOpenError,
     EngineBusyError,
@@ -123,6 +126,8 @@ class AnswerChain:
         memory: Memory,
         generator: Generator,
         breakers: Breakers,
+        tracer: Tracer,
+        metrics: Metrics,
         is_reading: Callable[[], bool] = lambda: False,
         is_loading: Callable[[], bool] = lambda: False,
         budget: Callable[[], Budget] = Budget,
@@ -140,6 +145,8 @@ class AnswerChain:
         self._memory = memory
         self._generator = generator
         self._breakers = breakers
+        self._tracer = tracer
+        self._metrics = metrics
         self._is_reading = is_reading
         self._is_loading = is_loading
         self._budget = budget
@@ -166,8 +173,10 @@ class AnswerChain:
         Closing the iterator stops the model within a token. Raises ``QuestionError`` or
         ``EngineError`` subclasses.
         """
-        async with aclosing(_events(self.runnable.astream(question))) as events:
-            async for event in events:
+        events = _events(self.runnable.astream(question))
+        turn = accounted(events, question, tracer=self._tracer, metrics=self._metrics)
+        async with aclosing(turn):
+            async for event in turn:
                 yield event
 
     def close(self) -> None:
@@ -194,8 +203,12 @@ class AnswerChain:
     async def answer(self, turn: Turn) -> AsyncGenerator[AnswerEvent, None]:
         """Answer a prepared turn as ``stream`` does; its time counts from now."""
         begun = replace(turn, started=time.perf_counter())
-        async with aclosing(_events(self._answering.astream(begun))) as events:
-            async for event in events:
+        events = _events(self._answering.astream(begun))
+        account = accounted(
+            events, turn.question, tracer=self._tracer, metrics=self._metrics, started=turn.started
+        )
+        async with aclosing(account):
+            async for event in account:
                 yield event
 
     async def take_back(self, turn: Turn) -> None:
@@ -222,7 +235,8 @@ class AnswerChain:
     async def _recall(self, question: Question) -> Turn:
         _check(question, self._settings)
         turn = Turn(question)
-        exchanges = await self._memory.recall(question)
+        with self._tracer.span("history"):
+            exchanges = await self._memory.recall(question)
         timings = replace(turn.timings, history=turn.elapsed_ms())
         return replace(turn, exchanges=tuple(exchanges), timings=timings)
 
@@ -232,11 +246,13 @@ class AnswerChain:
         if not question.use_library or is_small_talk(question.text):
             return replace(turn, grounds=False)
         try:
-            found = await retried(
-                lambda: self._search_guarded(turn),
-                budget=self._retries,
-                transient=(RetrievalError,),
-            )
+            with self._tracer.span("retrieval") as span:
+                found = await retried(
+                    lambda: self._search_guarded(turn),
+                    budget=self._retries,
+                    transient=(RetrievalError,),
+                )
+                span.set(passages=len(found.passages), answerable=found.answerable)
         except (RetrievalError, CircuitOpenError) as exc:
             log.warning("retrieval.failed", error=type(exc.__cause__ or exc).__name__)
             self._on_outcome("retrieval", False)
@@ -291,13 +307,14 @@ class AnswerChain:
             return replace(turn, model_fault=_OutOfMemoryError(MEMORY_SHORT))
         begun = time.perf_counter()
         try:
-            prompt = await self._builder.build(
-                turn.question,
-                turn.exchanges,
-                turn.passages,
-                grounds=turn.grounds,
-                follows_up=turn.follows_up,
-            )
+            with self._tracer.span("prompt"):
+                prompt = await self._builder.build(
+                    turn.question,
+                    turn.exchanges,
+                    turn.passages,
+                    grounds=turn.grounds,
+                    follows_up=turn.follows_up,
+                )
         except ModelError as exc:  # its tokenizer could not be loaded
             return replace(turn, model_fault=exc)
         timings = replace(turn.timings, prompt=(time.perf_counter() - begun) * 1000)
@@ -325,8 +342,10 @@ class AnswerChain:
                     fault = exc
                 else:
                     self._on_outcome("model", True)
-            answer = self._finish(turn, writing.text, fault)
-            await self._remember(turn, writing.text, answer)
+            with self._tracer.span("citations"):
+                answer = self._finish(turn, writing.text, fault)
+            with self._tracer.span("remember"):
+                await self._remember(turn, writing.text, answer)
             timings = replace(writing.timings, total=turn.elapsed_ms())
             log.info(
                 "turn.done",
@@ -343,19 +362,27 @@ class AnswerChain:
         async for attempt in attempts(
             self._retries, (GenerationError,), may_retry=lambda: not writing.text
         ):
-            with attempt:
+            with attempt, self._tracer.span("generation") as span:
                 async with aclosing(self._generate(turn.question, prompt)) as events:
                     async for event in events:
                         if isinstance(event, GenerationStats):
-                            writing.timings = replace(writing.timings, queue=event.queue_ms)
+                            self._account(event, writing, span)
                             continue
                         if isinstance(event, Token):
-                            if not writing.text:
-                                writing.timings = replace(
-                                    writing.timings, first_token=turn.elapsed_ms()
-                                )
-                            writing.text += event.text
+                            writing.add(event.text, turn.elapsed_ms())
                         yield event
+
+    def _account(self, stats: GenerationStats, writing: _Writing, span: Span) -> None:
+        writing.timings = replace(writing.timings, queue=stats.queue_ms)
+        tokens = {
+            "prompt": stats.prompt_tokens,
+            "cached": stats.cached_tokens,
+            "completion": stats.completion_tokens,
+        }
+        self._metrics.tokens(**tokens)
+        span.set(
+            **tokens, queue_ms=round(stats.queue_ms), first_token_ms=round(stats.first_token_ms)
+        )
 
     async def _generate(
         self, question: Question, prompt: Prompt, max_tokens: int | None = None
@@ -406,6 +433,12 @@ class _Writing:
 
     timings: TurnTimings
     text: str = ""
+
+    def add(self, piece: str, elapsed_ms: float) -> None:
+        """Take a piece that came ``elapsed_ms`` after the question."""
+        if not self.text:
+            self.timings = replace(self.timings, first_token=elapsed_ms)
+        self.text += piece
 
 
 class _OutOfMemoryError(EngineError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from state.ladder import Level
 from xoe.settings import LlmProfile
@@ -22,8 +23,13 @@ class Question:
     max_tokens: int | None = None
     passages: int | None = None
     profile: LlmProfile | None = None
-    spoken: bool = False
-    """The answer is read out, so it should be short."""
+    kind: Literal["typed", "spoken", "api"] = "typed"
+    """How it was asked. A spoken answer is read out, so it should be short."""
+
+    @property
+    def spoken(self) -> bool:
+        """Whether the answer is read out."""
+        return self.kind == "spoken"
 
 
 @dataclass(frozen=True)

@@ -34,4 +34,5 @@ async def stream(_text: str) -> AsyncGenerator[AudioChunk, None]:
 def _read() -> AudioChunk:
     with wave.open(str(_FILE), "rb") as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-        return AudioChunk(pcm.astype(np.float32) / _FULL_SCALE, file.getframerate())
+        samples = (pcm / _FULL_SCALE).astype(np.float32)
+        return AudioChunk(samples, file.getframerate())

@@ -1,4 +1,4 @@
-"""The HTTP interface beside the page: health, and questions asked by programs."""
+"""Questions asked by programs, over HTTP."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
-from telemetry.metrics import CONTENT_TYPE
 from xoe.errors import EngineBusyError, EngineNotReadyError, QuestionError, XoeError
+from xoe.health import startup_of
 from xoe.limits import LimitKind, retry_after, too_fast
-from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
 
@@ -91,23 +89,6 @@ class QueryResponse(BaseModel):
     timings_ms: dict[str, float] = Field(description="The stages that ran, in milliseconds.")
 
 
-class HealthComponent(BaseModel):
-    """One part of the house."""
-
-    name: str
-    state: str
-    detail: str
-
-
-class HealthResponse(BaseModel):
-    """Whether the server lives, and whether it can answer."""
-
-    live: bool
-    ready: bool
-    loading: list[str] = Field(description="What is still loading.")
-    components: list[HealthComponent]
-
-
 class Problem(BaseModel):
     """What went wrong, as a sentence."""
 
@@ -119,28 +100,6 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     429: {"model": Problem, "description": "Asked too fast; `Retry-After` tells when to go on."},
     503: {"model": Problem, "description": "The model is loading or busy; try again."},
 }
-
-
-@router.get("/health", tags=["health"], responses={503: {"model": HealthResponse}})
-async def health(request: Request, response: Response) -> HealthResponse:
-    """Tell what is ready and what is still loading; the status is 503 until it can answer."""
-    readiness = _startup(request).readiness()
-    response.status_code = 200 if readiness.ready else 503
-    return HealthResponse(
-        live=readiness.live,
-        ready=readiness.ready,
-        loading=[c.name for c in readiness.components if c.state == "loading"],
-        components=[HealthComponent(**asdict(c)) for c in readiness.components],
-    )
-
-
-@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
-async def metrics(request: Request) -> Response:
-    """Counters and histograms in Prometheus' text format; 503 while the engines are starting."""
-    services = _startup(request).services
-    if services is None:
-        raise HTTPException(503, "The engines are starting.", {"Retry-After": "5"})
-    return Response(services.metrics.render(), media_type=CONTENT_TYPE)
 
 
 @router.post("/query", tags=["questions"], responses=_PROBLEMS)
@@ -185,7 +144,7 @@ async def query_stream(request: Request, body: QueryRequest) -> EventSourceRespo
 
 async def _count(request: Request, body: QueryRequest) -> None:
     """Refuse a question with 429 when its session, or its program, asks too fast."""
-    limits = (await _startup(request).wait()).limits
+    limits = (await startup_of(request).wait()).limits
     address = request.client.host if request.client is not None else ""
     kind: LimitKind = "program"
     wait_s = limits.take(kind, address)
@@ -216,8 +175,9 @@ async def _events(request: Request, body: QueryRequest) -> AsyncGenerator[Answer
         owner=f"session:{session}",
         use_library=body.use_library,
         max_tokens=body.max_tokens,
+        kind="api",
     )
-    services = await _startup(request).wait()
+    services = await startup_of(request).wait()
     async with aclosing(services.answers.stream(question)) as events:
         async for event in events:
             yield event
@@ -277,10 +237,6 @@ def _citation(citation: Citation) -> QueryCitation:
         start=citation.start,
         end=citation.end,
     )
-
-
-def _startup(request: Request) -> Startup:
-    return cast(FastAPI, request.app).state.startup  # type: ignore[no-any-return]
 
 
 def _status(exc: XoeError) -> int:

@@ -26,7 +26,7 @@ class Recovery:
     """Belongs to one event loop."""
 
     def __init__(self, checks: Mapping[str, Check], *, on_change: Callable[[], object]) -> None:
-        """``checks`` by part; ``on_change`` is called after a part has failed or come back."""
+        """Take ``checks`` by part; ``on_change`` is called when a part has failed or is back."""
         self._checks = checks
         self._on_change = on_change
         self._failed: set[str] = set()

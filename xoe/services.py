@@ -86,6 +86,8 @@ class Services:
             memory=Memory(self.history),
             generator=Generator(settings, self.engine),
             breakers=self.breakers,
+            tracer=self.tracer,
+            metrics=self.metrics,
             is_reading=lambda: self._components["library"].state == "loading",
             is_loading=lambda: self._components["model"].state == "loading",
             budget=self.budget,

@@ -100,8 +100,9 @@ class LlmEngine:
 
         Closing the iterator, or cancelling its task, takes the request out of the queue or stops
         the model within a token. Raises ``EngineBusyError`` when the queue is full,
-        ``EngineNotReadyError``, ``EngineStalledError``, ``QuestionError`` when the prompt does not fit in the context,
-        ``ModelError`` when its profile cannot be loaded, ``GenerationError`` when the model fails.
+        ``EngineNotReadyError``, ``EngineStalledError``, ``QuestionError`` when the prompt does not
+        fit in the context, ``ModelError`` when its profile cannot be loaded, ``GenerationError``
+        when the model fails.
         """
         job = Job(
             request,

@@ -128,11 +128,13 @@ class FallbackSynthesizer(Synthesizer):
     async def _stream_usual(
         self, text: str, style: VoiceStyle | None
     ) -> AsyncGenerator[AudioChunk, None]:
-        async with self._breakers.guard("tts", transient=_FAULTS) as call:
-            async with aclosing(self._timed(self.usual.stream(text, style))) as chunks:
-                async for chunk in chunks:
-                    call.done()  # a text is not slow because it is long
-                    yield chunk
+        async with (
+            self._breakers.guard("tts", transient=_FAULTS) as call,
+            aclosing(self._timed(self.usual.stream(text, style))) as chunks,
+        ):
+            async for chunk in chunks:
+                call.done()  # a text is not slow because it is long
+                yield chunk
 
     async def _timed(
         self, chunks: AsyncGenerator[AudioChunk, None]

@@ -21,6 +21,8 @@ from chains.types import (
     Sources,
     Token,
 )
+from state.history import DEGRADED
+from state.ladder import Level
 from xoe.errors import EngineNotReadyError
 from xoe.page import elements
 from xoe.page.markup import Neutraliser, neutralise, with_citation_links
@@ -34,7 +36,7 @@ _LOADING = "*The model is still loading. Your question is answered as soon as it
 _READING = (
     "*Your library is being read for the first time. The answer comes as soon as it is there.*"
 )
-_UNREAD = "*Your library is still being read; more may be found once it is.*"
+_UNREAD = "Your library is still being read; more may be found once it is."
 _STOPPED = "*Stopped.*"
 _INTERRUPTED = "*You interrupted here.*"
 _POLL_S = 0.25
@@ -45,9 +47,15 @@ SOURCES = "Sources"
 NEAREST = "Nearest passages in your documents"
 
 
-def new_reply(services: Services) -> Reply:
-    """Return an empty answer; where there is a voice it can be read aloud when it is whole."""
-    return Reply(readable=services.settings.voice)
+_ASK_AGAIN = "ask_again"
+
+
+def new_reply(services: Services, asked_id: str) -> Reply:
+    """Return an empty answer to the message ``asked_id``.
+
+    Where there is a voice it can be read aloud when it is whole.
+    """
+    return Reply(asked_id, readable=services.settings.voice)
 
 
 async def answer(
@@ -57,8 +65,10 @@ async def answer(
     *,
     prepared: Turn | None = None,
     on_event: Callable[[AnswerEvent], None] | None = None,
-) -> None:
-    """Stream the answer into ``reply``. Raises ``XoeError`` with a sentence for the asker.
+) -> Answer:
+    """Stream the answer into ``reply`` and return it.
+
+    Raises ``XoeError`` with a sentence for the asker.
 
     ``prepared``: the question's turn where it is known already; ``on_event`` is told of each
     event. When the task is cancelled the engine stops, and what was written stays, marked as
@@ -70,7 +80,10 @@ async def answer(
             await reply.note(_READING)
             await _until_something_is_read(services, question.owner)
             await reply.drop_note()
-        while not await _stream(services, question, reply, prepared, on_event):
+        while True:
+            finished = await _stream(services, question, reply, prepared, on_event)
+            if finished is not None:
+                return finished
             await reply.note(_LOADING)
             await _until_loaded(services)
     except asyncio.CancelledError:
@@ -87,8 +100,9 @@ async def _stream(
     reply: Reply,
     prepared: Turn | None,
     on_event: Callable[[AnswerEvent], None] | None,
-) -> bool:
-    """Show one attempt; return False when the model is not there yet but is on its way."""
+) -> Answer | None:
+    """Show one attempt; return ``None`` when the model is not there yet but is on its way."""
+    shown: Answer | None = None
     answers = services.answers
     stream = answers.stream(question) if prepared is None else answers.answer(prepared)
     try:
@@ -104,13 +118,25 @@ async def _stream(
                     case Token(text=text):
                         await reply.write(text)
                     case Done(answer=finished):
-                        is_reading = question.use_library and _is_loading(services, "library")
-                        await reply.finish(finished, note=_UNREAD if is_reading else "")
+                        shown = finished
+                        await reply.finish(
+                            finished, question.text, _notes(services, question, finished)
+                        )
     except EngineNotReadyError:
         if not _is_loading(services, "model"):
             raise
-        return False
-    return True
+        return None
+    return shown
+
+
+def _notes(services: Services, question: Question, finished: Answer) -> list[str]:
+    """Return what else an answer's reader should know, a line each."""
+    notes = []
+    if not finished.grounded and question.use_library and _is_loading(services, "library"):
+        notes.append(_UNREAD)
+    if services.history.is_degraded:
+        notes.append(DEGRADED)
+    return notes
 
 
 def _is_loading(services: Services, name: str) -> bool:
@@ -143,8 +169,9 @@ def _place(citation: Citation) -> str:
 class Reply:
     """The message that holds the quoted sentences and, below them, the answer."""
 
-    def __init__(self, *, readable: bool = False) -> None:
-        """``readable``: offer to read the finished answer aloud."""
+    def __init__(self, asked_id: str, *, readable: bool = False) -> None:
+        """Answer the message ``asked_id``; ``readable``: offer to read the answer aloud."""
+        self._asked_id = asked_id
         self._readable = readable
         self._message = cl.Message(content="")
         self._sent = False
@@ -189,17 +216,25 @@ class Reply:
             self._streamed_at = now
             await self._stream_unsent()
 
-    async def finish(self, answer: Answer, note: str) -> None:
-        """Put the finished answer in the place of what was streamed; ``note`` if it is not sure."""
+    async def finish(self, answer: Answer, question: str, notes: Sequence[str]) -> None:
+        """Put the finished answer in the place of what was streamed, and below it ``notes``.
+
+        An answer for which a part of the house was missing can be asked for again.
+        """
         places = {citation.number: _place(citation) for citation in answer.citations}
         self._noted = False
         text = with_citation_links(neutralise(answer.text), places)
-        self._message.content = f"{text}\n\n{note}" if note and not answer.grounded else text
+        lines = [f"*{line}*" for line in (answer.note, *notes) if line]
+        self._message.content = "\n\n".join([text, *lines])
         if answer.citations:
             self._put_card(answer.citations, SOURCES)
         elif self._card is not None:
             self._card.props = {**self._card.props, "heading": NEAREST}
         await self._show()
+        if answer.level is not Level.FULL:
+            payload = {"question": question, "asked": self._asked_id}
+            again = cl.Action(name=_ASK_AGAIN, payload=payload, label="Ask again", icon="rotate-cw")
+            await again.send(for_id=self._message.id)
         if self._readable:
             await read_aloud_action().send(for_id=self._message.id)
 

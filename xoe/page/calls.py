@@ -14,13 +14,11 @@ from xoe.limits import too_fast
 from xoe.page import conversation, session
 
 if TYPE_CHECKING:
-    from voice.call import Call
     from voice.ports import CallView, TurnStages
     from xoe.services import Services
 
 log = structlog.get_logger(__name__)
 
-_CALL = "xoe_call"
 _FORMAT = "pcm16"
 _BUSY = (
     "Too many people are in a call just now ({limit} at most). Please try again in a moment; "
@@ -61,7 +59,7 @@ async def begin(services: Services) -> bool:
         mode="push_to_talk" if chat.options.hold_to_talk else "hands_free",
         hints=hints,
     )
-    cl.user_session.set(_CALL, call)
+    session.set_call(call)
     services.calls.open(session_id, call)
     await _tell({"state": "mode", "hold": chat.options.hold_to_talk})
     return True
@@ -87,14 +85,14 @@ async def _names(services: Services) -> tuple[str, ...]:
 
 def take(chunk: cl.InputAudioChunk) -> None:
     """Hand a chunk to the session's call; what belongs to no call is dropped."""
-    call: Call | None = cl.user_session.get(_CALL)
+    call = session.current_call()
     if call is not None and chunk.mimeType == _FORMAT and isinstance(chunk.data, bytes):
         call.put(chunk.data)
 
 
 def steer(message: object) -> None:
     """Take what the bar sends: the button that is held while talking."""
-    call: Call | None = cl.user_session.get(_CALL)
+    call = session.current_call()
     if call is None or not isinstance(message, dict):
         return
     match message.get("xoe"):
@@ -106,21 +104,21 @@ def steer(message: object) -> None:
 
 def hush() -> None:
     """Stop the reply that is being spoken."""
-    call: Call | None = cl.user_session.get(_CALL)
+    call = session.current_call()
     if call is not None:
         call.hush()
 
 
 async def end(services: Services) -> None:
     """End the session's call."""
-    cl.user_session.set(_CALL, None)
+    session.set_call(None)
     await services.calls.close(session.session_id())
     await _tell({"state": "off"})
 
 
 async def change_mode(hold_to_talk: bool) -> None:
     """Take over the setting in a call that is going on."""
-    call: Call | None = cl.user_session.get(_CALL)
+    call = session.current_call()
     if call is not None:
         call.change_mode("push_to_talk" if hold_to_talk else "hands_free")
         await _tell({"state": "mode", "hold": hold_to_talk})
@@ -147,7 +145,7 @@ class _Page:
         await _tell({"state": "stages", "stages": times})
 
     async def hang_up(self, reason: str) -> None:
-        cl.user_session.set(_CALL, None)
+        session.set_call(None)
         await cl.context.emitter.update_audio_connection("off")
         await _tell({"state": "off"})
         await _say(reason)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import chainlit as cl
 from chainlit.chat_context import chat_contexts
@@ -18,7 +18,11 @@ from xoe.page.options import AnswerOptions
 from xoe.page.visitor import SESSION_OWNER, owner_of
 from xoe.settings import LlmProfile
 
+if TYPE_CHECKING:
+    from voice.call import Call
+
 _KEY = "xoe_chat"
+_CALL = "xoe_call"
 _SAFE_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 # Chainlit keeps every message of a session for ever; editing needs only those in sight.
 _KEPT_MESSAGES = 200
@@ -85,6 +89,16 @@ def start_chat(options: AnswerOptions, profile: LlmProfile | None) -> Chat:
 def current_chat() -> Chat | None:
     """Return the current session's chat, if it has one."""
     return cast("Chat | None", cl.user_session.get(_KEY))
+
+
+def current_call() -> Call | None:
+    """Return the current session's call, if it is in one."""
+    return cast("Call | None", cl.user_session.get(_CALL))
+
+
+def set_call(call: Call | None) -> None:
+    """Note that the current session is in a call, or in none."""
+    cl.user_session.set(_CALL, call)
 
 
 def session_id() -> str:

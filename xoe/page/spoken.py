@@ -68,7 +68,7 @@ class SpokenConversation:
         """Show the turn and its answer, and yield what is to be said."""
         said: asyncio.Queue[str | None] = asyncio.Queue()  # bounded by the answer's length
         asked = cl.Message(content=text, type="user_message", author="User")
-        current = self._current = _Current(asked, new_reply(self._services))
+        current = self._current = _Current(asked, new_reply(self._services, asked.id))
         current.task = asyncio.create_task(self._answer(text, current, said))
         while (piece := await said.get()) is not None:
             yield piece
@@ -117,7 +117,7 @@ class SpokenConversation:
     def _question(self, text: str) -> Question:
         question = conversation.question_of(self._services, self._chat, text)
         limit = min(MAX_TOKENS, question.max_tokens or MAX_TOKENS)
-        return replace(question, spoken=True, max_tokens=limit)
+        return replace(question, kind="spoken", max_tokens=limit)
 
     async def _answer(self, text: str, current: _Current, said: asyncio.Queue[str | None]) -> None:
         try:
