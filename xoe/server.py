@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from xoe import __version__, running
+from xoe.access import AccessLog, api_routes, http_metrics
 from xoe.errors import XoeError
 from xoe.lean import leave_out
 from xoe.listener import address, bind, release
@@ -30,8 +31,8 @@ def create_app(settings: Settings) -> FastAPI:
         from chainlit.server import app as page
     from chainlit.utils import mount_chainlit
 
-    from xoe import api
-    from xoe.page import web
+    from xoe import api, health
+    from xoe.page import status, web
 
     app = FastAPIOffline(
         title="Xoe-NovAi",
@@ -39,6 +40,9 @@ def create_app(settings: Settings) -> FastAPI:
         description="Ask your own documents. Every statement of an answer cites a sentence.",
     )
     app.include_router(api.router)
+    app.include_router(health.router)
+    app.include_router(status.router)
+    app.state.http_metrics = http_metrics(app)
     web.install(page, settings, alone=False)
     mount_chainlit(app=app, target=str(site_root() / "app.py"), path="/")
     return app
@@ -67,7 +71,11 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
     app.state.startup = startup
     web.attach(page, startup)
     config = uvicorn.Config(
-        protected(app, startup.settings),
+        AccessLog(
+            protected(app, startup.settings),
+            routes=api_routes(app),
+            metrics=app.state.http_metrics,
+        ),
         http="h11",  # the one whose bounds on a request's head are known
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         ws="auto",

@@ -1,0 +1,274 @@
+"""How the house is: the health routes, and the metrics. Times are ISO 8601 in UTC everywhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, cast
+
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from telemetry.metrics import CONTENT_TYPE, HttpMetrics
+from telemetry.turn_record import TurnRecord
+from xoe import __version__
+from xoe.startup import Startup
+from xoe.vitals import house_of
+
+router = APIRouter(tags=["health"])
+
+_STARTING = "The engines are being loaded."
+_RECENT = 50
+
+
+class HealthComponent(BaseModel):
+    """One part of the house."""
+
+    name: str
+    state: Literal["loading", "ready", "failed", "off"]
+    detail: str = Field(description="A sentence for a person.")
+    since: str = Field(description="When it came into its state.")
+
+
+class HealthResponse(BaseModel):
+    """Whether the server lives, whether it can answer, and how much of it works."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "live": True,
+                    "ready": True,
+                    "level": "lighter_voice",
+                    "level_since": "2026-01-05T09:12:44.120Z",
+                    "level_reason": "A simpler voice speaks, as the usual one fails.",
+                    "loading": [],
+                    "components": [
+                        {
+                            "name": "model",
+                            "state": "ready",
+                            "detail": "answers questions",
+                            "since": "2026-01-05T08:00:03.500Z",
+                        }
+                    ],
+                    "version": "0.1.0",
+                    "timestamp": "2026-01-05T09:30:00.000Z",
+                }
+            ]
+        }
+    )
+
+    live: bool
+    ready: bool = Field(description="Whether a question can be answered.")
+    level: str | None = Field(
+        description="full, lighter_voice, half_voice, direct, extractive, template or emergency; "
+        "null while the engines are being loaded."
+    )
+    level_since: str | None = Field(description="When it came to this level.")
+    level_reason: str = Field(description="Why it is not a better one; empty at full.")
+    loading: list[str] = Field(description="What is still loading.")
+    components: list[HealthComponent]
+    version: str
+    timestamp: str
+
+
+class Circuit(BaseModel):
+    """A circuit breaker: what it saw of the last calls, and what it lets through."""
+
+    state: Literal["closed", "open", "half_open"]
+    failures: int = Field(description="Failed calls of the last `calls`.")
+    healthy: bool = Field(description="Whether it is closed.")
+    failure_rate: float = Field(description="0 to 1.")
+    slow_rate: float = Field(description="0 to 1.")
+    calls: int = Field(description="Calls that are looked at.")
+    slow_calls: int
+    since: str = Field(description="When it came into its state.")
+    opened_at: str | None = Field(description="When it opened last; null while it is closed.")
+    next_probe_at: str | None = Field(description="When an open circuit lets a call through.")
+    store: Literal["redis", "memory"] = Field(description="Where its state is kept now.")
+
+
+class CircuitsResponse(BaseModel):
+    """All circuit breakers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "healthy": False,
+                    "circuits": {
+                        "stt": {
+                            "state": "open",
+                            "failures": 5,
+                            "healthy": False,
+                            "failure_rate": 0.625,
+                            "slow_rate": 0.125,
+                            "calls": 8,
+                            "slow_calls": 1,
+                            "since": "2026-01-05T09:12:44.120Z",
+                            "opened_at": "2026-01-05T09:12:44.120Z",
+                            "next_probe_at": "2026-01-05T09:12:54.120Z",
+                            "store": "redis",
+                        }
+                    },
+                    "timestamp": "2026-01-05T09:12:50.000Z",
+                }
+            ]
+        }
+    )
+
+    healthy: bool = Field(description="Whether all are closed.")
+    circuits: dict[str, Circuit] = Field(
+        description="By name; empty while the engines are being loaded."
+    )
+    timestamp: str
+
+
+class TurnSpan(BaseModel):
+    """A stage of a turn."""
+
+    name: str
+    depth: int = Field(description="0 for the turn itself.")
+    start_ms: float
+    ms: float | None = Field(description="null: it had not ended when the turn did.")
+    error: str | None = Field(description="The error's class.")
+
+
+class TurnSummary(BaseModel):
+    """A recent turn, without anything that was asked or answered."""
+
+    turn: str = Field(description="As `xoe trace` takes it.")
+    kind: str
+    outcome: str
+    began: str
+    ms: float | None
+    spans: list[TurnSpan]
+
+
+class TurnsResponse(BaseModel):
+    """The recent turns, the latest first."""
+
+    turns: list[TurnSummary]
+
+
+@router.get(
+    "/health",
+    responses={
+        200: {"description": "It can answer questions, perhaps not as well as usual: see `level`."},
+        503: {"model": HealthResponse, "description": "It lives, and cannot answer yet."},
+    },
+)
+async def health(request: Request, response: Response) -> HealthResponse:
+    """Tell what works, how well, and since when; the status is 503 until it can answer."""
+    startup = startup_of(request)
+    readiness = startup.readiness()
+    response.status_code = 200 if readiness.ready else 503
+    services = startup.services
+    level = None if services is None else services.ladder.status()
+    return HealthResponse(
+        live=readiness.live,
+        ready=readiness.ready,
+        level=None if level is None else str(level.level),
+        level_since=None if level is None else iso(level.since),
+        level_reason=_STARTING if level is None else level.reason,
+        loading=[c.name for c in readiness.components if c.state == "loading"],
+        components=[
+            HealthComponent(name=c.name, state=c.state, detail=c.detail, since=iso(c.since))
+            for c in readiness.components
+        ],
+        version=__version__,
+        timestamp=_now(),
+    )
+
+
+@router.get(
+    "/health/circuits",
+    responses={200: {"description": "Always, as long as the server lives: look at `healthy`."}},
+)
+async def circuits(request: Request) -> CircuitsResponse:
+    """Tell the state of each circuit breaker, and when an open one is tried again."""
+    services = startup_of(request).services
+    views = {} if services is None else await services.breakers.views()
+    return CircuitsResponse(
+        healthy=all(view.healthy for view in views.values()),
+        circuits={
+            name: Circuit(
+                state=view.state,
+                failures=view.failures,
+                healthy=view.healthy,
+                failure_rate=round(view.failure_rate, 4),
+                slow_rate=round(view.slow_rate, 4),
+                calls=view.calls,
+                slow_calls=view.slow_calls,
+                since=iso(view.since),
+                opened_at=None if view.opened_at is None else iso(view.opened_at),
+                next_probe_at=None if view.next_probe_at is None else iso(view.next_probe_at),
+                store=view.store,
+            )
+            for name, view in views.items()
+        },
+        timestamp=_now(),
+    )
+
+
+@router.get("/health/turns")
+async def turns(
+    request: Request, limit: Annotated[int, Query(ge=1, le=_RECENT)] = 20
+) -> TurnsResponse:
+    """Tell how long the stages of recent turns took. Nothing of their text is kept."""
+    services = startup_of(request).services
+    recent = [] if services is None else services.tracer.turns()[-limit:]
+    return TurnsResponse(turns=[_summary(record) for record in reversed(recent)])
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={503: {"description": "The engines are starting."}},
+)
+async def metrics(request: Request) -> Response:
+    """Counters, histograms and gauges in Prometheus' text format."""
+    services = startup_of(request).services
+    if services is None:
+        raise HTTPException(503, _STARTING, {"Retry-After": "5"})
+    http: HttpMetrics = request.app.state.http_metrics
+    text = services.metrics.render(await house_of(services)) + http.render()
+    return Response(text, media_type=CONTENT_TYPE)
+
+
+def startup_of(request: Request) -> Startup:
+    """Return the services of the app that serves ``request``, there or on their way."""
+    return cast(FastAPI, request.app).state.startup  # type: ignore[no-any-return]
+
+
+def iso(moment: float) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _now() -> str:
+    return iso(datetime.now(UTC).timestamp())
+
+
+def _summary(record: TurnRecord) -> TurnSummary:
+    depths: dict[str | None, int] = {None: -1}
+    for span in record.spans:  # by their beginning, so a parent comes before what is in it
+        depths[span.span_id] = depths.get(span.parent_id, 0) + 1
+    return TurnSummary(
+        turn=record.turn,
+        kind=record.kind,
+        outcome=record.outcome,
+        began=iso(record.began),
+        ms=record.ms,
+        spans=[
+            TurnSpan(
+                name=span.name,
+                depth=depths[span.span_id],
+                start_ms=span.start_ms,
+                ms=span.ms,
+                error=span.error,
+            )
+            for span in record.spans
+        ],
+    )

@@ -1,0 +1,25 @@
+"""The operator's page: how the house is, with small plots of the last minutes.
+
+It is one HTML file with its own style and script in ``public``, and asks the health routes. It
+shows no document's name and nothing that was said.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import FileResponse
+
+from xoe.page.guard import LOOPBACK_NAMES
+from xoe.settings import site_root
+
+PATH = "/status"
+
+router = APIRouter()
+
+
+@router.get(PATH, include_in_schema=False)
+async def status_page(request: Request) -> FileResponse:
+    """Send the page, to a browser on this computer."""
+    if request.url.hostname not in LOOPBACK_NAMES:
+        raise HTTPException(403, "The status page is for a browser on this computer.")
+    return FileResponse(site_root() / "public" / "status.html", media_type="text/html")

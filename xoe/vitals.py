@@ -1,0 +1,29 @@
+"""Asks every part of the house how it is, for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telemetry.house import House
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+
+async def house_of(services: Services) -> House:
+    """Return what the house is like now."""
+    views = await services.breakers.views()
+    documents = await services.store.statuses()
+    _, passages = await services.store.totals()
+    return House(
+        level=str(services.ladder.status().level),
+        circuits={name: view.state for name, view in views.items()},
+        components={part.name: part.state for part in services.readiness().components},
+        waiting=services.waiting(),
+        documents=documents,
+        passages=passages,
+        redis=services.redis.state,
+        history_pending=services.history.pending,
+        memory_bytes=services.memory.used,
+        memory_limit_bytes=services.memory.limit,
+    )
