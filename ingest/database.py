@@ -15,6 +15,7 @@ import structlog
 
 from ingest import digests, integrity
 from ingest.schema import migrate
+from ingest.swap import SUSPECT_SUFFIX
 from xoe.errors import DiskFullError, StoreDamagedError, StoreError
 
 log = structlog.get_logger(__name__)
@@ -25,9 +26,6 @@ BUSY_TIMEOUT_S: Final = 10.0
 
 FULL_BYTES: Final = 256 * 1024
 """With less than this free, an error in writing means a full disk, whatever SQLite calls it."""
-
-SUSPECT_SUFFIX: Final = ".suspect"
-"""Ends the name of a note that the database is to be checked wholly before it is used again."""
 
 
 class FullTextDamagedError(StoreError):
@@ -49,6 +47,7 @@ class Database:
         self.path = path
         self._write_lock = threading.Lock()
         self._damage: str | None = None
+        self._checking: sqlite3.Connection | None = None
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue(READERS)
         with self._translated():
             self._writer = _connect(path)
@@ -99,13 +98,15 @@ class Database:
     def check(self, tell: integrity.Step | None = None) -> integrity.CheckReport:
         """Check everything, on a connection of its own; see ``integrity.check``.
 
-        Raises ``StoreDamagedError``, after which the database is not used any more.
+        Raises ``StoreDamagedError``, after which the database is not used any more. ``close``
+        ends it from another thread.
         """
         with self._translated():
-            connection = _connect(self.path)
+            connection = self._checking = _connect(self.path)
             try:
                 report = integrity.check(connection, self.path, tell=tell)
             finally:
+                self._checking = None
                 connection.close()
         if self._damage is None:
             self._note.unlink(missing_ok=True)
@@ -143,6 +144,9 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; the write-ahead log is folded into the file."""
+        if (checking := self._checking) is not None:
+            with suppress(sqlite3.ProgrammingError):  # it has just ended
+                checking.interrupt()
         while not self._readers.empty():
             self._readers.get().close()
         with self._write_lock:

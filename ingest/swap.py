@@ -31,11 +31,19 @@ QUARANTINE_NAME: Final = "quarantine"
 REPLACED_NAME: Final = "replaced"
 NOTE_NAME: Final = "reason.txt"
 
+SUSPECT_SUFFIX: Final = ".suspect"
+"""Ends the name of a note that the database is to be checked wholly before it is used again."""
+PLAN_NAME: Final = "swap.json"
 _LOCK_NAME: Final = "store.lock"
-_PLAN_NAME: Final = "swap.json"
 # The write-ahead log goes first: a database without it is older but whole, and the plan is still
 # there to be finished; a log without its database would be thrown away by SQLite.
-_MOVED: Final = (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm", INDEX_NAME, DATABASE_NAME)
+_MOVED: Final = (
+    f"{DATABASE_NAME}-wal",
+    f"{DATABASE_NAME}-shm",
+    f"{DATABASE_NAME}{SUSPECT_SUFFIX}",
+    INDEX_NAME,
+    DATABASE_NAME,
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Hold:
         try:
             while True:
                 hold._lock(fcntl.LOCK_SH)
-                if not (data_dir / _PLAN_NAME).exists():
+                if not (data_dir / PLAN_NAME).exists():
                     return hold
                 hold._lock(fcntl.LOCK_EX)  # lets go of the shared one first
                 finish(data_dir)
@@ -119,9 +127,9 @@ def swap(data_dir: Path, plan: Plan) -> Path:
     The caller holds the lock alone. Raises ``OSError``; before the plan is written nothing has
     happened, afterwards the next one to open the folder goes on.
     """
-    temporary = data_dir / f"{_PLAN_NAME}.tmp"
+    temporary = data_dir / f"{PLAN_NAME}.tmp"
     temporary.write_text(json.dumps(asdict(plan)), encoding="utf-8")
-    publish(temporary, data_dir / _PLAN_NAME)
+    publish(temporary, data_dir / PLAN_NAME)
     finish(data_dir)
     return data_dir / plan.aside
 
@@ -143,12 +151,13 @@ def finish(data_dir: Path) -> None:
         sync_folder(aside)
         if new is not None:
             new.rename(data_dir / DATABASE_NAME)
+    sync_folder(aside.parent)
     sync_folder(data_dir)
-    (data_dir / _PLAN_NAME).unlink()
+    (data_dir / PLAN_NAME).unlink()
     sync_folder(data_dir)
     if plan.incoming:
         shutil.rmtree(data_dir / plan.incoming, ignore_errors=True)
-    log.warning("store.set_aside", folder=str(aside))
+    log.info("store.set_aside", folder=str(aside))
 
 
 def free_folder(data_dir: Path, parent: str) -> str:
@@ -180,12 +189,15 @@ def quarantined(data_dir: Path) -> list[Path]:
 
 
 def _read_plan(data_dir: Path) -> Plan | None:
-    path = data_dir / _PLAN_NAME
+    path = data_dir / PLAN_NAME
     try:
-        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+        plan = Plan(**json.loads(path.read_text(encoding="utf-8")))
+        if plan.aside.split("/")[0] not in (QUARANTINE_NAME, REPLACED_NAME):
+            raise ValueError(plan.aside)
+        return plan
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, AttributeError) as exc:
         raise StoreError(
             f"{path} cannot be understood: it says how the database is to be replaced, and was "
             "changed or damaged. Move it away to go on with the database that is there."

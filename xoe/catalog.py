@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from ingest.store import DocumentInfo, Store
+from xoe.errors import StoreError
+
+log = structlog.get_logger(__name__)
 
 
 class Catalog:
@@ -34,6 +39,17 @@ class Catalog:
     async def delete_owner(self, owner: str) -> None:
         """Remove everything that belongs to ``owner``."""
         await asyncio.to_thread(self._store.delete_owner, owner)
+
+    async def check_behind(self) -> None:
+        """Check a database that was too large to be checked before it was served.
+
+        Damage is logged; after it every call raises ``StoreDamagedError``.
+        """
+        try:
+            if not await asyncio.to_thread(lambda: self._store.needs_check):
+                await asyncio.to_thread(self._store.check)
+        except StoreError as exc:
+            log.error("store.check_failed", error=str(exc))
 
     async def totals(self) -> tuple[int, int]:
         """Return how many documents are ready and how many passages there are, over all owners."""

@@ -14,7 +14,8 @@ XoeError
 ├── StoreError
 │   ├── StoreLockedError     another server owns the data folder
 │   ├── StoreDamagedError    the database itself is damaged
-│   └── DiskFullError        no space is left for the data folder
+│   ├── DiskFullError        no space is left for the data folder
+│   └── BackupError          a backup cannot be written, or is not one that can be restored
 ├── EngineError
 │   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
 │   ├── EngineNotReadyError  still loading, or failed to load
@@ -97,6 +98,10 @@ class StoreDamagedError(StoreError):
 
 class DiskFullError(StoreError):
     """No space is left where the data folder is."""
+
+
+class BackupError(StoreError):
+    """A backup cannot be written, or a file is not one that can be restored."""
 
 
 class EngineError(XoeError):

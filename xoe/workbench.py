@@ -12,6 +12,7 @@ import structlog
 from chains.retriever import HybridSearch
 from ingest.embedder import DIMENSION, Embedder
 from ingest.ingestor import Ingestor
+from ingest.opening import open_store
 from ingest.parse_process import ParserProcess
 from ingest.splitter import splitter_fingerprint
 from ingest.store import Fingerprint, Store
@@ -56,7 +57,7 @@ class Workbench:
             raise StoreError(
                 f"The data folder {settings.data_dir} cannot be made ({exc.strerror})."
             ) from exc
-        store = Store(settings.data_dir, fingerprint)
+        store = open_store(settings.data_dir, fingerprint)
         indexes = VectorIndexes(
             store, settings.data_dir / "index", exact_limit=settings.retrieval_exact_limit
         )

@@ -5,7 +5,19 @@ from __future__ import annotations
 import typer
 
 from xoe import __version__
-from xoe.cli import ask, bench, config, doctor, ingest, models, say, serve, status, transcribe
+from xoe.cli import (
+    ask,
+    backup,
+    bench,
+    config,
+    doctor,
+    ingest,
+    models,
+    say,
+    serve,
+    status,
+    transcribe,
+)
 
 app = typer.Typer(
     name="xoe",
@@ -21,6 +33,8 @@ app.command("say")(say.say_command)
 app.command("transcribe")(transcribe.transcribe_command)
 app.command("status")(status.status_command)
 app.command("doctor")(doctor.doctor_command)
+app.command("backup")(backup.backup_command)
+app.command("restore")(backup.restore_command)
 app.command("config")(config.config_command)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")

@@ -1,0 +1,302 @@
+"""A backup: one file with the documents, their texts and vectors, made while the server runs.
+
+The file is a ZIP archive of a manifest and the database. Its last 64 characters, which a ZIP
+archive takes for a comment, are the SHA-256 of all before them: one changed byte anywhere shows.
+The FAISS indexes are left out, since they are derived; so are the chats in Redis, which are kept
+for an hour only.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+from ingest import digests, integrity
+from ingest.database import Database
+from ingest.schema import SCHEMA_VERSION
+from ingest.swap import DATABASE_NAME, Hold
+from xoe import __version__
+from xoe.durable import publish
+from xoe.errors import BackupError, DiskFullError, StoreError
+
+FORMAT_VERSION: Final = 1
+MANIFEST_NAME: Final = "xoe-backup.json"
+MANIFEST_MAX_BYTES: Final = 2**20
+SEAL_BYTES: Final = 64
+BLOCK_BYTES: Final = 2**20
+
+_ZIP_HEAD: Final = b"PK\x03\x04"
+_NAME_OFFSET: Final = 30
+_SPACE_FACTOR: Final = 2.2
+"""Room that making a backup takes, in sizes of the database: a copy, and the packed copy."""
+
+Tell = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class BackupManifest:
+    """What a backup says of itself."""
+
+    format: int
+    schema: int
+    version: str
+    """The project's version that wrote it."""
+    created: str
+    """UTC, ISO 8601."""
+    embedders: list[str]
+    """The fingerprints of what made the vectors."""
+    collections: int
+    documents: int
+    chunks: int
+    bytes: int
+    """Of the database."""
+    sha256: str
+    """Of the database."""
+
+
+def make_backup(data_dir: Path, file: Path, tell: Tell) -> BackupManifest:
+    """Write a backup of ``data_dir`` to ``file``: whole, checked and mode 0600, or not at all.
+
+    Others may read and write meanwhile; what they commit after the beginning is not in it.
+    Raises ``BackupError``, ``DiskFullError`` or ``StoreError`` (a damaged database is not backed
+    up, so that the last good backup is not replaced by a bad one).
+    """
+    if not (data_dir / DATABASE_NAME).is_file():
+        raise BackupError(f"There is nothing to back up in {data_dir}.")
+    _check_target(file)
+    try:
+        _check_room(file.parent, (data_dir / DATABASE_NAME).stat().st_size)
+        folder = Path(tempfile.mkdtemp(prefix=f".{file.name}.", dir=file.parent))
+        try:
+            return _make(data_dir, file, folder, tell)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise _no_room(file.parent) from exc
+        raise BackupError(f"The backup {file} cannot be written ({exc.strerror}).") from exc
+    except DiskFullError as exc:
+        raise _no_room(file.parent) from exc
+
+
+def read_manifest(file: Path, tell: Tell) -> BackupManifest:
+    """Check every byte of the backup ``file`` and return its manifest.
+
+    Raises ``BackupError`` that says what is wrong with it.
+    """
+    try:
+        with file.open("rb") as opened:
+            _check_seal(file, opened, tell)
+            opened.seek(0)
+            with zipfile.ZipFile(opened) as archive:
+                return _checked_manifest(file, archive, tell)
+    except OSError as exc:
+        raise BackupError(f"The backup {file} cannot be read ({exc.strerror}).") from exc
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as exc:
+        raise _damaged(file) from exc
+
+
+def unpack_database(file: Path, manifest: BackupManifest, target: Path, tell: Tell) -> None:
+    """Write the database in ``file`` to ``target``, mode 0600, durable.
+
+    Raises ``BackupError`` when it is not what the manifest says, and ``OSError``.
+    """
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                digest = _copy(archive, out, manifest.bytes, lambda n: tell("unpacking", n, 0))
+        except zipfile.BadZipFile as exc:
+            raise _damaged(file) from exc
+        if digest != manifest.sha256:
+            raise _damaged(file)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _make(data_dir: Path, file: Path, folder: Path, tell: Tell) -> BackupManifest:
+    copy, packed = folder / DATABASE_NAME, folder / "packed"
+    hold = Hold.shared(data_dir)
+    try:
+        database = Database(data_dir / DATABASE_NAME)
+        try:
+            database.backup_to(copy, lambda done, total: tell("copying", done, total))
+        finally:
+            database.close()
+    finally:
+        hold.release()
+    manifest = _examine(copy, tell)
+    descriptor = os.open(packed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    with os.fdopen(descriptor, "w+b") as out:
+        _pack(copy, manifest, out, tell)
+        _seal(out)
+    if read_manifest(packed, tell) != manifest:
+        raise BackupError(f"The backup {file} cannot be read back: the disk may be failing.")
+    publish(packed, file)
+    return manifest
+
+
+def _examine(copy: Path, tell: Tell) -> BackupManifest:
+    """Check the copy wholly and describe it."""
+    connection = sqlite3.connect(copy, isolation_level=None)
+    try:
+        digests.register(connection)
+        report = integrity.check(
+            connection, copy, tell=lambda done, total: tell("checking", done, total)
+        )
+        rows = connection.execute("SELECT DISTINCT embedder FROM collections ORDER BY 1")
+        embedders = [row[0] for row in rows]
+    finally:
+        connection.close()
+    with copy.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return BackupManifest(
+        format=FORMAT_VERSION,
+        schema=SCHEMA_VERSION,
+        version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        embedders=embedders,
+        collections=report.collections,
+        documents=report.documents,
+        chunks=report.chunks,
+        bytes=copy.stat().st_size,
+        sha256=digest,
+    )
+
+
+def _pack(copy: Path, manifest: BackupManifest, out: IO[bytes], tell: Tell) -> None:
+    # Texts become a third of their size; vectors hardly smaller, so more effort gains nothing.
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr(
+            zipfile.ZipInfo(MANIFEST_NAME), json.dumps(asdict(manifest), indent=2).encode()
+        )
+        member = zipfile.ZipInfo.from_file(copy, DATABASE_NAME, strict_timestamps=False)
+        member.compress_type = zipfile.ZIP_DEFLATED
+        with copy.open("rb") as source, archive.open(member, "w") as target:
+            done = 0
+            while block := source.read(BLOCK_BYTES):
+                target.write(block)
+                done += len(block)
+                tell("packing", done, manifest.bytes)
+        archive.comment = b"0" * SEAL_BYTES
+
+
+def _seal(out: IO[bytes]) -> None:
+    """Put the SHA-256 of all before it at the end."""
+    out.flush()
+    end = out.seek(-SEAL_BYTES, os.SEEK_END)
+    out.seek(0)
+    digest = _hash(out, end, lambda _n: None)
+    out.seek(end)
+    out.write(digest.encode("ascii"))
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def _check_seal(file: Path, opened: IO[bytes], tell: Tell) -> None:
+    size = opened.seek(0, os.SEEK_END)
+    opened.seek(0)
+    head = opened.read(_NAME_OFFSET + len(MANIFEST_NAME))
+    if head[: len(_ZIP_HEAD)] != _ZIP_HEAD or head[_NAME_OFFSET:] != MANIFEST_NAME.encode():
+        raise BackupError(f"{file} is not a backup that 'xoe backup' has written.")
+    opened.seek(0)
+    end = max(0, size - SEAL_BYTES)
+    digest = _hash(opened, end, lambda done: tell("verifying", done, size))
+    if opened.read(SEAL_BYTES) != digest.encode("ascii"):
+        raise _damaged(file)
+
+
+def _checked_manifest(file: Path, archive: zipfile.ZipFile, tell: Tell) -> BackupManifest:
+    names = archive.namelist()
+    if sorted(names) != sorted((MANIFEST_NAME, DATABASE_NAME)):
+        strange = next((n for n in names if n not in (MANIFEST_NAME, DATABASE_NAME)), "twice")
+        raise BackupError(f"{file} is not a backup: it holds {strange[:80]!r}.")
+    if archive.getinfo(MANIFEST_NAME).file_size > MANIFEST_MAX_BYTES:
+        raise _damaged(file)
+    try:
+        fields: dict[str, Any] = json.loads(archive.read(MANIFEST_NAME))
+        written = int(fields["format"])
+        if written > FORMAT_VERSION or int(fields["schema"]) > SCHEMA_VERSION:
+            raise BackupError(
+                f"The backup {file} was written by a newer Xoe-NovAi ({fields.get('version')}). "
+                "Update this one to restore it."
+            )
+        manifest = BackupManifest(**fields)
+    except (ValueError, TypeError, KeyError) as exc:
+        raise _damaged(file) from exc
+    if archive.getinfo(DATABASE_NAME).file_size != manifest.bytes:
+        raise _damaged(file)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path
+        told = _copy(archive, nowhere, manifest.bytes, lambda n: tell("verifying", n, 0))
+    if told != manifest.sha256:
+        raise _damaged(file)
+    return manifest
+
+
+def _copy(archive: zipfile.ZipFile, out: IO[bytes], size: int, tell: Callable[[int], None]) -> str:
+    """Unpack the database, ``size`` bytes and no more; return its SHA-256."""
+    digest, left = hashlib.sha256(), size
+    with archive.open(DATABASE_NAME) as member:
+        while block := member.read(min(BLOCK_BYTES, left)):
+            digest.update(block)
+            out.write(block)
+            left -= len(block)
+            tell(size - left)
+    return digest.hexdigest()
+
+
+def _hash(opened: IO[bytes], size: int, tell: Callable[[int], None]) -> str:
+    digest, left = hashlib.sha256(), size
+    while block := opened.read(min(BLOCK_BYTES, left)):
+        digest.update(block)
+        left -= len(block)
+        tell(size - left)
+    return digest.hexdigest()
+
+
+def _check_target(file: Path) -> None:
+    """Refuse to write over what is not a backup."""
+    if not file.parent.is_dir():
+        raise BackupError(f"There is no folder {file.parent} to write the backup to.")
+    if file.is_dir():
+        raise BackupError(f"{file} is a folder; name the file that the backup shall become.")
+    if not file.exists():
+        return
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_NAME_OFFSET + len(MANIFEST_NAME))
+    except OSError as exc:
+        raise BackupError(f"{file} cannot be replaced ({exc.strerror}).") from exc
+    if not file.is_file() or (head and head[_NAME_OFFSET:] != MANIFEST_NAME.encode()):
+        raise BackupError(f"{file} is there already and is no backup; choose another name.")
+
+
+def _check_room(folder: Path, database_bytes: int) -> None:
+    if shutil.disk_usage(folder).free < _SPACE_FACTOR * database_bytes:
+        raise _no_room(folder)
+
+
+def _no_room(folder: Path) -> StoreError:
+    return DiskFullError(
+        f"The disk is full: there is no room for a backup in {folder}. "
+        "Nothing was written; free some space or choose another folder."
+    )
+
+
+def _damaged(file: Path) -> BackupError:
+    return BackupError(
+        f"The backup {file} is damaged: it was cut short or changed since it was written. "
+        "Use another one."
+    )

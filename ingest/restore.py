@@ -1,0 +1,120 @@
+"""Putting a backup in the place of a data folder's database.
+
+Everything is checked before anything is touched; what was there is kept aside; killed at any
+moment, the folder holds the old database or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ingest import digests, integrity
+from ingest.backup import BackupManifest, Tell, read_manifest, unpack_database
+from ingest.schema import SCHEMA_VERSION, migrate
+from ingest.swap import (
+    DATABASE_NAME,
+    INDEX_NAME,
+    PLAN_NAME,
+    REPLACED_NAME,
+    Hold,
+    Plan,
+    free_folder,
+    swap,
+)
+from xoe.durable import sync_folder
+from xoe.errors import BackupError, DiskFullError, StoreDamagedError
+
+_INCOMING: Final = "restore.incoming"
+_SPACE_FACTOR: Final = 1.2
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore has done."""
+
+    manifest: BackupManifest
+    migrated_from: int | None
+    """The schema's older version, where it was one."""
+    replaced: Path | None
+    """Where the former database is now, if there was one."""
+
+
+def restore_backup(file: Path, data_dir: Path, tell: Tell) -> Restored:
+    """Put the backup ``file`` in place. The caller holds the data folder (``xoe.lock``).
+
+    Raises ``BackupError``, ``StoreLockedError``, ``DiskFullError`` or ``StoreError``; the old
+    database then is there as before.
+    """
+    manifest = read_manifest(file, tell)
+    hold = Hold.alone(data_dir)
+    try:
+        incoming = data_dir / _INCOMING
+        shutil.rmtree(incoming, ignore_errors=True)  # of one that was killed before its plan
+        try:
+            return _restore(file, manifest, data_dir, incoming, tell)
+        except BaseException:
+            if not (data_dir / PLAN_NAME).exists():
+                shutil.rmtree(incoming, ignore_errors=True)
+            raise
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise _no_room(data_dir) from exc
+        raise BackupError(f"{data_dir} cannot be written ({exc.strerror}).") from exc
+    finally:
+        hold.release()
+
+
+def _restore(
+    file: Path, manifest: BackupManifest, data_dir: Path, incoming: Path, tell: Tell
+) -> Restored:
+    if shutil.disk_usage(data_dir).free < _SPACE_FACTOR * manifest.bytes:
+        raise _no_room(data_dir)
+    incoming.mkdir(mode=0o700)
+    database = incoming / DATABASE_NAME
+    unpack_database(file, manifest, database, tell)
+    version = _prepare(file, database, tell)
+    sync_folder(incoming)
+    existing = any((data_dir / name).exists() for name in (DATABASE_NAME, INDEX_NAME))
+    plan = Plan(
+        free_folder(data_dir, REPLACED_NAME),
+        _INCOMING,
+        f"Replaced by the backup {file.name} of {manifest.created}.",
+    )
+    aside = swap(data_dir, plan)
+    return Restored(
+        manifest,
+        version if version < SCHEMA_VERSION else None,
+        aside if existing else None,
+    )
+
+
+def _prepare(file: Path, database: Path, tell: Tell) -> int:
+    """Migrate and check the unpacked database; return the schema's version that it had."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        digests.register(connection)
+        version = migrate(connection, database)
+        integrity.check(
+            connection, database, tell=lambda done, total: tell("checking", done, total)
+        )
+        return version
+    except (sqlite3.DatabaseError, StoreDamagedError) as exc:
+        code: int = getattr(exc, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            raise _no_room(database.parent.parent) from exc
+        raise BackupError(f"The backup {file} holds a damaged database; use another one.") from exc
+    finally:
+        connection.close()
+
+
+def _no_room(folder: Path) -> DiskFullError:
+    return DiskFullError(
+        f"The disk is full: there is no room in {folder} to restore the backup. "
+        "Nothing was changed; free some space and try again."
+    )
