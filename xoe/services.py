@@ -132,6 +132,7 @@ class Services:
         if settings.voice and with_voice:
             services._begin("voice", services._start_voice)
         services._spawn(services._save_indexes())
+        services._spawn(services.store.check_behind())
         services._spawn(watch_loop(services.metrics))
         services._spawn(services.memory.run())
         services._spawn(services.recovery.run())
