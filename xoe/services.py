@@ -195,6 +195,7 @@ class Services:
             await self._voice.aclose()
         await self._save_now()
         self.answers.close()
+        await self.history.aclose()
         await self.breakers.aclose()
         await self.redis.aclose()
         await self._bench.aclose()
