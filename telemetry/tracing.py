@@ -49,7 +49,7 @@ _CLOSE_S: Final = 3.0
 class _Frame(Scope):
     """A scope with the span that it stands for."""
 
-    __slots__ = ("otel",)
+    __slots__ = ("otel", "settled")
 
     def __init__(self, otel: OtelSpan, *, turn: str, session: str, parent: Scope | None) -> None:
         context = otel.get_span_context()
@@ -61,6 +61,8 @@ class _Frame(Scope):
             parent=parent,
         )
         self.otel = otel
+        self.settled = False
+        """Whether it is known how it ended: a stream is closed after its end too."""
 
 
 class Span:
@@ -78,9 +80,13 @@ class Span:
         return None if self._frame is None else self._frame.turn
 
     def set(self, **attributes: Scalar) -> None:
-        """Add what is known now; a string that is no identifier is replaced."""
+        """Add what is known now, of a turn its ``outcome`` above all.
+
+        A string that is no identifier is replaced.
+        """
         if self._frame is not None:
             self._frame.otel.set_attributes(_clean(attributes))
+            self._frame.settled |= "outcome" in attributes
 
 
 class Tracer:
@@ -205,7 +211,8 @@ class Tracer:
         try:
             yield Span(frame)
         except (asyncio.CancelledError, GeneratorExit):
-            frame.otel.set_attribute("cancelled", True)
+            if not frame.settled:
+                frame.otel.set_attribute("cancelled", True)
             raise
         except BaseException as exc:
             frame.otel.set_status(Status(StatusCode.ERROR, type(exc).__name__))

@@ -61,6 +61,26 @@ class TurnRecord:
         return "cancelled" if self.root.attributes.get("cancelled") else ""
 
 
+def in_tree(record: TurnRecord) -> list[tuple[int, SpanRecord]]:
+    """Return the spans with their depth, each before what is in it, in order of their beginnings.
+
+    A span whose own parent was not kept counts as one of the turn's stages.
+    """
+    inside: dict[str, list[SpanRecord]] = {}
+    known = {span.span_id for span in record.spans}
+    for span in record.spans[1:]:
+        parent = span.parent_id if span.parent_id in known else record.root.span_id
+        inside.setdefault(str(parent), []).append(span)
+    ordered: list[tuple[int, SpanRecord]] = []
+    waiting = [(0, record.root)]
+    while waiting:
+        depth, span = waiting.pop()
+        ordered.append((depth, span))
+        # Taken out, so that a damaged file in which spans contain each other ends too.
+        waiting += [(depth + 1, child) for child in reversed(inside.pop(span.span_id, []))]
+    return ordered
+
+
 def to_json(record: TurnRecord) -> dict[str, Any]:
     """Return the turn as JSON-able values."""
     return {

@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from telemetry.metrics import CONTENT_TYPE, HttpMetrics
-from telemetry.turn_record import TurnRecord
+from telemetry.turn_record import TurnRecord, in_tree
 from xoe import __version__
 from xoe.startup import Startup
 from xoe.vitals import house_of
@@ -252,9 +252,6 @@ def _now() -> str:
 
 
 def _summary(record: TurnRecord) -> TurnSummary:
-    depths: dict[str | None, int] = {None: -1}
-    for span in record.spans:  # by their beginning, so a parent comes before what is in it
-        depths[span.span_id] = depths.get(span.parent_id, 0) + 1
     return TurnSummary(
         turn=record.turn,
         kind=record.kind,
@@ -264,11 +261,11 @@ def _summary(record: TurnRecord) -> TurnSummary:
         spans=[
             TurnSpan(
                 name=span.name,
-                depth=depths[span.span_id],
+                depth=depth,
                 start_ms=span.start_ms,
                 ms=span.ms,
                 error=span.error,
             )
-            for span in record.spans
+            for depth, span in in_tree(record)
         ],
     )

@@ -105,6 +105,19 @@ def test_a_cancelled_stage_is_no_error(tracer: Tracer) -> None:
     assert record.outcome == "cancelled"
 
 
+async def test_a_stream_closed_after_its_end_was_not_cancelled(tracer: Tracer) -> None:
+    async def stream() -> AsyncGenerator[int, None]:
+        with tracer.turn("api", session="s") as turn:
+            turn.set(outcome="answered")
+            yield 1
+
+    async with contextlib.aclosing(stream()) as events:
+        async for _ in events:
+            break
+    record = only(tracer)
+    assert record.root.attributes == {"outcome": "answered"}
+
+
 def test_outside_a_turn_nothing_is_traced(tracer: Tracer) -> None:
     with tracer.span("warm") as span:
         span.set(tokens=1)

@@ -16,6 +16,7 @@ from xoe.cli import (
     say,
     serve,
     status,
+    trace,
     transcribe,
 )
 
@@ -32,6 +33,7 @@ app.command("ask")(ask.ask_command)
 app.command("say")(say.say_command)
 app.command("transcribe")(transcribe.transcribe_command)
 app.command("status")(status.status_command)
+app.command("trace")(trace.trace_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("backup")(backup.backup_command)
 app.command("restore")(backup.restore_command)
