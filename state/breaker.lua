@@ -164,9 +164,9 @@ local function report(epoch, lease_id, outcome)
     if calls < config.min_calls then
       return
     end
-    if count(circuit.window, '13') >= config.failure_rate * calls then
+    if count(circuit.window, '13') / calls >= config.failure_rate then
       open('failure_rate')
-    elseif count(circuit.window, '23') >= config.slow_rate * calls then
+    elseif count(circuit.window, '23') / calls >= config.slow_rate then
       open('slow_rate')
     end
     return
@@ -178,7 +178,7 @@ local function report(epoch, lease_id, outcome)
   circuit.window = circuit.window .. outcome
   if count(circuit.window, '13') > 0 then
     open('probe_failed')
-  elseif count(circuit.window, '23') >= config.slow_rate * config.probes then
+  elseif count(circuit.window, '23') / config.probes >= config.slow_rate then
     open('probe_slow')
   elseif #circuit.window >= config.probes then
     transition('closed', 'probes_succeeded')

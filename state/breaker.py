@@ -183,9 +183,9 @@ def report(
         circuit = replace(circuit, window=window)
         if circuit.calls < config.min_calls:
             return Step(circuit)
-        if circuit.failures >= config.failure_rate * circuit.calls:
+        if circuit.failures / circuit.calls >= config.failure_rate:
             return _opened(circuit, config, now_ms, "failure_rate")
-        if circuit.slow_calls >= config.slow_rate * circuit.calls:
+        if circuit.slow_calls / circuit.calls >= config.slow_rate:
             return _opened(circuit, config, now_ms, "slow_rate")
         return Step(circuit)
     circuit = _without_expired(circuit, config, now_ms)
@@ -194,7 +194,7 @@ def report(
     circuit = replace(_without_lease(circuit, permit), window=circuit.window + str(int(outcome)))
     if circuit.failures:
         return _opened(circuit, config, now_ms, "probe_failed")
-    if circuit.slow_calls >= config.slow_rate * config.probes:
+    if circuit.slow_calls / config.probes >= config.slow_rate:
         return _opened(circuit, config, now_ms, "probe_slow")
     if circuit.calls >= config.probes:
         closed = _enter(circuit, "closed", now_ms)

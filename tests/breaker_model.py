@@ -127,10 +127,10 @@ class BreakerModel:
         if self.phase.state == "closed":
             calls = len(self.results)
             if calls >= self.rules.min_calls and (
-                failures >= self.rules.failure_rate * calls or slow >= self.rules.slow_rate * calls
+                failures / calls >= self.rules.failure_rate or slow / calls >= self.rules.slow_rate
             ):
                 self._enter("open", now)
-        elif failures or slow >= self.rules.slow_rate * self.rules.probes:
+        elif failures or slow / self.rules.probes >= self.rules.slow_rate:
             self._enter("open", now)
         elif len(self.results) == self.rules.probes:
             self._enter("closed", now)

@@ -101,6 +101,12 @@ def test_the_rate_is_that_of_the_last_calls_only(machine: Machine) -> None:
     assert machine.circuit.state == "open"
 
 
+def test_a_rate_that_is_just_reached_opens() -> None:
+    machine = Machine(replace(CONFIG, window=20, min_calls=20, failure_rate=0.55))
+    machine.calls(*[OK] * 9, *[FAILED] * 11)
+    assert machine.circuit.state == "open", "11 of 20, though 0.55 * 20 is above 11"
+
+
 def test_slow_calls_open_too_at_their_own_rate(machine: Machine) -> None:
     machine.calls(OK, SLOW, SLOW, SLOW)
     assert machine.circuit.state == "closed"
