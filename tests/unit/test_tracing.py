@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from telemetry import scope
+from telemetry import scope, tracing
 from telemetry.logging import configure_logging
 from telemetry.recorder import KEPT_TURNS
 from telemetry.tracing import Tracer
@@ -425,9 +426,11 @@ def test_with_an_endpoint_the_spans_are_sent_there(tmp_path: Path, path: str) ->
     assert {span.trace_id.hex() for span in spans} == {record.trace_id}
 
 
-def test_a_collector_that_is_away_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    import socket
-
+def test_a_collector_that_hangs_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "_EXPORT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(tracing, "_CLOSE_S", 0.3)
     with socket.socket() as silent:  # takes connections and never answers
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -438,4 +441,8 @@ def test_a_collector_that_is_away_does_not_hold_up_the_end(tmp_path: Path) -> No
         ending.start()
         ending.join(20)
         assert not ending.is_alive()
+        assert any(thread.name.startswith("Otel") for thread in threading.enumerate())
+    for thread in threading.enumerate():
+        if thread.name.startswith("Otel"):
+            thread.join(20)  # it still tells the log that it gave up
     assert len(read_turns(tmp_path / "traces")) == 1

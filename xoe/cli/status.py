@@ -23,7 +23,7 @@ HEALTH_TIMEOUT_S = 5
 
 
 def status_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show the documents, passages, models, Redis and memory."""
+    """Show the documents, models, Redis, memory, and how well the server works."""
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
         status = _collect(settings)
@@ -45,7 +45,7 @@ def _collect(settings: Settings) -> dict[str, Any]:
         "models": {entry.name: entry.name in there for entry in load_manifest().models},
         "redis": _redis(settings, running_here=server is not None),
         "memory_mb": _memory_mb(server.pid) if server else None,
-        "server": None if server is None else asdict(server) | {"health": _health(server)},
+        "server": None if server is None else asdict(server) | _told_by(server),
     }
 
 
@@ -101,13 +101,24 @@ def _memory_mb(pid: int) -> float | None:
         return None
 
 
-def _health(server: running.RunningServer) -> dict[str, Any] | None:
+def _told_by(server: running.RunningServer) -> dict[str, Any]:
+    return {"health": _ask(server, "/health"), "circuits": _ask(server, "/health/circuits")}
+
+
+def _ask(server: running.RunningServer, path: str) -> dict[str, Any] | None:
     try:
         with server.client(HEALTH_TIMEOUT_S) as client:
-            health: dict[str, Any] = client.get("/health").json()
+            answer: dict[str, Any] = client.get(path).json()
     except (httpx.HTTPError, ValueError):
         return None
-    return health
+    return answer
+
+
+def _circuit(circuit: dict[str, Any]) -> str:
+    state = circuit["state"].replace("_", "-")
+    if circuit["next_probe_at"]:
+        state += f", tried again at {circuit['next_probe_at']}"
+    return f"{state}; {circuit['failures']} of {circuit['calls']} calls failed"
 
 
 def _print(status: dict[str, Any]) -> None:
@@ -125,8 +136,13 @@ def _print(status: dict[str, Any]) -> None:
     else:
         table.add_row("server", f"{server['uds'] or server['url']} (process {server['pid']})")
         table.add_row("memory", f"{status['memory_mb']} MB")
-        for part in (server["health"] or {}).get("components", ()):
+        health = server["health"] or {}
+        level, reason = health.get("level") or "not known yet", health.get("level_reason")
+        table.add_row("level", f"{level}: {reason}" if reason else level)
+        for part in health.get("components", ()):
             table.add_row(f"  {part['name']}", f"{part['state']}: {part['detail']}")
+        for name, circuit in ((server["circuits"] or {}).get("circuits") or {}).items():
+            table.add_row(f"  {name}", _circuit(circuit))
     console.print(table)
     for failed in status["failed"]:
         console.print(f"✗ {failed['name']}: {failed['reason']}", markup=False)
