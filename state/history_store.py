@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -23,6 +23,18 @@ from state.redis import RedisConnection
 
 WRITERS_MAX: Final = 32
 """Servers whose numbers are kept for one chat."""
+
+# A script, since a full Redis takes no command into a MULTI, not even one that reads.
+_READ: Final = """
+local list, state, writer, first = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+return {
+  redis.call('HGET', state, writer) or '0',
+  redis.call('HGET', state, 'version') or '0',
+  redis.call('LLEN', list),
+  redis.call('PTTL', list),
+  redis.call('LRANGE', list, first, -1),
+}
+"""
 
 # The first write of each path that adds to a chat is one that a full Redis refuses: after an
 # allowed one, it would let the whole script pass.
@@ -126,20 +138,15 @@ class HistoryStore:
         """Return the newest ``count`` entries (0: all) with what is noted about the chat."""
 
         async def command(client: Redis) -> list[Any]:
-            async with client.pipeline(transaction=True) as pipe:
-                pipe.hmget(state_key(key), self._writer, "version")
-                pipe.llen(key)
-                pipe.pttl(key)
-                pipe.lrange(key, -count if count else 0, -1)
-                return await pipe.execute()
+            arguments = (key, state_key(key), self._writer, -count if count else 0)
+            return cast(list[Any], await client.eval(_READ, 2, *arguments))
 
-        noted, length, ttl_ms, entries = await self._connection.run(command)
-        seen, version = (int(value or 0) for value in noted)
+        seen, version, length, ttl_ms, entries = await self._connection.run(command)
         return Snapshot(
             entries=tuple(entries),
             length=int(length),
-            seen=seen,
-            version=version,
+            seen=int(seen),
+            version=int(version),
             ttl_s=ttl_ms / 1000 if ttl_ms >= 0 else None,
         )
 

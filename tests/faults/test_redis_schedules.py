@@ -1,0 +1,125 @@
+"""The history under schedules that hypothesis chooses, against a plain list."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis_servers import ExternalRedis, LossyLine
+
+from state.history import ChatHistory, history_key
+from state.redis import RedisConnection
+from xoe.settings import load_settings
+
+pytestmark = pytest.mark.faults
+
+TURNS = 4
+DRAIN_S = 60
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.sampled_from("st")),
+        st.tuples(st.just("append"), st.sampled_from("st")),
+        st.tuples(st.sampled_from(["drop 1", "drop 3", "clear", "load"]), st.sampled_from("st")),
+        st.tuples(
+            st.sampled_from(["kill", "return", "hang", "go on", "lose an answer", "wait"]),
+            st.just(""),
+        ),
+    ),
+    min_size=3,
+    max_size=25,
+)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["with a file", "which keeps nothing"])
+def external(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ExternalRedis]:
+    server = ExternalRedis(tmp_path_factory.mktemp("redis"), keeps=request.param)
+    yield server
+    server.kill()
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(schedule=steps)
+def test_a_chat_is_what_was_asked_for_whatever_redis_does(
+    external: ExternalRedis, tmp_path: Path, schedule: list[tuple[str, str]]
+) -> None:
+    structlog.configure(processors=[structlog.testing.LogCapture()])
+    try:
+        asyncio.run(_play(external, tmp_path, schedule))
+    finally:
+        external.kill()
+        structlog.reset_defaults()
+
+
+async def _play(external: ExternalRedis, folder: Path, schedule: list[tuple[str, str]]) -> None:
+    external.kill()
+    external.start()
+    with external.client as client:
+        client.flushall()
+    numbers = itertools.count()
+    expected: dict[str, list[str]] = {"s": [], "t": []}
+    is_there, hangs = True, False
+    async with LossyLine(external.port) as line:
+        config = load_settings(
+            data_dir=folder, redis_url=line.url, redis_timeout_s=0.5, history_max_turns=TURNS
+        )
+        connection = RedisConnection(config)
+        await connection.start()
+        history = ChatHistory(connection, config)
+        for step, chat in schedule:
+            if step == "append":
+                text = str(next(numbers))
+                await history.append(chat, "o", "q" + text, "a" + text)
+                expected[chat] = [*expected[chat], "q" + text, "a" + text][-2 * TURNS :]
+            elif step.startswith("drop"):
+                turns = int(step.split()[1])
+                await history.drop_last(chat, "o", turns)
+                expected[chat] = expected[chat][: -2 * turns]
+            elif step == "clear":
+                await history.clear(chat, "o")
+                expected[chat] = []
+            elif step == "load":
+                loaded = [entry.content for entry in await history.load(chat, "o")]
+                assert loaded == expected[chat]
+            elif step == "kill":
+                external.kill()
+                is_there = hangs = False
+            elif step == "return" and not is_there:
+                external.start()
+                is_there = True
+            elif step == "hang" and is_there:
+                external.hang()
+                hangs = True
+            elif step == "go on" and hangs:
+                external.go_on()
+                hangs = False
+            elif step == "lose an answer":
+                line.swallow += 1
+            elif step == "wait":
+                await asyncio.sleep(0.2)
+        if not is_there:
+            external.start()
+        elif hangs:
+            external.go_on()
+        line.swallow = 0
+        assert await history.drain(DRAIN_S)
+        for chat, texts in expected.items():
+            loaded = [entry.content for entry in await history.load(chat, "o")]
+            assert loaded == texts
+            with external.client as client:
+                values = [json.loads(v) for v in client.lrange(history_key("o", chat), 0, -1)]
+            assert [value["content"] for value in values] == texts
+            assert len({value["id"] for value in values}) == len(values)
+        await history.aclose()
+        await connection.aclose()
