@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 
 import uvicorn
@@ -88,6 +89,10 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
         lifespan="off",
     )
     server = uvicorn.Server(config)
+    # uvicorn raises a signal that ended it once more, and SIGTERM would then end the process
+    # before the services have stopped.
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: setattr(server, "should_exit", True))
     watcher = asyncio.create_task(_end_without_services(startup, server))
     try:
         uds = startup.settings.uds
