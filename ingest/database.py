@@ -235,7 +235,7 @@ def _as_ours(exc: sqlite3.Error, path: Path) -> StoreError:
     # A file that may be written is called read-only when its header says so.
     header = kind == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK)
     corrupt = kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
-    if corrupt or undecodable or header:
+    if corrupt or undecodable or header or "unsupported file format" in detail:
         return StoreDamagedError(_with_advice(f"The database {path} is damaged ({detail})."))
     if kind in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
         return StoreError(f"{path} may not be read and written ({detail}); check who owns it.")

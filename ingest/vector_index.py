@@ -43,6 +43,7 @@ HNSW_DEAD_SHARE = 0.2
 Rows = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 _PAIR_BYTES = 16
+_COUNT_BYTES = 8
 _WRITE_BYTES = 2**20
 
 
@@ -55,7 +56,8 @@ class Manifest:
     dimension: int
     embedder: str
     sha256: str
-    """Of the file: FAISS's index, then an int64 pair for each live row: chunk id, vector's hash."""
+    """Of the file: FAISS's index, then, all int64, a pair for each live row (chunk id, its
+    vector's hash) and the number of pairs."""
     file: str
 
 
@@ -171,7 +173,7 @@ class VectorIndex:
                 raise (failure[0] if failure else exc) from exc
             if failure:
                 raise failure[0]
-            rows = np.ascontiguousarray(self.rows, dtype="<i8").tobytes()
+            rows = np.append(self.rows.ravel(), len(self.rows)).astype("<i8").tobytes()
             file.write(rows)
             digest.update(rows)
         return digest.hexdigest()
@@ -200,10 +202,12 @@ class VectorIndex:
         """Read a file whose hash was checked. Raises as FAISS does, and ``ValueError``."""
         self._index = cast(faiss.IndexIDMap2, faiss.read_index(str(path)))
         with path.open("rb") as file:
-            file.seek(-count * _PAIR_BYTES, os.SEEK_END)
-            self.rows = np.fromfile(file, dtype="<i8").reshape(count, 2).astype(np.int64)
+            file.seek(-count * _PAIR_BYTES - _COUNT_BYTES, os.SEEK_END)
+            tail = np.fromfile(file, dtype="<i8").astype(np.int64)
+        self.rows = tail[:-1].reshape(count, 2)
         held = faiss.vector_to_array(self._index.id_map)
-        if self._index.d != self._dimension or not np.isin(self.ids, held).all():
+        fits = tail[-1] == count and self._index.d == self._dimension
+        if not fits or not np.isin(self.ids, held).all():
             raise ValueError("the file holds other rows than its manifest says")
 
     def _new_index(self, *, exact: bool) -> faiss.IndexIDMap2:
