@@ -124,6 +124,8 @@ class LossyLine:
         ways = [asyncio.create_task(forth()), asyncio.create_task(home())]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            pass  # the line is closed; asyncio's streams call a cancelled task an error
         finally:
             for way in ways:
                 way.cancel()
