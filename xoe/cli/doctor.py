@@ -64,6 +64,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], str]
         yield f"model {name}", _model(name)
     yield "Redis", _redis
     yield "data folder", _data_folder
+    yield "documents", _documents
     yield "disk", _disk
     yield "memory", _memory
     yield "port", _port
@@ -110,6 +111,27 @@ def _data_folder(settings: Settings) -> str:
     probe.unlink()
     server = running.find(settings.data_dir)
     return f"{settings.data_dir} is writable" + (f"; used by {server.where}" if server else "")
+
+
+def _documents(settings: Settings) -> str:
+    """Check the whole database: structure, hashes, full-text index."""
+    from ingest.store import DATABASE_NAME, Fingerprint, Store
+    from ingest.swap import quarantined
+
+    aside = quarantined(settings.data_dir)
+    kept = f"; a damaged database was set aside in {aside[-1]}" if aside else ""
+    if not (settings.data_dir / DATABASE_NAME).is_file():
+        return f"none yet{kept}"
+    store = Store(settings.data_dir, Fingerprint("", 0, ""))  # checking needs no embedder
+    try:
+        report = store.check()
+    finally:
+        store.close()
+    mended = "; the full-text index was damaged and has been rebuilt"
+    return (
+        f"{report.documents} documents with {report.chunks} passages are as they were stored"
+        f"{mended if report.full_text_rebuilt else ''}{kept}"
+    )
 
 
 def _disk(settings: Settings) -> str:
