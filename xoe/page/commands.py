@@ -16,6 +16,7 @@ from chains.types import LIBRARY_OWNER
 from xoe.page import elements, profiles, session
 from xoe.page.markup import plain
 from xoe.page.session import Chat
+from xoe.page.status import PATH as STATUS_PATH
 
 if TYPE_CHECKING:
     from xoe.services import Services
@@ -95,7 +96,9 @@ async def _status(services: Services, chat: Chat, _argument: str) -> None:
     readable = [document for document in documents if document.chunks]
     own = sum(document.owner == owner for document in readable)
     passages = sum(document.chunks for document in readable)
-    rows = [
+    level = services.ladder.status()
+    rows = [("level", f"{level.level.replace('_', ' ')}. {level.reason}".strip())]
+    rows += [
         (component.name, f"{component.state}: {component.detail}".rstrip(": "))
         for component in services.readiness().components
     ]
@@ -108,7 +111,8 @@ async def _status(services: Services, chat: Chat, _argument: str) -> None:
         ("memory", f"{await asyncio.to_thread(_resident_mib)} MiB used by this server"),
     ]
     table = "\n".join(f"| {plain(name)} | {plain(value)} |" for name, value in rows)
-    await _say(f"| part | state |\n| --- | --- |\n{table}")
+    more = f"[Live plots, circuits and recent turns]({STATUS_PATH})"
+    await _say(f"| part | state |\n| --- | --- |\n{table}\n\n{more}")
 
 
 async def _library(services: Services, _chat: Chat, _argument: str) -> None:
