@@ -70,7 +70,8 @@ class BreakerModel:
         """What can be seen in the window; of an open circuit, what opened it."""
         shown = self.phases[-2] if self.phase.state == "open" else self.phase
         found = [call.result for call in self.counted if call.phase is shown]
-        return [result for result in found if result is not None][-self.rules.window :]
+        results = [result for result in found if result is not None]
+        return results[-self.rules.window :] if shown.state == "closed" else results
 
     @property
     def open_until(self) -> int:
