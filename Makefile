@@ -1,6 +1,6 @@
-# Variables: PORT, HOST, DATA_DIR and LIBRARY for 'run'; ARGS for 'bench' and 'test'.
+# Variables: PORT, HOST, DATA_DIR and LIBRARY for 'run'; ARGS for 'bench', 'test' and 'fuzz'.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench fuzz clean
 
 XOE := .venv/bin/xoe
 
@@ -9,6 +9,7 @@ help:
 	@echo "make test    lint, then all tests (ARGS='tests/unit -k word' for some)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure against the baselines (ARGS='llm --json' for one)"
+	@echo "make fuzz    random inputs, ten minutes for each part (ARGS=60: a minute)"
 	@echo "make clean   remove what was built; documents, data and models stay"
 
 run:
@@ -37,6 +38,10 @@ bench:
 	@scripts/sync bench
 	@$(XOE) models pull fast embedder
 	@exec $(XOE) bench $(or $(ARGS),all)
+
+fuzz:
+	@scripts/sync test
+	@XOE_FUZZ_S=$(or $(ARGS),600) .venv/bin/python -m pytest -s tests/faults/test_fuzz.py
 
 clean:
 	rm -rf .venv .tools .files .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

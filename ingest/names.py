@@ -14,6 +14,8 @@ MAX_BYTES = 255
 FALLBACK = "document"
 
 _MAX_SUFFIX_CHARS = 16
+_MAX_GIVEN_CHARS = 4096
+"""Looked at, from the end. Putting endless rows of combining marks in order takes for ever."""
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|clock\$|com\d|lpt\d|conin\$|conout\$)(?=\.|$)", re.I)
 
@@ -25,7 +27,7 @@ def safe_name(name: str) -> str:
     most 120 characters and 255 bytes, the extension kept. Never empty. Applying it twice changes
     nothing.
     """
-    parts = [part for part in re.split(r"[/\\]", name) if part.strip(". ")]
+    parts = [part for part in re.split(r"[/\\]", name[-_MAX_GIVEN_CHARS:]) if part.strip(". ")]
     text = _stripped(_FORBIDDEN.sub("_", _visible(parts[-1]))) if parts else ""
     if _is_only_suffix(parts[-1] if parts else "", text):
         text = f"{FALLBACK}.{text}"
@@ -36,7 +38,7 @@ def safe_name(name: str) -> str:
 
 def safe_relative_name(path: str) -> str:
     """Return a path below a folder with each of its parts made safe: ``guide/voice.md``."""
-    parts = [part for part in re.split(r"[/\\]", path) if part.strip(". ")]
+    parts = [part for part in re.split(r"[/\\]", path[-_MAX_GIVEN_CHARS:]) if part.strip(". ")]
     return "/".join(safe_name(part) for part in parts) or FALLBACK
 
 

@@ -19,7 +19,8 @@ _ABBREVIATIONS = frozenset(
     ).split()
 )
 _END = re.compile(
-    r"(?P<stop>[.!?…]+)[\"'”’»)\]*_`]*(?:\[\d+\])*(?=\s+[\"'“‘«(\[*_`]*[^\W_a-z]|\s*$)"
+    # Each row of stops is looked at once and as a whole, however long it is.
+    r"(?<![.!?…])(?P<stop>[.!?…]++)[\"'”’»)\]*_`]*(?:\[\d+\])*(?=\s+[\"'“‘«(\[*_`]*[^\W_a-z]|\s*$)"
     r"|(?P<cjk>[。！？]+[”’」』）]*)",
 )
 _BLOCK = re.compile(

@@ -14,6 +14,9 @@ from ingest.loaders import HeadingSpan, LoadedDocument
 from ingest.sentences import sentence_spans
 
 SPLITTER_VERSION = 1
+CHARS_PER_TOKEN = 16
+"""At most: the embedder's tokenizer makes one token of a word of any length."""
+_NEAR_CHARS = 2_000
 """Part of the fingerprint: a change of the rules below makes old chunks out of date."""
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
@@ -43,11 +46,11 @@ def search_heading(title: str, heading: str) -> str:
 def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -> list[Chunk]:
     """Cut ``document`` into chunks of at most ``chunk_tokens`` of the embedder's tokens.
 
-    Only a single word longer than the budget can exceed it.
+    A word may be longer than a chunk can be: it is cut too.
     """
     text = document.text
     spans = sentence_spans(text)
-    lengths = count([text[start:end] for start, end in spans])
+    lengths = _sizes(text, spans, count)
     pieces = list(_pieces(text, spans, lengths, chunk_tokens, count))
     trail = _HeadingTrail(document.headings)
     chunks: list[Chunk] = []
@@ -72,6 +75,15 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
     return chunks
 
 
+def _sizes(text: str, spans: Sequence[tuple[int, int]], count: TokenCounter) -> list[int]:
+    """Return the tokens of each span, more where they stand for too many characters."""
+    tokens = count([text[start:end] for start, end in spans])
+    return [
+        max(number, (end - start) // CHARS_PER_TOKEN)
+        for number, (start, end) in zip(tokens, spans, strict=True)
+    ]
+
+
 def _pieces(
     text: str,
     spans: Sequence[tuple[int, int]],
@@ -88,19 +100,23 @@ def _pieces(
         todo = [(start, end, tokens)]
         while todo:
             part_start, part_end, part_tokens = todo.pop()
-            middle = _space_near(text, (part_start + part_end) // 2, part_start, part_end)
-            if part_tokens <= limit or middle is None:
+            if part_tokens <= limit or part_end - part_start < 2:
                 yield part_start, part_end, part_tokens
                 continue
-            halves = [(part_start, middle), (middle + 1, part_end)]
-            sizes = count([text[a:b] for a, b in halves])
+            middle = (part_start + part_end) // 2
+            space = _space_near(text, middle, part_start, part_end)
+            halves = [(part_start, middle), (middle, part_end)]
+            if space is not None:
+                halves = [(part_start, space), (space + 1, part_end)]
+            sizes = _sizes(text, halves, count)
             todo += [(a, b, n) for (a, b), n in reversed(list(zip(halves, sizes, strict=True)))]
 
 
 def _space_near(text: str, middle: int, start: int, end: int) -> int | None:
     """Return the offset of the white space nearest to ``middle`` inside the part."""
-    right = next((i for i in range(middle, end - 1) if text[i].isspace()), None)
-    left = next((i for i in range(middle, start, -1) if text[i].isspace()), None)
+    last, first = min(end - 1, middle + _NEAR_CHARS), max(start, middle - _NEAR_CHARS)
+    right = next((i for i in range(middle, last) if text[i].isspace()), None)
+    left = next((i for i in range(middle, first, -1) if text[i].isspace()), None)
     found = [place for place in (left, right) if place is not None]
     return min(found, key=lambda place: abs(place - middle)) if found else None
 

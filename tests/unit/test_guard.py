@@ -104,6 +104,18 @@ def test_a_relative_name_keeps_its_folders() -> None:
     assert safe_relative_name("guide/../voice\0.md") == "guide/voice.md"
 
 
+def test_a_name_without_end_is_made_safe_at_once() -> None:
+    """Ordering its million marks would take hours."""
+    assert len(safe_name("a" + "\u0301\u0316" * 500_000 + ".txt")) <= 120
+
+
+def test_a_row_of_comments_is_no_riddle(tmp_path: Path) -> None:
+    """Tried in every way in which they can be put together, these take longer than the sun."""
+    path = tmp_path / "a.txt"
+    path.write_text("<!---->" * 5000 + "x")
+    assert sniff(path) == "text"
+
+
 # Sizes
 
 

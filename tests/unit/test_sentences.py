@@ -53,3 +53,9 @@ def test_spans_are_ordered_and_lose_only_white_space_and_list_marks(text: str) -
         end_before = end
     outside += text[end_before:]
     assert set(outside.split()) <= {"-", "1."}
+
+
+def test_a_row_of_stops_without_end_takes_no_longer_than_other_text() -> None:
+    """It took hours, during which nothing else ran: looking for patterns is not interrupted."""
+    text = "." * 1_000_000 + "a"
+    assert sentence_spans(text) == [(0, len(text))]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.loaders import HeadingSpan, LoadedDocument
-from ingest.splitter import split
+from ingest.splitter import CHARS_PER_TOKEN, split
 
 
 def count(texts):
@@ -67,3 +67,12 @@ def test_any_text_is_cut_without_losing_a_word(text: str, budget: int) -> None:
     starts = [chunk.start for chunk in chunks]
     assert starts == sorted(starts)
     assert words("".join(chunk.text for chunk in chunks)) == words(text)
+
+
+def test_what_holds_no_space_is_cut_all_the_same() -> None:
+    """To the embedder's tokenizer a word of any length is one token."""
+    text = "a" * 50_000 + " end."
+    document = LoadedDocument(text, "t", "text")
+    chunks = split(document, chunk_tokens=200, count=lambda texts: [1] * len(texts))
+    assert max(len(chunk.text) for chunk in chunks) <= 200 * CHARS_PER_TOKEN
+    assert "".join(chunk.text for chunk in chunks).replace(" ", "") == text.replace(" ", "")

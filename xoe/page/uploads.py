@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 UPLOAD_PATH = "/project/file"
 # The multipart wrapping round a file: a boundary and a few header lines.
 _WRAPPING_BYTES = 16 * 1024
+_HEADER_BYTES = 8 * 1024
 _WRITE_BYTES = 1024 * 1024
 _MIB = 1024 * 1024
 # Chainlit shows an image or a PDF of a message in full; a chip with the name is what is wanted.
@@ -197,9 +198,15 @@ class _FileField:
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
+        self._check_header()
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
+        self._check_header()
+
+    def _check_header(self) -> None:
+        if len(self._header) + len(self._value) > _HEADER_BYTES:
+            raise FormParserError("a header without end")
 
     def _header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
