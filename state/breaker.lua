@@ -2,14 +2,16 @@
 -- What is changed here is changed there; the tests hold both to the same decisions.
 --
 -- KEYS[1]  the circuit's hash. It has no time to live: an open circuit is never forgotten.
--- ARGV     operation, now_ms (empty: Redis's own clock, which all processes share), window,
---          min_calls, failure_rate, slow_rate, open_ms, open_max_ms, probes, lease_ms, and then
+-- ARGV     operation, now_ms (empty: Redis's own clock, which all processes share), the
+--          configuration as 'window min_calls failure_rate slow_rate open_ms open_max_ms probes
+--          lease_ms', and then
 --          admit    lease id
 --          report   the permit's epoch, its lease or '', the outcome's digit
 --          release  the permit's epoch, its lease
 --          read
 --          merge    base epoch and our circuit's eight fields, in the order of FIELDS
--- Returns  'admitted', 'rejected', 'ours', 'theirs' or ''; the permit's epoch and lease;
+-- Returns  one string, since a client reads one faster than fourteen, with commas between
+--          'admitted', 'rejected', 'ours', 'theirs' or ''; the permit's epoch and lease;
 --          the state before and the reason where there was a transition, else '' and '';
 --          now_ms; the circuit's eight fields.
 
@@ -18,15 +20,19 @@ local MAX_DOUBLINGS = 30
 local FIELDS = {'state', 'epoch', 'since', 'opened', 'until', 'streak', 'window', 'leases'}
 
 local operation = ARGV[1]
+local figures = {}
+for figure in string.gmatch(ARGV[3], '%S+') do
+  figures[#figures + 1] = tonumber(figure)
+end
 local config = {
-  window = tonumber(ARGV[3]),
-  min_calls = tonumber(ARGV[4]),
-  failure_rate = tonumber(ARGV[5]),
-  slow_rate = tonumber(ARGV[6]),
-  open_ms = tonumber(ARGV[7]),
-  open_max_ms = tonumber(ARGV[8]),
-  probes = tonumber(ARGV[9]),
-  lease_ms = tonumber(ARGV[10]),
+  window = figures[1],
+  min_calls = figures[2],
+  failure_rate = figures[3],
+  slow_rate = figures[4],
+  open_ms = figures[5],
+  open_max_ms = figures[6],
+  probes = figures[7],
+  lease_ms = figures[8],
 }
 
 local now
@@ -203,19 +209,19 @@ local function merge(base_epoch, ours)
 end
 
 if operation == 'admit' then
-  admit(ARGV[11])
+  admit(ARGV[4])
 elseif operation == 'report' then
-  report(tonumber(ARGV[11]), ARGV[12], ARGV[13])
+  report(tonumber(ARGV[4]), ARGV[5], ARGV[6])
 elseif operation == 'release' then
-  if tonumber(ARGV[11]) == circuit.epoch then
-    give_back(ARGV[12])
+  if tonumber(ARGV[4]) == circuit.epoch then
+    give_back(ARGV[5])
   end
 elseif operation == 'merge' then
   local fields = {}
   for i = 1, #FIELDS do
-    fields[i] = ARGV[11 + i]
+    fields[i] = ARGV[4 + i]
   end
-  merge(tonumber(ARGV[11]), decoded(fields))
+  merge(tonumber(ARGV[4]), decoded(fields))
 elseif operation ~= 'read' then
   return redis.error_reply('unknown operation')
 end
@@ -234,6 +240,6 @@ if operation ~= 'read' then
     redis.call('HSET', KEYS[1], unpack(changed))
   end
 end
-return {
+return table.concat({
   verdict, permit_epoch, permit_lease, old_state, reason, string.format('%.0f', now), unpack(fields)
-}
+}, ',')

@@ -7,7 +7,7 @@ its own clock. A circuit is a hash ``xoe:v1:{breaker:NAME}:circuit`` without a t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -41,7 +41,7 @@ class RedisStore(BreakerStore):
     ) -> None:
         """``configs`` names the circuits. ``clock_ms`` takes the place of Redis's own clock."""
         self._connection = connection
-        self._configs = {name: _config_arguments(config) for name, config in configs.items()}
+        self._configs = {name: _figures(config) for name, config in configs.items()}
         self._clock_ms = clock_ms
 
     async def admit(self, name: str, lease_id: str) -> Reply:
@@ -67,21 +67,17 @@ class RedisStore(BreakerStore):
     def arguments(self, name: str, operation: str, *more: str | int) -> list[str | int]:
         """Return what the script is called with: its key, then its arguments."""
         now = "" if self._clock_ms is None else self._clock_ms()
-        return [circuit_key(name), operation, now, *self._configs[name], *more]
+        return [circuit_key(name), operation, now, self._configs[name], *more]
 
     async def _call(self, name: str, operation: str, *more: str | int) -> Reply:
         arguments = self.arguments(name, operation, *more)
 
-        async def run(client: Redis) -> Sequence[bytes]:
+        async def run(client: Redis) -> bytes:
             try:
-                return cast(
-                    "Sequence[bytes]",
-                    await client.execute_command("EVALSHA", SCRIPT_SHA1, 1, *arguments),
-                )
+                reply = await client.execute_command("EVALSHA", SCRIPT_SHA1, 1, *arguments)
             except NoScriptError:  # Redis was started again, or has never seen it
-                return cast(
-                    "Sequence[bytes]", await client.execute_command("EVAL", SCRIPT, 1, *arguments)
-                )
+                reply = await client.execute_command("EVAL", SCRIPT, 1, *arguments)
+            return cast(bytes, reply)
 
         return decoded(await self._connection.run(run))
 
@@ -100,10 +96,10 @@ def encoded(circuit: Circuit) -> tuple[str | int, ...]:
     )
 
 
-def decoded(reply: Sequence[bytes]) -> Reply:
+def decoded(reply: bytes) -> Reply:
     """Read the script's reply. Raises ``RedisError`` when the circuit is not one."""
     try:
-        verdict, epoch, lease, old, reason, now, *fields = (value.decode() for value in reply)
+        verdict, epoch, lease, old, reason, now, *fields = reply.decode().split(",")
         state, *numbers, window, leases = fields
         if state not in ("closed", "open", "half_open"):
             raise ValueError(state)
@@ -131,14 +127,8 @@ def _lease(text: str) -> tuple[str, int]:
     return lease, int(end_ms)
 
 
-def _config_arguments(config: BreakerConfig) -> list[str | int]:
-    return [
-        config.window,
-        config.min_calls,
-        repr(config.failure_rate),
-        repr(config.slow_rate),
-        config.open_ms,
-        config.open_max_ms,
-        config.probes,
-        config.lease_ms,
-    ]
+def _figures(config: BreakerConfig) -> str:
+    """Return the configuration as the script reads it."""
+    rates = (repr(config.failure_rate), repr(config.slow_rate))
+    times = (config.open_ms, config.open_max_ms, config.probes, config.lease_ms)
+    return " ".join(str(figure) for figure in (config.window, config.min_calls, *rates, *times))

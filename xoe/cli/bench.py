@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
-SUITES = ("llm", "chain", "ingest", "retrieval", "startup", "stt", "tts", "voice")
+SUITES = ("breakers", "llm", "chain", "ingest", "retrieval", "startup", "stt", "tts", "voice")
 
 
 @app.command("llm")
@@ -67,6 +67,12 @@ def tts(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def voice(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """End of speech to the first sound of the answer, against one engine after the other."""
     _run(["voice"], data_dir, as_json)
+
+
+@app.command("breakers")
+def breakers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Cost of a circuit breaker to a call that goes well, against one PING of Redis."""
+    _run(["breakers"], data_dir, as_json)
 
 
 @app.command("all")
