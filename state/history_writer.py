@@ -87,6 +87,7 @@ class HistoryWriter:
     async def settle(self, session: Session, wait_s: float) -> None:
         """Wait until a chat's writes are in Redis, but not for a Redis that keeps one waiting."""
         if self._is_slow or session.key in self._refused or not self._connection.is_up:
+            await asyncio.sleep(0)  # whoever writes in a loop leaves the task a chance
             return
         settled = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(session.key, set()).add(settled)

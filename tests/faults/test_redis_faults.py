@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,8 @@ async def test_a_full_disk_loses_nothing_and_is_written_when_there_is_room(
             await history.append("s", "o", f"question {count}" + "? " * 400, "answer " * 100)
             count += 1
             assert count < 2000
+            while history.pending and not history.is_degraded:
+                await asyncio.sleep(0.01)
         for _ in range(5):
             await history.append("s", "o", f"question {count}", "answer")
             count += 1
