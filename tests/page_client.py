@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import numpy as np
 import socketio
 from calls import CHUNK_S, page_chunks, resampled
@@ -27,6 +28,8 @@ class PageClient:
     """One open page and what it was told."""
 
     socket: socketio.AsyncClient
+    url: str
+    session_id: str
     connection: str = "off"
     """What the page shows of its microphone."""
     events: list[tuple[str, Any]] = field(default_factory=list)
@@ -62,7 +65,17 @@ class PageClient:
         await self.socket.emit("audio_end")
         await self.until(lambda: self.bar[-1]["state"] == "off")
 
-    async def type(self, text: str) -> None:
+    async def upload(self, name: str, content: bytes) -> httpx.Response:
+        """Drop a file, without sending it yet."""
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+            return await client.post(
+                f"{self.url}/project/file",
+                params={"session_id": self.session_id},
+                files={"file": (name, content)},
+            )
+
+    async def type(self, text: str, *, files: Sequence[str] = ()) -> None:
+        """Send a message; ``files`` are the ids of uploads."""
         message = {
             "id": str(uuid.uuid4()),
             "name": "user",
@@ -70,7 +83,8 @@ class PageClient:
             "output": text,
             "createdAt": datetime.now(UTC).isoformat(),
         }
-        await self.socket.emit("client_message", {"message": message, "fileReferences": []})
+        references = [{"id": file_id} for file_id in files]
+        await self.socket.emit("client_message", {"message": message, "fileReferences": references})
 
     async def until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -110,6 +124,20 @@ class PageClient:
         return list(shown.values())
 
     @property
+    def answers(self) -> list[str]:
+        """What the assistant has said so far, as it stands."""
+        return [m["output"] for m in self.messages if m["type"] == "assistant_message"]
+
+    @property
+    def notes(self) -> list[str]:
+        """The quiet lines of the call's bar."""
+        return [view["note"] for view in self.bar if view.get("note")]
+
+    def actions(self, name: str) -> list[dict[str, Any]]:
+        """The buttons of that name, in the order in which they came."""
+        return [data for event, data in self.events if event == "action" and data["name"] == name]
+
+    @property
     def asked(self) -> list[str]:
         return [m["output"] for m in self.messages if m["type"] == "user_message"]
 
@@ -143,10 +171,10 @@ class PageClient:
 async def open_page(url: str) -> AsyncIterator[PageClient]:
     """A page that is open until the end."""
     socket = socketio.AsyncClient(reconnection=False)
-    page = PageClient(socket)
+    page = PageClient(socket, url, str(uuid.uuid4()))
     socket.on("*", page.take)
     auth = {
-        "sessionId": str(uuid.uuid4()),
+        "sessionId": page.session_id,
         "userEnv": None,
         "clientType": "webapp",
         "chatProfile": None,

@@ -152,5 +152,5 @@ class LlmEngine:
             self._worker.look_for_stall(self._settings.llm_stall_s)
 
     def _close(self) -> None:
-        self._worker.stop()
-        self._loader.close()
+        if self._worker.stop():
+            self._loader.close()

@@ -34,7 +34,7 @@ EngineState = Literal["stopped", "loading", "ready", "failed"]
 
 _STALLED = "The model does not respond just now."
 _JOIN_S = 10.0
-"""A thread that is stuck in llama.cpp cannot be ended; it goes with the process."""
+"""What runs ends within a token, and loading a model within seconds."""
 
 
 class Worker:
@@ -161,16 +161,21 @@ class Worker:
                 stuck.cancelled = True
                 stuck.fail(EngineStalledError(_STALLED))
 
-    def stop(self) -> None:
-        """Stop what runs, fail what waits, free the model; blocks until the thread has ended."""
+    def stop(self) -> bool:
+        """Stop what runs, fail what waits, free the model; blocks until the thread has ended.
+
+        False when it is stuck in llama.cpp and does not end: it goes with the process.
+        """
         with self._changed:
             thread, self._thread = self._thread, None
             self._stopping = True
             if self._generator is not None:
                 self._generator.interrupt()
             self._changed.notify_all()
-        if thread is not None:
-            thread.join(_JOIN_S if self._stalled else None)
+        if thread is None:
+            return True
+        thread.join(_JOIN_S)
+        return not thread.is_alive()
 
     def _is_idle(self) -> bool:
         return not (self._working or self._tasks or self._queue)

@@ -1,0 +1,344 @@
+"""What a user sees of each fault, in typed and spoken turns and while a document is added.
+
+With ``FAULT_MATRIX=docs/faults.md`` the run writes its table there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import redis
+from noises import Samples, silence
+from page_client import PageClient, open_page
+from servers import Server
+
+from bench.speech import spoken
+from xoe.settings import load_settings
+
+pytestmark = pytest.mark.faults
+
+GARDEN = """# The garden shed
+
+The petrol tank of the mower holds seven litres of petrol. Its blade is sharpened in every autumn.
+The starter cord is orange. The roof of the shed was laid by Martin Miller in the year 2019.
+"""
+ROOF = "Who laid the roof of the shed?"
+FACT = "Martin Miller"
+UNHANDLED = re.compile(r"unexpected|Traceback", re.IGNORECASE)
+QUICK = {
+    # The nets are drawn tighter, so that the run is short; the ladder is the same.
+    "XOE_LLM_MAX_TOKENS": "40",
+    "XOE_LLM_STALL_S": "3",
+    "XOE_RETRIEVAL_TIMEOUT_S": "3",
+    "XOE_STT_TIMEOUT_S": "5",
+    "XOE_TTS_TIMEOUT_S": "3",
+    "XOE_BREAKER_OPEN_S": "1",
+    "XOE_REDIS_TIMEOUT_S": "1",
+    "XOE_STT_LANGUAGE": "en",
+}
+RECOVERY_S = 60
+"""A net for what would otherwise hang."""
+
+
+@dataclass
+class FaultyServer(Server):
+    """A server whose engines fail when the test wants it."""
+
+    @property
+    def faults(self) -> Path:
+        return self.home / "faults.json"
+
+    def command(self) -> list[str]:
+        self.environment["FAULTS_FILE"] = str(self.faults)
+        script = Path(__file__).parent.parent / "faulty_server.py"
+        return [sys.executable, str(script), *super().command()[3:]]
+
+    def set_faults(self, **faults: str) -> None:
+        self.faults.write_text(json.dumps(faults))
+
+    @property
+    def redis_process(self) -> psutil.Process:
+        assert self.process is not None
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return next(child for child in children if "redis-server" in child.name())
+
+    def redis_client(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(next(self.data_dir.glob("redis/*.sock"))))
+
+
+@dataclass
+class Seen:
+    """What the user saw of one cell."""
+
+    what: str
+    seconds: float
+
+
+@dataclass
+class Matrix:
+    rows: dict[str, dict[str, Seen]] = field(default_factory=dict)
+
+    def note(self, fault: str, turn: str, seen: Seen) -> None:
+        self.rows.setdefault(fault, {})[turn] = seen
+
+    def markdown(self) -> str:
+        lines = [
+            "| fault | typed turn | spoken turn | adding a document |",
+            "| --- | --- | --- | --- |",
+        ]
+        for fault, cells in self.rows.items():
+            shown = [
+                f"{cells[turn].what} ({cells[turn].seconds:.1f} s)" if turn in cells else "–"
+                for turn in ("typed", "spoken", "ingest")
+            ]
+            lines.append(f"| {fault} | {' | '.join(shown)} |")
+        return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[Matrix]:
+    matrix = Matrix()
+    yield matrix
+    print(f"\n{matrix.markdown()}")
+    target = os.environ.get("FAULT_MATRIX")
+    if target:
+        page = Path(target)
+        head, mark, _ = page.read_text().partition("<!-- the table -->\n")
+        page.write_text(head + mark + matrix.markdown())
+
+
+@pytest.fixture(scope="module")
+def voices(need_models) -> dict[str, Samples]:
+    need_models("tts")
+    clips = spoken(load_settings().models_dir, (ROOF,), steady=True)
+    return {clip.text: clip.audio for clip in clips}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[FaultyServer]:
+    need_models("fast", "tiny", "embedder", "stt", "stt-light", "tts")
+    server = FaultyServer(tmp_path_factory.mktemp("faulty"), dict(QUICK))
+    server.set_faults()
+    (server.library / "garden-shed.md").write_text(GARDEN)
+    with server.running():
+        yield server
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault, how it is brought about, and what is to be seen of it."""
+
+    name: str
+    bring: Callable[[FaultyServer], Any]
+    typed: str
+    """Matches what a typed turn shows."""
+    spoken: str = ""
+    """Matches what a spoken turn shows, its quiet line included; the typed one by default."""
+    ingest: str = "ready"
+    """State of a document that is added meanwhile."""
+
+
+@contextmanager
+def engine(server: FaultyServer, **faults: str) -> Iterator[None]:
+    server.set_faults(**faults)
+    try:
+        yield
+    finally:
+        server.set_faults()
+
+
+@contextmanager
+def redis_killed(server: FaultyServer) -> Iterator[None]:
+    server.redis_process.kill()
+    yield
+
+
+@contextmanager
+def redis_stopped(server: FaultyServer) -> Iterator[None]:
+    process = server.redis_process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if process.is_running():
+            process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def redis_full(server: FaultyServer) -> Iterator[None]:
+    client = server.redis_client()
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+@contextmanager
+def index_damaged(server: FaultyServer) -> Iterator[None]:
+    for path in (server.data_dir / "index").rglob("*"):
+        if path.is_file():
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 0xFF
+            path.write_bytes(data)
+    yield
+
+
+@contextmanager
+def database_locked(server: FaultyServer) -> Iterator[None]:
+    holder = sqlite3.connect(server.data_dir / "xoe.sqlite", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        holder.rollback()
+        holder.close()
+
+
+CITED = rf"{FACT}.*\[1\]"
+PASSAGES = rf"Your documents say.*{FACT}.*\[1\].*passages that fit best"
+WITHOUT_LIBRARY = r"the model's own answer, without sources"
+FAULTS = [
+    Fault("LLM error", lambda s: engine(s, llm="error"), PASSAGES),
+    Fault("LLM hang", lambda s: engine(s, llm="hang"), PASSAGES),
+    Fault("LLM out of memory", lambda s: engine(s, llm="memory"), PASSAGES),
+    Fault("retrieval error", lambda s: engine(s, retrieval="error"), WITHOUT_LIBRARY),
+    Fault("retrieval hang", lambda s: engine(s, retrieval="hang"), WITHOUT_LIBRARY),
+    Fault(
+        "LLM and retrieval error",
+        lambda s: engine(s, llm="error", retrieval="error"),
+        r"I cannot answer just now.*Your question is kept",
+    ),
+    Fault("STT error", lambda s: engine(s, stt="error"), CITED, rf"{CITED}.*smaller model listens"),
+    Fault("STT hang", lambda s: engine(s, stt="hang"), CITED, rf"{CITED}.*smaller model listens"),
+    Fault(
+        "both STT engines error",
+        lambda s: engine(s, **{"stt": "error", "stt-light": "error"}),
+        CITED,
+        r"cannot understand speech.*Please type",
+    ),
+    Fault("TTS error", lambda s: engine(s, tts="error"), CITED, rf"{CITED}.*simpler voice speaks"),
+    Fault("TTS hang", lambda s: engine(s, tts="hang"), CITED, rf"{CITED}.*simpler voice speaks"),
+    Fault(
+        "both voices error",
+        lambda s: engine(s, **{"tts": "error", "tts-spare": "error"}),
+        CITED,
+        rf"{CITED}.*no voice just now",
+    ),
+    Fault("Redis killed", redis_killed, CITED),
+    Fault("Redis stopped", redis_stopped, rf"{CITED}.*kept in memory only"),
+    Fault("Redis full", redis_full, rf"{CITED}.*kept in memory only"),
+    Fault("index file damaged", index_damaged, CITED),
+    Fault("database locked", database_locked, CITED, ingest="failed"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+async def test_a_fault_is_survived_and_told(
+    fault: Fault, server: FaultyServer, voices: dict[str, Samples], matrix: Matrix
+) -> None:
+    before = len(server.log)
+    async with open_page(server.url) as page:
+        await page.until(lambda: bool(page.answers))  # the welcome
+        with fault.bring(server):
+            seen = await observed(lambda: typed(page))
+            matrix.note(fault.name, "typed", seen)
+            assert re.search(fault.typed, seen.what), seen.what
+            if not re.search(CITED, seen.what) or fault.typed == PASSAGES:
+                assert page.actions("ask_again")[-1]["payload"]["question"] == ROOF
+            seen = await observed(lambda: said(page, voices[ROOF]))
+            matrix.note(fault.name, "spoken", seen)
+            assert re.search(fault.spoken or fault.typed, seen.what), seen.what
+            seen = await observed(lambda: added(page, fault.name))
+            matrix.note(fault.name, "ingest", seen)
+            assert fault.ingest in seen.what, seen.what
+        await recovered(server, page, voices[ROOF])
+    told = server.log[before:]
+    assert not re.search(r"page\.failed|call\.failed|call\.not_answered.*exc|Task exception", told)
+    assert server.process is not None
+    assert server.process.poll() is None
+
+
+async def observed(look: Callable[[], Awaitable[str]]) -> Seen:
+    began = time.monotonic()
+    what = await look()
+    assert not UNHANDLED.search(what), what
+    return Seen(" ".join(what.split()), time.monotonic() - began)
+
+
+async def typed(page: PageClient) -> str:
+    """Ask by typing; return the answer as it stands when the turn has ended."""
+    told = len(page.answers)
+    await page.type(ROOF)
+    await page.until(lambda: len(page.answers) > told and page.events[-1][0] == "task_end")
+    return page.answers[-1]
+
+
+async def said(page: PageClient, question: Samples) -> str:
+    """Ask in a call; return the answer and the bar's quiet lines."""
+    await page.call()
+    told, turns, notes = len(page.stages), len(page.answers), len(page.notes)
+    page.sound.clear()
+    await page.say(np.concatenate([silence(0.3), question]))
+    await page.until(
+        lambda: len(page.stages) > told or any("type" in note for note in page.notes[notes:])
+    )
+    await page.until(lambda: bool(page.sound))
+    shown = page.answers[-1] if len(page.answers) > turns else ""
+    lines = dict.fromkeys(page.notes[notes:])
+    await page.hang_up()
+    return " ".join([shown, *lines])
+
+
+async def added(page: PageClient, name: str) -> str:
+    """Add a document; return its state and the reason."""
+    text = f"# {name}\n\nThe bench beside the pond was painted after the {name}.\n"
+    response = await page.upload(f"{name}.md", text.encode())
+    if response.status_code != 200:
+        return f"failed: {response.json()['detail']}"
+    await page.type("", files=[response.json()["id"]])
+
+    def lines() -> list[dict[str, Any]]:
+        cards = [data["props"] for event, data in page.events if event == "element"]
+        shown = [json.loads(props) if isinstance(props, str) else props for props in cards]
+        return [line for card in shown if card for line in card.get("files", [])]
+
+    def line() -> dict[str, Any] | None:
+        return next((line for line in lines()[::-1] if line["name"] == f"{name}.md"), None)
+
+    await page.until(lambda: (line() or {}).get("state") in ("ready", "failed"))
+    last = line()
+    assert last is not None
+    return f"{last['state']} {last['reason']}".strip()
+
+
+async def recovered(server: FaultyServer, page: PageClient, question: Samples) -> None:
+    """Wait until all works again by itself, and see that it does."""
+    async with asyncio.timeout(RECOVERY_S):
+        while not is_whole(await typed(page)):
+            await asyncio.sleep(0.5)
+        while not is_whole(await said(page, question)):
+            await asyncio.sleep(0.5)
+        while server.health().get("level") != "full":
+            await asyncio.sleep(0.2)
+
+
+def is_whole(shown: str) -> bool:
+    """Whether this is a cited answer without a quiet line."""
+    return bool(re.search(CITED, shown, re.DOTALL)) and not re.search(r"\*|as the usual", shown)
