@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -83,14 +83,14 @@ class AccessLog:
         return next((name for regex, name in self._routes if regex.match(path)), PAGE)
 
 
-def api_routes(app: FastAPI) -> list[APIRoute]:
-    """Return the routes of the HTTP interface."""
-    return [route for route in app.routes if isinstance(route, APIRoute)]
+def routes_of(*routers: APIRouter) -> list[APIRoute]:
+    """Return the routes of the HTTP interface; an app does not list those of its routers."""
+    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
-def http_metrics(app: FastAPI) -> HttpMetrics:
-    """Return what counts the requests to ``app``."""
-    return HttpMetrics([*(route.path for route in api_routes(app)), PAGE])
+def http_metrics(routes: Sequence[APIRoute]) -> HttpMetrics:
+    """Return what counts the requests to ``routes`` and to the page."""
+    return HttpMetrics([*(route.path for route in routes), PAGE])
 
 
 def _ms(seconds: float) -> float:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from xoe import __version__, running
-from xoe.access import AccessLog, api_routes, http_metrics
+from xoe.access import AccessLog, http_metrics, routes_of
 from xoe.errors import XoeError
 from xoe.lean import leave_out
 from xoe.listener import address, bind, release
@@ -40,10 +40,11 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description="Ask your own documents. Every statement of an answer cites a sentence.",
     )
-    app.include_router(api.router)
-    app.include_router(health.router)
-    app.include_router(status.router)
-    app.state.http_metrics = http_metrics(app)
+    routers = (api.router, health.router, status.router)
+    for router in routers:
+        app.include_router(router)
+    app.state.interface = routes_of(*routers)
+    app.state.http_metrics = http_metrics(app.state.interface)
     web.install(page, settings, alone=False)
     mount_chainlit(app=app, target=str(site_root() / "app.py"), path="/")
     return app
@@ -74,7 +75,7 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
     config = uvicorn.Config(
         AccessLog(
             protected(app, startup.settings),
-            routes=api_routes(app),
+            routes=app.state.interface,
             metrics=app.state.http_metrics,
         ),
         http="h11",  # the one whose bounds on a request's head are known
