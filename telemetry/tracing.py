@@ -84,9 +84,17 @@ class Span:
 
         A string that is no identifier is replaced.
         """
-        if self._frame is not None:
-            self._frame.otel.set_attributes(_clean(attributes))
-            self._frame.settled |= "outcome" in attributes
+        if self._frame is None:
+            return
+        clean = _clean(attributes)
+        self._frame.otel.set_attributes(clean)
+        if "outcome" in clean:  # the whole turn's, wherever in it that is known
+            frame: Scope | None = self._frame
+            while isinstance(frame, _Frame):
+                frame.settled = True
+                if frame.parent is None:
+                    frame.otel.set_attribute("outcome", clean["outcome"])
+                frame = frame.parent
 
 
 class Tracer:

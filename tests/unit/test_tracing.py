@@ -128,9 +128,12 @@ def test_outside_a_turn_nothing_is_traced(tracer: Tracer) -> None:
 
 
 def test_a_turn_within_a_turn_is_a_stage_of_it(tracer: Tracer) -> None:
-    with tracer.turn("api", session="s", turn_id="outer"), tracer.turn("typed", session="s"):
-        assert scope.current_turn() == "outer"
-    assert names(only(tracer)) == ["turn.api", "turn.typed"]
+    outer = tracer.turn("spoken", session="s", turn_id="outer")
+    with outer, tracer.turn("spoken", session="s") as inner:
+        assert scope.current_turn() == inner.turn == "outer"
+        inner.set(outcome="answered")
+    assert names(only(tracer)) == ["turn.spoken", "turn.spoken"]
+    assert only(tracer).outcome == "answered"
 
 
 async def test_stages_in_threads_and_tasks_belong_to_their_turn(tracer: Tracer) -> None:
