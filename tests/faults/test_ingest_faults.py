@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -161,6 +162,60 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(tmp_path: Path) -> None:
         store.close()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_on_a_full_disk_the_server_answers_and_takes_documents_again_once_there_is_room(
+    tmp_path: Path, need_models
+) -> None:
+    need_models("tiny", "embedder")
+    home = tmp_path / "home"
+    small_disk(home, 24)
+    try:
+        server = Server(home, {"XOE_VOICE": "false", "XOE_LLM_PROFILE": "tiny"})
+        (server.library / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
+        new = tmp_path / "boat.md"
+        new.write_text("# Boat\n\nThe boat was painted by Olaf in 1987.\n")
+        with server.running():
+            filler = home / "filler"
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(4096)):
+                    pass
+            data = ("--data-dir", str(server.data_dir))
+            full = xoe("ingest", str(new), *data, cwd=tmp_path)
+            assert full.returncode == 1
+            assert "disk is full" in full.stderr.replace("\n", " ")
+            assert "Traceback" not in full.stderr
+            assert "2019" in server.ask("Who laid the roof of the shed, and when?")["answer"]
+            filler.unlink()
+            taken = xoe("ingest", str(new), *data, cwd=tmp_path)
+            assert taken.returncode == 0, taken.stderr
+            assert "1987" in server.ask("Who painted the boat, and when?")["answer"]
+            assert "Traceback" not in server.log
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)  # its Redis may end later
+
+
+def test_a_server_tells_damaged_documents_sets_them_aside_and_begins_anew(tmp_path: Path) -> None:
+    server = Server(tmp_path, {"XOE_VOICE": "false", "XOE_LLM_PROFILE": "tiny"})
+    (tmp_path / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
+    folder = ("--data-dir", str(server.data_dir))
+    assert xoe("ingest", "shed.md", *folder, cwd=tmp_path).returncode == 0
+    path = server.data_dir / DATABASE_NAME
+    raw = path.read_bytes()
+    damaged = raw.replace(b"laid by Ingrid", b"laid by Astrid")
+    assert damaged != raw
+    path.write_bytes(damaged)
+    doctor = xoe("doctor", *folder, "--json", cwd=tmp_path, XOE_VOICE="false")
+    assert doctor.returncode == 1
+    assert "is damaged" in doctor.stdout
+    server.start(wait=False)
+    assert server.process is not None
+    assert server.process.wait(timeout=120) == 1
+    assert "xoe restore FILE" in server.log
+    assert "Traceback" not in server.log
+    (aside,) = (server.data_dir / "quarantine").iterdir()
+    assert (aside / DATABASE_NAME).read_bytes() == damaged
+    assert xoe("ingest", "shed.md", *folder, cwd=tmp_path).returncode == 0
 
 
 def test_a_model_file_with_one_byte_flipped_is_refused(tmp_path: Path) -> None:
