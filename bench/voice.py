@@ -197,7 +197,7 @@ class _Chat(_Talk):
         self.asked.append(text)
         turn = await self._prepared.take(_question(text, self._session_id))
         quotable = turn.passages if turn.settled is None else ()
-        said = SpokenAnswer(quotable, text, grounds=turn.grounds)
+        said = SpokenAnswer(quotable, text, grounds=turn.grounds, library_lost=turn.library_lost)
         async with aclosing(self._chain.answer(turn)) as events:
             async for event in events:
                 piece = said.feed(event)

@@ -15,10 +15,12 @@ from chains.compose import LEFT_OUT, speaks_of
 from chains.lexical import content_stems
 from chains.types import Answer, AnswerEvent, Citation, Done, Passage, Sources, Token
 from ingest.sentences import sentence_spans
+from state.ladder import Level
 
 MIN_WORDS = 4
 MAX_WORDS = 40
 """A sentence that is shorter is a heading, and one that is longer is no answer to listen to."""
+WITHOUT_LIBRARY = "Without your documents: "
 REPEATED_SHARE = 0.6
 """Share of a sentence's words that were said already, from which on it is not said again."""
 
@@ -30,14 +32,23 @@ _LEAD = re.compile(r"^[\s>*#-]+")
 class SpokenAnswer:
     """Turns the events of one answer into what is said. Pure."""
 
-    def __init__(self, passages: tuple[Passage, ...], question: str, *, grounds: bool) -> None:
+    def __init__(
+        self,
+        passages: tuple[Passage, ...],
+        question: str,
+        *,
+        grounds: bool,
+        library_lost: bool = False,
+    ) -> None:
         """``passages``: what may be quoted, none where they are known not to answer.
 
         ``grounds``: the answer must come from them; otherwise the model speaks alone.
+        ``library_lost``: they should have been searched and could not be, which is said first.
         """
         self._passages = passages
         self._question = question
         self._grounds = grounds
+        self._label = WITHOUT_LIBRARY if library_lost else ""
         self._stems: frozenset[str] = frozenset()
         self.text = ""
         """All that was given out to be said."""
@@ -49,7 +60,7 @@ class SpokenAnswer:
             case Sources(citations) if citations and self._passages and self._grounds:
                 said = self._quotation(citations[0])
             case Token(text) if not self._grounds:
-                said = text
+                said, self._label = self._label + text, ""
             case Done(answer):
                 said = self._rest(answer)
         self.text += said
@@ -64,6 +75,8 @@ class SpokenAnswer:
         return f"{_name(citation)} says: {sentence}\n\n"
 
     def _rest(self, answer: Answer) -> str:
+        if answer.level is Level.TEMPLATE:
+            return f"\n{answer.text}\n"
         if not self._grounds:
             return "\n" if self.text else strip_marks(answer.text)
         text = _LINK.sub("", _QUOTED.sub("", answer.text.replace(LEFT_OUT, "")))

@@ -47,12 +47,12 @@ from voice.ports import CallPage, CallState, CallView, Conversation, TurnStages
 from voice.reply import Reply
 from voice.speakable.clauses import spoken_clauses
 from voice.stt import Transcript
+from voice.understanding import Understanding
 from xoe.errors import ModelError, SpeechError, XoeError
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-PARTIAL_EVERY_S: Final = 0.6
 STT_TIMEOUT_S: Final = 14.0
 """A net below the nets of the engines."""
 ECHO_TAIL_S: Final = 1.0
@@ -123,8 +123,14 @@ class Call:
         self._player = Player(self._send, clock=clock, sleep=sleep)
         self._view = CallView(CallState.LISTENING)
         self._reply: Reply | None = None
-        self._paused = asyncio.Event()
-        self._understanding: asyncio.Task[None] | None = None
+        self._understanding = Understanding(
+            self._speech,
+            self._endpointer,
+            conversation,
+            show=self._show_partial,
+            # What becomes of a turn during a reply is not known yet.
+            may_prepare=lambda: self._reply is None,
+        )
         self._last_sound = -math.inf
         self._was_echo = False
         self._ended = False
@@ -249,11 +255,11 @@ class Call:
         for event in events:
             match event:
                 case SpeechStarted():
-                    self._begin_understanding()
+                    self._understanding.begin()
                 case Pause():
-                    self._paused.set()
+                    self._understanding.pause()
                 case SpeechResumed():
-                    self._paused.clear()
+                    self._understanding.resume()
                     self._conversation.drop_prepared()
                 case TurnEnded():
                     await self._end_turn(event)
@@ -266,51 +272,8 @@ class Call:
 
     # ── understanding ────────────────────────────────────────────────────────────────────────
 
-    def _begin_understanding(self) -> None:
-        self._stop_understanding()
-        self._understanding = asyncio.create_task(self._understand())
-
-    def _stop_understanding(self) -> None:
-        self._paused.clear()
-        if self._understanding is not None:
-            self._understanding.cancel()
-            self._understanding = None
-
-    async def _understand(self) -> None:
-        """Show what has been said so far; at a pause, have the answer prepared."""
-        try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(PARTIAL_EVERY_S):
-                        await self._paused.wait()
-                is_pause = self._paused.is_set()
-                self._paused.clear()
-                if is_pause and self._speech.over_soft:
-                    await self._speech.commit()
-                partial = await self._partial()
-                if partial is None or not partial.text:
-                    continue
-                await self._show(partial=partial.text)
-                if is_pause and self._endpointer.paused:  # and nobody has gone on meanwhile
-                    self._endpointer.hear(partial.text)
-                    if self._reply is None:  # what becomes of that is not known yet
-                        self._conversation.prepare(partial.text)
-        except XoeError as exc:  # the turn's final transcript tells the speaker
-            log.info("call.partial_failed", error=str(exc))
-
-    async def _partial(self) -> Transcript | None:
-        """Return what has been said so far; ``None`` as soon as there is a pause to look at.
-
-        The decode goes on then: the next one takes its result or its place.
-        """
-        decode = asyncio.create_task(self._speech.partial())
-        decode.add_done_callback(lambda done: done.cancelled() or done.exception())
-        pause = asyncio.create_task(self._paused.wait())
-        try:
-            await asyncio.wait({decode, pause}, return_when=asyncio.FIRST_COMPLETED)
-            return decode.result() if decode.done() else None
-        finally:
-            pause.cancel()
+    async def _show_partial(self, text: str) -> None:
+        await self._show(partial=text)
 
     async def _end_turn(self, ended: TurnEnded) -> None:
         ended_at = self._clock()
@@ -321,7 +284,7 @@ class Call:
         # Begun before the partial is given up, so that a decode of all that was said goes on.
         final = asyncio.create_task(self._speech.final())
         await asyncio.sleep(0)
-        self._stop_understanding()
+        self._understanding.stop()
         try:
             async with asyncio.timeout(STT_TIMEOUT_S):
                 transcript = await final
@@ -513,7 +476,7 @@ class Call:
             await self._page.show(view)
 
     async def _close(self) -> None:
-        self._stop_understanding()
+        self._understanding.stop()
         self._inbox.close()
         self._speech.cancel()
         self._conversation.drop_prepared()

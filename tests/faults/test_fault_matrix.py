@@ -255,7 +255,7 @@ async def test_a_fault_is_survived_and_told(
 ) -> None:
     before = len(server.log)
     async with open_page(server.url) as page:
-        await page.until(lambda: bool(page.answers))  # the welcome
+        await page.until(lambda: bool(page.answers) and page.events[-1][0] == "task_end")
         with fault.bring(server):
             seen = await observed(lambda: typed(page))
             matrix.note(fault.name, "typed", seen)
@@ -285,9 +285,16 @@ async def observed(look: Callable[[], Awaitable[str]]) -> Seen:
 async def typed(page: PageClient) -> str:
     """Ask by typing; return the answer as it stands when the turn has ended."""
     told = len(page.answers)
-    await page.type(ROOF)
-    await page.until(lambda: len(page.answers) > told and page.events[-1][0] == "task_end")
-    return page.answers[-1]
+    await sent(page, ROOF)
+    assert len(page.answers) > told
+    return re.sub(r"\[\d+\]: #cite-.*", "", page.answers[-1])  # what the page makes its links of
+
+
+async def sent(page: PageClient, text: str, *files: str) -> None:
+    """Send a message, and wait until all of it has been carried out."""
+    ended = sum(event == "task_end" for event, _ in page.events)
+    await page.type(text, files=files)
+    await page.until(lambda: sum(event == "task_end" for event, _ in page.events) > ended)
 
 
 async def said(page: PageClient, question: Samples) -> str:
@@ -301,6 +308,7 @@ async def said(page: PageClient, question: Samples) -> str:
     )
     await page.until(lambda: bool(page.sound))
     shown = page.answers[-1] if len(page.answers) > turns else ""
+    shown = re.sub(r"\[\d+\]: #cite-.*", "", shown)
     lines = dict.fromkeys(page.notes[notes:])
     await page.hang_up()
     return " ".join([shown, *lines])
@@ -312,7 +320,7 @@ async def added(page: PageClient, name: str) -> str:
     response = await page.upload(f"{name}.md", text.encode())
     if response.status_code != 200:
         return f"failed: {response.json()['detail']}"
-    await page.type("", files=[response.json()["id"]])
+    await sent(page, "", response.json()["id"])
 
     def lines() -> list[dict[str, Any]]:
         cards = [data["props"] for event, data in page.events if event == "element"]
@@ -322,7 +330,6 @@ async def added(page: PageClient, name: str) -> str:
     def line() -> dict[str, Any] | None:
         return next((line for line in lines()[::-1] if line["name"] == f"{name}.md"), None)
 
-    await page.until(lambda: (line() or {}).get("state") in ("ready", "failed"))
     last = line()
     assert last is not None
     return f"{last['state']} {last['reason']}".strip()

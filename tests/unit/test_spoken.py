@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chains.compose import LEFT_OUT, not_in_library, quote_sources
+from chains.degraded import extractive, labelled_direct, template
 from chains.spoken import SpokenAnswer
 from chains.types import Answer, Done, Passage, Queued, Sources, Token
 
@@ -130,3 +131,26 @@ def test_a_list_item_is_quoted_without_its_mark() -> None:
 def test_a_document_without_a_title_is_called_by_its_file_name() -> None:
     found = passage(title="")
     assert spoken(found).feed(sources(found)).startswith("garden shed 2 says: ")
+
+
+def test_what_the_model_says_without_the_documents_is_named_so() -> None:
+    answer = SpokenAnswer((), QUESTION, grounds=False, library_lost=True)
+    pieces = [answer.feed(Token("About ")), answer.feed(Token("two litres."))]
+    pieces.append(answer.feed(Done(labelled_direct(Answer("About two litres.", (), False)))))
+    assert "".join(pieces).strip() == "Without your documents: About two litres."
+
+
+def test_when_nothing_can_answer_that_is_said_whatever_was_said_before() -> None:
+    answer = SpokenAnswer((), QUESTION, grounds=False, library_lost=True)
+    answer.feed(Token("About "))
+    rest = answer.feed(Done(template(library_lost=True)))
+    assert rest.strip().startswith("I cannot answer just now")
+    assert answer.text.startswith("Without your documents: About \n")
+
+
+def test_the_passages_are_said_once_when_the_model_fails() -> None:
+    answer = spoken(passage())
+    first = answer.feed(sources(passage()))
+    rest = answer.feed(Done(extractive((passage(),), "The model does not answer.")))
+    assert first == SAID
+    assert "1.4 litres" not in rest

@@ -144,7 +144,12 @@ class SpokenConversation:
     ) -> None:
         turn = current.turn = await self._prepared.take(self._question(text))
         quotable = turn.passages if turn.settled is None else ()
-        spoken = SpokenAnswer(quotable, turn.question.text, grounds=turn.grounds)
+        spoken = SpokenAnswer(
+            quotable,
+            turn.question.text,
+            grounds=turn.grounds,
+            library_lost=turn.library_lost,
+        )
 
         def on_event(event: AnswerEvent) -> None:
             piece = spoken.feed(event)
