@@ -7,7 +7,7 @@ its own clock. A circuit is a hash ``xoe:v1:{breaker:NAME}:circuit`` without a t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -73,11 +73,11 @@ class RedisStore(BreakerStore):
         arguments = self.arguments(name, operation, *more)
 
         async def run(client: Redis) -> bytes:
+            command: Callable[..., Awaitable[bytes]] = client.execute_command
             try:
-                reply = await client.execute_command("EVALSHA", SCRIPT_SHA1, 1, *arguments)
+                return await command("EVALSHA", SCRIPT_SHA1, 1, *arguments)
             except NoScriptError:  # Redis was started again, or has never seen it
-                reply = await client.execute_command("EVAL", SCRIPT, 1, *arguments)
-            return cast(bytes, reply)
+                return await command("EVAL", SCRIPT, 1, *arguments)
 
         return decoded(await self._connection.run(run))
 
@@ -100,14 +100,18 @@ def decoded(reply: bytes) -> Reply:
     """Read the script's reply. Raises ``RedisError`` when the circuit is not one."""
     try:
         verdict, epoch, lease, old, reason, now, *fields = reply.decode().split(",")
-        state, *numbers, window, leases = fields
+        state, epoch_now, since_ms, opened_ms, until_ms, streak, window, leases = fields
         if state not in ("closed", "open", "half_open"):
             raise ValueError(state)
         circuit = Circuit(
             cast(CircuitState, state),
-            *(int(number) for number in numbers),
-            window=window,
-            leases=tuple(_lease(text) for text in leases.split()),
+            int(epoch_now),
+            int(since_ms),
+            int(opened_ms),
+            int(until_ms),
+            int(streak),
+            window,
+            tuple(_lease(text) for text in leases.split()),
         )
         return Reply(
             circuit,
