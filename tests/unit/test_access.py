@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -82,6 +83,13 @@ def test_a_request_keeps_its_name_through_handler_log_and_answer(
         *("http.request", "/query/{name}", 200),
     )
     assert scope.ids() == {}
+
+
+@pytest.mark.parametrize("given", ["", "-x", "a b", "a;b", "x" * 65])
+def test_a_name_that_is_not_well_formed_is_replaced(client: TestClient, given: str) -> None:
+    answer = client.get("/query/x", headers={"X-Request-ID": given})
+    assert answer.headers["x-request-id"] == answer.json()["request"]
+    assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
 
 
 def test_a_stream_is_one_request_until_its_end(client: TestClient, out: io.StringIO) -> None:
