@@ -25,6 +25,9 @@ PAGE: Final = "page"
 _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _POLLED: Final = ("/health", "/health/circuits", "/health/turns", "/metrics")
 
+_POLL_STATUSES: Final = (200, 503)
+"""503: not ready yet, which is asked for again and again."""
+
 
 class AccessLog:
     """ASGI middleware; the outermost, so that what is refused is counted too.
@@ -32,8 +35,8 @@ class AccessLog:
     A request's ``X-Request-ID`` is taken over where it is 1 to 64 letters, digits, dots, dashes
     and underscores, else made up; it is in the answer's headers and in every line that is logged
     meanwhile. A websocket has one as well. Requests to the HTTP interface are logged, those for
-    files of the page at debug level only; so are successful ones for health and metrics, which
-    come every few seconds, unless whoever asks has named the request.
+    files of the page at debug level only; so are those for health and metrics, which come every
+    few seconds, unless they were refused or whoever asks has named the request.
     """
 
     def __init__(self, app: ASGIApp, *, routes: Sequence[APIRoute], metrics: HttpMetrics) -> None:
@@ -75,7 +78,7 @@ class AccessLog:
             seconds = time.perf_counter() - began
             route, method = self._route(scope["path"]), scope["method"]
             self._metrics.request(route, method, status, seconds)
-            is_poll = route in _POLLED and status is not None and status < 400 and not is_named
+            is_poll = route in _POLLED and status in _POLL_STATUSES and not is_named
             write = log.debug if route == PAGE or is_poll else log.info
             write("http.request", method=method, route=route, status=status, ms=_ms(seconds))
 
