@@ -14,6 +14,7 @@ from chains.llm.request import ChatTurn
 from chains.memory import Exchange
 from chains.prompt import DIRECT_PROMPT, SYSTEM_PROMPT, asked, render_passage, render_question
 from chains.types import Passage, Question
+from xoe.errors import QuestionError
 from xoe.settings import Settings
 
 _MESSAGES: dict[str, type[BaseMessage]] = {
@@ -77,18 +78,30 @@ class PromptBuilder:
         cost: TemplateCost,
         count: TokenCounter,
     ) -> Prompt:
-        def fit(earlier: Sequence[Exchange], chosen: Sequence[Passage]) -> FittedPrompt:
+        max_tokens = question.max_tokens or self._settings.llm_max_tokens
+        whole = self._settings.llm_context_tokens
+
+        def fit_into(
+            context_tokens: int, earlier: Sequence[Exchange], chosen: Sequence[Passage]
+        ) -> FittedPrompt:
             return fit_prompt(
                 system=system,
                 history=[PastTurn(exchange.prompt, exchange.answer) for exchange in earlier],
                 passages=[render_passage(passage) for passage in chosen],
                 question=asked(question),
                 render=render_question,
-                max_tokens=question.max_tokens or self._settings.llm_max_tokens,
-                context_tokens=self._settings.llm_context_tokens,
+                max_tokens=max_tokens,
+                context_tokens=context_tokens,
                 count=count,
                 cost=cost,
             )
+
+        def fit(earlier: Sequence[Exchange], chosen: Sequence[Passage]) -> FittedPrompt:
+            try:
+                usual = self._settings.llm_prompt_tokens + max_tokens
+                return fit_into(min(whole, usual), earlier, chosen)
+            except QuestionError:  # a long question may take all there is
+                return fit_into(whole, earlier, chosen)
 
         fitted = fit(exchanges, passages)
         kept = exchanges[len(exchanges) - len(fitted.history) :]

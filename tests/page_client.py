@@ -168,8 +168,8 @@ class PageClient:
 
 
 @asynccontextmanager
-async def open_page(url: str) -> AsyncIterator[PageClient]:
-    """A page that is open until the end."""
+async def open_page(url: str, *, visitor: str | None = None) -> AsyncIterator[PageClient]:
+    """A page that is open until the end; ``visitor``: the 32 hex digits of a browser's cookie."""
     socket = socketio.AsyncClient(reconnection=False)
     page = PageClient(socket, url, str(uuid.uuid4()))
     socket.on("*", page.take)
@@ -180,8 +180,14 @@ async def open_page(url: str) -> AsyncIterator[PageClient]:
         "chatProfile": None,
         "threadId": None,
     }
+    headers = {"Cookie": f"xoe_visitor={visitor}"} if visitor else {}
     await socket.connect(
-        url, auth=auth, socketio_path="/ws/socket.io", transports=["websocket"], wait_timeout=30
+        url,
+        headers,
+        auth=auth,
+        socketio_path="/ws/socket.io",
+        transports=["websocket"],
+        wait_timeout=30,
     )
     try:
         await socket.emit("connection_successful")

@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     # The model. 4,096 tokens hold the prompt, three passages and some turns, and cost 50 MB.
     llm_profile: LlmProfile = Field("fast", description="the model that a new chat starts with")
     llm_context_tokens: int = Field(4096, ge=1024, le=32768)
+    # When old turns are dropped the rest is read anew: more than this takes a dozen seconds.
+    llm_prompt_tokens: int = Field(
+        2048, ge=512, le=32768, description="length at which a chat's old turns leave the prompt"
+    )
     llm_max_tokens: int = Field(256, ge=16, le=2048, description="length of an answer, at most")
     llm_threads: int = Field(0, ge=0, le=64, description="0: one for each physical core")
     llm_queue_limit: int = Field(128, ge=1, le=1024, description="questions that may wait")

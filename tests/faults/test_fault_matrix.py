@@ -347,5 +347,6 @@ async def recovered(server: FaultyServer, page: PageClient, question: Samples) -
 
 
 def is_whole(shown: str) -> bool:
-    """Whether this is a cited answer without a quiet line."""
-    return bool(re.search(CITED, shown, re.DOTALL)) and not re.search(r"\*|as the usual", shown)
+    """Whether this is a cited answer without a line that something is missing."""
+    is_cited = bool(re.search(CITED, shown, re.DOTALL))
+    return is_cited and not re.search(r"just now|for now|as the usual", shown)
