@@ -128,6 +128,6 @@ def test_trouble_is_shown_and_passes(new_chat: Callable[..., Any]) -> None:
 
 
 def test_the_chat_leads_to_it(chat: Any) -> None:
-    status = chat.ask("/status")
+    status = chat.ask("/status ")  # the space closes the list of commands
     expect(status).to_contain_text("level")
     assert (status.get_by_role("link").last.get_attribute("href") or "").endswith("/status")
