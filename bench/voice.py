@@ -165,8 +165,11 @@ class _Talk:
     def drop_prepared(self) -> None:
         """Nothing to drop."""
 
-    async def answer(self, text: str) -> AsyncGenerator[str, None]:
+    async def answer(self, text: str, stages: TurnStages) -> AsyncGenerator[str, None]:
         yield TALK + "\n"
+
+    def sounded(self, first_audio_ms: float) -> None:
+        """Nothing is traced."""
 
     async def cut(self, heard: str) -> None:
         """Nothing is kept."""
@@ -193,7 +196,7 @@ class _Chat(_Talk):
     def drop_prepared(self) -> None:
         self._prepared.drop()
 
-    async def answer(self, text: str) -> AsyncGenerator[str, None]:
+    async def answer(self, text: str, stages: TurnStages) -> AsyncGenerator[str, None]:
         self.asked.append(text)
         turn = await self._prepared.take(_question(text, self._session_id))
         quotable = turn.passages if turn.settled is None else ()

@@ -269,7 +269,8 @@ class AnswerChain:
             except (TimeoutError, BulkheadFullError) as exc:
                 raise RetrievalError("The search of the documents takes too long.") from exc
             except Exception as exc:  # of SQLite, FAISS, ONNX Runtime and the store
-                log.exception("retrieval.error")
+                # Without its message: SQLite's quotes words of the question.
+                log.error("retrieval.error", error=type(exc).__name__)
                 raise RetrievalError("The documents cannot be searched.") from exc
 
     def _find(self, turn: Turn) -> Turn:

@@ -123,6 +123,7 @@ class ScriptedConversation:
     """Before the first word."""
     asked: list[str] = field(default_factory=list)
     cuts: list[str] = field(default_factory=list)
+    sounds: list[float] = field(default_factory=list)
     taken_back: list[str] = field(default_factory=list)
     prepared: list[str] = field(default_factory=list)
     dropped: int = 0
@@ -141,7 +142,7 @@ class ScriptedConversation:
     def drop_prepared(self) -> None:
         self.dropped += 1
 
-    async def answer(self, text: str) -> AsyncGenerator[str, None]:
+    async def answer(self, text: str, stages: TurnStages) -> AsyncGenerator[str, None]:
         reply = self.replies[min(len(self.asked), len(self.replies) - 1)]
         self.asked.append(text)
         await asyncio.sleep(self.wait_s)
@@ -150,6 +151,9 @@ class ScriptedConversation:
         if self.fault is not None:
             raise self.fault
         yield "\n"
+
+    def sounded(self, first_audio_ms: float) -> None:
+        self.sounds.append(first_audio_ms)
 
     async def cut(self, heard: str) -> None:
         self.cuts.append(heard)

@@ -324,7 +324,9 @@ class Call:
         reply = Reply(text, ended_at, stages)
         self._reply = reply
         await self._show(state=CallState.THINKING)
-        reply.task = asyncio.create_task(self._answer(reply, self._conversation.answer(text)))
+        reply.task = asyncio.create_task(
+            self._answer(reply, self._conversation.answer(text, stages))
+        )
 
     async def _settle(self, earlier: Reply, text: str) -> str:
         """End an earlier reply for a new turn; return what is to be answered now.
@@ -394,6 +396,8 @@ class Call:
             reply.has_sounded = True
             first_audio = (self._clock() - reply.ended_at) * 1000
             reply.stages = replace(reply.stages, first_audio=first_audio)
+            if not reply.is_aside:
+                self._conversation.sounded(first_audio)
             await self._show(state=CallState.SPEAKING, note=self._degraded(self._view.note))
         self._echo.sent(pcm, self._clock())
         await self._page.send_audio(track, pcm)

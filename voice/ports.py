@@ -72,11 +72,16 @@ class Conversation(Protocol):
     def drop_prepared(self) -> None:
         """Forget what was prepared: the speaker goes on."""
 
-    def answer(self, text: str) -> AsyncGenerator[str, None]:
+    def answer(self, text: str, stages: TurnStages) -> AsyncGenerator[str, None]:
         """Show the turn and its answer on the page, and yield the text to be said.
+
+        ``stages``: what hearing and understanding the turn took.
 
         Closing the generator does not stop the answer; ``cut`` and ``take_back`` do.
         """
+
+    def sounded(self, first_audio_ms: float) -> None:
+        """Note when the answer's first sound was sent, counted from the end of the speech."""
 
     async def cut(self, heard: str) -> None:
         """Stop the answer; the page and the history keep ``heard``."""

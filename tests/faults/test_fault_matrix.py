@@ -249,7 +249,24 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+ALL = "FAULT_MATRIX" in os.environ
+FEW = {
+    "LLM hang",
+    "retrieval error",
+    "LLM and retrieval error",
+    "both STT engines error",
+    "TTS hang",
+    "Redis stopped",
+    "database locked",
+}
+"""What the suite tries; the whole table takes some minutes."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault for fault in FAULTS if ALL or fault.name in FEW],
+    ids=lambda fault: fault.name.replace(" ", "-"),
+)
 async def test_a_fault_is_survived_and_told(
     fault: Fault, server: FaultyServer, voices: dict[str, Samples], matrix: Matrix
 ) -> None:
@@ -340,7 +357,7 @@ async def recovered(server: FaultyServer, page: PageClient, question: Samples) -
     async with asyncio.timeout(RECOVERY_S):
         while not is_whole(await typed(page)):
             await asyncio.sleep(0.5)
-        while not is_whole(await said(page, question)):
+        while ALL and not is_whole(await said(page, question)):
             await asyncio.sleep(0.5)
         while server.health().get("level") != "full":
             await asyncio.sleep(0.2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,13 +95,33 @@ async def _ingest(
     services: Services, attachment: Attachment, line: FileLine, owner: str
 ) -> str | None:
     """Read one file; return its name when it can be asked about now."""
+    began = time.perf_counter()
+    stages: list[tuple[str, float]] = []
+    with services.tracer.turn("ingest", session=owner) as span:
+        name = await _read(services, attachment, line, owner, stages)
+        for (stage, start), (_, end) in pairwise([*stages, ("", time.perf_counter())]):
+            services.tracer.record(stage, start, end)
+        outcome = "failed" if name is None else "answered"
+        span.set(outcome=outcome, passages=line.passages)
+    total_ms = (time.perf_counter() - began) * 1000
+    services.metrics.turn_done("ingest", outcome, {"total": total_ms})
+    return name
+
+
+async def _read(
+    services: Services,
+    attachment: Attachment,
+    line: FileLine,
+    owner: str,
+    stages: list[tuple[str, float]],
+) -> str | None:
     line.state = "working"
     try:
         report = await services.ingestor.ingest_file(
             attachment.path,
             name=attachment.name,
             owner=owner,
-            on_progress=_progress_into(line),
+            on_progress=_progress_into(line, stages),
         )
     except XoeError as exc:
         line.state, line.reason = "failed", str(exc)
@@ -114,9 +136,13 @@ async def _ingest(
     return None if report.status == "failed" else attachment.name
 
 
-def _progress_into(line: FileLine) -> Callable[[Any], None]:
+def _progress_into(line: FileLine, stages: list[tuple[str, float]]) -> Callable[[Any], None]:
+    """Return what notes how far the file is, and in ``stages`` when each stage began."""
+
     def on_progress(progress: Any) -> None:
         line.stage, line.done, line.total = progress.stage, progress.done, progress.total
+        if not stages or stages[-1][0] != progress.stage:
+            stages.append((progress.stage, time.perf_counter()))
 
     return on_progress
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,12 +16,13 @@ from chains.prepared import PreparedTurn
 from chains.spoken import SpokenAnswer
 from chains.types import AnswerEvent, Done
 from xoe.errors import XoeError
-from xoe.page import conversation
+from xoe.page import conversation, session
 from xoe.page.answering import Reply, answer, new_reply
 
 if TYPE_CHECKING:
     from chains.answer import Turn
     from chains.types import Question
+    from voice.ports import TurnStages
     from xoe.page.session import Chat
     from xoe.services import Services
 
@@ -43,6 +46,10 @@ class _Current:
     task: asyncio.Task[None] | None = None
     turn: Turn | None = None
     remembered: bool = False
+    ended_at: float = 0.0
+    """When the speech ended, on ``time.perf_counter``'s clock."""
+    scope: contextvars.Context | None = None
+    """Where the turn is traced."""
 
 
 class SpokenConversation:
@@ -52,6 +59,7 @@ class SpokenConversation:
         """``chat`` is the page's own: its settings hold, and Stop stops what runs here."""
         self._services = services
         self._chat = chat
+        self._tracer = services.tracer
         self._prepared = PreparedTurn(services.answers)
         self._current: _Current | None = None
         self._times: tuple[float | None, float | None] = (None, None)
@@ -64,14 +72,23 @@ class SpokenConversation:
         """Forget what was prepared."""
         self._prepared.drop()
 
-    async def answer(self, text: str) -> AsyncGenerator[str, None]:
+    async def answer(self, text: str, stages: TurnStages) -> AsyncGenerator[str, None]:
         """Show the turn and its answer, and yield what is to be said."""
         said: asyncio.Queue[str | None] = asyncio.Queue()  # bounded by the answer's length
         asked = cl.Message(content=text, type="user_message", author="User")
         current = self._current = _Current(asked, new_reply(self._services, asked.id))
-        current.task = asyncio.create_task(self._answer(text, current, said))
+        heard_ms = (stages.endpoint or 0.0) + (stages.stt or 0.0)
+        current.ended_at = time.perf_counter() - heard_ms / 1000
+        current.task = asyncio.create_task(self._answer(text, current, said, stages))
         while (piece := await said.get()) is not None:
             yield piece
+
+    def sounded(self, first_audio_ms: float) -> None:
+        """Trace when the answer's first sound was sent."""
+        current = self._current
+        if current is not None and current.scope is not None:
+            end = current.ended_at + first_audio_ms / 1000
+            current.scope.run(self._tracer.record, "first_audio", current.ended_at, end)
 
     async def cut(self, heard: str) -> None:
         """Stop the answer; the page and the history keep ``heard``."""
@@ -119,7 +136,20 @@ class SpokenConversation:
         limit = min(MAX_TOKENS, question.max_tokens or MAX_TOKENS)
         return replace(question, kind="spoken", max_tokens=limit)
 
-    async def _answer(self, text: str, current: _Current, said: asyncio.Queue[str | None]) -> None:
+    async def _answer(
+        self, text: str, current: _Current, said: asyncio.Queue[str | None], stages: TurnStages
+    ) -> None:
+        session_id = session.session_id()
+        with self._tracer.turn("spoken", session=session_id, started=current.ended_at):
+            current.scope = contextvars.copy_context()
+            heard_at = current.ended_at + (stages.endpoint or 0.0) / 1000
+            self._tracer.record("endpoint", current.ended_at, heard_at)
+            self._tracer.record("stt", heard_at, heard_at + (stages.stt or 0.0) / 1000)
+            await self._answer_traced(text, current, said)
+
+    async def _answer_traced(
+        self, text: str, current: _Current, said: asyncio.Queue[str | None]
+    ) -> None:
         try:
             await current.asked.send()
             with self._chat.busy():
