@@ -1,6 +1,6 @@
 # Variables: PORT, HOST, DATA_DIR and LIBRARY for 'run'; ARGS for 'bench', 'test' and 'fuzz'.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench fuzz clean
+.PHONY: help run test lint bench fuzz long clean
 
 XOE := .venv/bin/xoe
 
@@ -10,6 +10,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure against the baselines (ARGS='llm --json' for one)"
 	@echo "make fuzz    random inputs, ten minutes for each part (ARGS=60: a minute)"
+	@echo "make long    the tests of faults in full, an hour and more (ARGS=FILE for one)"
 	@echo "make clean   remove what was built; documents, data and models stay"
 
 run:
@@ -42,6 +43,10 @@ bench:
 fuzz:
 	@scripts/sync test
 	@XOE_FUZZ_S=$(or $(ARGS),600) .venv/bin/python -m pytest -s tests/faults/test_fuzz.py
+
+long:
+	@scripts/sync test
+	@FAULT_MATRIX=docs/faults.md LONG_TESTS=1 .venv/bin/python -m pytest -s $(or $(ARGS),tests/faults)
 
 clean:
 	rm -rf .venv .tools .files .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

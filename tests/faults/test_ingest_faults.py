@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from lengths import length
 from servers import Server, xoe
 
 from chains.types import LIBRARY_OWNER
@@ -26,7 +27,7 @@ from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.faults
 
-KILLS = 50
+KILLS = length(12, 50)
 DOCUMENTS = 24
 VICTIM = Path(__file__).resolve().parent.parent / "ingest_victim.py"
 WORDS = ("harbour", "lantern", "meadow", "granite", "violin", "copper", "falcon", "barley")

@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 from calls import CHUNK_S, ScriptedConversation, page_chunks
+from lengths import length
 from noises import Samples, hum, music, pink_noise, silence
 
 from bench.speech import spoken
@@ -36,7 +37,7 @@ from xoe.settings import Settings, load_settings
 
 pytestmark = pytest.mark.faults
 
-TURNS = 1000
+TURNS = length(200, 1000)
 TURNS_OF_ALL_ENGINES = 20
 WARM_UP = 100
 GROWTH_BYTES = 10_000_000

@@ -8,12 +8,13 @@ import httpx
 import psutil
 import pytest
 import redis
+from lengths import length
 from servers import Server
 
 pytestmark = pytest.mark.faults
 
 WARM_UP = 100
-TURNS = 1000
+TURNS = length(200, 1000)
 KEPT_TURNS = 20
 
 

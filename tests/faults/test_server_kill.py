@@ -1,6 +1,6 @@
 """A power cut while people ask, drop files and add to the library: what was told stays.
 
-``KILLS=100`` kills a hundred times; the suite does it a few times.
+``make long`` kills a hundred times; the suite does it twice.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import httpx
 import pytest
 import redis
 import socketio
+from lengths import length
 from page_client import PageClient, open_page
 from servers import Server
 
@@ -25,7 +26,7 @@ from state.history import history_key
 
 pytestmark = pytest.mark.faults
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = length(2, 100)
 VISITOR = "0123456789abcdef0123456789abcdef"
 SESSIONS = 2
 
