@@ -17,7 +17,7 @@ import httpx
 import pytest
 import redis
 import socketio
-from lengths import length
+from lengths import LONG, length
 from page_client import PageClient, open_page
 from servers import Server
 
@@ -26,7 +26,7 @@ from state.history import history_key
 
 pytestmark = pytest.mark.faults
 
-KILLS = length(2, 100)
+KILLS = length(3, 100)
 VISITOR = "0123456789abcdef0123456789abcdef"
 SESSIONS = 2
 
@@ -57,7 +57,7 @@ async def test_killed_at_any_moment_it_starts_again_with_all_that_was_told(
         try:
             check(server, told)
             busy = asyncio.gather(*work(server, told, kill))
-            await asyncio.sleep(chance.uniform(0.5, 9.0))
+            await asyncio.sleep(chance.uniform(0.5, 12.0))
         finally:
             await asyncio.to_thread(server.kill)
         with contextlib.suppress(httpx.HTTPError, socketio.exceptions.SocketIOError, TimeoutError):
@@ -66,8 +66,10 @@ async def test_killed_at_any_moment_it_starts_again_with_all_that_was_told(
     try:
         check(server, told)
         assert told.library
-        assert told.turns
-        assert told.uploads
+        assert told.turns or told.uploads
+        if LONG:
+            assert told.turns
+            assert told.uploads
         print(
             f"{KILLS} kills; kept: {told.turns and sum(map(len, told.turns.values()))} turns, ",
             end="",
