@@ -243,13 +243,28 @@ def test_a_model_file_with_one_byte_flipped_is_refused(tmp_path: Path) -> None:
     assert "Traceback" not in asked.stderr
 
 
+def bring(models: Path, name: str) -> None:
+    """Put a model where a failed fetch has left an empty folder."""
+    shutil.rmtree(models / name, ignore_errors=True)
+    (models / name).symlink_to(model_dir(name, load_settings().models_dir))
+
+
+def without_models(models: Path, *there: str) -> dict[str, str]:
+    """Make a folder of the models ``there``; return the environment without a network."""
+    models.mkdir()
+    for name in there:
+        (models / name).symlink_to(model_dir(name, load_settings().models_dir))
+    nowhere = "http://127.0.0.1:9"
+    return {
+        "XOE_MODELS_DIR": str(models),
+        "UV_DEFAULT_INDEX": f"{nowhere}/simple",
+        "HF_ENDPOINT": nowhere,
+    }
+
+
 def test_no_model_and_no_network_is_one_clear_message(tmp_path: Path) -> None:
     """It names what is missing and how to bring it by hand."""
-    models = tmp_path / "models"
-    shutil.copytree(model_dir("embedder", load_settings().models_dir), models / "embedder")
-    nowhere = "http://127.0.0.1:9"
-    offline = {"UV_DEFAULT_INDEX": f"{nowhere}/simple", "HF_ENDPOINT": nowhere}
-    server = Server(tmp_path, {"XOE_MODELS_DIR": str(models), **offline})
+    server = Server(tmp_path, without_models(tmp_path / "models"))
     server.start(wait=False)
     assert server.process is not None
     assert server.process.wait(timeout=120) == 1
@@ -262,13 +277,7 @@ def test_without_the_voices_models_and_a_network_everything_but_calls_works(
     tmp_path: Path, need_models
 ) -> None:
     need_models("fast", "embedder")
-    models = tmp_path / "models"
-    models.mkdir()
-    for name in ("fast", "embedder"):
-        (models / name).symlink_to(model_dir(name, load_settings().models_dir))
-    nowhere = "http://127.0.0.1:9"
-    offline = {"UV_DEFAULT_INDEX": f"{nowhere}/simple", "HF_ENDPOINT": nowhere}
-    server = Server(tmp_path, {"XOE_MODELS_DIR": str(models), **offline})
+    server = Server(tmp_path, without_models(tmp_path / "models", "fast", "embedder"))
     (server.library / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
     with server.running():
         assert "There is no voice for now" in server.log
@@ -276,3 +285,56 @@ def test_without_the_voices_models_and_a_network_everything_but_calls_works(
         assert voice["state"] == "failed"
         assert "xoe models pull" in voice["detail"]
         assert "2019" in server.ask("Who laid the roof of the shed, and when?")["answer"]
+
+
+def test_without_the_embedder_words_are_found_and_documents_wait_until_it_is_there(
+    tmp_path: Path, need_models
+) -> None:
+    need_models("tiny", "embedder")
+    models = tmp_path / "models"
+    environment = without_models(models, "tiny") | {
+        "XOE_LLM_PROFILE": "tiny",
+        "XOE_VOICE": "false",
+    }
+    server = Server(tmp_path, environment)
+    note = tmp_path / "shed.md"
+    note.write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
+    folder = ("--data-dir", str(server.data_dir))
+    whole = xoe("ingest", str(note), *folder, cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    with server.running():
+        assert "Not everything works for now" in server.log
+        answer = server.ask("Who laid the roof of the shed?")
+        assert [c["source"] for c in answer["citations"]] == ["shed.md"]
+        (server.library / "later.md").write_text("# Pond\n\nThe pond is fed by Ingrid's spring.\n")
+        late = xoe("ingest", str(server.library), *folder, cwd=tmp_path, **environment)
+        assert late.returncode == 1
+        assert "xoe models pull embedder" in late.stdout + late.stderr
+        bring(models, "embedder")
+        late = xoe("ingest", str(server.library), *folder, cwd=tmp_path, **environment)
+        assert late.returncode == 0, late.stderr
+        assert "spring" in server.ask("What feeds the pond?")["answer"]
+
+
+def test_without_the_language_model_the_passages_are_quoted_until_it_is_there(
+    tmp_path: Path, need_models
+) -> None:
+    need_models("tiny", "embedder")
+    models = tmp_path / "models"
+    environment = without_models(models, "embedder") | {
+        "XOE_LLM_PROFILE": "tiny",
+        "XOE_VOICE": "false",
+    }
+    server = Server(tmp_path, environment)
+    (server.library / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
+    with server.running():
+        answer = server.ask("Who laid the roof of the shed?")
+        assert answer["level"] == "extractive"
+        assert "Ingrid" in answer["answer"]
+        assert server.health()["level"] == "extractive"
+        bring(models, "tiny")
+        deadline = time.monotonic() + 120
+        while server.health().get("level") != "full":
+            assert time.monotonic() < deadline, server.log[-2000:]
+            time.sleep(0.5)
+        assert server.ask("Who laid the roof of the shed?")["level"] == "full"
