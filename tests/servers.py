@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+import redis
 
 START_S = 180
 """The longest wait for a server on a machine that is busy with something else."""
@@ -126,6 +128,32 @@ class Server:
             yield self
         finally:
             self.stop()
+
+
+@dataclass
+class FaultyServer(Server):
+    """A server whose engines fail when the test wants it."""
+
+    @property
+    def faults(self) -> Path:
+        return self.home / "faults.json"
+
+    def command(self) -> list[str]:
+        self.environment["FAULTS_FILE"] = str(self.faults)
+        script = Path(__file__).with_name("faulty_server.py")
+        return [sys.executable, str(script), *super().command()[3:]]
+
+    def set_faults(self, **faults: str) -> None:
+        self.faults.write_text(json.dumps(faults))
+
+    @property
+    def redis_process(self) -> psutil.Process:
+        assert self.process is not None
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return next(child for child in children if "redis-server" in child.name())
+
+    def redis_client(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(next(self.data_dir.glob("redis/*.sock"))))
 
 
 def xoe(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import sqlite3
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -20,13 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
-import redis
 from lengths import LONG
 from noises import Samples, silence
 from page_client import PageClient, open_page
-from servers import Server
+from servers import FaultyServer
 
 from bench.speech import spoken
 from xoe.settings import load_settings
@@ -54,32 +51,6 @@ QUICK = {
 }
 RECOVERY_S = 60
 """A net for what would otherwise hang."""
-
-
-@dataclass
-class FaultyServer(Server):
-    """A server whose engines fail when the test wants it."""
-
-    @property
-    def faults(self) -> Path:
-        return self.home / "faults.json"
-
-    def command(self) -> list[str]:
-        self.environment["FAULTS_FILE"] = str(self.faults)
-        script = Path(__file__).parent.parent / "faulty_server.py"
-        return [sys.executable, str(script), *super().command()[3:]]
-
-    def set_faults(self, **faults: str) -> None:
-        self.faults.write_text(json.dumps(faults))
-
-    @property
-    def redis_process(self) -> psutil.Process:
-        assert self.process is not None
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return next(child for child in children if "redis-server" in child.name())
-
-    def redis_client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(next(self.data_dir.glob("redis/*.sock"))))
 
 
 @dataclass
