@@ -8,10 +8,11 @@ was written. No event at info level or above carries a document's text or a ques
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -38,6 +39,7 @@ def configure_logging(
     was set up before.
     """
     out = sys.stderr if stream is None else stream
+    unfailing = cast(TextIO, _Unfailing(out))
     json_lines = not out.isatty() if as_json is None else as_json
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -58,10 +60,25 @@ def configure_logging(
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_NamedLoggers(out),
+        logger_factory=_NamedLoggers(unfailing),
         cache_logger_on_first_use=False,  # else a second call would not reach modules' loggers
     )
-    _route_standard_library(level, out, shared, last)
+    _route_standard_library(level, unfailing, shared, last)
+
+
+class _Unfailing:
+    """A stream that loses a line rather than fail: a full disk must not break a turn."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _NamedLogger(structlog.WriteLogger):

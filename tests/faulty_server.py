@@ -66,6 +66,23 @@ def infect_retrieval() -> None:
     HybridSearch.search = faulty  # type: ignore[method-assign]
 
 
+def infect_embedder() -> None:
+    """Its files are gone; the real absence, from the start on, has a test of its own."""
+    from ingest.embedder import Embedder
+    from xoe.errors import ModelMissingError
+
+    loaded = Embedder._loaded
+
+    def faulty(self: Embedder) -> Any:
+        if active("embedder"):
+            raise ModelMissingError(
+                "The embedder is missing; 'xoe models pull embedder' fetches it."
+            )
+        return loaded(self)
+
+    Embedder._loaded = faulty  # type: ignore[method-assign]
+
+
 def infect_ears() -> None:
     from voice.stt.decoder import WhisperDecoder
 
@@ -99,6 +116,7 @@ def infect_voice(part: str, engine: Any) -> None:
 if __name__ == "__main__":
     infect_llm()
     infect_retrieval()
+    infect_embedder()
     infect_ears()
     infect_voices()
     from xoe.cli import main

@@ -6,11 +6,13 @@ With ``FAULT_MATRIX=docs/faults.md`` the run writes its table there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +40,9 @@ The starter cord is orange. The roof of the shed was laid by Martin Miller in th
 ROOF = "Who laid the roof of the shed?"
 FACT = "Martin Miller"
 UNHANDLED = re.compile(r"unexpected|Traceback", re.IGNORECASE)
+UNHANDLED_IN_LOG = re.compile(
+    r"page\.\w*failed|call\.failed|never retrieved|component\.failed.*exc"
+)
 QUICK = {
     # The nets are drawn tighter, so that the run is short; the ladder is the same.
     "XOE_LLM_MAX_TOKENS": "40",
@@ -104,11 +109,18 @@ def voices(need_models) -> dict[str, Samples]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[FaultyServer]:
     need_models("fast", "tiny", "embedder", "stt", "stt-light", "tts")
-    server = FaultyServer(tmp_path_factory.mktemp("faulty"), dict(QUICK))
-    server.set_faults()
-    (server.library / "garden-shed.md").write_text(GARDEN)
-    with server.running():
-        yield server
+    home = tmp_path_factory.mktemp("faulty")
+    # A disk of its own, where that is allowed, so that it can be filled.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(home)], check=False)
+    try:
+        server = FaultyServer(home, dict(QUICK))
+        server.set_faults()
+        (server.library / "garden-shed.md").write_text(GARDEN)
+        with server.running():
+            yield server
+    finally:
+        if home.is_mount():
+            subprocess.run(["umount", "-l", str(home)], check=True)
 
 
 @dataclass(frozen=True)
@@ -160,6 +172,20 @@ def redis_full(server: FaultyServer) -> Iterator[None]:
         yield
     finally:
         client.config_set("maxmemory", 0)
+
+
+@contextmanager
+def disk_full(server: FaultyServer) -> Iterator[None]:
+    if not server.home.is_mount():
+        pytest.skip("mounting a small disk needs root")
+    filler = server.home / "filler"
+    try:
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(65_536)):
+                pass
+        yield
+    finally:
+        filler.unlink()
 
 
 @contextmanager
@@ -216,6 +242,8 @@ FAULTS = [
     Fault("Redis killed", redis_killed, CITED),
     Fault("Redis stopped", redis_stopped, rf"{CITED}.*kept in memory only"),
     Fault("Redis full", redis_full, rf"{CITED}.*kept in memory only"),
+    Fault("disk full", disk_full, rf"{CITED}", ingest="failed"),
+    Fault("embedder missing", lambda s: engine(s, embedder="gone"), CITED, ingest="failed"),
     Fault("index file damaged", index_damaged, CITED),
     Fault("database locked", database_locked, CITED, ingest="failed"),
 ]
@@ -259,8 +287,8 @@ async def test_a_fault_is_survived_and_told(
             matrix.note(fault.name, "ingest", seen)
             assert fault.ingest in seen.what, seen.what
         await recovered(server, page, voices[ROOF])
-    told = server.log[before:]
-    assert not re.search(r"page\.failed|call\.failed|call\.not_answered.*exc|Task exception", told)
+    unhandled = [line for line in server.log[before:].splitlines() if UNHANDLED_IN_LOG.search(line)]
+    assert not unhandled, unhandled[0][:3000]
     assert server.process is not None
     assert server.process.poll() is None
 

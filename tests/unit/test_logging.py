@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -149,3 +150,13 @@ warnings.warn("a warning")
         "chainlit",
         "py.warnings",
     ]
+
+
+def test_a_full_disk_costs_lines_and_nothing_else() -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    configure_logging("info", stream=Full())
+    structlog.get_logger("xoe.test").info("turn.done", ms=1)
+    logging.getLogger("library").error("something")
