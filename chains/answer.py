@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal, cast
 
 import structlog
@@ -37,10 +37,11 @@ from chains.degraded import (
 from chains.followup import asks_for_overview, is_small_talk, search_text
 from chains.gate import is_answerable
 from chains.generation import GenerationStats, Generator
-from chains.memory import Exchange, Memory
+from chains.memory import Memory
 from chains.overview import Overview
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retriever import HybridSearch
+from chains.turn import Turn, Writing
 from chains.types import (
     LIBRARY_OWNER,
     Answer,
@@ -51,7 +52,6 @@ from chains.types import (
     Queued,
     Sources,
     Token,
-    TurnTimings,
 )
 from ingest.store import Store
 from state.breakers import Breakers
@@ -84,34 +84,6 @@ MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
 Part = Literal["model", "retrieval"]
 
 _CHECK = Question("Is there anything about this?", session_id="check", owner=LIBRARY_OWNER)
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What is known of a turn so far."""
-
-    question: Question
-    started: float = field(default_factory=time.perf_counter)
-    exchanges: tuple[Exchange, ...] = ()
-    passages: tuple[Passage, ...] = ()
-    grounds: bool = True
-    """Whether the answer must come from the passages."""
-    answerable: bool = False
-    """Whether a passage is close enough to the question."""
-    follows_up: bool = False
-    """Whether the question needs the one before it."""
-    settled: Answer | None = None
-    """An answer that needs no model."""
-    prompt: Prompt | None = None
-    library_lost: bool = False
-    """Whether the documents should have been searched and could not be."""
-    model_fault: XoeError | None = None
-    """Why there is no prompt."""
-    timings: TurnTimings = field(default_factory=TurnTimings)
-
-    def elapsed_ms(self) -> float:
-        """Return the time since the question came."""
-        return (time.perf_counter() - self.started) * 1000
 
 
 class AnswerChain:
@@ -325,7 +297,7 @@ class AnswerChain:
         async for turn in turns:
             if turn.grounds:
                 yield Sources(quote_sources(turn.passages))
-            writing = _Writing(turn.timings)
+            writing = Writing(turn.timings)
             fault = turn.model_fault
             if turn.prompt is not None:
                 try:
@@ -357,7 +329,7 @@ class AnswerChain:
             yield Done(replace(answer, timings=timings))
 
     async def _write(
-        self, turn: Turn, prompt: Prompt, writing: _Writing
+        self, turn: Turn, prompt: Prompt, writing: Writing
     ) -> AsyncGenerator[AnswerEvent, None]:
         """Let the model write; once more where it fails before its first word."""
         async for attempt in attempts(
@@ -373,7 +345,7 @@ class AnswerChain:
                             writing.add(event.text, turn.elapsed_ms())
                         yield event
 
-    def _account(self, stats: GenerationStats, writing: _Writing, span: Span) -> None:
+    def _account(self, stats: GenerationStats, writing: Writing, span: Span) -> None:
         writing.timings = replace(writing.timings, queue=stats.queue_ms)
         tokens = {
             "prompt": stats.prompt_tokens,
@@ -426,20 +398,6 @@ class AnswerChain:
             answer=answer.text,
             raw=raw,
         )
-
-
-@dataclass
-class _Writing:
-    """What the model has written so far."""
-
-    timings: TurnTimings
-    text: str = ""
-
-    def add(self, piece: str, elapsed_ms: float) -> None:
-        """Take a piece that came ``elapsed_ms`` after the question."""
-        if not self.text:
-            self.timings = replace(self.timings, first_token=elapsed_ms)
-        self.text += piece
 
 
 class _OutOfMemoryError(EngineError):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from chains.answer import AnswerChain, Turn
+from chains.answer import AnswerChain
+from chains.turn import Turn
 from chains.types import Question
 from xoe.errors import XoeError
 

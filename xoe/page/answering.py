@@ -29,7 +29,7 @@ from xoe.page.markup import Neutraliser, neutralise, with_citation_links
 from xoe.page.reading import read_aloud_action
 
 if TYPE_CHECKING:
-    from chains.answer import Turn
+    from chains.turn import Turn
     from xoe.services import Services
 
 _LOADING = "*The model is still loading. Your question is answered as soon as it is there.*"

@@ -20,7 +20,7 @@ from xoe.page import conversation, session
 from xoe.page.answering import Reply, answer, new_reply
 
 if TYPE_CHECKING:
-    from chains.answer import Turn
+    from chains.turn import Turn
     from chains.types import Question
     from voice.ports import TurnStages
     from xoe.page.session import Chat
