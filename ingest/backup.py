@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -26,7 +27,6 @@ from ingest import digests, integrity
 from ingest.database import Database
 from ingest.schema import SCHEMA_VERSION
 from ingest.swap import DATABASE_NAME, Hold
-from xoe import __version__
 from xoe.durable import publish
 from xoe.errors import BackupError, DiskFullError, StoreError
 
@@ -165,7 +165,7 @@ def _examine(copy: Path, tell: Tell) -> BackupManifest:
     return BackupManifest(
         format=FORMAT_VERSION,
         schema=SCHEMA_VERSION,
-        version=__version__,
+        version=version("xoe-novai"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         embedders=embedders,
         collections=report.collections,

@@ -106,8 +106,6 @@ def migrate(connection: sqlite3.Connection, path: Path) -> int:
     """
     found = version_of(connection)
     if found > SCHEMA_VERSION:
-        if _layout(connection) == _expected(SCHEMA_VERSION):  # a newer one would look different
-            raise StoreDamagedError(f"The database {path} is damaged (its version is changed).")
         raise StoreError(
             f"{path} was written by a newer version (schema {found}); this one knows "
             f"schema {SCHEMA_VERSION}. Update Xoe-NovAi, or choose another data folder."

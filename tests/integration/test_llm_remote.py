@@ -185,10 +185,10 @@ async def test_a_server_that_is_not_there_is_named(unused_tcp_port: int) -> None
         await model_for(url).ainvoke(QUESTION)
 
 
-async def test_retries_are_bounded(server: Server) -> None:
+async def test_the_client_tries_once_as_the_chain_has_a_budget_for_more(server: Server) -> None:
     with pytest.raises(GenerationError):
         await model_for(server.url, llm_model="500").ainvoke(QUESTION)
-    assert len(server.requests) == 3
+    assert len(server.requests) == 1
 
 
 def test_without_a_server_the_local_engine_is_used() -> None:

@@ -169,7 +169,8 @@ def test_what_keeps_the_engines_from_coming_up_ends_the_server_with_a_sentence(
     assert server.process.wait(timeout=120) == 1
     assert "is damaged" in server.log
     assert "Traceback" not in server.log
-    assert (server.data_dir / DATABASE_NAME).read_bytes() == b"no database" * 1000
+    (kept,) = (server.data_dir / "quarantine").rglob(DATABASE_NAME)
+    assert kept.read_bytes() == b"no database" * 1000
 
 
 def test_metrics_are_there_for_prometheus(server: Server) -> None:
