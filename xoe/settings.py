@@ -142,6 +142,11 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(None, description="an external Redis")
     redis_timeout_s: float = Field(2.0, gt=0, le=30)
 
+    # Chats and accounts: without a URL in people.sqlite in the data folder
+    database_url: SecretStr | None = Field(
+        None, description="a PostgreSQL that several servers share, e.g. postgresql://me@host/xoe"
+    )
+
     # Circuit breakers. One person asks little, so few calls must be enough: out of a window of
     # eight, three failures open a circuit after a start and four after a good hour; in a window of
     # twenty ten questions would fail first. A slow answer is still an answer, hence the higher

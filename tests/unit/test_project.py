@@ -12,7 +12,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOUSE = {
-    "xoe": {"xoe", "chains", "voice", "ingest", "state", "telemetry", "models", "bench"},
+    "xoe": {
+        *("xoe", "chains", "voice", "ingest", "accounts", "threads", "tunnels"),
+        *("database", "state", "telemetry", "models", "bench"),
+    },
+    "accounts": {"accounts", "database", "state", "telemetry"},
+    "threads": {"threads", "database", "state", "telemetry"},
+    "tunnels": {"tunnels", "telemetry"},
+    "database": {"database", "telemetry"},
     "chains": {"chains", "ingest", "state", "telemetry", "models"},
     "voice": {"voice", "state", "telemetry", "models"},
     "ingest": {"ingest", "state", "telemetry", "models"},

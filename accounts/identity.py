@@ -1,0 +1,67 @@
+"""Who somebody is, as far as the house knows: set at the door, read everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Role = Literal["operator", "user", "guest"]
+
+SCOPE_KEY: Final = "xoe.identity"
+"""Where the gate puts the identity in an ASGI scope."""
+
+VISITOR: Final = "visitor:"
+USER: Final = "user:"
+GUEST: Final = "guest:"
+SESSION: Final = "session:"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Somebody who has come in."""
+
+    id: str
+    """Owner of their uploads and chats: ``visitor:…``, ``user:NAME``, ``guest:…`` or
+    ``session:…`` (a visitor whose browser keeps no cookie)."""
+    role: Role
+    name: str
+    """To show."""
+    may_upload: bool = True
+    ends_at: float | None = None
+    """Unix seconds; for guests, whose invitation ends."""
+    login: str | None = None
+    """Id of the login's session; ``None`` for visitors, who have none."""
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this is somebody who runs the server."""
+        return self.role == "operator"
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether this is somebody who came by an invitation."""
+        return self.role == "guest"
+
+
+current: Final[ContextVar[Identity | None]] = ContextVar("xoe_identity", default=None)
+"""Who sent the request that is being served, for code that Chainlit calls without saying who."""
+
+
+def visitor(cookie: str) -> Identity:
+    """Return who sits at this computer while there are no accounts; ``cookie``: 32 hex digits."""
+    return Identity(f"{VISITOR}{cookie}", "operator", "You")
+
+
+def without_cookie(session_id: str) -> Identity:
+    """Return the same for a program, or a browser that keeps no cookie: known by its session."""
+    return Identity(f"{SESSION}{session_id}", "operator", "You")
+
+
+def identity_of(scope: Mapping[str, Any]) -> Identity:
+    """Return who sent a request. Raises ``LookupError`` where no gate has let it in."""
+    identity = scope.get(SCOPE_KEY)
+    if not isinstance(identity, Identity):
+        raise LookupError("This request came by no gate.")
+    return identity

@@ -1,0 +1,36 @@
+"""The tables' common home, and the version of their form."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from xoe.errors import StoreError
+
+VERSION: Final = 1
+"""Of all tables together; a newer one is refused, since it is not known what it means."""
+
+metadata: Final = MetaData()
+"""What is to be created is what registered its tables here before ``Database.open``."""
+
+_versions = Table(
+    "schema_version",
+    metadata,
+    Column("only", Integer, CheckConstraint("only = 1"), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+
+async def prepare(connection: AsyncConnection) -> None:
+    """Create what is missing. Raises ``StoreError`` for a database of a newer program."""
+    await connection.run_sync(metadata.create_all)
+    found = (await connection.execute(select(_versions.c.version))).scalar()
+    if found is None:
+        await connection.execute(insert(_versions).values(only=1, version=VERSION))
+    elif found > VERSION:
+        raise StoreError(
+            f"The chats and accounts were written by a newer Xoe-NovAi (form {found}, this one "
+            f"knows {VERSION}). Nothing was changed. Please update the program."
+        )

@@ -1,0 +1,98 @@
+"""The database of people and chats, on SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import insert, select, text
+
+from database import Database, schema
+from database.database import FILE_NAME
+from xoe.errors import SettingsError, StoreDamagedError, StoreError
+from xoe.settings import Settings
+
+VERSIONS = schema.metadata.tables["schema_version"]
+
+
+def settings(folder: Path, **more: object) -> Settings:
+    return Settings(data_dir=folder, **more)
+
+
+async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    database = await Database.open(settings(tmp_path / "data"))
+    await database.aclose()
+    assert stat.S_IMODE((tmp_path / "data" / FILE_NAME).stat().st_mode) == 0o600
+
+
+async def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    database = await Database.open(settings(tmp_path))
+    with pytest.raises(RuntimeError):
+        async with database.write() as connection:
+            await connection.execute(text("UPDATE schema_version SET version = 0"))
+            raise RuntimeError
+    async with database.read() as connection:
+        assert (await connection.execute(select(VERSIONS.c.version))).scalar() == schema.VERSION
+    await database.aclose()
+
+
+async def test_writers_wait_for_each_other(tmp_path: Path) -> None:
+    """Twenty read-then-write transactions at once: each sees what the one before it wrote."""
+    database = await Database.open(settings(tmp_path))
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE counts (n INTEGER)"))
+        await connection.execute(text("INSERT INTO counts VALUES (0)"))
+
+    async def add() -> None:
+        async with database.write() as connection:
+            n = (await connection.execute(text("SELECT n FROM counts"))).scalar_one()
+            await asyncio.sleep(0.001)
+            await connection.execute(text("UPDATE counts SET n = :n"), {"n": n + 1})
+
+    await asyncio.gather(*(add() for _ in range(20)))
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT n FROM counts"))).scalar() == 20
+    await database.aclose()
+
+
+async def test_a_newer_form_is_refused_and_left_alone(tmp_path: Path) -> None:
+    database = await Database.open(settings(tmp_path))
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE schema_version SET version = 99"))
+    await database.aclose()
+    with pytest.raises(StoreError, match="newer Xoe-NovAi"):
+        await Database.open(settings(tmp_path))
+    with sqlite3.connect(tmp_path / FILE_NAME) as plain:
+        assert plain.execute("SELECT version FROM schema_version").fetchone() == (99,)
+
+
+async def test_a_damaged_file_is_said_and_kept(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"this is no database" * 500)
+    with pytest.raises(StoreDamagedError, match="damaged"):
+        await Database.open(settings(tmp_path))
+    assert (tmp_path / FILE_NAME).read_bytes() == b"this is no database" * 500
+
+
+@pytest.mark.parametrize("url", ["mysql://me@host/x", "nonsense", "sqlite:///elsewhere.db"])
+async def test_another_kind_of_url_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match="postgresql://"):
+        await Database.open(settings(tmp_path, database_url=SecretStr(url)))
+
+
+async def test_a_server_that_is_down_is_a_sentence(tmp_path: Path) -> None:
+    url = SecretStr("postgresql://me:secret@127.0.0.1:9/xoe")
+    with pytest.raises(StoreError, match="cannot be reached") as raised:
+        await Database.open(settings(tmp_path, database_url=url))
+    assert "secret" not in str(raised.value)
+
+
+async def test_a_second_row_for_the_version_is_impossible(tmp_path: Path) -> None:
+    database = await Database.open(settings(tmp_path))
+    with pytest.raises(StoreError):
+        async with database.write() as connection:
+            await connection.execute(insert(VERSIONS).values(only=2, version=1))
+    await database.aclose()

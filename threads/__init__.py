@@ -1,0 +1,1 @@
+"""Chats that are kept: their messages, citations, search and export."""

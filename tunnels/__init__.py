@@ -1,0 +1,1 @@
+"""Reverse tunnels: how a server at home is reached from outside."""
