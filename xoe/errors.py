@@ -2,6 +2,7 @@
 
 XoeError
 ├── SettingsError            a setting is unknown, of the wrong kind or out of range
+├── CertificateError         the network's certificates are damaged, ended or cannot be made
 ├── ModelError
 │   ├── ModelMissingError    a model file is not there and could not be fetched
 │   ├── ModelDamagedError    a model file's SHA-256 is not the manifest's
@@ -28,6 +29,11 @@ XoeError
 │   └── TranscriptionBusyError  too many pieces of speech wait
 ├── RetrievalError           the documents cannot be searched
 ├── QuestionError            an empty or over-long question
+├── InvitationError          an invitation cannot be made, or lets nobody in
+├── AccountError             an account cannot be made or changed as was asked
+│   ├── WeakPasswordError    easy to guess; the message says why
+│   └── LoginError           the name or the password is wrong, or the account is switched off
+│       └── LoginThrottledError  too many attempts; ``retry_after_s`` tells how long to wait
 ├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
 └── RedisError               Redis cannot be reached or started
 
@@ -46,6 +52,10 @@ class XoeError(Exception):
 
 class SettingsError(XoeError):
     """A setting is unknown, of the wrong kind or out of range."""
+
+
+class CertificateError(XoeError):
+    """The certificates for the network are damaged, have ended, or cannot be made."""
 
 
 class ModelError(XoeError):
@@ -176,8 +186,33 @@ class QuestionError(XoeError):
     """A question is empty or too long."""
 
 
+class InvitationError(XoeError):
+    """An invitation cannot be made, or lets nobody in; the message says why."""
+
+
 class RedisError(XoeError):
     """Redis cannot be reached or started."""
+
+
+class AccountError(XoeError):
+    """An account cannot be made or changed as was asked."""
+
+
+class WeakPasswordError(AccountError):
+    """A password is easy to guess; the message says why."""
+
+
+class LoginError(AccountError):
+    """The name or the password is wrong, or the account is switched off."""
+
+
+class LoginThrottledError(LoginError):
+    """There were too many attempts to log in; this one was not looked at."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        """``retry_after_s``: seconds until the next attempt is looked at."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class CircuitOpenError(XoeError):
