@@ -16,6 +16,7 @@ XoeError
 │   ├── StoreLockedError     another server owns the data folder
 │   ├── StoreDamagedError    the database itself is damaged
 │   ├── DiskFullError        no space is left for the data folder
+│   ├── ThreadLimitError     there are as many chats as are kept
 │   └── BackupError          a backup cannot be written, or is not one that can be restored
 ├── EngineError
 │   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
@@ -30,6 +31,10 @@ XoeError
 ├── RetrievalError           the documents cannot be searched
 ├── QuestionError            an empty or over-long question
 ├── InvitationError          an invitation cannot be made, or lets nobody in
+├── ShareError               nothing can be shared now
+├── TunnelError              a tunnel cannot be opened, or was lost
+│   └── HostKeyError         the far end's key is not the one that is trusted
+│       └── HostKeyUnknownError  nobody has accepted it yet; ``fingerprint`` shows it
 ├── AccountError             an account cannot be made or changed as was asked
 │   ├── WeakPasswordError    easy to guess; the message says why
 │   └── LoginError           the name or the password is wrong, or the account is switched off
@@ -108,6 +113,10 @@ class StoreDamagedError(StoreError):
 
 class DiskFullError(StoreError):
     """No space is left where the data folder is."""
+
+
+class ThreadLimitError(StoreError):
+    """There are as many chats as are kept for one person, so this one is not."""
 
 
 class BackupError(StoreError):
@@ -232,3 +241,24 @@ class CircuitOpenError(XoeError):
         super().__init__(f"{part} has failed several times and is tried again {when}.")
         self.name = name
         self.retry_after_s = retry_after_s
+
+
+class ShareError(XoeError):
+    """Nothing can be shared now."""
+
+
+class TunnelError(XoeError):
+    """A tunnel to a public address cannot be opened, or was lost."""
+
+
+class HostKeyError(TunnelError):
+    """The far end of a tunnel shows a key that is not trusted; trying again would not help."""
+
+
+class HostKeyUnknownError(HostKeyError):
+    """The far end of a tunnel shows a key that nobody has accepted yet."""
+
+    def __init__(self, sentence: str, fingerprint: str) -> None:
+        """Remember the ``fingerprint``, ``SHA256:…``, by which the key can be accepted."""
+        super().__init__(sentence)
+        self.fingerprint = fingerprint
