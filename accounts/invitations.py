@@ -48,6 +48,11 @@ class Invitation:
     token: str
     """Signed; what follows ``/invitation/`` in the link."""
 
+    @property
+    def lasts_s(self) -> float:
+        """Seconds from its making to its end."""
+        return self.ends_at - self.created_at
+
 
 @dataclass(frozen=True)
 class Guest:

@@ -6,12 +6,16 @@ are set outside the app that makes the errors.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from xoe.gate import Gate
 from xoe.limits import BodyLimits, body_limits
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage
+from xoe.people import People
 from xoe.settings import Settings
 
 _ALWAYS = {
@@ -35,10 +39,10 @@ _DATA_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; sandbox; {_NO_FR
 _PUBLIC = ("/assets/", "/public/", "/static-offline-docs/", "/avatars/", "/favicon", "/logo")
 
 
-def protected(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Return ``app`` with all of it round it."""
+def protected(app: ASGIApp, settings: Settings, people: Callable[[], Awaitable[People]]) -> ASGIApp:
+    """Return ``app`` with all of it round it; ``people`` tells who may come in."""
     inner = BodyLimits(OfflinePage(app), limits=body_limits(settings))
-    return ProtectingHeaders(HostGuard(inner, host=settings.host))
+    return ProtectingHeaders(HostGuard(Gate(inner, people), host=settings.host))
 
 
 class ProtectingHeaders:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ class RunningServer:
     pid: int
     uds: str | None = None
     """The Unix socket to ask over, where it listens on one."""
+    token: str = field(default="", repr=False)
+    """Makes whoever may read the data folder the operator."""
 
     @property
     def where(self) -> str:
@@ -36,16 +38,23 @@ class RunningServer:
 
         transport = httpx.HTTPTransport(uds=self.uds) if self.uds else None
         return httpx.Client(
-            base_url=self.url, timeout=timeout_s, trust_env=False, transport=transport
+            base_url=self.url,
+            timeout=timeout_s,
+            trust_env=False,
+            transport=transport,
+            headers={"Authorization": f"Bearer {self.token}"},
         )
 
 
-def announce(data_dir: Path, url: str, uds: Path | None = None) -> None:
-    """Write down where this server listens."""
-    server = RunningServer(url, os.getpid(), None if uds is None else str(uds))
+def announce(data_dir: Path, url: str, uds: Path | None = None, token: str = "") -> None:
+    """Write down where this server listens, for its owner's eyes only."""
+    server = RunningServer(url, os.getpid(), None if uds is None else str(uds), token)
     path = data_dir / ADDRESS_NAME
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(server)), encoding="utf-8")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(asdict(server), file)
     temporary.replace(path)
 
 
@@ -55,6 +64,8 @@ def find(data_dir: Path) -> RunningServer | None:
         return None
     try:
         fields = json.loads((data_dir / ADDRESS_NAME).read_text(encoding="utf-8"))
-        return RunningServer(str(fields["url"]), int(fields["pid"]), fields.get("uds"))
+        return RunningServer(
+            str(fields["url"]), int(fields["pid"]), fields.get("uds"), str(fields["token"])
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # it is starting

@@ -13,16 +13,12 @@ from fastapi_offline import FastAPIOffline
 
 from xoe import __version__, running
 from xoe.access import AccessLog, http_metrics, routes_of
+from xoe.doors import Doors, server_config
 from xoe.errors import XoeError
 from xoe.lean import leave_out
 from xoe.listener import address, bind, release
 from xoe.settings import Settings, site_root
 from xoe.startup import Startup
-
-MAX_HEAD_BYTES = 32 * 1024
-"""Of a request: its first line and its headers."""
-MAX_SOCKET_BYTES = 1_000_000
-"""Of one message on a websocket, as Chainlit's socket itself has it. A chunk of sound has 8 KB."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -72,24 +68,13 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
 
     app.state.startup = startup
     web.attach(page, startup)
-    config = uvicorn.Config(
-        AccessLog(
-            protected(app, startup.settings),
-            routes=app.state.interface,
-            metrics=app.state.http_metrics,
-        ),
-        http="h11",  # the one whose bounds on a request's head are known
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        ws="auto",
-        ws_max_size=MAX_SOCKET_BYTES,
-        ws_per_message_deflate=False,  # on this computer it only costs time
-        server_header=False,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
+    whole = AccessLog(
+        protected(app, startup.settings, startup.people),
+        routes=app.state.interface,
+        metrics=app.state.http_metrics,
     )
-    server = uvicorn.Server(config)
+    startup.doors = Doors(whole)
+    server = uvicorn.Server(server_config(whole))
     # uvicorn raises a signal that ended it once more, and SIGTERM would then end the process
     # before the services have stopped.
     loop = asyncio.get_running_loop()
@@ -98,13 +83,17 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
     try:
         uds = startup.settings.uds
         url = address(listener)
-        await asyncio.to_thread(running.announce, startup.settings.data_dir, url, uds)
+        people = await startup.people()
+        await asyncio.to_thread(
+            running.announce, startup.settings.data_dir, url, uds, people.console_token
+        )
         if announce:
             print(f"\n  Xoe-NovAi is at {uds or url}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
         await server.serve(sockets=[listener])
         if not server.started:
             raise XoeError("The server could not start; the log says why.")
     finally:
+        await startup.doors.aclose()
         await watcher  # raises what kept the services from coming up
         web.detach(page)
 

@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from xoe.lock import DataFolder
+from xoe.people import People
 from xoe.readiness import Component, Readiness
 from xoe.settings import Settings
 
 if TYPE_CHECKING:
+    from xoe.doors import Doors
     from xoe.services import Services
 
 _STARTING = Readiness(
@@ -28,9 +30,14 @@ _STARTING = Readiness(
 class Startup:
     """The services of one server, there or on their way. Begin with ``begin``, inside a loop."""
 
-    def __init__(self, settings: Settings, work: asyncio.Task[Services]) -> None:
-        """``work`` ends with the services, or with what keeps them from coming up."""
+    def __init__(
+        self, settings: Settings, people: asyncio.Task[People], work: asyncio.Task[Services]
+    ) -> None:
+        """``people`` and ``work`` end with what they load, or with what keeps it from coming."""
         self.settings = settings
+        self.doors: Doors | None = None
+        """The doors beside the local one; ``None`` where Chainlit runs the server itself."""
+        self._people = people
         self._work = work
 
     @classmethod
@@ -42,7 +49,9 @@ class Startup:
         """
         folder = DataFolder(settings.data_dir)
         folder.acquire()
-        return cls(settings, asyncio.create_task(_load(settings, folder), name="startup"))
+        people = asyncio.create_task(People.open(settings), name="people")
+        work = asyncio.create_task(_load(settings, folder, people), name="startup")
+        return cls(settings, people, work)
 
     @property
     def services(self) -> Services | None:
@@ -54,6 +63,10 @@ class Startup:
     async def wait(self) -> Services:
         """Return the services when they are there. Raises what kept them from coming up."""
         return await asyncio.shield(self._work)
+
+    async def people(self) -> People:
+        """Return who may come in, when it is known. Raises what kept it from being found out."""
+        return await asyncio.shield(self._people)
 
     def once_there(self, act: Callable[[], None]) -> None:
         """Call ``act`` when the services have come up."""
@@ -70,10 +83,13 @@ class Startup:
         services = self.services
         if services is not None:
             await services.aclose()
+        if not self._people.cancelled() and self._people.exception() is None:
+            await self._people.result().aclose()
 
 
-async def _load(settings: Settings, folder: DataFolder) -> Services:
+async def _load(settings: Settings, folder: DataFolder, people: asyncio.Task[People]) -> Services:
     try:
+        await people  # a damaged database is told at once, not at the first request
         module = await asyncio.to_thread(import_module, "xoe.services")
         services: Services = await module.Services.create(settings, folder=folder)
     except BaseException:

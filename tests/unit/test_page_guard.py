@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage, without_foreign_links
-from xoe.page.visitor import COOKIE, VisitorCookie, owner_of, visitor_of
+from xoe.page.visitor import VisitorCookie, visitor_of
 
 PAGE = """<!doctype html><html><head>
 <link rel="preconnect" href="https://fonts.gstatic.com" crossorigin />
@@ -123,10 +123,3 @@ def test_a_browser_keeps_its_visitor_id(client: TestClient) -> None:
     assert visitor
     assert len(visitor) == 32
     assert "set-cookie" not in client.get("/").headers
-
-
-def test_uploads_belong_to_the_visitor_or_else_to_the_session() -> None:
-    visitor = "0123456789abcdef" * 2
-    assert owner_of({"HTTP_COOKIE": f"a=b; {COOKIE}={visitor}"}, "s1") == f"visitor:{visitor}"
-    assert owner_of({}, "s1") == "session:s1"
-    assert owner_of({"HTTP_COOKIE": f"{COOKIE}=../../etc"}, "s1") == "session:s1"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from gated import gated_client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket
-
-from xoe.protection import protected
-from xoe.settings import Settings
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -48,7 +49,7 @@ async def socket(websocket: WebSocket) -> None:
 
 
 @pytest.fixture
-def client() -> TestClient:
+def client(tmp_path: Path) -> Iterator[TestClient]:
     app = Starlette(
         routes=[
             Route("/", page, methods=["GET", "POST"]),
@@ -59,8 +60,8 @@ def client() -> TestClient:
             WebSocketRoute("/ws", socket),
         ]
     )
-    guarded = protected(app, Settings())
-    return TestClient(guarded, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
+    with gated_client(app, tmp_path) as (client, _):
+        yield client
 
 
 @pytest.mark.parametrize(

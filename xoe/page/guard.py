@@ -9,6 +9,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from xoe.doors import door_of
+
 log = structlog.get_logger(__name__)
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -19,8 +21,9 @@ _SOCKET_PATH = "/ws/socket.io"
 class HostGuard:
     """ASGI middleware against DNS rebinding and against other sites' scripts.
 
-    The ``Host`` must be a loopback name or the configured one: a page of another site whose name
-    was pointed at 127.0.0.1 is not answered. Where a browser says which site asks (``Origin``),
+    The ``Host`` must be a name of the door that was come by; of the local one that is a loopback
+    name or the configured one: a page of another site whose name was pointed at 127.0.0.1 is not
+    answered. Where a browser says which site asks (``Origin``),
     websockets, the socket's polling and everything that changes something must come from here.
     """
 
@@ -48,7 +51,9 @@ class HostGuard:
         await refusal(scope, receive, send)
 
     def _problem(self, scope: Scope, host: str, origin: str | None) -> str | None:
-        if _hostname(f"//{host}") not in self._names:
+        door = door_of(scope)
+        names = self._names if door.name == "local" else door.hosts
+        if _hostname(f"//{host}") not in names:
             return "its Host is not this server's name"
         if origin is None or not _must_be_ours(scope):
             return None

@@ -17,10 +17,10 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from accounts.identity import identity_of
 from xoe.errors import XoeError
 from xoe.limits import retry_after, too_fast
 from xoe.page.markup import without_citation_links
-from xoe.page.visitor import visitor_of
 
 if TYPE_CHECKING:
     from voice.audio import Samples
@@ -123,10 +123,9 @@ def _problem(status: int, sentence: str) -> JSONResponse:
 
 async def _wait_s(request: Request) -> float:
     """Count a dictation of this browser; return the seconds to wait when there are too many."""
-    address = request.client.host if request.client is not None else ""
-    visitor = visitor_of(request.headers.get("cookie", "")) or address
     startup: Startup = request.app.state.startup
-    return (await startup.wait()).limits.take("audio", f"dictation:{visitor}")
+    who = identity_of(request.scope).id
+    return (await startup.wait()).limits.take("audio", f"dictation:{who}")
 
 
 async def _engines(request: Request) -> VoiceEngines:

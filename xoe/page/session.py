@@ -14,8 +14,8 @@ import chainlit as cl
 from chainlit.chat_context import chat_contexts
 from chainlit.session import WebsocketSession, ws_sessions_id
 
+from accounts.identity import SESSION, Identity, identity_of, without_cookie
 from xoe.page.options import AnswerOptions
-from xoe.page.visitor import SESSION_OWNER, owner_of
 from xoe.settings import LlmProfile
 
 if TYPE_CHECKING:
@@ -114,9 +114,19 @@ def _safe(given: str) -> str:
     return given if _SAFE_ID.fullmatch(given) else hashlib.sha256(given.encode()).hexdigest()
 
 
+def identity() -> Identity:
+    """Return who sits at the current page, as the gate let them in.
+
+    Somebody whose browser keeps no cookie is known by the session: their uploads belong to it
+    alone, and are out of reach once it ends.
+    """
+    found = identity_of(cl.context.session.environ["asgi.scope"])
+    return without_cookie(session_id()) if found.id == SESSION else found
+
+
 def owner() -> str:
-    """Return who owns what is uploaded in the current session."""
-    return owner_of(cl.context.session.environ, session_id())
+    """Return who owns what is uploaded and asked in the current session."""
+    return identity().id
 
 
 def is_open(given_id: str) -> bool:
@@ -126,9 +136,9 @@ def is_open(given_id: str) -> bool:
 
 def is_left_behind(an_owner: str) -> bool:
     """Whether ``an_owner`` is a session, known by no cookie, that is gone for good."""
-    if not an_owner.startswith(SESSION_OWNER):
+    if not an_owner.startswith(SESSION):
         return False
-    return an_owner.removeprefix(SESSION_OWNER) not in {_safe(known) for known in ws_sessions_id}
+    return an_owner.removeprefix(SESSION) not in {_safe(known) for known in ws_sessions_id}
 
 
 def websocket_session() -> WebsocketSession:

@@ -1,19 +1,18 @@
-"""Who owns an upload while there is no login: the browser, known by a random cookie."""
+"""Who somebody is while there is no login: the browser, known by a random cookie."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from accounts.identity import SCOPE_KEY, SESSION
+from xoe.doors import door_of
+
 COOKIE = "xoe_visitor"
-SESSION_OWNER = "session:"
-"""What the owner's name begins with where there is no cookie."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _YEAR_S = 365 * 24 * 3600
 
@@ -22,16 +21,6 @@ def visitor_of(cookie_header: str) -> str | None:
     """Return the visitor's id (32 hex digits) from a ``Cookie`` header, if it holds one."""
     value = cookie_parser(cookie_header).get(COOKIE, "")
     return value if _ID.fullmatch(value) else None
-
-
-def owner_of(environ: Mapping[str, Any], session_id: str) -> str:
-    """Return the owner of what is uploaded on a connection.
-
-    ``environ`` is the WSGI-like environment that Chainlit keeps of the websocket. Without the
-    cookie the uploads belong to the session alone, and are out of reach once it ends.
-    """
-    visitor = visitor_of(str(environ.get("HTTP_COOKIE", "")))
-    return f"visitor:{visitor}" if visitor else f"{SESSION_OWNER}{session_id}"
 
 
 class VisitorCookie:
@@ -43,7 +32,10 @@ class VisitorCookie:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add the cookie to an HTML page for a browser that has none yet."""
-        if scope["type"] != "http" or visitor_of(Headers(scope=scope).get("cookie", "")):
+        found = scope.get(SCOPE_KEY)
+        is_new = found is None or found.id == SESSION
+        known = visitor_of(Headers(scope=scope).get("cookie", ""))
+        if scope["type"] != "http" or known or not is_new or not door_of(scope).admits_visitors:
             await self._app(scope, receive, send)
             return
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from typing import TYPE_CHECKING
 
 import structlog
@@ -9,9 +11,11 @@ from chainlit.config import config
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from xoe.page import reading, uploads
+from xoe.errors import XoeError
+from xoe.page import invitation, reading, uploads
 from xoe.page.modules import remember_modules
 from xoe.page.visitor import VisitorCookie
+from xoe.people import People
 from xoe.protection import protected
 from xoe.settings import Settings
 
@@ -29,16 +33,28 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
     """
     if getattr(app.state, "page_installed", False):
         return
+    # Chainlit shows chats to somebody with a login only. It never sees one: the gate makes it
+    # believe what it has found out, with a secret that nobody else has to know.
+    os.environ["CHAINLIT_CUSTOM_AUTH"] = "true"
+    os.environ["CHAINLIT_AUTH_SECRET"] = secrets.token_urlsafe(32)
     app.add_middleware(VisitorCookie)
     if alone:
-        app.add_middleware(protected, settings=settings)
+        app.add_middleware(protected, settings=settings, people=lambda: _people(app))
     app.state.readings = reading.Readings()
     app.router.routes[:0] = [
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
         Route(reading.READ_PATH, reading.send_reading, methods=["GET"]),
+        Route(invitation.PATH, invitation.redeem, methods=["GET"]),
         Route(reading.DICTATION_PATH, reading.receive_dictation, methods=["POST"]),
     ]
     app.state.page_installed = True
+
+
+async def _people(app: FastAPI) -> People:
+    startup: Startup | None = app.state.startup
+    if startup is None:
+        raise XoeError("The server is starting or stopping. Please try again in a moment.")
+    return await startup.people()
 
 
 def attach(app: FastAPI, startup: Startup) -> None:

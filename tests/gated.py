@@ -1,0 +1,53 @@
+"""A client of an app behind the real gate, with a database of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from xoe.doors import SCOPE_KEY, Door
+from xoe.people import People
+from xoe.protection import protected
+from xoe.settings import Settings
+
+
+class Gated:
+    """The app, the door by which the next request comes, and the people behind it."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.settings = settings
+        self.door = Door("local")
+        self._app = protected(app, settings, self.people)
+        self._people: People | None = None
+
+    async def people(self) -> People:
+        if self._people is None:
+            self._people = await People.open(self.settings)
+        return self._people
+
+    async def aclose(self) -> None:
+        if self._people is not None:
+            await self._people.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[SCOPE_KEY] = self.door
+        await self._app(scope, receive, send)
+
+
+@contextmanager
+def gated_client(
+    app: ASGIApp, folder: Path, *, base_url: str = "http://127.0.0.1:8000"
+) -> Iterator[tuple[TestClient, Gated]]:
+    os.environ.setdefault("CHAINLIT_AUTH_SECRET", "only for tests " * 3)
+    gated = Gated(app, Settings(data_dir=folder))
+    with TestClient(gated, base_url=base_url, raise_server_exceptions=False) as client:
+        try:
+            yield client, gated
+        finally:
+            assert client.portal is not None
+            client.portal.call(gated.aclose)

@@ -1,0 +1,255 @@
+"""Lets in who may come in, and tells everybody behind it who that is.
+
+This is the one place where it is decided. Chainlit's own login is not used: the gate takes its
+cookie out of each request and puts in one that was made for the identity found here, so that what
+Chainlit believes is always what the gate knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from accounts import identity as identities
+from accounts.identity import Identity
+from accounts.sessions import COOKIE, Refusal
+from xoe.doors import Door, door_of
+from xoe.errors import XoeError
+from xoe.page.notice import notice
+from xoe.page.visitor import visitor_of
+from xoe.people import CONSOLE, People
+
+log = structlog.get_logger(__name__)
+
+STATIC: Final = ("/public/", "/assets/", "/static-offline-docs/", "/favicon", "/logo")
+"""What ships with the program and is the same for everybody."""
+ENTRANCES: Final = ("/login", "/invitation/", "/shared/", "/health")
+"""What can be asked without having come in; each decides by itself what it tells."""
+OPERATORS: Final = (
+    *("/status", "/metrics", "/health/", "/share", "/docs", "/redoc", "/openapi.json"),
+)
+CHAINLIT_COOKIE: Final = "access_token"
+
+_Why = Refusal | None
+"""Why a cookie is refused; ``None`` where there was none."""
+_TELL: Final[dict[_Why, str]] = {
+    None: "This is a private assistant. To come in you need an invitation: open the whole link "
+    "that you were given.",
+    "unknown": "You are not known here, or no longer. Open the whole link that you were given, or "
+    "ask for a new one.",
+    "expired": "Your invitation has ended. Please ask whoever gave it to you for a new one.",
+    "ended": "Your visit was ended: you have logged out, or whoever invited you has ended it.",
+}
+_LOG_IN: Final = "Please log in."
+_NOT_YOURS: Final = "This is for the operator of this server."
+
+
+class Gate:
+    """ASGI middleware that sets ``scope["xoe.identity"]``, or refuses.
+
+    A websocket whose login ends is closed within two seconds, at once when it is ended here.
+    """
+
+    def __init__(self, app: ASGIApp, people: Callable[[], Awaitable[People]]) -> None:
+        """Wrap ``app``; ``people`` returns who may come in, when that is known."""
+        self._app = app
+        self._people = people
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request or a websocket of somebody known, or refuse it."""
+        if scope["type"] not in ("http", "websocket") or is_static(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        try:
+            people = await self._people()
+            found = await identify(scope, people)
+        except XoeError as exc:
+            await _refuse(scope, receive, send, _unavailable(scope, str(exc)))
+            return
+        path: str = scope["path"]
+        if isinstance(found, Identity):
+            if _is_for(path, OPERATORS) and not found.is_operator:
+                await _refuse(scope, receive, send, _forbidden(scope))
+                return
+            await self._admit(scope, receive, send, people, found)
+        elif _is_for(path, ENTRANCES):
+            await self._app(_without_chainlit_cookie(scope), receive, send)
+        else:
+            log.info("gate.refused", door=door_of(scope).name, reason=found or "nobody")
+            await _refuse(scope, receive, send, _refusal(scope, found))
+
+    async def _admit(
+        self, scope: Scope, receive: Receive, send: Send, people: People, found: Identity
+    ) -> None:
+        inner = _with_chainlit_cookie(scope, found)
+        inner[identities.SCOPE_KEY] = found
+        token = identities.current.set(found)
+        try:
+            if scope["type"] == "http":
+                await self._app(inner, receive, send)
+            else:
+                await _Socket(self._app, inner, receive, send).serve(people, found)
+        finally:
+            identities.current.reset(token)
+
+
+async def identify(scope: Scope, people: People) -> Identity | _Why:
+    """Return who sent a request, or why nobody is."""
+    door, headers = door_of(scope), Headers(scope=scope)
+    bearer = headers.get("authorization", "")
+    if door.name == "local" and secrets.compare_digest(
+        bearer.encode(), f"Bearer {people.console_token}".encode()
+    ):
+        return CONSOLE
+    cookies = headers.get("cookie", "")
+    token = cookie_parser(cookies).get(COOKIE, "")
+    found: Identity | _Why = await people.sessions.find(token) if token else None
+    if isinstance(found, Identity):
+        return found
+    if door.admits_visitors and not await people.users.any_account():
+        known = visitor_of(cookies)
+        return identities.visitor(known) if known else identities.without_cookie("")
+    return found
+
+
+class _Socket:
+    """One websocket, which ends when its login does."""
+
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        self._app = app
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._accepted = asyncio.Event()
+        self._over = False
+
+    async def serve(self, people: People, found: Identity) -> None:
+        watch = asyncio.create_task(self._watch(people, found))
+        try:
+            await self._app(self._scope, self._take, self._give)
+        finally:
+            watch.cancel()
+
+    async def _take(self) -> Message:
+        message: Message = {} if self._over else await self._receive()
+        return {"type": "websocket.disconnect", "code": 1008} if self._over else message
+
+    async def _give(self, message: Message) -> None:
+        if self._over:
+            return
+        await self._send(message)
+        if message["type"] == "websocket.accept":
+            self._accepted.set()
+
+    async def _watch(self, people: People, found: Identity) -> None:
+        await self._accepted.wait()
+        while True:
+            await people.sessions.wait_for_change()
+            try:
+                now = await identify(self._scope, people)
+            except XoeError:
+                continue  # the database is busy: who was let in stays until it says otherwise
+            if now != found:
+                break
+        self._over = True
+        log.info("gate.socket_closed", role=found.role)
+        await self._send({"type": "websocket.close", "code": 1008, "reason": _TELL["ended"]})
+
+
+def is_static(path: str) -> bool:
+    """Whether a path is of a file that ships with the program."""
+    return path.startswith(STATIC)
+
+
+def _is_for(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(
+        path.startswith(prefix)
+        if prefix.endswith("/")
+        else path.rstrip("/") == prefix or (path.startswith(f"{prefix}/") and prefix != "/health")
+        for prefix in prefixes
+    )
+
+
+def _with_chainlit_cookie(scope: Scope, found: Identity) -> Scope:
+    from chainlit.auth import create_jwt
+    from chainlit.user import User
+
+    user = User(identifier=found.id, display_name=found.name, metadata={"role": found.role})
+    return _cookies(scope, f"{CHAINLIT_COOKIE}={create_jwt(user)}")
+
+
+def _without_chainlit_cookie(scope: Scope) -> Scope:
+    return _cookies(scope, None)
+
+
+def _cookies(scope: Scope, added: str | None) -> Scope:
+    """Return the scope without any of Chainlit's own cookies, and with ``added``."""
+    kept = [
+        pair
+        for pair in Headers(scope=scope).get("cookie", "").split(";")
+        if pair.strip() and not pair.strip().startswith(CHAINLIT_COOKIE)
+    ]
+    inner: dict[str, Any] = {**scope, "headers": list(scope["headers"])}
+    headers = MutableHeaders(scope=inner)
+    pairs = [*kept, *([added] if added else [])]
+    if pairs:
+        headers["cookie"] = "; ".join(pair.strip() for pair in pairs)
+    else:
+        del headers["cookie"]
+    # Chainlit takes a token from this header too.
+    if headers.get("authorization", "").lower().startswith("bearer"):
+        del headers["authorization"]
+    return inner
+
+
+def _refusal(scope: Scope, why: _Why) -> Response:
+    door: Door = door_of(scope)
+    sentence = _TELL[why] if door.name == "share" else _LOG_IN
+    if not _wants_page(scope):
+        response: Response = JSONResponse({"detail": sentence}, status_code=401)
+    elif door.name == "share":
+        response = notice("You need an invitation", sentence, status=401)
+    else:
+        asked = scope["path"] + (
+            f"?{scope['query_string'].decode('latin-1')}" * bool(scope.get("query_string"))
+        )
+        target = "/login" if asked == "/" else f"/login?next={quote(asked, safe='/')}"
+        response = RedirectResponse(target, status_code=303)
+    if why is not None:
+        response.delete_cookie(COOKIE, path="/")
+    return response
+
+
+def _forbidden(scope: Scope) -> Response:
+    if _wants_page(scope):
+        return notice("Not for you", _NOT_YOURS, status=403)
+    return JSONResponse({"detail": _NOT_YOURS}, status_code=403)
+
+
+def _unavailable(scope: Scope, sentence: str) -> Response:
+    if _wants_page(scope):
+        return notice("Not just now", sentence, status=503)
+    return JSONResponse({"detail": sentence}, status_code=503)
+
+
+def _wants_page(scope: Scope) -> bool:
+    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        return False
+    return "text/html" in Headers(scope=scope).get("accept", "")
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": _LOG_IN})
+        return
+    await response(scope, receive, send)
