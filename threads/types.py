@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Role = Literal["user", "assistant"]
 
@@ -25,6 +26,32 @@ class StoredCitation:
     start: int
     """Where the quote begins in ``passage``, in characters."""
     end: int
+    title: str = ""
+    """The document's title."""
+    heading: str = ""
+    """The headings above the quote, outermost first, joined with `` › ``."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that was dropped into a chat, and what came of it."""
+
+    name: str
+    state: str
+    """``ready``, ``unchanged``, ``failed`` or ``stopped``."""
+    passages: int = 0
+    pages: int | None = None
+    reason: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True)
+class StoredFeedback:
+    """What the reader thought of an answer."""
+
+    id: str
+    good: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +70,13 @@ class StoredMessage:
     note: str = ""
     """One quiet line for the reader: what was missing, or that it was stopped."""
     citations: tuple[StoredCitation, ...] = ()
+    nearest: tuple[StoredCitation, ...] = ()
+    """What was shown beside an answer that cites nothing: the nearest passages."""
+    files: tuple[StoredFile, ...] = ()
+    """Of a question, what was dropped with it."""
+    feedback: StoredFeedback | None = None
+    remembered: bool = False
+    """Whether it belongs to what the model is told of the chat: what was stopped does not."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +90,53 @@ class StoredThread:
     created_at: float
     """Seconds since 1970."""
     messages: tuple[StoredMessage, ...] = ()
+    profile: str = ""
+    """The model that was picked."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the settings panel said."""
+
+
+@dataclass(frozen=True)
+class ThreadSummary:
+    """A chat in the list."""
+
+    id: str
+    name: str
+    used_at: float
+    """Seconds since 1970: when something was said last."""
+    excerpt: str = ""
+    """Of a chat that was searched for, the words round the place found."""
+
+
+@dataclass(frozen=True)
+class ThreadPage:
+    """A piece of the list, the chat used last first."""
+
+    threads: tuple[ThreadSummary, ...]
+    next: str | None
+    """Where the next piece begins; ``None`` at the end."""
+
+
+@dataclass(frozen=True)
+class KeptTurn:
+    """A turn that the model is told of: what goes into the chat's history."""
+
+    asked_id: str
+    answer_id: str
+    question: str
+    answer: str
+    asked_at: float
+    answered_at: float
+    asked_extra: Mapping[str, Any] | None = None
+    answer_extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a chat's turns stand in the database."""
+
+    state: Literal["kept", "absent", "deleted"]
+    turns: tuple[KeptTurn, ...] = ()
+    """The latest that the model is told of, oldest first."""
+    known: frozenset[str] = frozenset()
+    """Of the answers asked about, those that the database has or has taken out."""

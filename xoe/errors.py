@@ -23,6 +23,7 @@ XoeError
 │   ├── EngineNotReadyError  still loading, or failed to load
 │   ├── EngineStalledError   the model does not go on with what it was given
 │   └── GenerationError      the model failed while it was answering
+├── MeasuringError           the models cannot be measured now
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
 │   └── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
@@ -149,6 +150,10 @@ class EngineStalledError(EngineError):
 
 class GenerationError(EngineError):
     """The model failed while it was answering."""
+
+
+class MeasuringError(XoeError):
+    """The language models cannot be measured now; the sentence says why."""
 
 
 class SpeechError(XoeError):
