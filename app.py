@@ -11,7 +11,7 @@ from typing import Any
 import chainlit as cl
 from chainlit.server import app
 
-from xoe.page import calls, conversation, lifecycle, profiles, reading
+from xoe.page import calls, conversation, lifecycle, preference, profiles, reading
 
 lifecycle.prepare(app)
 
@@ -32,7 +32,8 @@ async def on_app_shutdown() -> None:
 async def set_chat_profiles(_user: cl.User | None) -> list[cl.ChatProfile]:
     """Offer the installed models."""
     settings = lifecycle.attached(app).settings
-    return profiles.chat_profiles(profiles.installed_profiles(settings))
+    installed = profiles.installed_profiles(settings)
+    return profiles.chat_profiles(preference.preferred_first(installed))
 
 
 @cl.on_chat_start

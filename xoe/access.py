@@ -23,7 +23,10 @@ HEADER: Final = "X-Request-ID"
 PAGE: Final = "page"
 """Stands for everything that is not the HTTP interface."""
 _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
-_POLLED: Final = ("/health", "/health/circuits", "/health/turns", "/metrics")
+_POLLED: Final = (
+    *("/health", "/health/circuits", "/health/turns", "/metrics"),
+    *("/page/standing", "/page/measurement"),
+)
 
 _POLL_STATUSES: Final = (200, 503)
 """503: not ready yet, which is asked for again and again."""

@@ -72,6 +72,10 @@ class MemoryWatch:
         self._measure = used
         self._on_change = on_change
 
+    def room_bytes(self) -> int:
+        """Return how much more may be used: by the limit, and by what the machine has free."""
+        return max(0, min(self.limit - self.used, int(psutil.virtual_memory().available)))
+
     async def run(self) -> None:
         """Measure until cancelled."""
         while True:

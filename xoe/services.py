@@ -34,6 +34,7 @@ from xoe.errors import EngineNotReadyError, XoeError
 from xoe.ladder import Ladder
 from xoe.limits import RateLimits
 from xoe.lock import DataFolder
+from xoe.measuring import Measuring
 from xoe.memory import MemoryWatch, limit_bytes
 from xoe.readiness import Component, ComponentState, Readiness
 from xoe.recovery import Check, Recovery
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SAVE_INTERVAL_S = 30.0
+
+_OPENING = (ChatTurn("system", SYSTEM_PROMPT),)
+"""What all prompts begin with."""
 
 RESTARTED = frozenset({"model", "voice"})
 """What is started again after it failed: its files may come back, or memory."""
@@ -96,6 +100,13 @@ class Services:
         off = Component("library", "off", "the library's folder is not read")
         self._components = {"library": off, "redis": Component("redis", "off", "not started")}
         self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice")}
+        self.measuring = Measuring(
+            settings,
+            self.engine,
+            opening=_OPENING,
+            saves_memory=lambda: self.memory.tier > 0,
+            room_bytes=lambda: self.memory.room_bytes(),
+        )
         self.calls = CallDesk(settings.voice_max_calls, self.metrics.voice)
         self._voice: VoiceEngines | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -186,6 +197,7 @@ class Services:
     async def aclose(self) -> None:
         """Stop everything and save the indexes."""
         await self.calls.aclose()
+        await self.measuring.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -238,7 +250,7 @@ class Services:
         if self.engine is None:
             return f"{self.settings.llm_model or 'model'} at {self.settings.llm_base_url}"
         await self.engine.start()
-        await self.engine.warm((ChatTurn("system", SYSTEM_PROMPT),))
+        await self.engine.warm(_OPENING)
         entry = load_manifest().entry(self.settings.llm_profile)
         return entry.purpose
 

@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from xoe.errors import XoeError
-from xoe.page import invitation, reading, uploads
+from xoe.page import account, invitation, login, reading, uploads
 from xoe.page.modules import remember_modules
+from xoe.page.preference import PreferredProfile
 from xoe.page.visitor import VisitorCookie
 from xoe.people import People
 from xoe.protection import protected
@@ -38,6 +39,7 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
     os.environ["CHAINLIT_CUSTOM_AUTH"] = "true"
     os.environ["CHAINLIT_AUTH_SECRET"] = secrets.token_urlsafe(32)
     app.add_middleware(VisitorCookie)
+    app.add_middleware(PreferredProfile)
     if alone:
         app.add_middleware(protected, settings=settings, people=lambda: _people(app))
     app.state.readings = reading.Readings()
@@ -45,9 +47,21 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
         Route(reading.READ_PATH, reading.send_reading, methods=["GET"]),
         Route(invitation.PATH, invitation.redeem, methods=["GET"]),
+        *_routes_of_people(),
         Route(reading.DICTATION_PATH, reading.receive_dictation, methods=["POST"]),
     ]
     app.state.page_installed = True
+
+
+def _routes_of_people() -> list[Route]:
+    return [
+        Route(login.LOGIN_PATH, login.login_page, methods=["GET"]),
+        Route(login.LOGIN_PATH, login.log_in, methods=["POST"]),
+        Route(login.LOGOUT_PATH, login.log_out, methods=["POST"]),
+        Route(account.PATH, account.account_page, methods=["GET"]),
+        Route(account.END_PATH, account.end_login, methods=["POST"]),
+        Route(account.PASSWORD_PATH, account.change_password, methods=["POST"]),
+    ]
 
 
 async def _people(app: FastAPI) -> People:
