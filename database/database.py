@@ -26,6 +26,12 @@ _BUSY_MS: Final = 5000
 """How long a writer waits for another one: the command line beside a running server."""
 _CONNECTIONS: Final = 8
 _WRITES: Final = "xoe_writes"
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",  # what was deleted is written over, and not left in free pages
+)
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
@@ -77,6 +83,19 @@ class Database:
                 async with connection.begin():
                     yield connection
 
+    async def scrub(self) -> None:
+        """Empty SQLite's log beside the file, in which what was deleted may still stand.
+
+        While somebody reads it stays, for the next time.
+        """
+        if self.dialect != "sqlite":
+            return
+        with _told():
+            async with self._engine.connect() as connection:
+                raw = await connection.get_raw_connection()
+                driver: Any = raw.driver_connection  # below SQLAlchemy: not inside a transaction
+                await (await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
@@ -125,7 +144,7 @@ def _sqlite(path: Path) -> AsyncEngine:
     def on_connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

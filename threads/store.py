@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database import Database
 from threads import tables
 from threads.changes import Change
+from threads.remarks import Judge, TakeBackJudgement
 from threads.rows import element_id, number_of
 from threads.text import citations_of, files_of, loaded
 from threads.types import (
@@ -47,7 +48,7 @@ class Threads:
         """Keep the chats in ``db``."""
         self.db = db
 
-    async def apply(self, change: Change) -> bool:
+    async def apply(self, change: Change | Judge | TakeBackJudgement) -> bool:
         """Carry out a change; return whether there was anything to carry it out on."""
         async with self.db.write() as connection:
             return await change.apply(connection, self.db.dialect)
