@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 BreakerName = Literal["llm-load", "rag-api", "stt", "tts", "redis-connection"]
 BREAKER_NAMES: Final[tuple[BreakerName, ...]] = get_args(BreakerName)
 REDIS_BREAKER: Final = "redis-connection"
+_UNDER_WAY_MAX: Final = 64
+"""Outcomes that may be on their way to Redis before a caller waits for its own."""
 """The one that can only be kept in memory."""
 T = TypeVar("T")
 
@@ -185,7 +187,13 @@ class Breakers:
         except BaseException:
             await self._release(name, permit)
             raise
-        await self._report(name, permit, self._slow(name, call))
+        outcome = self._slow(name, call)
+        is_shared = self._failover is not None and name != REDIS_BREAKER
+        if is_shared and permit.lease is None and len(self._under_way) < _UNDER_WAY_MAX:
+            # Nothing hangs on when this one is counted, so the caller does not wait for Redis.
+            self._task(self._count(name, permit, outcome))
+        else:
+            await self._report(name, permit, outcome)
 
     def is_open(self, name: BreakerName) -> bool:
         """Whether a call would be rejected, from what this process knows last; asks nobody.
@@ -234,11 +242,11 @@ class Breakers:
             await self._store(name).release(name, reply.permit)
 
     async def _report(self, name: BreakerName, permit: Permit, outcome: Outcome) -> None:
-        async def report() -> None:
-            reply = await self._store(name).report(name, permit, outcome)
-            self._told(name, reply.transition)
+        await self._to_its_end(name, self._count(name, permit, outcome))
 
-        await self._to_its_end(name, report())
+    async def _count(self, name: BreakerName, permit: Permit, outcome: Outcome) -> None:
+        reply = await self._store(name).report(name, permit, outcome)
+        self._told(name, reply.transition)
 
     async def _release(self, name: BreakerName, permit: Permit) -> None:
         if permit.lease is not None:
