@@ -18,7 +18,8 @@ metadata: Final = MetaData()
 _versions = Table(
     "schema_version",
     metadata,
-    Column("only", Integer, CheckConstraint("only = 1"), primary_key=True),
+    # Quoted, as PostgreSQL has a keyword of that name.
+    Column("only", Integer, CheckConstraint('"only" = 1'), primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
 )
 
