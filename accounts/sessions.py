@@ -18,6 +18,8 @@ from accounts.tables import logins
 from database import Database
 
 COOKIE: Final = "xoe_session"
+PROGRAM: Final = "program:"
+"""What the address of a login begins with that is a program's, made on the command line."""
 Refusal = Literal["unknown", "expired", "ended"]
 """Why a cookie is none, or no more: never given out, run out, or logged out and revoked."""
 

@@ -112,6 +112,9 @@ async def identify(scope: Scope, people: People) -> Identity | _Why:
         return CONSOLE
     cookies = headers.get("cookie", "")
     token = cookie_parser(cookies).get(COOKIE, "")
+    kind, _, given = bearer.partition(" ")
+    if not token and kind.lower() == "bearer":
+        token = given.strip()
     found: Identity | _Why = await people.sessions.find(token) if token else None
     if isinstance(found, Identity):
         return found

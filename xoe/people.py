@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
+from accounts.desk import LoginDesk
 from accounts.identity import Identity
 from accounts.invitations import Invitations
 from accounts.secret import server_secret
@@ -25,6 +26,7 @@ class People:
     db: Database
     users: Users
     sessions: Sessions
+    desk: LoginDesk
     invitations: Invitations
     secret: str
     console_token: str
@@ -35,11 +37,12 @@ class People:
         """Open the database. Raises ``StoreError`` or ``SettingsError`` with what to do."""
         secret = await asyncio.to_thread(server_secret, settings.data_dir)
         db = await Database.open(settings)
-        sessions = Sessions(db)
+        sessions, users = Sessions(db), Users(db)
         return cls(
             db=db,
-            users=Users(db),
+            users=users,
             sessions=sessions,
+            desk=LoginDesk(users, sessions, secret),
             invitations=Invitations(db, sessions, secret),
             secret=secret,
             console_token=secrets.token_urlsafe(32),
@@ -47,4 +50,5 @@ class People:
 
     async def aclose(self) -> None:
         """Close the database."""
+        self.users.close()
         await self.db.aclose()

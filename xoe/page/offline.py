@@ -104,7 +104,7 @@ class _Reply:
         body = html.encode("utf-8")
         headers = MutableHeaders(scope=start)
         host = Headers(scope=self._scope).get("host", "")
-        headers["Content-Security-Policy"] = content_security_policy(host, nonce)
+        headers.setdefault("Content-Security-Policy", content_security_policy(host, nonce))
         headers["Cache-Control"] = "no-store"  # the nonce is for this time only
         headers["Content-Length"] = str(len(body))
         await self._send(start)

@@ -47,13 +47,14 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
         Route(reading.READ_PATH, reading.send_reading, methods=["GET"]),
         Route(invitation.PATH, invitation.redeem, methods=["GET"]),
-        *_routes_of_people(),
+        *routes_of_people(),
         Route(reading.DICTATION_PATH, reading.receive_dictation, methods=["POST"]),
     ]
     app.state.page_installed = True
 
 
-def _routes_of_people() -> list[Route]:
+def routes_of_people() -> list[Route]:
+    """Return what serves the login and the accounts."""
     return [
         Route(login.LOGIN_PATH, login.login_page, methods=["GET"]),
         Route(login.LOGIN_PATH, login.log_in, methods=["POST"]),
