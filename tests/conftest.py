@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import documents
 import pytest
+from postgres import Postgres, running_postgres
 
 from models.provision import installed
 from xoe.settings import load_settings
@@ -32,6 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def make_documents() -> ModuleType:
     """The generators of real documents: ``make_documents.pdf()`` and so on."""
     return documents
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that all tests share; each makes its own database in it."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ class Rename(Change):
             return False
         renamed = (
             update(_threads)
-            .where(_threads.c.owner == self.owner, _threads.c.id == self.thread_id)
+            .where(_threads.c.owner == self.owner, _threads.c.id == clean(self.thread_id))
             .values(name=name)
         )
         return (await connection.execute(renamed)).rowcount > 0
@@ -53,7 +53,7 @@ class Judge:
             .join(_threads, _threads.c.number == _messages.c.thread)
             .where(
                 _threads.c.owner == self.owner,
-                _messages.c.id == self.message_id,
+                _messages.c.id == clean(self.message_id),
                 _messages.c.role == "assistant",
             )
             .limit(1)
@@ -89,6 +89,6 @@ class TakeBackJudgement:
             .where(_threads.c.owner == self.owner)
         )
         gone = delete(_feedback).where(
-            _feedback.c.id == self.feedback_id, _feedback.c.message.in_(theirs)
+            _feedback.c.id == clean(self.feedback_id), _feedback.c.message.in_(theirs)
         )
         return (await connection.execute(gone)).rowcount > 0

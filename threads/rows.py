@@ -25,7 +25,9 @@ _threads, _messages, _elements = tables.threads, tables.messages, tables.element
 
 async def number_of(connection: AsyncConnection, owner: str, thread_id: str) -> int | None:
     """Return a chat's number; ``None`` when ``owner`` has none of that id."""
-    found = select(_threads.c.number).where(_threads.c.owner == owner, _threads.c.id == thread_id)
+    found = select(_threads.c.number).where(
+        _threads.c.owner == clean(owner), _threads.c.id == clean(thread_id)
+    )
     number: int | None = (await connection.execute(found)).scalar()
     return number
 
@@ -48,7 +50,7 @@ async def begin(
     gone = tables.deleted
     await connection.execute(delete(gone).where(gone.c.owner == owner, gone.c.id == thread_id))
     values = {"name": name, "created_at": at, "used_at": at}
-    begun = insert(_threads).values(owner=owner, id=thread_id, **values)
+    begun = insert(_threads).values(owner=clean(owner), id=clean(thread_id), **values)
     return int((await connection.execute(begun.returning(_threads.c.number))).scalar_one())
 
 

@@ -13,7 +13,7 @@ from threads import tables
 from threads.changes import Change
 from threads.remarks import Judge, TakeBackJudgement
 from threads.rows import element_id, number_of
-from threads.text import citations_of, files_of, loaded
+from threads.text import citations_of, clean, files_of, loaded
 from threads.types import (
     KeptTurn,
     Standing,
@@ -75,7 +75,7 @@ class Threads:
             found = (
                 select(_messages)
                 .join(_threads, _threads.c.number == _messages.c.thread)
-                .where(_threads.c.owner == owner, _messages.c.id == message_id)
+                .where(_threads.c.owner == owner, _messages.c.id == clean(message_id))
                 .limit(1)
             )
             row = (await connection.execute(found)).first()
@@ -143,7 +143,9 @@ class Threads:
             thread = await number_of(connection, owner, thread_id)
             if thread is None:
                 gone = tables.deleted
-                found = select(gone.c.id).where(gone.c.owner == owner, gone.c.id == thread_id)
+                found = select(gone.c.id).where(
+                    gone.c.owner == owner, gone.c.id == clean(thread_id)
+                )
                 is_gone = (await connection.execute(found)).first() is not None
                 return Standing("deleted" if is_gone else "absent")
             here = select(_messages.c.id).where(
@@ -196,12 +198,14 @@ class Threads:
 
 
 def _named(search: str) -> Any:
-    wanted = " ".join(search.split())[:200].lower()
+    wanted = clean(" ".join(search.split()).lower(), 200)
     return func.lower(_threads.c.name).contains(wanted, autoescape=True)
 
 
 async def _thread(connection: AsyncConnection, owner: str, thread_id: str) -> Row[Any, Any] | None:
-    found = select(_threads).where(_threads.c.owner == owner, _threads.c.id == thread_id)
+    # Cleaned, as PostgreSQL refuses some characters even in a question.
+    wanted = clean(thread_id)
+    found = select(_threads).where(_threads.c.owner == owner, _threads.c.id == wanted)
     return (await connection.execute(found)).first()
 
 

@@ -1,0 +1,341 @@
+"""Chats in the database: the same promises on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from database import Database
+from database.database import FILE_NAME
+from threads import rows
+from threads.changes import RECOVERED, Ask, Drop, Files, Forget, Found, Keep
+from threads.deletion import delete_owner, delete_thread
+from threads.remarks import Judge, Rename, TakeBackJudgement
+from threads.store import PAGE_MAX, Threads
+from threads.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
+from xoe.errors import ThreadLimitError
+from xoe.settings import Settings
+
+ANNA, BERT = "user:anna", "visitor:0123456789abcdef0123456789abcdef"
+CITATION = StoredCitation(
+    number=1,
+    source="handbook.pdf",
+    page=3,
+    quote="every eight weeks",
+    passage="Descale it every eight weeks or so.",
+    start=11,
+    end=28,
+    title="The handbook",
+    heading="Care › Descaling",
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def threads(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Threads]:
+    settings = Settings(data_dir=tmp_path)
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").database(f"threads_{secrets.token_hex(6)}")
+        settings = Settings(data_dir=tmp_path, database_url=url)
+    db = await Database.open(settings)
+    assert db.dialect == request.param
+    yield Threads(db)
+    await db.aclose()
+
+
+def asked(message_id: str, text: str, at: float = 1.0) -> StoredMessage:
+    return StoredMessage(message_id, "user", text, at)
+
+
+def told(message_id: str, text: str, at: float = 2.0, **more: object) -> StoredMessage:
+    return StoredMessage(message_id, "assistant", text, at, remembered=True, **more)
+
+
+async def say(
+    threads: Threads,
+    owner: str,
+    thread: str,
+    turn: str,
+    question: str,
+    answer: str,
+    at: float = 1.0,
+) -> None:
+    await threads.apply(Ask(owner, thread, asked(f"q{turn}", question, at)))
+    kept = Keep(owner, thread, f"q{turn}", told(f"a{turn}", answer, at + 0.5), {"prompt": "P"})
+    assert await threads.apply(kept)
+
+
+async def texts(threads: Threads, owner: str, thread: str) -> list[str]:
+    found = await threads.get(owner, thread)
+    return [message.text for message in found.messages] if found else []
+
+
+async def test_a_chat_comes_back_as_it_was_said(threads: Threads) -> None:
+    answer = told(
+        "a1", "Every eight weeks. [1]", note="Shorter.", level="extractive", citations=(CITATION,)
+    )
+    await threads.apply(Ask(ANNA, "t1", asked("q1", "How often?"), "quality", '{"passages": 2}'))
+    assert await threads.apply(Keep(ANNA, "t1", "q1", answer))
+    thread = await threads.get(ANNA, "t1")
+    assert thread is not None
+    assert thread.name == "How often?"
+    assert (thread.profile, thread.options) == ("quality", {"passages": 2})
+    assert thread.messages == (replace(asked("q1", "How often?"), remembered=True), answer)
+    cited = thread.messages[1].citations[0]
+    assert cited.passage[cited.start : cited.end] == cited.quote
+
+
+async def test_nobody_reaches_anothers_chat(threads: Threads) -> None:
+    """Not by its id, by a message's, by feedback's, by an element's, by a search, nor by asking."""
+    answer = told("a1", "The code is 4711.", citations=(CITATION,))
+    await threads.apply(Ask(ANNA, "t1", asked("q1", "Which code?")))
+    await threads.apply(Keep(ANNA, "t1", "q1", answer))
+    assert await threads.apply(Judge(ANNA, "a1", True, "good", 3.0, id="f1"))
+    assert await threads.get(BERT, "t1") is None
+    assert await threads.get_message(BERT, "a1") is None
+    assert await threads.get_element(BERT, "t1", "a1-citations") is None
+    for odd in ("t9\0", "\ud800", "t1' OR '1'='1", "", "x" * 10_000):
+        assert await threads.get(ANNA, odd) is None
+        assert await threads.get_message(ANNA, odd) is None
+        assert not await threads.apply(Rename(ANNA, odd, "Mine"))
+        assert not await threads.apply(Judge(ANNA, odd, False, "", 4.0))
+        assert not await threads.apply(TakeBackJudgement(ANNA, odd))
+    assert (await threads.page(BERT, limit=10, search="code")).threads == ()
+    assert (await threads.page(BERT, limit=10, after="t1")).threads == ()
+    assert (await threads.page(BERT, limit=10, good=True)).threads == ()
+    assert (await threads.standing(BERT, "t1", ["a1"], 10)).state == "absent"
+    assert not await threads.apply(Rename(BERT, "t1", "Mine"))
+    assert not await threads.apply(Judge(BERT, "a1", False, "", 4.0))
+    assert not await threads.apply(TakeBackJudgement(BERT, "f1"))
+    assert not await threads.apply(Keep(BERT, "t1", "q1", told("x", "Changed.")))
+    assert not await threads.apply(Drop(BERT, "t1", "q1", 5.0))
+    assert not await threads.apply(Forget(BERT, "t1"))
+    assert await delete_thread(threads.db, BERT, "t1", 5.0) is None
+    await threads.apply(Ask(BERT, "t1", asked("q1", "My own chat of the same id")))
+    assert await texts(threads, ANNA, "t1") == ["Which code?", "The code is 4711."]
+    assert await texts(threads, BERT, "t1") == ["My own chat of the same id"]
+    found = await threads.get_message(ANNA, "a1")
+    assert found is not None and found[1].feedback is not None and found[1].feedback.good
+
+
+async def test_a_question_asked_anew_takes_its_own_place_and_ends_what_followed(
+    threads: Threads,
+) -> None:
+    for turn in ("1", "2", "3"):
+        await say(threads, ANNA, "t", turn, f"Question {turn}", f"Answer {turn}")
+    await threads.apply(Ask(ANNA, "t", asked("q2", "Question 2, better", 9.0)))
+    assert await texts(threads, ANNA, "t") == ["Question 1", "Answer 1", "Question 2, better"]
+    await threads.apply(Keep(ANNA, "t", "q2", told("a4", "Answer 4")))
+    standing = await threads.standing(ANNA, "t", ["a1", "a2", "a3", "a4", "never"], 10)
+    assert [turn.answer_id for turn in standing.turns] == ["a1", "a4"]
+    assert standing.known == {"a1", "a2", "a3", "a4"}
+    assert standing.turns[0].asked_extra == {"prompt": "P"}
+
+
+async def test_an_answer_kept_twice_is_there_once(threads: Threads) -> None:
+    await threads.apply(Ask(ANNA, "t", asked("q", "Q")))
+    await threads.apply(Keep(ANNA, "t", "q", told("a", "All of it")))
+    await threads.apply(Keep(ANNA, "t", "q", told("a", "What was heard")))
+    await threads.apply(Ask(ANNA, "t", asked("q2", "Q2")))
+    assert await texts(threads, ANNA, "t") == ["Q", "What was heard", "Q2"]
+
+
+async def test_what_only_the_history_has_goes_where_it_was_said_and_once(threads: Threads) -> None:
+    await say(threads, ANNA, "t", "1", "Q1", "A1")
+    await say(threads, ANNA, "t", "3", "Q3", "A3")
+    lost = Found(ANNA, "t", KeptTurn("q2", "a2", "Q2", "A2", 3.0, 4.0, {"prompt": "x"}), "a1")
+    assert await threads.apply(lost)
+    assert not await threads.apply(lost)
+    earliest = Found(ANNA, "t", KeptTurn("q0", "a0", "Q0", "A0", 0.1, 0.2), "")
+    assert await threads.apply(earliest)
+    thread = await threads.get(ANNA, "t")
+    assert thread is not None
+    assert [m.text for m in thread.messages] == ["Q0", "A0", "Q1", "A1", "Q2", "A2", "Q3", "A3"]
+    assert thread.messages[5].note == RECOVERED
+    # Its question alone was written down before the crash.
+    await threads.apply(Ask(ANNA, "t", asked("q4", "Q4")))
+    assert await threads.apply(Found(ANNA, "t", KeptTurn("q4", "a4", "Q4", "A4", 5.0, 6.0), "a3"))
+    assert (await texts(threads, ANNA, "t"))[-2:] == ["Q4", "A4"]
+
+
+async def test_a_reset_chat_is_still_read_but_no_longer_told_to_the_model(threads: Threads) -> None:
+    await say(threads, ANNA, "t", "1", "Q1", "A1")
+    await threads.apply(Forget(ANNA, "t"))
+    standing = await threads.standing(ANNA, "t", ["a1"], 10)
+    assert (standing.turns, standing.known) == ((), {"a1"})
+    assert await texts(threads, ANNA, "t") == ["Q1", "A1"]
+
+
+async def test_a_late_answer_does_not_bring_a_deleted_chat_back(threads: Threads) -> None:
+    await threads.apply(Ask(ANNA, "t", asked("q", "Q")))
+    assert await delete_thread(threads.db, ANNA, "t", 2.0) == []
+    assert not await threads.apply(Keep(ANNA, "t", "q", told("a", "A")))
+    assert await threads.get(ANNA, "t") is None
+    assert (await threads.standing(ANNA, "t", ["a"], 10)).state == "deleted"
+    await threads.apply(Ask(ANNA, "t", asked("q2", "A new question in the open page")))
+    assert (await threads.standing(ANNA, "t", ["a"], 10)).state == "kept"
+
+
+async def test_the_list_goes_on_where_it_ended(threads: Threads) -> None:
+    for place in range(7):
+        await say(threads, ANNA, f"t{place}", "1", f"Question {place}", "A", at=float(place))
+    await threads.apply(Ask(ANNA, "t2", asked("q9", "Later", 100.0)))
+    seen: list[str] = []
+    after = None
+    while True:
+        page = await threads.page(ANNA, limit=3, after=after)
+        seen += [thread.id for thread in page.threads]
+        after = page.next
+        if after is None:
+            break
+    assert seen == ["t2", "t6", "t5", "t4", "t3", "t1", "t0"]
+    assert len((await threads.page(ANNA, limit=10**9)).threads) == 7 <= PAGE_MAX
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("descal", {"t1"}),
+        ("DESCALED machine", {"t1"}),
+        ("machine café", set()),
+        ("cafe", {"t2"}),
+        ("Café", {"t2"}),
+        ("handbook pdf", {"t2"}),
+        ("3.5", {"t2"}),
+        ("renamed", {"t3"}),
+        ("Re%amed", set()),
+        ('"', set()),
+        ("NOT machine", set()),
+        ("machine OR café", set()),
+        ("text:machine", set()),
+        ("machine*", {"t1"}),
+        ("machine NEAR(", set()),
+        ("') OR 1=1 --", set()),
+        ("a" * 5000, set()),
+        ("\0machine", {"t1"}),
+        ("", {"t1", "t2", "t3"}),
+        ("   ", {"t1", "t2", "t3"}),
+    ],
+)
+async def test_a_search_finds_words_and_is_never_an_expression(
+    threads: Threads, search: str, found: set[str]
+) -> None:
+    await say(threads, ANNA, "t1", "1", "About descaling", "The machine is descaled monthly.")
+    await say(threads, ANNA, "t2", "1", "The café?", "See handbook.pdf, version 3.5.")
+    await say(threads, ANNA, "t3", "1", "Something else", "Nothing.")
+    await say(threads, BERT, "t4", "1", "A machine in a café, renamed", "3.5 handbook.pdf")
+    await threads.apply(Rename(ANNA, "t3", "Renamed by hand"))
+    page = await threads.page(ANNA, limit=10, search=search)
+    assert {thread.id for thread in page.threads} == found
+
+
+async def test_an_excerpt_shows_the_place_that_was_found(threads: Threads) -> None:
+    long = "Word " * 50 + "the needle is here " + "word " * 50
+    await say(threads, ANNA, "t", "1", "Q", long)
+    (thread,) = (await threads.page(ANNA, limit=1, search="needle")).threads
+    assert "needle" in thread.excerpt
+    assert thread.excerpt.startswith("…") and thread.excerpt.endswith("…")
+
+
+async def test_a_thumb_replaces_the_one_before_and_can_be_taken_back(threads: Threads) -> None:
+    await say(threads, ANNA, "t", "1", "Q", "A")
+    assert not await threads.apply(Judge(ANNA, "q1", True, "", 1.0))
+    await threads.apply(Judge(ANNA, "a1", True, "", 1.0, id="first"))
+    await threads.apply(Judge(ANNA, "a1", False, "Wrong page", 2.0, id="second"))
+    found = await threads.get_message(ANNA, "a1")
+    assert found is not None and found[1].feedback is not None
+    assert (found[1].feedback.good, found[1].feedback.reason) == (False, "Wrong page")
+    assert [t.id for t in (await threads.page(ANNA, limit=5, good=False)).threads] == ["t"]
+    assert (await threads.page(ANNA, limit=5, good=True)).threads == ()
+    assert await threads.apply(TakeBackJudgement(ANNA, "second"))
+    found = await threads.get_message(ANNA, "a1")
+    assert found is not None and found[1].feedback is None
+
+
+async def test_only_documents_that_came_by_no_other_chat_go_with_one(threads: Threads) -> None:
+    def files(*lines: tuple[str, str]) -> tuple[StoredFile, ...]:
+        return tuple(StoredFile(name, state) for name, state in lines)
+
+    for thread in ("t1", "t2"):
+        await threads.apply(Ask(ANNA, thread, asked("q", "Files")))
+    here = files(("own.pdf", "ready"), ("both.pdf", "ready"), ("bad.pdf", "failed"))
+    await threads.apply(Files(ANNA, "t1", "q", (*here, *files(("old.pdf", "unchanged")))))
+    await threads.apply(Files(ANNA, "t2", "q", files(("both.pdf", "unchanged"))))
+    await threads.apply(Ask(BERT, "t1", asked("q", "Files")))
+    await threads.apply(Files(BERT, "t1", "q", files(("own.pdf", "ready"))))
+    assert await delete_thread(threads.db, ANNA, "t1", 1.0) == ["own.pdf"]
+    assert await delete_thread(threads.db, ANNA, "t2", 1.0) == ["both.pdf"]
+
+
+@pytest.mark.parametrize("text", ["nul\0inside", "half \ud83d surrogate", "x" * 300_000, "", "🤖"])
+async def test_whatever_was_said_can_be_kept(threads: Threads, text: str) -> None:
+    await threads.apply(Ask(ANNA, "t", asked("q", text), options="{}"))
+    cited = replace(CITATION, quote=text, passage=text)
+    await threads.apply(Keep(ANNA, "t", "q", told("a", text, citations=(cited,)), {"prompt": text}))
+    thread = await threads.get(ANNA, "t")
+    assert thread is not None and len(thread.messages) == 2
+    assert len(thread.messages[0].text) <= 100_000
+    assert len(thread.name) <= 120
+
+
+async def test_there_is_a_most_of_chats_and_of_turns(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "THREADS_MAX", 2)
+    monkeypatch.setattr("threads.changes.TURNS_MAX", 3)
+    for turn in range(5):
+        await say(threads, ANNA, "t1", str(turn), f"Q{turn}", f"A{turn}")
+    assert await texts(threads, ANNA, "t1") == ["Q2", "A2", "Q3", "A3", "Q4", "A4"]
+    await threads.apply(Ask(ANNA, "t2", asked("q", "Q")))
+    with pytest.raises(ThreadLimitError, match="2 chats"):
+        await threads.apply(Ask(ANNA, "t3", asked("q", "Q")))
+    await threads.apply(Ask(BERT, "t3", asked("q", "Q")))
+    await threads.apply(Ask(ANNA, "t2", asked("q2", "Still")))
+
+
+async def test_everything_of_an_owner_can_go(threads: Threads) -> None:
+    for place in range(3):
+        await say(threads, ANNA, f"t{place}", "1", "Q", "A")
+    await say(threads, BERT, "t", "1", "Q", "A")
+    assert await delete_owner(threads.db, ANNA) == 3
+    assert (await threads.page(ANNA, limit=5)).threads == ()
+    assert len((await threads.page(BERT, limit=5)).threads) == 1
+
+
+async def test_nothing_of_a_deleted_chat_is_left_in_the_file(tmp_path: Path) -> None:
+    """Neither in the database nor in its log, nor in the index of words."""
+    db = await Database.open(Settings(data_dir=tmp_path))
+    threads = Threads(db)
+    for turn in range(60):
+        await say(threads, ANNA, "keep", f"k{turn}", f"Ordinary question {turn}", "Answer " * 50)
+        answer = f"Zebrafinken singen Quarzgesang {turn} " * 20
+        await threads.apply(Ask(ANNA, "gone", asked(f"q{turn}", f"Geheimwort xylograph {turn}")))
+        secret = replace(CITATION, passage="Vermouth quixotic passage", quote="quixotic")
+        kept = told(f"a{turn}", answer, citations=(secret,))
+        await threads.apply(Keep(ANNA, "gone", f"q{turn}", kept, {"prompt": "jabberwock prompt"}))
+    await threads.apply(Judge(ANNA, "a3", False, "slithy reason", 1.0))
+    secrets_told = (
+        b"zebrafink",
+        b"quarzgesang",
+        b"xylograph",
+        b"quixotic",
+        b"jabberwock",
+        b"slithy",
+    )
+
+    def raw() -> bytes:
+        files = sorted(tmp_path.glob(f"{FILE_NAME}*"))
+        return b"".join(path.read_bytes() for path in files).lower()
+
+    assert all(secret in raw() for secret in secrets_told)
+    await delete_thread(db, ANNA, "gone", 2.0)
+    assert [secret for secret in secrets_told if secret in raw()] == []
+    assert len(await texts(threads, ANNA, "keep")) == 120
+    assert (await threads.page(ANNA, limit=5, search="ordinary")).threads
+    await db.aclose()
+    with sqlite3.connect(tmp_path / FILE_NAME) as plain:
+        plain.execute("INSERT INTO thread_words(thread_words) VALUES ('integrity-check')")
