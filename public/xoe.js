@@ -21,6 +21,8 @@ if (!localStorage.getItem("vite-ui-theme")) {
     NotReadableError: "Another program is using the microphone. Close it there, then try again.",
     insecure: "The microphone works only on a secure page: open this one on this computer as http://localhost, or by https."
   }
+  // For the tour, which tells of problems itself.
+  window.xoe = { problems: PROBLEMS, quiet: false }
   const HIDE_AFTER_MS = 12000
   const DICTATION_MS = 30000
 
@@ -203,17 +205,6 @@ if (!localStorage.getItem("vite-ui-theme")) {
     submit.parentElement.prepend(button)
   }
 
-  // Chainlit shows these two as pictures alone.
-  const NAMES = { "lucide-volume-2": "Read aloud", "lucide-copy": "Copy" }
-
-  function nameButtons() {
-    for (const [picture, name] of Object.entries(NAMES)) {
-      for (const svg of document.querySelectorAll(`button:not([aria-label]) > svg.${picture}`)) {
-        svg.parentElement.setAttribute("aria-label", name)
-      }
-    }
-  }
-
   // ── What the server and the browser tell ───────────────────────────────────────────────────
   const media = navigator.mediaDevices
   if (media?.getUserMedia) {
@@ -222,7 +213,7 @@ if (!localStorage.getItem("vite-ui-theme")) {
       try {
         return await ask(wanted)
       } catch (error) {
-        problem(error.name)
+        if (!window.xoe.quiet) problem(error.name)
         throw error
       }
     }
@@ -254,10 +245,11 @@ if (!localStorage.getItem("vite-ui-theme")) {
     requestAnimationFrame(() => {
       waits = false
       offerDictation()
-      nameButtons()
     })
   }
 
+  // The rest can wait until the page is there.
+  addEventListener("DOMContentLoaded", () => import("/public/help.js"))
   addEventListener("resize", () => { if (bar && !bar.root.hidden) place() })
   new MutationObserver(lookAfterThePage).observe(document.documentElement, { childList: true, subtree: true })
 })()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -36,6 +37,8 @@ CHROMIUM_ARGS = [
 ANSWER_MS = 120_000
 """The longest wait for a real model on a machine that is busy with something else."""
 START_S = 300
+TOUR_OFF = '"off"'
+"""What the page keeps where its tour is not wanted: it would stand before every other test."""
 UPLOAD_MB = 2
 
 COFFEE = """# The coffee machine
@@ -166,7 +169,18 @@ def launch(playwright: Playwright, *more: str) -> Browser:
     own = Path(playwright.chromium.executable_path)
     if path is None and not own.exists():
         pytest.skip("there is no Chromium: install it, or run 'playwright install chromium'")
-    return playwright.chromium.launch(executable_path=path, args=[*CHROMIUM_ARGS, *more])
+    browser = playwright.chromium.launch(executable_path=path, args=[*CHROMIUM_ARGS, *more])
+    new_context = browser.new_context
+
+    def without_the_tour(**options: Any) -> BrowserContext:
+        context = new_context(**options)
+        context.add_init_script(f"localStorage.setItem('xoe-tour', {json.dumps(TOUR_OFF)})")
+        return context
+
+    # A test of the tour itself takes ``first_visit``.
+    browser.new_context = without_the_tour  # type: ignore[method-assign]
+    browser.first_visit = new_context  # type: ignore[attr-defined]
+    return browser
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from chains.citations import strip_marks
 from chains.types import Question
 from xoe.errors import XoeError
 from xoe.limits import too_fast
-from xoe.page import attachments, commands, profiles, session
+from xoe.page import attachments, commands, profiles, session, standing
 from xoe.page.answering import answer, new_reply
 from xoe.page.markup import plain
 from xoe.page.options import AnswerOptions, panel, read_options
@@ -56,6 +56,7 @@ async def _greet(startup: Startup, welcome: Welcome) -> None:
     if chat is None:
         chat, notes = _new_chat(services)
     await panel(chat.options).send()
+    await standing.tell(services, chat)
     if not chat.answered and await _has_earlier_turns(services):
         await welcome.take_away()
         await cl.Message(
@@ -90,6 +91,7 @@ async def take(services: Services, message: cl.Message | None) -> None:
             await complain(_UNEXPECTED)
         finally:
             session.drop_old_messages()
+    await standing.tell(services, chat)
 
 
 async def stop() -> None:

@@ -1,0 +1,37 @@
+// Everything that helps to find one's way: loaded when the page itself is there.
+import { mountChip, refresh, standing } from "./chip.js"
+import { el, isModal } from "./dialog.js"
+import { lookAfterThePage } from "./labels.js"
+import { isNew, startTour } from "./seen.js"
+import { showShortcuts } from "./shortcuts.js"
+
+document.head.append(el("link", { rel: "stylesheet", href: "/public/help.css" }))
+document.body.prepend(el("a", {
+  className: "xoe-skip", href: "#chat-input", textContent: "Skip to the message box",
+  onclick: (event) => {
+    event.preventDefault()
+    document.querySelector("#chat-input")?.focus()
+  }
+}))
+
+// Links that the chat's own messages can have: [the tour](#tour).
+const OPENERS = { "#tour": startTour, "#shortcuts": showShortcuts }
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.(".message-content a[href^='#']")
+  const open = link && OPENERS[link.getAttribute("href")]
+  if (!open) return
+  event.preventDefault()
+  open()
+}, true)
+
+// Guests are led by whoever invited them.
+let offered = false
+function offerTour() {
+  mountChip()
+  if (offered || !standing.who || isModal() || !document.querySelector(".xoe-welcome")) return
+  offered = true
+  if (!standing.guest && isNew(standing.who)) startTour()
+}
+
+lookAfterThePage(offerTour)
+refresh().then(offerTour)

@@ -1,0 +1,87 @@
+// What Chainlit's page leaves out for those who do not see it or use no mouse: names of buttons
+// that are pictures, landmarks, and a stop for the keyboard behind open menus.
+// One look at the page a quarter of a second after elements came; words that stream cost nothing.
+
+const PAUSE_MS = 250
+
+const NAMES = {
+  "#new-chat-button": "New chat",
+  "#chat-profiles": "Model",
+  "#upload-button, #upload-button-loading": "Add documents",
+  "#chat-settings-open-modal": "Settings of this chat",
+  "#chat-submit": "Send",
+  "#stop-button": "Stop",
+  "#chat-input": "Your question",
+  "#user-nav-button": "Account",
+  "#search-chats-button": "Search chats",
+  "#sidebar-trigger-button": "Show or hide the chats",
+  "#side-view-title button": "Close the panel",
+  "#thread-options": "Options of this chat",
+  "[data-resize-handle]": "Width of the panel",
+  "#attachments button": "Remove this file"
+}
+const PICTURES = {
+  "volume-2": "Read aloud", copy: "Copy", check: "Copied", "thumbs-up": "A good answer", "thumbs-down": "A bad answer",
+  pencil: "Edit", x: "Close", ellipsis: "More", bug: "Details", "arrow-left": "Back"
+}
+const ROLES = { "#header": "banner", ".dropzone": "main" }
+const SCROLLED = ".dropzone .overflow-y-auto"
+
+const set = (element, name, value) => { if (element.getAttribute(name) !== value) element.setAttribute(name, value) }
+const nameless = (element) => !element.textContent.trim() && !element.hasAttribute("aria-labelledby")
+
+function nameButtons() {
+  for (const [selector, name] of Object.entries(NAMES)) {
+    for (const element of document.querySelectorAll(selector)) set(element, "aria-label", name)
+  }
+  for (const button of document.querySelectorAll("#message-composer > :last-child button:not([id])")) {
+    if (nameless(button)) set(button, "aria-label", button.querySelector(".lucide-x") ? "End the call" : "Start a call")
+  }
+  for (const button of document.querySelectorAll("button:not([aria-label], [id^=xoe-])")) {
+    const picture = nameless(button) && button.querySelector("svg")?.getAttribute("class")?.match(/lucide-([a-z0-9-]+)/)?.[1]
+    if (picture) button.setAttribute("aria-label", PICTURES[picture] ?? picture.replaceAll("-", " "))
+  }
+  for (const button of document.querySelectorAll(".edit-message:not([aria-label])")) button.setAttribute("aria-label", "Edit")
+}
+
+function mend() {
+  nameButtons()
+  for (const [selector, role] of Object.entries(ROLES)) document.querySelector(selector)?.setAttribute("role", role)
+  const conversation = document.querySelector(SCROLLED)
+  if (conversation && !conversation.hasAttribute("tabindex")) {
+    for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Conversation"]]) conversation.setAttribute(name, value)
+  }
+  document.querySelector("#upload-button[role]")?.removeAttribute("role")
+  for (const thumb of document.querySelectorAll("[role=slider]:not([aria-label], [aria-labelledby])")) {
+    for (let up = thumb.parentElement; up && !thumb.hasAttribute("aria-label"); up = up.parentElement) {
+      const label = up.querySelector("label")?.textContent.trim()
+      if (label) thumb.setAttribute("aria-label", label)
+    }
+  }
+  for (const element of document.querySelectorAll("[data-resize-handle][aria-controls]")) {
+    if (!document.getElementById(element.getAttribute("aria-controls"))) element.removeAttribute("aria-controls")
+  }
+  // What a model is for stands in a card inside the list, where only choices may be.
+  for (const card of document.querySelectorAll("[role=listbox] #chat-profile-description")) set(card, "aria-hidden", "true")
+}
+
+/** Look after the page from now on; `also` is called at each look. */
+export function lookAfterThePage(also) {
+  let waits = false
+  const look = () => {
+    waits = false
+    mend()
+    also()
+  }
+  new MutationObserver((changes) => {
+    for (const { type, target, addedNodes } of changes) {
+      // Radix hides what is behind a menu from screen readers, but not from the Tab key.
+      if (type === "attributes") target.inert = target.dataset.ariaHidden === "true"
+      else if (!waits && [...addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE)) {
+        waits = true
+        setTimeout(look, PAUSE_MS)
+      }
+    }
+  }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["data-aria-hidden"] })
+  look()
+}
