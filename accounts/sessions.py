@@ -127,15 +127,19 @@ class Sessions:
         except TimeoutError:
             return
 
+    def look_again(self) -> None:
+        """Believe nothing that is known: another process has changed something just now."""
+        self._known.clear()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
     async def _revoke(self, which: Any) -> None:
         async with self._db.write() as connection:
             still = logins.c.revoked_at.is_(None)
             await connection.execute(
                 update(logins).where(which, still).values(revoked_at=self._clock())
             )
-        self._known.clear()
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self.look_again()
 
     async def _look_up(self, hashed: str) -> Identity | Refusal:
         async with self._db.read() as connection:

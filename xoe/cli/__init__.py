@@ -18,6 +18,7 @@ from xoe.cli import (
     status,
     trace,
     transcribe,
+    user,
 )
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app.command("restore")(backup.restore_command)
 app.command("config")(config.config_command)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
+app.add_typer(user.app, name="user")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,62 @@
+"""What the command line asks of a running server when it has changed an account.
+
+The gate lets operators alone come to ``/accounts``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from accounts.identity import USER
+from accounts.users import normalised
+from threads.deletion import delete_owner
+from xoe.errors import AccountError, XoeError
+from xoe.health import startup_of
+from xoe.page.guests import PageGuests
+
+router = APIRouter()
+
+
+class ForgetRequest(BaseModel):
+    """Whose chats, documents and history are to be deleted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account: Annotated[str, Field(min_length=1, max_length=32)] = Field(
+        description="The name of an account that was removed."
+    )
+
+
+class Done(BaseModel):
+    """What was done."""
+
+    chats: int = 0
+    """Chats that were deleted."""
+
+
+@router.post("/accounts/changed", tags=["accounts"])
+async def changed(request: Request) -> Done:
+    """Look at all logins anew: those that were ended elsewhere lose their open pages at once."""
+    people = await startup_of(request).people()
+    people.sessions.look_again()
+    return Done()
+
+
+@router.post("/accounts/forget", tags=["accounts"])
+async def forget(request: Request, body: ForgetRequest) -> Done:
+    """Delete all that is kept of an account that was removed."""
+    startup = startup_of(request)
+    people = await startup.people()
+    try:
+        name = normalised(body.account)
+        if await people.users.find(name) is not None:
+            raise AccountError(f"The account {name} is there still: remove it first.")
+        await PageGuests(startup).forget(f"{USER}{name}")
+        return Done(chats=await delete_owner(people.db, f"{USER}{name}"))
+    except AccountError as exc:
+        raise HTTPException(409, str(exc)) from exc
+    except XoeError as exc:
+        raise HTTPException(503, str(exc)) from exc
