@@ -83,6 +83,9 @@ MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
 
 Part = Literal["model", "retrieval"]
 
+INTERRUPTED = "You interrupted here."
+"""The note of a spoken answer of which only a part was heard."""
+
 _CHECK = Question("Is there anything about this?", session_id="check", owner=LIBRARY_OWNER)
 
 
@@ -191,7 +194,7 @@ class AnswerChain:
         """Keep of a spoken answer what was heard; ``remembered``: the whole of it was kept."""
         if remembered:
             await self._memory.take_back(turn.question)
-        await self._remember(turn, "", Answer(heard, (), grounded=False))
+        await self._remember(turn, "", Answer(heard, (), grounded=False, note=INTERRUPTED))
 
     async def check_search(self) -> None:
         """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
@@ -367,6 +370,7 @@ class AnswerChain:
                 session_id=f"{question.owner}/{question.session_id}",
                 max_tokens=max_tokens or budget.tokens(prompt.max_tokens),
                 profile=budget.profile or question.profile,
+                temperature=question.temperature,
             )
             async with aclosing(stream) as events:
                 async for event in events:
@@ -395,8 +399,9 @@ class AnswerChain:
             prompt=prompt.written if prompt else turn.question.text,
             passages=prompt.passages if prompt else (),
             first=prompt.first if prompt else "",
-            answer=answer.text,
+            answer=answer,
             raw=raw,
+            quoted=quote_sources(turn.passages) if turn.grounds else (),
         )
 
 

@@ -60,12 +60,13 @@ class Generator:
         session_id: str,
         max_tokens: int,
         profile: LlmProfile | None,
+        temperature: float = 0.0,
     ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
         """Yield tokens as they come; closing the iterator stops the model.
 
         Raises ``EngineError`` subclasses.
         """
-        options: dict[str, Any] = {"max_tokens": max_tokens}
+        options: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
         if self._engine is not None:
             options |= {"session_id": session_id, "profile": profile}
         try:

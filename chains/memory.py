@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Protocol
 
-from chains.types import Passage, Question
+from chains.types import Answer, Citation, Passage, Question
 from state.history import ChatHistory
 
 RECALLED_TURNS = 24
@@ -30,12 +31,28 @@ class Exchange:
     """Id of the turn with which the prompt of this one began; empty for this one itself."""
 
 
+class Record(Protocol):
+    """Where chats are kept for good."""
+
+    async def keep(
+        self,
+        question: Question,
+        answer: Answer,
+        quoted: Sequence[Citation],
+        asked_extra: Mapping[str, Any],
+        answer_extra: Mapping[str, Any] | None,
+    ) -> bool:
+        """Keep one turn; return false where its chat is gone, so that it must be forgotten."""
+        ...
+
+
 class Memory:
     """Reads and writes a chat's turns; while Redis is away they are kept in memory."""
 
-    def __init__(self, history: ChatHistory) -> None:
-        """Keep the turns in ``history``."""
+    def __init__(self, history: ChatHistory, record: Record | None = None) -> None:
+        """Keep the turns in ``history`` for an hour, and in ``record`` for good."""
         self._history = history
+        self._record = record
 
     @property
     def is_degraded(self) -> bool:
@@ -69,21 +86,32 @@ class Memory:
         prompt: str,
         passages: Sequence[Passage],
         first: str,
-        answer: str,
+        answer: Answer,
         raw: str | None,
+        quoted: Sequence[Citation] = (),
     ) -> None:
-        """Append one turn; ``raw`` is what the model wrote, where that was kept."""
+        """Append one turn.
+
+        ``raw`` is what the model wrote, where that was kept; ``quoted`` what was shown before it.
+        """
+        asked_extra = {
+            "prompt": prompt,
+            "first": first,
+            "windows": [[p.document_id, p.start, p.end] for p in passages],
+        }
+        answer_extra = None if raw is None else {"raw": raw}
+        if self._record is not None and question.answer_id:
+            kept = self._record.keep(question, answer, quoted, asked_extra, answer_extra)
+            if not await kept:
+                return
         await self._history.append(
             question.session_id,
             question.owner,
             question.text,
-            answer,
-            user_extra={
-                "prompt": prompt,
-                "first": first,
-                "windows": [[p.document_id, p.start, p.end] for p in passages],
-            },
-            assistant_extra=None if raw is None else {"raw": raw},
+            answer.text,
+            user_extra=asked_extra,
+            assistant_extra=answer_extra,
+            ids=(question.asked_id, question.answer_id),
         )
 
     async def take_back(self, question: Question) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -71,7 +71,8 @@ class PreparedTurn:
         if begun.reading is not None and not begun.reading.done():
             begun.reading.cancel()  # what the model has read by now it need not read again
             await asyncio.wait([begun.reading])
-        return turn
+        named = replace(turn.question, asked_id=question.asked_id, answer_id=question.answer_id)
+        return replace(turn, question=named)
 
     def _read_ahead(self, begun: _Begun, done: asyncio.Task[Turn]) -> None:
         has_failed = done.cancelled() or done.exception() is not None

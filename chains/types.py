@@ -25,6 +25,12 @@ class Question:
     profile: LlmProfile | None = None
     kind: Literal["typed", "spoken", "api"] = "typed"
     """How it was asked. A spoken answer is read out, so it should be short."""
+    temperature: float = 0.0
+    """0: the likeliest answer. Above it another one each time; asking again wants one."""
+    asked_id: str = ""
+    """Id of the question on the page, and …"""
+    answer_id: str = ""
+    """… of its answer. Empty for a program's, which is kept in no chat."""
 
     @property
     def spoken(self) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,7 @@ from state.history_entry import (
     decoded,
     encoded,
     history_key,
+    owner_prefix,
     shortened,
 )
 from state.history_store import HistoryStore
@@ -104,18 +106,30 @@ class ChatHistory:
         *,
         user_extra: Mapping[str, Any] | None = None,
         assistant_extra: Mapping[str, Any] | None = None,
+        ids: tuple[str, str] = ("", ""),
     ) -> None:
         """Add one turn, drop what is over the limit and renew the time to live, all or nothing.
 
         Waits 100 ms at most for Redis to confirm it. An ``extra`` over 8 KB is left out and the
-        message kept; one that is not JSON-able raises ``TypeError``.
+        message kept; one that is not JSON-able raises ``TypeError``. ``ids`` are those of question
+        and answer where they have any; made up where they are empty.
         """
         key = history_key(owner, session_id)
         entries = (
-            encoded(self._entry("user", user_text, user_extra)),
-            encoded(self._entry("assistant", assistant_text, assistant_extra)),
+            encoded(self._entry("user", user_text, user_extra, ids[0])),
+            encoded(self._entry("assistant", assistant_text, assistant_extra, ids[1])),
         )
         await self._bring(self._buffer.append(key, entries))
+
+    async def replace(self, session_id: str, owner: str, entries: Sequence[HistoryEntry]) -> None:
+        """Put ``entries`` in the place of all that a chat holds, all or nothing."""
+        key = history_key(owner, session_id)
+        cut = [replace(one, content=shortened(one.content, self._max_chars)) for one in entries]
+        values = tuple(encoded(entry) for entry in cut)
+        session = self._buffer.clear(key)
+        if values:
+            session = self._buffer.append(key, values)
+        await self._bring(session)
 
     async def load(
         self, session_id: str, owner: str, last: int | None = None
@@ -141,6 +155,18 @@ class ChatHistory:
     async def clear(self, session_id: str, owner: str) -> None:
         """Forget a chat."""
         await self._bring(self._buffer.clear(history_key(owner, session_id)))
+
+    async def clear_owner(self, owner: str) -> None:
+        """Forget all chats of ``owner``: those in memory, and those that only Redis holds."""
+        prefix = owner_prefix(owner)
+        keys = {one.key for one in self._buffer.sessions() if one.key.startswith(prefix)}
+        if self._connection.is_up:
+            try:
+                keys |= await self._store.keys(prefix)
+            except RedisError as exc:  # they end with their time to live
+                log.warning("history.not_all_cleared", error=str(exc))
+        for key in keys:
+            await self._bring(self._buffer.clear(key))
 
     async def drain(self, wait_s: float) -> bool:
         """Wait, ``wait_s`` at most, until Redis holds everything; return whether it does."""
@@ -211,11 +237,13 @@ class ChatHistory:
         session = self._buffer.install(key, snapshot, generation)
         return session.view(snapshot.entries)
 
-    def _entry(self, role: Role, content: str, extra: Mapping[str, Any] | None) -> HistoryEntry:
+    def _entry(
+        self, role: Role, content: str, extra: Mapping[str, Any] | None, given_id: str
+    ) -> HistoryEntry:
         return HistoryEntry(
             role=role,
             content=shortened(content, self._max_chars),
             at=round(self._clock(), 3),
-            id=secrets.token_hex(8),
+            id=given_id or secrets.token_hex(8),
             extra=extra,
         )

@@ -87,6 +87,11 @@ def history_key(owner: str, session_id: str) -> str:
     return f"xoe:v1:{{{owner_part}:{session_part}}}:history"
 
 
+def owner_prefix(owner: str) -> str:
+    """Return what the keys of all chats of ``owner`` begin with, and no others do."""
+    return f"xoe:v1:{{{quote(owner, safe='', errors='surrogatepass')}:"
+
+
 def state_key(key: str) -> str:
     """Return the key of what is noted about the chat whose history is at ``key``."""
     return key.removesuffix(":history") + ":state"

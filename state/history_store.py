@@ -9,6 +9,7 @@ to do about it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -166,6 +167,15 @@ class HistoryStore:
             else Obeyed(bool(reply[0]), int(reply[1]), int(reply[2]))
             for reply in replies
         ]
+
+    async def keys(self, prefix: str) -> set[str]:
+        """Return the keys of all chats whose keys begin with ``prefix``."""
+
+        async def command(client: Redis) -> set[str]:
+            pattern = re.sub(r"([\\\[\]?*^])", r"\\\1", prefix) + "*:history"
+            return {key.decode() async for key in client.scan_iter(pattern, count=1000)}
+
+        return await self._connection.run(command)
 
     def _arguments(self, write: Write) -> list[Any]:
         lost = "ask" if write.restore is None else "restore" if write.restore else "accept"

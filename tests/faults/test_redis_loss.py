@@ -22,7 +22,7 @@ import structlog
 from redis_servers import ExternalRedis, LossyLine
 
 from chains.memory import Memory
-from chains.types import Question
+from chains.types import Answer, Question
 from state.history import ChatHistory, history_key
 from state.history_buffer import BufferLimits
 from state.redis import RedisConnection
@@ -421,7 +421,12 @@ async def test_the_next_question_sees_the_turns_before_it(
             ]
             first = recalled[0].id if recalled else ""
             await memory.remember(
-                asked, prompt=asked.text, passages=(), first=first, answer="yes", raw=None
+                asked,
+                prompt=asked.text,
+                passages=(),
+                first=first,
+                answer=Answer("yes", (), grounded=False),
+                raw=None,
             )
         assert memory.is_degraded
         await memory.take_back(Question("x", session_id="s", owner="o"))
