@@ -29,14 +29,19 @@ def create_app(settings: Settings) -> FastAPI:
     from chainlit.utils import mount_chainlit
 
     from xoe import api, health
-    from xoe.page import firstrun, status, web
+    from xoe.page import firstrun, interface, status, web
 
     app = FastAPIOffline(
+        docs_url=None,
+        redoc_url=None,
         title="Xoe-NovAi",
         version=__version__,
         description="Ask your own documents. Every statement of an answer cites a sentence.",
     )
-    routers = (api.router, health.router, status.router, firstrun.router)
+    routers = (
+        *(api.router, health.router, status.router),
+        *(firstrun.router, interface.router),
+    )
     for router in routers:
         app.include_router(router)
     app.state.interface = routes_of(*routers)
