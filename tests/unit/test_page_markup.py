@@ -122,3 +122,12 @@ def test_plain_text_is_one_line_without_any_markup() -> None:
 
 def test_plain_text_is_cut() -> None:
     assert len(plain("x" * 5000, limit=40)) == 40
+
+
+@pytest.mark.parametrize("length", [299, 300, 301, 302, 1000])
+def test_a_long_row_of_backticks_comes_out_the_same_in_pieces(length: int) -> None:
+    text = f"a {'`' * length} <b> {'`' * length}\n[x](y)"
+    neutraliser = Neutraliser()
+    pieces = "".join(map(neutraliser.feed, text)) + neutraliser.finish()
+    assert pieces == neutralise(text)
+    assert active(pieces) == []

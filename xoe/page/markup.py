@@ -100,6 +100,8 @@ class Neutraliser:
         return "\\" + char if char and starts else char
 
     def _in_ticks(self, char: str) -> str:
+        if char == "`" and len(self._held) > _LONGEST_SPAN:  # a row of them is looked at in pieces
+            return self._release() + self._next(char)
         ticks = len(self._held) - len(self._held.lstrip("`"))
         info = self._held[ticks:]
         may_be_fence = ticks >= 3 and not self._line and bool(_FENCE_INFO.fullmatch(info))
