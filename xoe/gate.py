@@ -8,6 +8,7 @@ Chainlit believes is always what the gate knows.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -27,6 +28,7 @@ from xoe.errors import XoeError
 from xoe.page.notice import notice
 from xoe.page.visitor import visitor_of
 from xoe.people import CONSOLE, People
+from xoe.reach import is_loopback
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +37,7 @@ STATIC: Final = ("/public/", "/assets/", "/static-offline-docs/", "/favicon", "/
 ENTRANCES: Final = ("/login", "/invitation/", "/shared/", "/health")
 """What can be asked without having come in; each decides by itself what it tells."""
 OPERATORS: Final = (
-    *("/status", "/metrics", "/health/", "/share", "/docs", "/redoc", "/openapi.json"),
+    *("/status", "/metrics", "/health/", "/share", "/accounts", "/docs", "/redoc", "/openapi.json"),
 )
 CHAINLIT_COOKIE: Final = "access_token"
 
@@ -118,10 +120,21 @@ async def identify(scope: Scope, people: People) -> Identity | _Why:
     found: Identity | _Why = await people.sessions.find(token) if token else None
     if isinstance(found, Identity):
         return found
-    if door.admits_visitors and not await people.users.any_account():
+    is_here = door.admits_visitors and _is_from_here(scope)
+    if is_here and not await people.users.any_account():
         known = visitor_of(cookies)
         return identities.visitor(known) if known else identities.without_cookie("")
     return found
+
+
+def _is_from_here(scope: Scope) -> bool:
+    """Return whether a request comes from this computer, by its address or a Unix socket."""
+    address = (scope.get("client") or ("",))[0]
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:  # a Unix socket's has none
+        return True
+    return is_loopback(address)
 
 
 class _Socket:

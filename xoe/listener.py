@@ -12,9 +12,9 @@ from xoe.errors import SettingsError
 from xoe.settings import Settings
 
 BACKLOG = 512
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 UNIX_URL = "http://localhost"
 """What a request over the Unix socket is addressed to; the page's guard knows the name."""
+_OWN = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 UNIX_PATH_MAX_BYTES = 107
 """``sun_path`` holds 108 bytes, the last one NUL."""
 
@@ -23,11 +23,6 @@ def bind(settings: Settings) -> socket.socket:
     """Return a listening socket. Raises ``SettingsError`` with what to do when it cannot be had."""
     if settings.uds is not None:
         return _bind_unix(settings.uds)
-    if settings.host not in LOOPBACK:
-        raise SettingsError(
-            f"Listening on {settings.host} would let others in, and there is no login yet. "
-            "Use --host 127.0.0.1."
-        )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,6 +47,7 @@ def address(listener: socket.socket) -> str:
     if listener.family == socket.AF_UNIX:
         return UNIX_URL
     host, port = listener.getsockname()[:2]
+    host = _OWN.get(host, host)  # all addresses are no address that a browser could open
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 

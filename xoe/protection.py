@@ -16,6 +16,7 @@ from xoe.limits import BodyLimits, body_limits
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage
 from xoe.people import People
+from xoe.reach import names_of
 from xoe.settings import Settings
 
 _ALWAYS = {
@@ -42,7 +43,7 @@ _PUBLIC = ("/assets/", "/public/", "/static-offline-docs/", "/avatars/", "/favic
 def protected(app: ASGIApp, settings: Settings, people: Callable[[], Awaitable[People]]) -> ASGIApp:
     """Return ``app`` with all of it round it; ``people`` tells who may come in."""
     inner = BodyLimits(OfflinePage(app), limits=body_limits(settings))
-    return ProtectingHeaders(HostGuard(Gate(inner, people), host=settings.host))
+    return ProtectingHeaders(HostGuard(Gate(inner, people), names=names_of(settings)))
 
 
 class ProtectingHeaders:

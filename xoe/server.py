@@ -17,6 +17,7 @@ from xoe.doors import Doors, server_config
 from xoe.errors import XoeError
 from xoe.lean import leave_out
 from xoe.listener import address, bind, release
+from xoe.reach import is_open_to_others, require_account
 from xoe.settings import Settings, site_root
 from xoe.startup import Startup
 
@@ -53,6 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def serve(settings: Settings, *, announce: bool = True) -> None:
     """Serve until the process is told to end. Raises ``XoeError`` when it cannot start."""
+    if is_open_to_others(settings):
+        await require_account(settings)
     listener = bind(settings)
     try:
         startup = Startup.begin(settings)

@@ -66,8 +66,11 @@ class Settings(BaseSettings):
         6144, ge=256, description="memory of which smaller models are used from 85 % on"
     )
 
-    # Server. Loopback only: anything else needs a login, which does not exist yet.
+    # Server. Any other address than loopback needs an account first.
     host: str = Field("127.0.0.1", description="address to listen on")
+    allowed_hosts: str = Field(
+        "", description="more names by which browsers may ask, e.g. of a proxy; commas between"
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     uds: Path | None = Field(None, description="a Unix socket (mode 0600) to listen on instead")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from accounts.users import Users
+from database import Database
 from xoe import running
+from xoe.addresses import machine_addresses
 from xoe.errors import SettingsError
 from xoe.listener import UNIX_URL, address, bind, release
 from xoe.lock import DataFolder
-from xoe.page.guard import HostGuard, _hostname
+from xoe.page.guard import _hostname
+from xoe.reach import is_loopback, is_open_to_others, names_of, require_account
+from xoe.server import serve
 from xoe.settings import Settings
 
 
@@ -37,7 +42,7 @@ def test_a_unix_socket_is_for_its_owner_only_and_goes_with_the_server(settings: 
 
 
 def test_the_guard_answers_to_the_name_that_is_asked_over_the_socket(settings: Settings) -> None:
-    assert _hostname(UNIX_URL) in HostGuard(lambda *_: None, host=settings.host)._names  # type: ignore[arg-type]
+    assert _hostname(UNIX_URL) in names_of(settings)
 
 
 def test_a_killed_servers_socket_is_replaced(settings: Settings) -> None:
@@ -79,10 +84,40 @@ def test_a_path_that_cannot_be_listened_on_is_told_in_a_sentence(tmp_path: Path,
         bind(Settings(data_dir=tmp_path, uds=tmp_path / path))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_another_address_is_refused_while_there_is_no_login(tmp_path: Path, host: str) -> None:
-    with pytest.raises(SettingsError, match="no login"):
-        bind(Settings(data_dir=tmp_path, host=host, port=0))
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "", "127.0.0.1.x"])
+async def test_another_address_is_refused_while_there_is_no_account(
+    tmp_path: Path, host: str
+) -> None:
+    settings = Settings(data_dir=tmp_path, host=host, port=0)
+    assert is_open_to_others(settings)
+    with pytest.raises(SettingsError, match="xoe user add NAME --role operator"):
+        await serve(settings)
+    with DataFolder(tmp_path):
+        pass  # it was not taken
+    database = await Database.open(settings)
+    await Users(database).add("ada", "kettle orbit lantern")
+    await database.aclose()
+    await require_account(settings)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "::1", "::ffff:127.0.0.1"])
+def test_this_computer_alone_needs_no_account(host: str) -> None:
+    assert is_loopback(host)
+
+
+def test_on_all_addresses_the_server_goes_by_its_own_names_and_no_others(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, host="0.0.0.0", allowed_hosts=" Docs.example , ")
+    names = names_of(settings)
+    assert {"localhost", "127.0.0.1", "docs.example"} <= names
+    assert names.isdisjoint({"0.0.0.0", "", "evil.example"})
+    assert {str(found) for found in machine_addresses()} <= names
+
+
+def test_the_address_of_all_addresses_is_one_that_can_be_opened(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, host="0.0.0.0", port=0)
+    listener = bind(settings)
+    assert address(listener).startswith("http://127.0.0.1:")
+    release(listener, settings)
 
 
 def test_the_commands_find_the_socket_again(settings: Settings, tmp_path: Path) -> None:

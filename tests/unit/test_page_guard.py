@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage, without_foreign_links
 from xoe.page.visitor import VisitorCookie, visitor_of
+from xoe.reach import LOOPBACK_NAMES
 
 PAGE = """<!doctype html><html><head>
 <link rel="preconnect" href="https://fonts.gstatic.com" crossorigin />
@@ -50,7 +51,7 @@ def client() -> TestClient:
     app = Starlette(routes=routes)
     app.add_middleware(VisitorCookie)
     app.add_middleware(OfflinePage)
-    app.add_middleware(HostGuard, host="127.0.0.1")
+    app.add_middleware(HostGuard, names=LOOPBACK_NAMES)
     return TestClient(app, base_url="http://127.0.0.1:8000")
 
 

@@ -18,7 +18,10 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_setting_is_read_somewhere() -> None:
     """A setting that nothing reads is a bug."""
     root = Path(__file__).resolve().parent.parent.parent
-    folders = ("xoe", "chains", "ingest", "state", "telemetry", "models", "voice", "bench")
+    folders = (
+        *("xoe", "chains", "ingest", "state", "telemetry", "models", "voice", "bench"),
+        *("accounts", "database", "threads", "tunnels"),
+    )
     code = (root / "app.py").read_text()
     for folder in folders:
         for path in (root / folder).rglob("*.py"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import structlog
@@ -13,7 +14,6 @@ from xoe.doors import door_of
 
 log = structlog.get_logger(__name__)
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SOCKET_PATH = "/ws/socket.io"
 
@@ -27,10 +27,10 @@ class HostGuard:
     websockets, the socket's polling and everything that changes something must come from here.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str) -> None:
-        """Wrap ``app``; ``host`` is the address that the server listens on."""
+    def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
+        """Wrap ``app``; ``names`` are those of the local door, in lower case."""
         self._app = app
-        self._names = LOOPBACK_NAMES | {host.lower()}
+        self._names = frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it with 403."""

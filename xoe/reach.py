@@ -1,0 +1,66 @@
+"""Who can reach the server: this computer alone, or others; and by which names."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final
+
+from xoe.addresses import hostname, machine_addresses
+from xoe.errors import SettingsError
+
+if TYPE_CHECKING:
+    from xoe.settings import Settings
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_EVERYWHERE: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not listened on
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether nobody but this computer reaches ``host``, a name or an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def is_open_to_others(settings: Settings) -> bool:
+    """Return whether others than this computer's own users can reach the server."""
+    return settings.uds is None and not is_loopback(settings.host)
+
+
+async def require_account(settings: Settings) -> None:
+    """Raise ``SettingsError`` when others could come in and nobody would have to log in."""
+    from accounts.users import Users
+    from database import Database
+
+    database = await Database.open(settings)
+    users = Users(database)
+    try:
+        if await users.any_account():
+            return
+    finally:
+        users.close()
+        await database.aclose()
+    raise SettingsError(
+        f"Listening on {settings.host or 'all addresses'} would let others in, and there is no "
+        "account yet. Make yourself one first: xoe user add NAME --role operator"
+    )
+
+
+def names_of(settings: Settings) -> frozenset[str]:
+    """Return the names, in lower case, by which browsers may address the server.
+
+    Where it listens on all addresses these are the computer's own, its name and its name on the
+    local network. Behind a reverse proxy more are needed: the setting ``allowed_hosts``.
+    """
+    names = {*LOOPBACK_NAMES, settings.host.lower()}
+    names |= {name.strip().lower() for name in settings.allowed_hosts.split(",")}
+    if settings.host in _EVERYWHERE:
+        names |= {str(address) for address in machine_addresses()}
+        if name := hostname():
+            names |= {name, f"{name}.local"}
+    return frozenset(names - {"", *_EVERYWHERE})
