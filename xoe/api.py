@@ -13,6 +13,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from accounts.identity import identity_of
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
 from xoe.errors import EngineBusyError, EngineNotReadyError, QuestionError, XoeError
 from xoe.health import startup_of
@@ -145,10 +146,11 @@ async def query_stream(request: Request, body: QueryRequest) -> EventSourceRespo
 async def _count(request: Request, body: QueryRequest) -> None:
     """Refuse a question with 429 when its session, or its program, asks too fast."""
     limits = (await startup_of(request).wait()).limits
+    who = identity_of(request.scope)
     address = request.client.host if request.client is not None else ""
     kind: LimitKind = "program"
-    wait_s = limits.take(kind, address)
-    if not wait_s and body.session_id is not None:
+    wait_s = limits.take_for(who, kind, address)
+    if not wait_s and body.session_id is not None and not who.is_guest:
         kind = "question"
         wait_s = limits.take(kind, f"api:{body.session_id}")
     if wait_s:
@@ -172,7 +174,7 @@ async def _events(request: Request, body: QueryRequest) -> AsyncGenerator[Answer
     question = Question(
         text=body.question,
         session_id=session,
-        owner=f"session:{session}",
+        owner=_owner(request, session),
         use_library=body.use_library,
         max_tokens=body.max_tokens,
         kind="api",
@@ -181,6 +183,12 @@ async def _events(request: Request, body: QueryRequest) -> AsyncGenerator[Answer
     async with aclosing(services.answers.stream(question)) as events:
         async for event in events:
             yield event
+
+
+def _owner(request: Request, session: str) -> str:
+    """Return whose chat it is: of who has logged in, else of the session alone."""
+    who = identity_of(request.scope)
+    return who.id if who.login is not None else f"session:{session}"
 
 
 def _frame(event: AnswerEvent) -> ServerSentEvent:

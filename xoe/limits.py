@@ -21,12 +21,22 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
+    from accounts.identity import Identity
     from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-LimitKind = Literal["question", "upload", "audio", "program"]
-"""``program``: questions of one address by way of the HTTP interface, whatever their sessions."""
+LimitKind = Literal[
+    "question",
+    "upload",
+    "audio",
+    "program",
+    "guest_question",
+    "guest_upload",
+    "guest_audio",
+]
+"""``program``: questions of one address by way of the HTTP interface, whatever their sessions.
+``guest_…``: those of one guest, whatever their sessions."""
 
 TRACKED = 4096
 """Sessions whose rates are known; the one that was quiet longest is forgotten first."""
@@ -48,6 +58,15 @@ _DOING: Mapping[LimitKind, str] = {
     "upload": "sending files faster than they can be read",
     "audio": "starting calls or dictations faster than they can be served",
     "program": "asking faster than your questions can be answered",
+    "guest_question": "asking faster than a guest may",
+    "guest_upload": "sending files faster than a guest may",
+    "guest_audio": "starting calls or dictations faster than a guest may",
+}
+_OF_GUESTS: Mapping[LimitKind, LimitKind] = {
+    "question": "guest_question",
+    "program": "guest_question",
+    "upload": "guest_upload",
+    "audio": "guest_audio",
 }
 
 
@@ -89,8 +108,17 @@ class RateLimits:
                 # All the files of one message come at once.
                 "upload": Rate(sent, max(ceil(sent / 2), settings.upload_max_files)),
                 "audio": Rate(spoken, ceil(spoken / 2)),
+                "guest_question": _halved(settings.limit_guest_questions),
+                "guest_upload": _halved(settings.limit_guest_uploads),
+                "guest_audio": _halved(settings.limit_guest_audio),
             }
         )
+
+    def take_for(self, who: Identity, kind: LimitKind, session: str) -> float:
+        """Count one more of ``who``: a guest's by the guest, all others' by the session."""
+        if who.is_guest:
+            return self.take(_OF_GUESTS.get(kind, kind), who.id)
+        return self.take(kind, session)
 
     def take(self, kind: LimitKind, session: str) -> float:
         """Count one more and return 0; or count nothing and return the seconds to wait."""
@@ -108,6 +136,10 @@ class RateLimits:
         while len(self._full_at) > self._tracked:
             self._full_at.popitem(last=False)
         return 0.0
+
+
+def _halved(a_minute: int) -> Rate:
+    return Rate(a_minute, ceil(a_minute / 2))
 
 
 def too_fast(kind: LimitKind, wait_s: float) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,6 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     from xoe import api, health
     from xoe.page import firstrun, interface, status, web
+    from xoe.share import routes as share_routes
 
     app = FastAPIOffline(
         docs_url=None,
@@ -41,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     routers = (
         *(api.router, health.router, status.router),
-        *(firstrun.router, interface.router),
+        *(firstrun.router, interface.router, share_routes.router),
     )
     for router in routers:
         app.include_router(router)
@@ -72,7 +74,9 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
     from chainlit.server import app as page
 
     from xoe.page import web
+    from xoe.page.guests import PageGuests
     from xoe.protection import protected
+    from xoe.share.service import Sharing
 
     app.state.startup = startup
     web.attach(page, startup)
@@ -82,7 +86,8 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
         metrics=app.state.http_metrics,
     )
     startup.doors = Doors(whole)
-    server = uvicorn.Server(server_config(whole))
+    startup.sharing = Sharing(startup.settings, startup.doors, startup.people, PageGuests(startup))
+    server = _MainServer(server_config(whole), before_shutdown=startup.sharing.aclose)
     # uvicorn raises a signal that ended it once more, and SIGTERM would then end the process
     # before the services have stopped.
     loop = asyncio.get_running_loop()
@@ -97,13 +102,29 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
         )
         if announce:
             print(f"\n  Xoe-NovAi is at {uds or url}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
+        startup.sharing.begin()
         await server.serve(sockets=[listener])
         if not server.started:
             raise XoeError("The server could not start; the log says why.")
     finally:
+        await startup.sharing.aclose()
         await startup.doors.aclose()
         await watcher  # raises what kept the services from coming up
         web.detach(page)
+
+
+class _MainServer(uvicorn.Server):
+    """Ends what it shares before it ends anything else."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, before_shutdown: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__(config)
+        self._before_shutdown = before_shutdown
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._before_shutdown()
+        await super().shutdown(sockets)
 
 
 async def _end_without_services(startup: Startup, server: uvicorn.Server) -> None:

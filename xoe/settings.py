@@ -135,6 +135,25 @@ class Settings(BaseSettings):
         20, ge=1, le=1_000_000, description="calls and dictations begun in a minute"
     )
 
+    # Of one guest, whatever pages they have open. They share the model with whoever invited them.
+    limit_guest_questions: int = Field(
+        12, ge=1, le=1_000_000, description="questions a minute of a guest"
+    )
+    limit_guest_uploads: int = Field(
+        20, ge=1, le=1_000_000, description="files a minute of a guest"
+    )
+    limit_guest_audio: int = Field(
+        6, ge=1, le=1_000_000, description="calls and dictations a minute of a guest"
+    )
+
+    # Sharing by a link
+    share_owner: str | None = Field(
+        None, max_length=80, description="whose computer guests are told this is"
+    )
+    share_ssh_config: Path | None = Field(
+        None, description="OpenSSH's settings for tunnels, instead of ~/.ssh/config"
+    )
+
     # History: bounded in turns, characters and time
     history_max_turns: int = Field(100, ge=1, le=10_000)
     history_max_chars: int = Field(2000, ge=100, le=20_000)
@@ -279,7 +298,7 @@ class Settings(BaseSettings):
             raise ValueError("must not be below breaker_open_s")
         return value
 
-    @field_validator("data_dir", "library_dir", "models_dir", "uds")
+    @field_validator("data_dir", "library_dir", "models_dir", "uds", "share_ssh_config")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

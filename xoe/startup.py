@@ -19,6 +19,7 @@ from xoe.settings import Settings
 if TYPE_CHECKING:
     from xoe.doors import Doors
     from xoe.services import Services
+    from xoe.share.service import Sharing
 
 _STARTING = Readiness(
     live=True,
@@ -37,6 +38,8 @@ class Startup:
         self.settings = settings
         self.doors: Doors | None = None
         """The doors beside the local one; ``None`` where Chainlit runs the server itself."""
+        self.sharing: Sharing | None = None
+        """What shares the app; ``None`` there too."""
         self._people = people
         self._work = work
 
@@ -89,9 +92,9 @@ class Startup:
 
 async def _load(settings: Settings, folder: DataFolder, people: asyncio.Task[People]) -> Services:
     try:
-        await people  # a damaged database is told at once, not at the first request
+        threads = (await people).threads  # a damaged database is told at once, before any request
         module = await asyncio.to_thread(import_module, "xoe.services")
-        services: Services = await module.Services.create(settings, folder=folder)
+        services: Services = await module.Services.create(settings, folder=folder, threads=threads)
     except BaseException:
         folder.release()
         raise

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 
+from accounts.identity import Identity
 from xoe.limits import BodyLimit, BodyLimits, Rate, RateLimits, body_limits, too_fast
 from xoe.settings import Settings
 
@@ -208,3 +209,14 @@ def test_an_upload_may_be_as_large_as_the_settings_say_and_a_question_as_long() 
     assert table["/project/file"].max_bytes > 7 * 1024 * 1024
     assert "7 MB" in table["/project/file"].named
     assert "/query" not in table
+
+
+def test_a_guests_pages_share_one_rate_of_their_own() -> None:
+    settings = Settings(limit_questions=60, limit_guest_questions=4)
+    limits = RateLimits.of(settings)
+    guest, user = Identity("guest:ab", "guest", "Guest 1"), Identity("user:ann", "user", "ann")
+    taken = [limits.take_for(guest, "question", f"page-{n}") == 0 for n in range(4)]
+    assert taken == [True, True, False, False]
+    assert limits.take_for(guest, "program", "address") > 0, "by HTTP it is the same rate"
+    assert limits.take_for(Identity("guest:cd", "guest", "Guest 2"), "question", "page") == 0
+    assert [limits.take_for(user, "question", "page") for _ in range(30)] == [0.0] * 30

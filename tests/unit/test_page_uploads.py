@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -12,11 +13,14 @@ from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id, ws_s
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from accounts.identity import SCOPE_KEY, Identity, visitor
 from xoe.page import uploads
 
 SESSION = "../../../../escape"
 MIB = 1024 * 1024
 BOUNDARY = "----form"
+ME, OTHER = visitor("0" * 32), visitor("1" * 32)
+ASKER = Identity(ME.id, "guest", "Guest 1", may_upload=False)
 
 
 @pytest.fixture
@@ -31,6 +35,7 @@ def session(tmp_path: Path) -> Iterator[WebsocketSession]:
         emit_call=lambda *_: None,
         user_env={},
         client_type="webapp",
+        environ={"asgi.scope": {SCOPE_KEY: ME}},
     )
     yield session
     ws_sessions_id.pop(SESSION)
@@ -43,7 +48,14 @@ async def client(session: WebsocketSession) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Route("/project/file", uploads.receive_upload, methods=["POST"])])
     settings = SimpleNamespace(upload_max_mb=1, upload_max_files=3)
     app.state.startup = SimpleNamespace(settings=settings, services=None)
-    transport = httpx.ASGITransport(app=app)
+
+    async def gated(scope: Any, receive: Any, send: Any) -> None:
+        who = {"other": OTHER, "asker": ASKER}.get(
+            dict(scope["headers"]).get(b"x-who", b"").decode()
+        )
+        await app({**scope, SCOPE_KEY: who or ME}, receive, send)
+
+    transport = httpx.ASGITransport(app=gated)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", params={"session_id": SESSION}
     ) as client:
@@ -69,6 +81,27 @@ async def test_a_file_arrives_whole_in_the_data_folder(
     assert path.read_bytes() == content
     assert path.is_relative_to(tmp_path / "data" / "uploads")
     assert (upload["name"], upload["size"]) == ("report.pdf", len(content))
+
+
+async def test_nobody_sends_a_file_to_somebody_elses_page(
+    client: httpx.AsyncClient, session: WebsocketSession, tmp_path: Path
+) -> None:
+    client.headers["x-who"] = "other"
+    answer = await send(client, "report.pdf", b"theirs")
+    assert answer.status_code == 404
+    assert not session.files
+    assert kept(tmp_path) == []
+
+
+async def test_who_may_only_ask_sends_no_file(
+    client: httpx.AsyncClient, session: WebsocketSession, tmp_path: Path
+) -> None:
+    client.headers["x-who"] = "asker"
+    answer = await send(client, "report.pdf", b"not taken")
+    assert answer.status_code == 403
+    assert "asking only" in answer.json()["detail"]
+    assert not session.files
+    assert kept(tmp_path) == []
 
 
 async def test_an_empty_file_is_taken_so_that_its_reason_can_be_shown(

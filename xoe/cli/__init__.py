@@ -15,6 +15,7 @@ from xoe.cli import (
     models,
     say,
     serve,
+    share,
     status,
     trace,
     transcribe,
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve_command)
+app.command("share")(share.share_command)
 app.command("ingest")(ingest.ingest_command)
 app.command("ask")(ask.ask_command)
 app.command("say")(say.say_command)

@@ -49,6 +49,12 @@ def attachments_of(message: cl.Message) -> list[Attachment]:
     return found
 
 
+def drop(attachments: Sequence[Attachment]) -> None:
+    """Remove files of somebody who may not add any."""
+    for attachment in attachments:
+        uploads.forget(session.websocket_session(), attachment.id)
+
+
 async def read_attachments(services: Services, attachments: Sequence[Attachment]) -> None:
     """Ingest the files in order, showing each one's progress and then its outcome."""
     board = _Board([FileLine(attachment.name) for attachment in attachments])

@@ -31,7 +31,7 @@ async def begin(services: Services) -> bool:
     session_id = session.session_id()
     if not await _has_room(services):
         return False
-    if wait_s := services.limits.take("audio", session_id):
+    if wait_s := services.limits.take_for(session.identity(), "audio", session_id):
         await _tell({"state": "off"})
         await _say(too_fast("audio", wait_s))
         return False

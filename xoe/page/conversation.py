@@ -130,10 +130,14 @@ async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> Non
         await commands.run(services, chat, command)
         return
     files = attachments.attachments_of(message)
-    if files:
+    who = session.identity()
+    if files and not who.may_upload:
+        attachments.drop(files)
+        await complain("Your invitation is for asking only, so documents are not taken.")
+    elif files:
         await attachments.read_attachments(services, files)
     text = message.content.strip()
-    wait_s = services.limits.take("question", session.session_id()) if text else 0.0
+    wait_s = services.limits.take_for(who, "question", session.session_id()) if text else 0.0
     if wait_s:
         await cl.Message(content=f"*{too_fast('question', wait_s)}*").send()
     elif text:

@@ -124,8 +124,8 @@ def _problem(status: int, sentence: str) -> JSONResponse:
 async def _wait_s(request: Request) -> float:
     """Count a dictation of this browser; return the seconds to wait when there are too many."""
     startup: Startup = request.app.state.startup
-    who = identity_of(request.scope).id
-    return (await startup.wait()).limits.take("audio", f"dictation:{who}")
+    who = identity_of(request.scope)
+    return (await startup.wait()).limits.take_for(who, "audio", f"dictation:{who.id}")
 
 
 async def _engines(request: Request) -> VoiceEngines:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import chainlit as cl
 from chainlit.chat_context import chat_contexts
-from chainlit.session import WebsocketSession, ws_sessions_id
+from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id
+from chainlit.user_session import user_sessions
 
 from accounts.identity import SESSION, Identity, identity_of, without_cookie
 from xoe.page.options import AnswerOptions
@@ -102,23 +103,35 @@ def set_call(call: Call | None) -> None:
 
 
 def session_id() -> str:
-    """Return the id under which the chat's history is kept.
+    """Return the id of the chat that is open in the page, under which all of it is kept.
 
-    It is the browser's own, so it survives a restart of the server while the page is open. One
-    that does not look like Chainlit's is hashed, so that it cannot reach into a key's name.
+    The browser tells it again when it comes back, so it survives a restart of the server while
+    the page is open. One that does not look like Chainlit's is hashed, so that it cannot reach
+    into a key's name.
     """
-    return _safe(cl.context.session.id)
+    return id_of(cl.context.session)
 
 
-def _safe(given: str) -> str:
+def id_of(session: BaseSession) -> str:
+    """Return the same for a given session."""
+    return safe_id(session.thread_id)
+
+
+def chat_of(session: BaseSession) -> Chat | None:
+    """Return a given session's chat, if it has one."""
+    return cast("Chat | None", user_sessions.get(session.id, {}).get(_KEY))
+
+
+def safe_id(given: str) -> str:
+    """Return the id under which a chat is kept that the browser calls ``given``."""
     return given if _SAFE_ID.fullmatch(given) else hashlib.sha256(given.encode()).hexdigest()
 
 
 def identity() -> Identity:
     """Return who sits at the current page, as the gate let them in.
 
-    Somebody whose browser keeps no cookie is known by the session: their uploads belong to it
-    alone, and are out of reach once it ends.
+    Somebody whose browser keeps no cookie is known by the chat: their uploads belong to it alone,
+    and are out of reach once its page is closed.
     """
     found = identity_of(cl.context.session.environ["asgi.scope"])
     return without_cookie(session_id()) if found.id == SESSION else found
@@ -138,7 +151,8 @@ def is_left_behind(an_owner: str) -> bool:
     """Whether ``an_owner`` is a session, known by no cookie, that is gone for good."""
     if not an_owner.startswith(SESSION):
         return False
-    return an_owner.removeprefix(SESSION) not in {_safe(known) for known in ws_sessions_id}
+    here = {safe_id(known.thread_id) for known in tuple(ws_sessions_id.values())}
+    return an_owner.removeprefix(SESSION) not in here
 
 
 def websocket_session() -> WebsocketSession:

@@ -21,6 +21,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
+from accounts.identity import Identity, identity_of
 from ingest.names import safe_name
 from xoe.errors import DiskFullError, DocumentError, DocumentTooLargeError, XoeError
 from xoe.limits import retry_after, too_fast
@@ -68,14 +69,17 @@ async def receive_upload(request: Request) -> JSONResponse:
     """``POST /project/file?session_id=…``: keep one file for the session, return its id."""
     startup: Startup = request.app.state.startup
     settings: Settings = startup.settings
+    who = identity_of(request.scope)
+    if not who.may_upload:
+        return _refusal(403, "Your invitation is for asking only, so documents are not taken")
     session = WebsocketSession.get_by_id(request.query_params.get("session_id", ""))
-    if session is None:
+    if session is None or not _is_of(session, who):
         return _refusal(404, "This page has lost its chat. Please reload it")
     if len(session.files) >= settings.upload_max_files:
         limit = settings.upload_max_files
         return _refusal(429, f"At most {limit} files can wait. Send those first")
     services = startup.services
-    if services is not None and (wait_s := services.limits.take("upload", session.id)):
+    if services is not None and (wait_s := services.limits.take_for(who, "upload", session.id)):
         return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
     try:
         upload = await _receive(request, session.files_dir, settings.upload_max_mb)
@@ -94,6 +98,11 @@ async def receive_upload(request: Request) -> JSONResponse:
     }
     log.info("upload.received", bytes=upload.size)
     return JSONResponse({"id": upload.id})
+
+
+def _is_of(session: WebsocketSession, who: Identity) -> bool:
+    """Whether a page is that of who sends a file to it."""
+    return identity_of(session.environ["asgi.scope"]).id == who.id
 
 
 def forget(session: BaseSession, file_id: str) -> None:
