@@ -39,9 +39,9 @@ IDLE_WAIT_S: Final = 15.0
 """Longest wait until nobody asks."""
 TRIES: Final = 3
 """How often a model is begun anew after it gave way to somebody."""
-LONGEST_READ_S: Final = 4.0
-"""A model that would read the probe more slowly is worked out instead: the engine takes a model
-that reads nothing for some seconds for stuck."""
+LONGEST_READ: Final = 0.5
+"""Of the time after which the engine takes a model that reads nothing for stuck: one that would
+read the probe more slowly is worked out instead."""
 _POLL_S: Final = 0.1
 _BUSY: Final = "Somebody asks just now, and goes first. Please try again in a moment."
 
@@ -119,6 +119,7 @@ class Measuring:
 
     async def start(self) -> None:
         """Begin. Raises ``MeasuringError`` with the reason when it cannot."""
+        await self.status()  # before anything is decided: it may wait for the disk
         if self._task is not None and not self._task.done():
             raise MeasuringError("It is being measured already.")
         if self._engine is None:
@@ -131,7 +132,6 @@ class Measuring:
             raise MeasuringError(problem)
         if self._saves_memory():
             raise MeasuringError("Memory is short just now, so nothing is measured.")
-        await self.status()
         self._status = replace(
             self._status, state="running", doing="Waiting until nobody asks…", done=0, total=0
         )
@@ -144,6 +144,8 @@ class Measuring:
             return False
         task.cancel()
         await asyncio.wait([task])
+        if self._status.state == "running":  # it had not come to its first step
+            self._end("cancelled", "Cancelled.")
         return True
 
     async def aclose(self) -> None:
@@ -211,7 +213,8 @@ class Measuring:
             return False
         known = next(other for other in there if other.profile in speeds)
         expected = estimate(candidate, known, speeds[known.profile])
-        return expected.reading * LONGEST_READ_S >= PROBE_TOKENS
+        longest_s = LONGEST_READ * self._settings.llm_stall_s
+        return expected.reading * longest_s >= PROBE_TOKENS
 
     def _room(self, there: tuple[Candidate, ...]) -> int:
         loaded = None if self._engine is None else self._engine.loaded_profile
