@@ -63,6 +63,11 @@ class VoiceEngines:
             raise
         return engines
 
+    async def try_usual(self) -> None:
+        """Where spare engines serve, see whether the usual ones work again."""
+        await self.transcriber.try_usual()
+        await self.voice.try_usual()
+
     async def aclose(self) -> None:
         """End all engines."""
         await self.transcriber.aclose()

@@ -19,6 +19,7 @@ from chains.llm.engine import ChatTurn, LlmEngine
 from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER
+from database import Database
 from models.manifest import load_manifest
 from models.provision import installed
 from state.breakers import Breakers
@@ -28,8 +29,10 @@ from state.redis import RedisConnection
 from telemetry.loop_lag import watch_loop
 from telemetry.metrics import Metrics
 from telemetry.tracing import Tracer
+from threads.store import Threads
 from voice.desk import CallDesk
 from xoe.catalog import Catalog
+from xoe.chats import Chats
 from xoe.errors import EngineNotReadyError, XoeError
 from xoe.ladder import Ladder
 from xoe.limits import RateLimits
@@ -55,13 +58,19 @@ RESTARTED = frozenset({"model", "voice"})
 """What is started again after it failed: its files may come back, or memory."""
 RESTART_FIRST_S = 5.0
 RESTART_MAX_S = 60.0
+MIND_VOICE_S = 3.0
 
 
 class Services:
     """The wired engines. Build with ``create``, end with ``aclose``."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, bench: Workbench, tracer: Tracer
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        bench: Workbench,
+        tracer: Tracer,
+        threads: Threads,
     ) -> None:
         """Wire everything; use ``create``, which also starts it."""
         self.settings = settings
@@ -82,12 +91,13 @@ class Services:
         self.recovery = Recovery(self._checks(), on_change=self.ladder.status)
         self._smallest = smallest_installed(settings)
         self.history = ChatHistory(self.redis, settings)
+        self.chats = Chats(threads, self.history, self.store, max_turns=settings.history_max_turns)
         self.engine = None if settings.llm_base_url else LlmEngine(settings)
         self.answers = AnswerChain(
             settings=settings,
             store=bench.store,
             search=bench.search,
-            memory=Memory(self.history),
+            memory=Memory(self.history, self.chats),
             generator=Generator(settings, self.engine),
             breakers=self.breakers,
             tracer=self.tracer,
@@ -110,6 +120,7 @@ class Services:
         self.calls = CallDesk(settings.voice_max_calls, self.metrics.voice)
         self._voice: VoiceEngines | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._own_database: Database | None = None
 
     @classmethod
     async def create(
@@ -117,25 +128,35 @@ class Services:
         settings: Settings,
         *,
         folder: DataFolder | None = None,
+        threads: Threads | None = None,
         sync_library: bool = True,
         with_voice: bool = True,
     ) -> Services:
-        """Open the store and start loading the rest; ``folder`` if it is taken already.
+        """Open the store and start loading the rest.
+
+        ``folder`` if it is taken already, ``threads`` if the database is open already.
 
         Raises ``StoreLockedError``, ``StoreError``, ``ModelMissingError`` or ``ModelLoadError``.
         """
         if folder is None:
             folder = DataFolder(settings.data_dir)
             folder.acquire()
+        own: Database | None = None
         try:
+            if threads is None:
+                own = await Database.open(settings)
+                threads = Threads(own)
             tracer = await asyncio.to_thread(
                 Tracer.create, settings.data_dir, settings.otlp_endpoint
             )
             bench = await asyncio.to_thread(Workbench.build, settings)
-            services = cls(settings, folder, bench, tracer)
+            services = cls(settings, folder, bench, tracer, threads)
         except BaseException:
+            if own is not None:
+                await own.aclose()
             folder.release()
             raise
+        services._own_database = own
         services._begin("redis", services._start_redis)
         services._begin("model", services._start_model)
         if sync_library:
@@ -147,6 +168,7 @@ class Services:
         services._spawn(watch_loop(services.metrics))
         services._spawn(services.memory.run())
         services._spawn(services.recovery.run())
+        services._spawn(services._mind_voice())
         return services
 
     def readiness(self) -> Readiness:
@@ -207,6 +229,9 @@ class Services:
             await self._voice.aclose()
         await self._save_now()
         self.answers.close()
+        await self.chats.aclose()
+        if self._own_database is not None:
+            await self._own_database.aclose()
         await self.history.aclose()
         await self.breakers.aclose()
         await self.redis.aclose()
@@ -235,6 +260,14 @@ class Services:
             "model": lambda: self.answers.check_model(),
             "retrieval": lambda: self.answers.check_search(),
         }
+
+    async def _mind_voice(self) -> None:
+        """Come back to the usual voice engines without somebody having to speak first."""
+        while True:
+            await asyncio.sleep(MIND_VOICE_S)
+            if self._voice is not None:
+                await self._voice.try_usual()
+                self.ladder.status()
 
     def _memory_changed(self, tier: MemoryTier) -> None:
         if tier == 3 and self.engine is not None:

@@ -25,22 +25,19 @@ DROP = """([selector, name, base64]) => {
 }"""
 
 
-def test_a_question_is_quoted_then_answered_and_each_number_opens_its_passage(chat) -> None:
-    chat.page.evaluate(
-        """() => {
-          window.seen = [];
-          new MutationObserver(() => {
-            const message = document.querySelector(".message-content:has(.xoe-sources)");
-            if (!message) return;
-            const written = message.querySelector("[role=article]")?.innerText.trim() ?? "";
-            window.seen.push([message.querySelector("q").innerText, written]);
-          }).observe(document.body, { childList: true, subtree: true, characterData: true });
-        }"""
+def test_a_question_is_quoted_then_answered_and_each_number_opens_its_passage(new_chat) -> None:
+    chat = new_chat()
+    told: list[str] = []
+    chat.page.on(
+        "websocket",
+        lambda socket: socket.on("framereceived", lambda frame: told.append(str(frame))),
     )
+    chat.open()
     answer = chat.ask("How often must the coffee machine be descaled?")
-    quote, written = chat.page.evaluate("window.seen[0]")
-    assert "eight weeks" in quote
-    assert written == "", "the quotes come before the first word of the answer"
+    quotes = next(n for n, frame in enumerate(told) if '"element"' in frame and "eight" in frame)
+    words = next(n for n, frame in enumerate(told) if '"stream_token"' in frame)
+    assert quotes < words, "the quotes come before the first word of the answer"
+    expect(answer.locator(".xoe-sources q").first).to_contain_text("eight weeks")
 
     mark = answer.locator('a[href^="#cite-"]').first
     expect(answer).to_contain_text("eight weeks")

@@ -37,7 +37,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Fa
 def test_without_the_model_passages_are_quoted_and_one_click_asks_again(
     fault: str, new_chat: Callable[..., Any], faulty: FaultyServer
 ) -> None:
-    chat = new_chat(faulty)
+    chat = new_chat(faulty).open()
     faulty.set_faults(llm=fault)
     try:
         answer = chat.ask(QUESTION)
@@ -66,7 +66,7 @@ def test_without_the_model_passages_are_quoted_and_one_click_asks_again(
 def test_without_the_documents_the_models_own_answer_is_named_so(
     new_chat: Callable[..., Any], faulty: FaultyServer
 ) -> None:
-    chat = new_chat(faulty)
+    chat = new_chat(faulty).open()
     faulty.set_faults(retrieval="error")
     try:
         answer = chat.ask(QUESTION)

@@ -200,7 +200,7 @@ def check_growth(resident: list[int], warm_up: int) -> int:
 async def test_a_thousand_turns_take_no_more_memory(settings: Settings, command: Samples) -> None:
     voice = EspeakSynthesizer()
     await voice.start()
-    engines = VoiceEngines(SileroVad.load(), ScriptedTranscriber(), voice, voice, Metrics().voice)
+    engines = VoiceEngines(SileroVad.load(), ScriptedTranscriber(), voice, Metrics().voice)
     conversation = ScriptedConversation(replies=(SHORT, SHORT, SHORT, LONG) * TURNS)
     resident: list[int] = []
     try:
@@ -241,7 +241,7 @@ async def test_in_twenty_minutes_of_silence_hum_music_and_noise_there_is_no_turn
     settings: Settings,
 ) -> None:
     voice = EspeakSynthesizer()
-    engines = VoiceEngines(SileroVad.load(), ScriptedTranscriber(), voice, voice, Metrics().voice)
+    engines = VoiceEngines(SileroVad.load(), ScriptedTranscriber(), voice, Metrics().voice)
     process = psutil.Process()
     resident = []
     for noise in (silence, hum, music, pink_noise):

@@ -31,6 +31,13 @@ VISITOR = "0123456789abcdef0123456789abcdef"
 SESSIONS = 2
 
 
+CUT_OFF = (
+    *(httpx.HTTPError, socketio.exceptions.SocketIOError, TimeoutError),
+    asyncio.CancelledError,
+)
+"""How work ends whose server is killed."""
+
+
 @dataclass
 class Told:
     """What somebody was told is done, which nothing may undo."""
@@ -56,12 +63,16 @@ async def test_killed_at_any_moment_it_starts_again_with_all_that_was_told(
         await asyncio.to_thread(server.start)
         try:
             check(server, told)
-            busy = asyncio.gather(*work(server, told, kill))
+            busy = [asyncio.ensure_future(one) for one in work(server, told, kill)]
             await asyncio.sleep(chance.uniform(0.5, 12.0))
         finally:
             await asyncio.to_thread(server.kill)
-        with contextlib.suppress(httpx.HTTPError, socketio.exceptions.SocketIOError, TimeoutError):
-            await busy
+        _, working = await asyncio.wait(busy, timeout=5)
+        for task in working:
+            task.cancel()
+        for task in busy:
+            with contextlib.suppress(*CUT_OFF):
+                await task
     await asyncio.to_thread(server.start)
     try:
         check(server, told)
@@ -124,7 +135,12 @@ async def add(server: Server, told: Told, kill: int) -> None:
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, **server.environment},
         )
-        _, complaint = await process.communicate()
+        try:
+            _, complaint = await process.communicate()
+        finally:
+            if process.returncode is None:  # cancelled: the server it worked beside is gone
+                process.kill()
+                await process.wait()
         assert process.returncode == 0, complaint.decode()[-500:]
         told.library.add(name)
         if server.process is None or server.process.poll() is not None:

@@ -45,7 +45,9 @@ QUESTIONS = (
     "Who wrote the play?",
 )
 PAUSE_S = 4.0
-"""Between two questions of one chat, on average; two cores answer about one a second."""
+"""Between an answer and what a caller says next."""
+EVERY_S = 3.0
+"""Between two questions of all chats together, on average; two cores answer about one a second."""
 
 
 @dataclass
@@ -94,7 +96,7 @@ async def chat(server: Server, record: Record, session: str, end: float) -> None
     """Ask now and then; each answer is a turn that must stay."""
     chance = random.Random(session)
     turns = record.asked.setdefault(session, [])
-    await asyncio.sleep(chance.uniform(0, 2 * PAUSE_S))
+    await asyncio.sleep(chance.uniform(0, min(CHATS * EVERY_S, MINUTES * 30)))
     async with httpx.AsyncClient(trust_env=False, timeout=300) as client:
         while time.monotonic() < end:
             number = len(turns)
@@ -103,7 +105,7 @@ async def chat(server: Server, record: Record, session: str, end: float) -> None
             response = await client.post(f"{server.url}/query", json=body)
             assert response.status_code == 200, response.text
             turns.append(question)
-            await asyncio.sleep(chance.uniform(0.5, 1.5) * PAUSE_S * CHATS / 10)
+            await asyncio.sleep(chance.uniform(0.5, 1.5) * CHATS * EVERY_S)
 
 
 async def call(server: Server, record: Record, voices: list[Samples], end: float) -> None:

@@ -28,7 +28,7 @@ QUESTIONS = [
     ("Can it read scanned PDFs?", "text recognition is not built in"),
     ("How do I remove a document?", "/library"),
     ("What does /reset do?", "forgets the conversation"),
-    ("How do I back up the data folder?", "copy the data folder and the library folder"),
+    ("How do I back up the data folder?", "xoe backup FILE"),
     ("How do I start and stop the server?", "make run"),
     ("How do I use another port?", "PORT"),
     ("What happens when Redis cannot be reached?", "everything else works"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
+import numpy as np
 import structlog
 
 from state.breakers import Breakers
 from state.ladder import Engine
+from voice.audio import STT_RATE
 from voice.stt.transcriber import Transcriber
 from voice.stt.transcript import DecodeRequest, Transcript
 from xoe.errors import (
@@ -98,6 +101,14 @@ class FallbackTranscriber(Transcriber):
             raise
         self._serving = "spare"
         return transcript
+
+    async def try_usual(self) -> None:
+        """Let the usual engine listen to a second of silence, if it failed last."""
+        if self._serving == "usual" or self._saves_memory() or self._clock() < self._not_before:
+            return
+        quiet = np.zeros(STT_RATE, np.float32)
+        with contextlib.suppress(*_FAULTS, CircuitOpenError):
+            await self._decode_usual(DecodeRequest(quiet, language="en"))
 
     async def aclose(self) -> None:
         """End both engines."""

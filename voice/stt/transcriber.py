@@ -43,6 +43,10 @@ class Transcriber(ABC):
         subclass ``TranscriptionBusyError``.
         """
 
+    async def try_usual(self) -> None:
+        """Where a spare engine serves, see whether the usual one works again; raises nothing."""
+        return
+
     @abstractmethod
     async def aclose(self) -> None:
         """End the thread and free the memory; what waits fails with ``EngineNotReadyError``."""

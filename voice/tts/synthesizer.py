@@ -88,6 +88,10 @@ class Synthesizer(ABC):
         the engine fails, ``ModelError`` when it cannot be loaded.
         """
 
+    async def try_usual(self) -> None:
+        """Where a spare engine serves, see whether the usual one works again; raises nothing."""
+        return
+
     @abstractmethod
     async def aclose(self) -> None:
         """Stop what runs, fail what waits, end the thread and free the memory."""
