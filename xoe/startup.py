@@ -92,9 +92,9 @@ class Startup:
 
 async def _load(settings: Settings, folder: DataFolder, people: asyncio.Task[People]) -> Services:
     try:
-        threads = (await people).threads  # a damaged database is told at once, before any request
+        await people  # a damaged database is told at once, not at the first request
         module = await asyncio.to_thread(import_module, "xoe.services")
-        services: Services = await module.Services.create(settings, folder=folder, threads=threads)
+        services: Services = await module.Services.create(settings, folder=folder)
     except BaseException:
         folder.release()
         raise
