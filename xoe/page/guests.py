@@ -11,6 +11,7 @@ from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
 
 from accounts.identity import SCOPE_KEY, Identity
+from threads.deletion import delete_owner
 from xoe.page import session as pages
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class PageGuests:
                 await self._end(session)
         await services.store.delete_owner(identity)
         await services.history.clear_owner(identity)
+        await delete_owner((await self._startup.people()).db, identity)
         log.info("guest.forgotten")
 
     async def _end(self, session: WebsocketSession) -> None:
