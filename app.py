@@ -11,7 +11,7 @@ from typing import Any
 import chainlit as cl
 from chainlit.server import app
 
-from xoe.page import calls, conversation, lifecycle, preference, profiles, reading
+from xoe.page import calls, conversation, lifecycle, preference, profiles, reading, shelves
 
 lifecycle.prepare(app)
 
@@ -65,7 +65,13 @@ async def on_settings_update(values: dict[str, Any]) -> None:
 @cl.action_callback("remove_document")
 async def on_remove_document(action: cl.Action) -> bool:
     """Remove one of the visitor's own documents."""
-    return await conversation.remove_document(await lifecycle.services(app), action.payload)
+    return await shelves.remove_document(await lifecycle.services(app), action.payload)
+
+
+@cl.action_callback("share_document")
+async def on_share_document(action: cl.Action) -> bool:
+    """Move one of the operator's documents to the library that all ask."""
+    return await shelves.share_document(await lifecycle.services(app), action.payload)
 
 
 @cl.action_callback("ask_again")

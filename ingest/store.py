@@ -31,6 +31,7 @@ from ingest.digests import (
 from ingest.embedder import Vectors
 from ingest.integrity import CheckReport, Step
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
+from ingest.moving import move
 from ingest.splitter import Chunk, search_heading
 from ingest.swap import DATABASE_NAME as DATABASE_NAME
 from ingest.swap import Hold
@@ -221,6 +222,29 @@ class Store:
                 return False
             db.execute("DELETE FROM documents WHERE id = ?", (document_id,))
             _bump(db, row[0])
+            return True
+
+    @_mending
+    def move_document(self, document_id: int, owner: str, to_owner: str) -> bool:
+        """Give a document of ``owner``'s that could be read to ``to_owner``; False if none is.
+
+        Raises ``DocumentError`` when that one has a document of the same name.
+        """
+        with self._database.writing() as db:
+            row = db.execute(
+                f"SELECT d.digest, {_prefixed(DOCUMENT_COLUMNS)}"
+                " FROM documents d JOIN collections c ON c.id = d.collection_id"
+                " WHERE d.id = ? AND c.owner = ? AND d.status = 'ready'",
+                (document_id, owner),
+            ).fetchone()
+            if row is None:
+                return False
+            expected, *fields = row
+            self._compare("document", expected, *fields)
+            target = self._collection_id(db, to_owner)
+            move(db, document_id, tuple(fields), collection=target, token=owner_token(target))
+            _bump(db, fields[0])
+            _bump(db, target)
             return True
 
     @_mending
@@ -512,6 +536,10 @@ def _chunk_row(
 
 def _bump(db: sqlite3.Connection, collection_id: int) -> None:
     db.execute("UPDATE collections SET revision = revision + 1 WHERE id = ?", (collection_id,))
+
+
+def _prefixed(columns: str) -> str:
+    return ", ".join(f"d.{column}" for column in columns.split(", "))
 
 
 def _marks(values: Sequence[object]) -> str:

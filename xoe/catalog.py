@@ -32,6 +32,13 @@ class Catalog:
         """Remove a document of ``owner``'s; False if there is none."""
         return await asyncio.to_thread(self._store.delete_document, document_id, owner)
 
+    async def move_document(self, document_id: int, owner: str, to_owner: str) -> bool:
+        """Give a document of ``owner``'s to ``to_owner``; False if there is none.
+
+        Raises ``DocumentError`` when that one has a document of the same name.
+        """
+        return await asyncio.to_thread(self._store.move_document, document_id, owner, to_owner)
+
     async def owners(self) -> list[str]:
         """Return everyone who has a collection."""
         return await asyncio.to_thread(self._store.owners)

@@ -9,9 +9,11 @@ from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from accounts.identity import SCOPE_KEY, Identity
 from telemetry.metrics import CONTENT_TYPE, HttpMetrics
 from telemetry.turn_record import TurnRecord, in_tree
 from xoe import __version__
+from xoe.readiness import Readiness
 from xoe.startup import Startup
 from xoe.vitals import house_of
 
@@ -159,10 +161,16 @@ class TurnsResponse(BaseModel):
     },
 )
 async def health(request: Request, response: Response) -> HealthResponse:
-    """Tell what works, how well, and since when; the status is 503 until it can answer."""
+    """Tell what works, how well, and since when; the status is 503 until it can answer.
+
+    Whoever is no operator learns whether it lives and can answer, and nothing else.
+    """
     startup = startup_of(request)
     readiness = startup.readiness()
     response.status_code = 200 if readiness.ready else 503
+    who = request.scope.get(SCOPE_KEY)
+    if not (isinstance(who, Identity) and who.is_operator):
+        return _for_everybody(readiness)
     services = startup.services
     level = None if services is None else services.ladder.status()
     return HealthResponse(
@@ -245,6 +253,21 @@ def iso(moment: float) -> str:
     """Return seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
     text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def _for_everybody(readiness: Readiness) -> HealthResponse:
+    """Return what a monitor needs that has not logged in, and nothing of how the house is made."""
+    return HealthResponse(
+        live=readiness.live,
+        ready=readiness.ready,
+        level=None,
+        level_since=None,
+        level_reason="",
+        loading=[],
+        components=[],
+        version="",
+        timestamp=_now(),
+    )
 
 
 def _now() -> str:

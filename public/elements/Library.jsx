@@ -1,6 +1,6 @@
 // The documents, with a way to remove one's own.
 import { useState } from "react"
-import { FileText, Trash2 } from "lucide-react"
+import { FileText, Trash2, Users } from "lucide-react"
 
 function status(document) {
   if (document.status === "failed") return document.reason || "could not be read"
@@ -11,6 +11,7 @@ function status(document) {
 
 export default function Library() {
   const [removed, setRemoved] = useState([])
+  const [shared, setShared] = useState([])
   const [failed, setFailed] = useState("")
 
   const remove = async (document) => {
@@ -24,18 +25,35 @@ export default function Library() {
     }
   }
 
+  const share = async (document) => {
+    setFailed("")
+    const answer = await callAction({ name: "share_document", payload: { document_id: document.id } }).catch(() => null)
+    if (answer?.response) setShared((ids) => [...ids, document.id])
+    else setFailed(`${document.name} could not be shared.`)
+  }
+
   const kept = props.documents.filter((document) => !removed.includes(document.id))
   return (
     <div className="xoe-library">
       <ul>
-        {kept.map((document) => (
+        {kept.map((document) => ({ ...document, own: document.own && !shared.includes(document.id) })).map((document) => (
           <li key={document.id} data-state={document.status}>
             <FileText aria-hidden="true" />
             <span className="xoe-file" title={document.title}>{document.name}</span>
             <span className="xoe-status">
-              {document.own ? "yours · " : ""}{status(document)}
+              {document.own ? "yours · " : "shared · "}{status(document)}
             </span>
-            {document.own ? (
+            {document.own && document.shareable ? (
+              <button
+                type="button"
+                title="Share it: everybody's questions are answered from it too"
+                aria-label={`Share ${document.name} with everybody`}
+                onClick={() => share(document)}
+              >
+                <Users aria-hidden="true" />
+              </button>
+            ) : null}
+            {document.removable ? (
               <button type="button" aria-label={`Remove ${document.name}`} onClick={() => remove(document)}>
                 <Trash2 aria-hidden="true" />
               </button>

@@ -14,7 +14,7 @@ from ingest.schema import SCHEMA_VERSION
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes
-from xoe.errors import StoreDamagedError, StoreError
+from xoe.errors import DocumentError, StoreDamagedError, StoreError
 
 FINGERPRINT = Fingerprint("embedder-a", 8, "splitter-a")
 
@@ -91,6 +91,32 @@ def test_an_owner_sees_and_deletes_only_his_own(store: Store) -> None:
     assert [info.name for info in store.documents(["visitor:bob"])] == ["bob.txt"]
     chunk_ids = [match[0] for match in store.match('"alpha"', ["visitor:ann"], 10)]
     assert store.chunks(chunk_ids, ["visitor:bob"]) == {}
+
+
+def test_a_document_that_is_shared_is_found_by_all_and_no_longer_ones_own(
+    store: Store, tmp_path: Path
+) -> None:
+    mine = put(store, "user:ada", "plan.txt", "zebra crossing", "alpha two")
+    put(store, "user:ben", "plan.txt", "zebra of ben")
+    assert not store.move_document(mine, "user:ben", "library")
+    assert store.move_document(mine, "user:ada", "library")
+    assert found(store, "zebra", "user:ada") == []
+    assert found(store, "zebra", "library") == ["zebra crossing"]
+    assert store.documents(("user:ada",)) == []
+    assert store.load_document(mine).text == "zebra crossing\n\nalpha two"
+    assert store.check().full_text_rebuilt is False  # and each row has its own hash
+    vectors = unit_vectors(2)
+    index = indexes(store, tmp_path / "index")
+    assert nearest(index, vectors[0], "library") == ids_of(store, mine)[0]
+    assert not store.move_document(mine, "user:ada", "library")
+
+
+def test_a_shared_document_of_the_same_name_is_not_replaced(store: Store) -> None:
+    put(store, "library", "plan.txt", "zebra of all")
+    mine = put(store, "user:ada", "plan.txt", "zebra of mine")
+    with pytest.raises(DocumentError, match=r"plan\.txt"):
+        store.move_document(mine, "user:ada", "library")
+    assert found(store, "zebra", "library", "user:ada") == ["zebra of all", "zebra of mine"]
 
 
 def test_a_question_cannot_reach_another_owners_rows_through_query_syntax(store: Store) -> None:

@@ -13,7 +13,7 @@ import psutil
 from chainlit.types import CommandDict
 
 from chains.types import LIBRARY_OWNER
-from xoe.page import elements, profiles, session
+from xoe.page import elements, profiles, session, shelves
 from xoe.page.markup import plain
 from xoe.page.session import Chat
 from xoe.page.status import PATH as STATUS_PATH
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from xoe.services import Services
 
 _TYPED = re.compile(r"\s*/([a-z]+)(?:\s+(.*))?\s*", re.IGNORECASE | re.DOTALL)
-_LISTED_DOCUMENTS = 100
 _MIB = 1024 * 1024
 
 
@@ -99,9 +98,11 @@ async def _status(services: Services, chat: Chat, _argument: str) -> None:
     passages = sum(document.chunks for document in readable)
     level = services.ladder.status()
     rows = [("level", f"{level.level.replace('_', ' ')}. {level.reason}".strip())]
+    is_operator = session.identity().is_operator
     rows += [
         (component.name, f"{component.state}: {component.detail}".rstrip(": "))
         for component in services.readiness().components
+        if is_operator
     ]
     installed = profiles.installed_profiles(services.settings)
     used = chat.profile or (installed[0] if installed else "")
@@ -109,10 +110,12 @@ async def _status(services: Services, chat: Chat, _argument: str) -> None:
         ("this chat's model", profiles.title(used) if used else "the configured server's"),
         ("installed models", ", ".join(profiles.title(name) for name in installed) or "none"),
         ("documents", f"{len(readable)}, of which {own} are yours; {passages} passages"),
-        ("memory", f"{await asyncio.to_thread(_resident_mib)} MiB used by this server"),
     ]
+    if is_operator:
+        memory = f"{await asyncio.to_thread(_resident_mib)} MiB used by this server"
+        rows.append(("memory", memory))
     table = "\n".join(f"| {plain(name)} | {plain(value)} |" for name, value in rows)
-    more = f"[Live plots, circuits and recent turns]({STATUS_PATH})"
+    more = f"[Live plots, circuits and recent turns]({STATUS_PATH})" if is_operator else ""
     await _say(f"| part | state |\n| --- | --- |\n{table}\n\n{more}")
 
 
@@ -122,21 +125,8 @@ async def _library(services: Services, _chat: Chat, _argument: str) -> None:
     if not documents:
         await _say("There are no documents yet. Drop one on the page to begin.")
         return
-    documents = sorted(documents, key=lambda document: document.owner != owner)
-    listed = [
-        {
-            "id": document.id,
-            "name": document.name,
-            "title": document.title,
-            "status": document.status,
-            "reason": document.reason or "",
-            "passages": document.chunks,
-            "pages": document.pages,
-            "own": document.owner == owner,
-        }
-        for document in documents[:_LISTED_DOCUMENTS]
-    ]
-    card = elements.library(listed, hidden=max(0, len(documents) - _LISTED_DOCUMENTS))
+    listed = shelves.listed(documents, session.identity())
+    card = elements.library(listed, hidden=max(0, len(documents) - len(listed)))
     await cl.Message(content="", elements=[card]).send()
 
 

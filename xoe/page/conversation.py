@@ -116,14 +116,6 @@ async def change_options(services: Services, values: Mapping[str, object]) -> An
     return chat.options
 
 
-async def remove_document(services: Services, payload: Mapping[str, object]) -> bool:
-    """Remove one of the visitor's own documents; return whether it was there."""
-    document_id = payload.get("document_id")
-    if isinstance(document_id, bool) or not isinstance(document_id, int):
-        return False
-    return await services.store.delete_document(document_id, session.owner())
-
-
 async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> None:
     command = commands.parse(message)
     if command is not None:
