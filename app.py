@@ -10,8 +10,10 @@ from typing import Any
 
 import chainlit as cl
 from chainlit.server import app
+from chainlit.types import ThreadDict
 
 from xoe.page import calls, conversation, lifecycle, preference, profiles, reading, shelves
+from xoe.page.data_layer import ChatData
 
 lifecycle.prepare(app)
 
@@ -40,6 +42,18 @@ async def set_chat_profiles(_user: cl.User | None) -> list[cl.ChatProfile]:
 async def on_chat_start() -> None:
     """Greet a new chat."""
     await conversation.begin(lifecycle.attached(app))
+
+
+@cl.data_layer
+def data_layer() -> ChatData:
+    """Give Chainlit the kept chats."""
+    return ChatData(lambda: lifecycle.attached(app))
+
+
+@cl.on_chat_resume
+async def on_chat_resume(thread: ThreadDict) -> None:
+    """Go on with a kept chat."""
+    await conversation.resume(lifecycle.attached(app), thread)
 
 
 @cl.on_message
@@ -79,6 +93,14 @@ async def on_ask_again(action: cl.Action) -> bool:
     """Ask a question again that was answered while a part of the house was missing."""
     await action.remove()
     return await conversation.ask_again(await lifecycle.services(app), action.payload)
+
+
+@cl.action_callback("regenerate")
+async def on_regenerate(action: cl.Action) -> bool:
+    """Answer a question once more."""
+    await action.remove()
+    services = await lifecycle.services(app)
+    return await conversation.regenerate(services, action.payload, action.forId or "")
 
 
 @cl.action_callback("read_aloud")

@@ -73,10 +73,15 @@ class _Recorder(Generator):
         session_id: str,
         max_tokens: int,
         profile: LlmProfile | None,
+        temperature: float = 0.0,
     ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
         self.messages = tuple(messages)
         answer = super().stream(
-            messages, session_id=session_id, max_tokens=max_tokens, profile=profile
+            messages,
+            session_id=session_id,
+            max_tokens=max_tokens,
+            profile=profile,
+            temperature=temperature,
         )
         async with aclosing(answer) as events:
             async for event in events:

@@ -43,6 +43,7 @@ from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retriever import HybridSearch
 from chains.turn import Turn, Writing
 from chains.types import (
+    INTERRUPTED,
     LIBRARY_OWNER,
     Answer,
     AnswerEvent,
@@ -82,9 +83,6 @@ MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
 """What counts against the model: a full queue and an overlong question do not."""
 
 Part = Literal["model", "retrieval"]
-
-INTERRUPTED = "You interrupted here."
-"""The note of a spoken answer of which only a part was heard."""
 
 _CHECK = Question("Is there anything about this?", session_id="check", owner=LIBRARY_OWNER)
 

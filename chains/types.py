@@ -9,6 +9,8 @@ from state.ladder import Level
 from xoe.settings import LlmProfile
 
 LIBRARY_OWNER = "library"
+INTERRUPTED = "You interrupted here."
+"""The note of a spoken answer of which only a part was heard."""
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ class Ask(Change):
             .where(_threads.c.number == thread)
             .values(used_at=question.at, profile=self.profile, options=self.options)
         )
+        files = await rows.files_of(connection, thread, question.id)
         await rows.drop_from(connection, dialect, thread, question.id, question.at)
         last = (
             await connection.execute(
@@ -83,9 +84,9 @@ class Ask(Change):
         turn = 0.0 if last is None else float(int(last) + 1)
         number = await rows.put(connection, dialect, thread, turn, question, None)
         if question.files:
-            await rows.put_element(
-                connection, number, "files", question.id, files_json(question.files)
-            )
+            files = files_json(question.files)
+        if files is not None:
+            await rows.put_element(connection, number, "files", question.id, files)
         await connection.execute(
             delete(_messages).where(
                 _messages.c.thread == thread, _messages.c.turn <= turn - TURNS_MAX

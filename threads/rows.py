@@ -159,3 +159,18 @@ async def is_of_a_chat(connection: AsyncConnection, owner: str, name: str) -> bo
         .limit(1)
     )
     return (await connection.execute(found)).first() is not None
+
+
+async def files_of(connection: AsyncConnection, thread: int, message_id: str) -> str | None:
+    """Return what is kept of the files that were dropped with a question, as JSON."""
+    found = (
+        select(_elements.c.content)
+        .join(_messages, _messages.c.number == _elements.c.message)
+        .where(
+            _messages.c.thread == thread,
+            _messages.c.id == message_id,
+            _elements.c.kind == "files",
+        )
+    )
+    content: str | None = (await connection.execute(found)).scalar()
+    return content

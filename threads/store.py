@@ -165,6 +165,18 @@ class Threads:
             rows = (await connection.execute(latest)).all()[::-1]
         return Standing("kept", _turns(rows), frozenset(known))
 
+    async def resting_owners(self, prefix: str, before: float) -> list[str]:
+        """Return the owners whose names begin with ``prefix`` and who said nothing since."""
+        last = func.max(_threads.c.used_at)
+        found = (
+            select(_threads.c.owner)
+            .where(_threads.c.owner.startswith(prefix, autoescape=True))
+            .group_by(_threads.c.owner)
+            .having(last < before)
+        )
+        async with self.db.read() as connection:
+            return list((await connection.execute(found)).scalars())
+
     def _saying(self, words: list[str]) -> Any:
         """Return the condition that a chat has a message with all ``words``."""
         return _threads.c.number.in_(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import structlog
 
+from accounts.identity import SESSION
 from chains.types import Answer, Citation, Question
 from state.history import ChatHistory, HistoryEntry
 from threads.changes import Ask, Drop, Files, Forget, Found, Keep
@@ -31,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 RECONCILE_S: Final = 2.0
 """How long a question waits for the comparison; it is answered without."""
+
+
+LEFT_BEHIND_S: Final = 3600.0
+"""How long a page that lost its connection finds its chat again."""
 
 
 class Chats:
@@ -196,6 +200,15 @@ class Chats:
         """Delete all chats of somebody who is gone. Raises ``StoreError``."""
         await delete_owner(self.threads.db, owner)
 
+    async def delete_left_behind(self, is_gone: Callable[[str], bool]) -> None:
+        """Delete the chats of pages that keep no cookie and are closed, after an hour."""
+        try:
+            for owner in await self.threads.resting_owners(SESSION, time.time() - LEFT_BEHIND_S):
+                if is_gone(owner):
+                    await self.delete_owner(owner)
+        except StoreError as exc:
+            log.warning("chats.not_cleared", error=str(exc))
+
     async def aclose(self) -> None:
         """Write what waits, for a moment, and stop."""
         await self.recorder.aclose()
@@ -217,12 +230,6 @@ def stored_citations(citations: Sequence[Citation]) -> tuple[StoredCitation, ...
         )
         for one in citations
     )
-
-
-def file_of(line: Any) -> StoredFile:
-    """Return the line of a dropped file in the form in which it is kept."""
-    names = ("name", "state", "passages", "pages", "reason")
-    return StoredFile(**{name: asdict(line)[name] for name in names})
 
 
 def _turns(entries: Sequence[HistoryEntry]) -> list[KeptTurn]:

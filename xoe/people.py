@@ -13,6 +13,7 @@ from accounts.secret import server_secret
 from accounts.sessions import Sessions
 from accounts.users import Users
 from database import Database
+from threads.store import Threads
 from xoe.settings import Settings
 
 CONSOLE = Identity("console", "operator", "Console")
@@ -28,6 +29,7 @@ class People:
     sessions: Sessions
     desk: LoginDesk
     invitations: Invitations
+    threads: Threads
     secret: str
     console_token: str
     """What the command line sends; new at each start, and in the data folder meanwhile."""
@@ -44,6 +46,7 @@ class People:
             sessions=sessions,
             desk=LoginDesk(users, sessions, secret),
             invitations=Invitations(db, sessions, secret),
+            threads=Threads(db),
             secret=secret,
             console_token=secrets.token_urlsafe(32),
         )

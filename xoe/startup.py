@@ -92,9 +92,9 @@ class Startup:
 
 async def _load(settings: Settings, folder: DataFolder, people: asyncio.Task[People]) -> Services:
     try:
-        await people  # a damaged database is told at once, not at the first request
+        threads = (await people).threads  # a damaged database is told at once, before any request
         module = await asyncio.to_thread(import_module, "xoe.services")
-        services: Services = await module.Services.create(settings, folder=folder)
+        services: Services = await module.Services.create(settings, folder=folder, threads=threads)
     except BaseException:
         folder.release()
         raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import chainlit as cl
 
 from chains.types import (
+    INTERRUPTED,
     LIBRARY_OWNER,
     Answer,
     AnswerEvent,
@@ -23,10 +24,13 @@ from chains.types import (
 )
 from state.history import DEGRADED
 from state.ladder import Level
+from threads.recorder import UNSAVED
 from xoe.errors import EngineNotReadyError
 from xoe.page import elements
+from xoe.page.elements import FOUND, NEAREST, SOURCES
 from xoe.page.markup import Neutraliser, neutralise, with_citation_links
 from xoe.page.reading import read_aloud_action
+from xoe.page.resumed import place_of
 
 if TYPE_CHECKING:
     from chains.turn import Turn
@@ -37,17 +41,12 @@ _READING = (
     "*Your library is being read for the first time. The answer comes as soon as it is there.*"
 )
 _UNREAD = "Your library is still being read; more may be found once it is."
-_STOPPED = "*Stopped.*"
-_INTERRUPTED = "*You interrupted here.*"
+STOPPED = "Stopped."
 _POLL_S = 0.25
 # The page draws the whole message anew for each piece, which takes it some 40 ms.
 _STREAM_EVERY_S = 0.1
-FOUND = "Found in your documents"
-SOURCES = "Sources"
-NEAREST = "Nearest passages in your documents"
-
-
 _ASK_AGAIN = "ask_again"
+_REGENERATE = "regenerate"
 
 
 def new_reply(services: Services, asked_id: str) -> Reply:
@@ -88,6 +87,7 @@ async def answer(
             await _until_loaded(services)
     except asyncio.CancelledError:
         await reply.stop()
+        await services.chats.keep_stopped(question, reply.written, STOPPED)
         raise
     except BaseException:
         await reply.drop_note()
@@ -134,7 +134,9 @@ def _notes(services: Services, question: Question, finished: Answer) -> list[str
     notes = []
     if not finished.grounded and question.use_library and _is_loading(services, "library"):
         notes.append(_UNREAD)
-    if services.history.is_degraded:
+    if services.chats.recorder.is_behind:
+        notes.append(UNSAVED)
+    elif services.history.is_degraded:
         notes.append(DEGRADED)
     return notes
 
@@ -162,8 +164,21 @@ async def _until_loaded(services: Services) -> None:
         await asyncio.sleep(_POLL_S)
 
 
-def _place(citation: Citation) -> str:
-    return f"{citation.source}, page {citation.page}" if citation.page else citation.source
+async def offer_actions(
+    answer_id: str, asked_id: str, question: str, level: str, *, readable: bool
+) -> None:
+    """Put the buttons under an answer: to have it again, and to have it read aloud."""
+    if level != Level.FULL:
+        payload = {"question": question, "asked": asked_id}
+        again = cl.Action(name=_ASK_AGAIN, payload=payload, label="Ask again", icon="rotate-cw")
+    else:
+        payload = {"asked": asked_id}
+        again = cl.Action(
+            name=_REGENERATE, payload=payload, tooltip="Answer once more", icon="rotate-cw"
+        )
+    await again.send(for_id=answer_id)
+    if readable:
+        await read_aloud_action().send(for_id=answer_id)
 
 
 class Reply:
@@ -180,6 +195,15 @@ class Reply:
         self._unsent = ""
         self._streamed_at = 0.0
         self._card: cl.CustomElement | None = None
+        self.written = ""
+        """What the model wrote, as it wrote it."""
+        self.remarks: list[str] = []
+        """More lines to stand below the answer."""
+
+    @property
+    def id(self) -> str:
+        """Id of the answer on the page."""
+        return self._message.id
 
     async def queued(self, place: int) -> None:
         """Say how many questions are ahead; 0 takes the line away."""
@@ -210,6 +234,7 @@ class Reply:
     async def write(self, piece: str) -> None:
         """Append a piece of the answer as the model writes it."""
         await self.drop_note()
+        self.written += piece
         self._unsent += self._text.feed(piece)
         now = time.perf_counter()
         if self._unsent and now - self._streamed_at >= _STREAM_EVERY_S:
@@ -221,22 +246,19 @@ class Reply:
 
         An answer for which a part of the house was missing can be asked for again.
         """
-        places = {citation.number: _place(citation) for citation in answer.citations}
+        places = {citation.number: place_of(citation) for citation in answer.citations}
         self._noted = False
         text = with_citation_links(neutralise(answer.text), places)
-        lines = [f"*{line}*" for line in (answer.note, *notes) if line]
+        lines = [f"*{line}*" for line in (answer.note, *notes, *self.remarks) if line]
         self._message.content = "\n\n".join([text, *lines])
         if answer.citations:
             self._put_card(answer.citations, SOURCES)
         elif self._card is not None:
             self._card.props = {**self._card.props, "heading": NEAREST}
         await self._show()
-        if answer.level is not Level.FULL:
-            payload = {"question": question, "asked": self._asked_id}
-            again = cl.Action(name=_ASK_AGAIN, payload=payload, label="Ask again", icon="rotate-cw")
-            await again.send(for_id=self._message.id)
-        if self._readable:
-            await read_aloud_action().send(for_id=self._message.id)
+        await offer_actions(
+            self.id, self._asked_id, question, answer.level, readable=self._readable
+        )
 
     async def stop(self) -> None:
         """Keep what was written and say that it was stopped."""
@@ -244,13 +266,14 @@ class Reply:
         if not self._noted:
             written = self._message.content + written
         self._noted = False
-        self._message.content = f"{written}\n\n{_STOPPED}" if written.strip() else _STOPPED
+        stopped = f"*{STOPPED}*"
+        self._message.content = f"{written}\n\n{stopped}" if written.strip() else stopped
         await self._show()
 
     async def cut(self, heard: str) -> None:
         """Keep only what was heard of a spoken answer, and show where it was interrupted."""
         self._noted = False
-        self._message.content = f"{neutralise(heard).rstrip()} …\n\n{_INTERRUPTED}"
+        self._message.content = f"{neutralise(heard).rstrip()} …\n\n*{INTERRUPTED}*"
         await self._show()
 
     async def remove(self) -> None:

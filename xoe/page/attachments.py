@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import chainlit as cl
 import structlog
 
+from threads.types import StoredFile
 from xoe.errors import XoeError
 from xoe.page import elements, session, uploads
 from xoe.page.elements import FileLine
@@ -55,8 +56,10 @@ def drop(attachments: Sequence[Attachment]) -> None:
         uploads.forget(session.websocket_session(), attachment.id)
 
 
-async def read_attachments(services: Services, attachments: Sequence[Attachment]) -> None:
-    """Ingest the files in order, showing each one's progress and then its outcome."""
+async def read_attachments(
+    services: Services, attachments: Sequence[Attachment], asked_id: str
+) -> None:
+    """Ingest the files of a message in order, showing each one's progress and then its outcome."""
     board = _Board([FileLine(attachment.name) for attachment in attachments])
     await _name_first_interaction(attachments[0].name)
     await board.show()
@@ -87,6 +90,8 @@ async def read_attachments(services: Services, attachments: Sequence[Attachment]
         refresher.cancel()
         for attachment in attachments:
             uploads.forget(session.websocket_session(), attachment.id)
+        files = [_file_of(line) for line in board.lines]
+        await services.chats.note_files(owner, session.session_id(), asked_id, files)
         await board.refresh()
 
 
@@ -164,6 +169,16 @@ async def _questions_about(services: Services, names: Sequence[str], owner: str)
     about = [(title, heading) for title, heading in headings if title in titles]
     first = [about_document(title) for title in sorted(titles)[:1]]
     return [*starter_questions(about, wanted=2), *first]
+
+
+def _file_of(line: FileLine) -> StoredFile:
+    return StoredFile(
+        name=line.name,
+        state=line.state,
+        passages=line.passages,
+        pages=line.pages,
+        reason=line.reason,
+    )
 
 
 class _Board:

@@ -44,6 +44,7 @@ async def begin(services: Services) -> bool:
         await _say(str(exc))
         return False
     chat = conversation.current_or_new_chat(services)
+    await services.chats.reconcile(session.owner(), session_id)
     # Here and not above: what a call needs is imported with the engines, behind the page.
     from voice.call import Call
     from xoe.page.spoken import SpokenConversation

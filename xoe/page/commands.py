@@ -150,7 +150,7 @@ async def _model(services: Services, chat: Chat, argument: str) -> None:
 
 
 async def _reset(services: Services, _chat: Chat, _argument: str) -> None:
-    await services.history.clear(session.session_id(), session.owner())
+    await services.chats.forget(session.owner(), session.session_id())
     await _say("This conversation is forgotten: the next question starts afresh. Documents stay.")
 
 

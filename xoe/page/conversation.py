@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import chainlit as cl
 import structlog
+from chainlit.types import ThreadDict
 
 from chains.citations import strip_marks
 from chains.types import Question
-from xoe.errors import XoeError
+from xoe.errors import StoreError, XoeError
 from xoe.limits import too_fast
 from xoe.page import attachments, commands, profiles, session, standing
-from xoe.page.answering import answer, new_reply
+from xoe.page.answering import answer, new_reply, offer_actions
 from xoe.page.markup import plain
 from xoe.page.options import AnswerOptions, panel, read_options
+from xoe.page.resumed import SHOWN_MESSAGES, thread_dict
 from xoe.page.session import Chat
 from xoe.page.welcome import Welcome
 
@@ -30,8 +33,14 @@ _UNEXPECTED = (
     "Something unexpected went wrong. Your question was not answered; please ask it again. "
     "The server's log says what happened."
 )
+# Of an answer that is asked for once more; the likeliest one is there already.
+_ANOTHER = 0.7
 # Redis is there in under a second; without it a chat begins anew.
 _REDIS_WAIT_S = 5.0
+_GOES_ON = "*The server was started again. This chat goes on where it was.*"
+_NO_SUCH_CHAT = "There is no chat of yours at this address, so this is a new one."
+# Of a chat that is opened again, the last messages get their buttons back.
+_WITH_ACTIONS = 40
 # What Chainlit itself says on Stop; the answer is marked as stopped where it broke off.
 _CHAINLIT_STOPPED = "Task manually stopped."
 
@@ -59,14 +68,78 @@ async def _greet(startup: Startup, welcome: Welcome) -> None:
     await standing.tell(services, chat)
     if not chat.answered and await _has_earlier_turns(services):
         await welcome.take_away()
-        await cl.Message(
-            content="*The server was started again. This chat goes on where it was.*"
-        ).send()
+        await cl.Message(content=_GOES_ON).send()
         return
     await welcome.show(services, notes)
     for owner in await services.store.owners():
         if session.is_left_behind(owner):
             await services.store.delete_owner(owner)
+    await services.chats.delete_left_behind(session.is_left_behind)
+
+
+async def resume(startup: Startup, thread: ThreadDict) -> None:
+    """Go on with a kept chat: what it says is in ``thread``, which is set right here."""
+    opened = session.websocket_session()
+    # Once for each page: when its connection comes back, it still shows what it showed.
+    opened.thread_id_to_resume = None
+    opened.chat_started = True
+    await commands.announce()
+    if startup.services is not None:
+        await _resume(startup.services, thread)
+        return
+    # What is kept is shown at once; the engines are not awaited for it.
+    cl.user_session.set("xoe_greeting", asyncio.create_task(_resume_later(startup, thread)))
+
+
+async def _resume_later(startup: Startup, thread: ThreadDict) -> None:
+    services = await startup.wait()
+    known = {message.id for message in cl.chat_context.get()}
+    await _resume(services, thread)
+    if any(step["id"] not in known for step in thread["steps"] if "message" in step["type"]):
+        cl.chat_context.clear()
+        for step in thread["steps"]:
+            if "message" in step["type"]:
+                cl.chat_context.add(cl.Message.from_dict(step))
+        await cl.context.emitter.resume_thread(thread)
+
+
+async def _resume(services: Services, thread: ThreadDict) -> None:
+    owner, thread_id = session.owner(), session.session_id()
+    await services.redis_settled(_REDIS_WAIT_S)
+    await services.chats.reconcile(owner, thread_id)
+    try:
+        stored = await services.chats.threads.get(owner, thread_id, last=SHOWN_MESSAGES)
+    except StoreError as exc:
+        log.warning("page.chat_not_read", error=str(exc))
+        stored = None
+    chat = current_or_new_chat(services)
+    if stored is None:
+        await _greet_unknown(services, chat)
+        return
+    thread.update(thread_dict(stored, thread["userIdentifier"] or ""))
+    chat.options, _ = read_options(stored.options, chat.options)
+    installed = profiles.installed_profiles(services.settings)
+    chat.profile = profiles.find_profile(stored.profile, installed) or chat.profile
+    await panel(chat.options).send()
+    asked = ""
+    for message in stored.messages:
+        if message.role == "user":
+            asked, question = message.id, message.text
+            continue
+        if message.remembered:
+            chat.remember(asked)
+        if message in stored.messages[-_WITH_ACTIONS:] and asked:
+            readable = services.settings.voice
+            await offer_actions(message.id, asked, question, message.level, readable=readable)
+
+
+async def _greet_unknown(services: Services, chat: Chat) -> None:
+    """Greet a page that names a chat of which nothing is kept."""
+    await panel(chat.options).send()
+    if await _has_earlier_turns(services):
+        await cl.Message(content=_GOES_ON).send()
+        return
+    await Welcome(session.owner()).show(services, [_NO_SUCH_CHAT])
 
 
 async def _has_earlier_turns(services: Services) -> bool:
@@ -74,15 +147,18 @@ async def _has_earlier_turns(services: Services) -> bool:
     return bool(await services.history.load(session.session_id(), session.owner(), 1))
 
 
-async def take(services: Services, message: cl.Message | None) -> None:
-    """Carry out a message: a command, or files and then a question."""
+async def take(services: Services, message: cl.Message | None, *, temperature: float = 0.0) -> None:
+    """Carry out a message: a command, or files and then a question.
+
+    ``temperature``: above 0 the answer is another one each time.
+    """
     if message is None:
         await complain("This question is too old to be changed. Please ask it anew.")
         return
     chat = current_or_new_chat(services)
     with chat.busy():
         try:
-            await _carry_out(services, chat, message)
+            await _carry_out(services, chat, message, temperature)
         except XoeError as exc:
             log.info("page.not_answered", error=type(exc).__name__)
             await complain(str(exc))
@@ -116,27 +192,34 @@ async def change_options(services: Services, values: Mapping[str, object]) -> An
     return chat.options
 
 
-async def _carry_out(services: Services, chat: Chat, message: cl.Message) -> None:
+async def _carry_out(
+    services: Services, chat: Chat, message: cl.Message, temperature: float
+) -> None:
     command = commands.parse(message)
     if command is not None:
         await commands.run(services, chat, command)
         return
     files = attachments.attachments_of(message)
+    text = message.content.strip()
     who = session.identity()
     if files and not who.may_upload:
         attachments.drop(files)
         await complain("Your invitation is for asking only, so documents are not taken.")
     elif files:
-        await attachments.read_attachments(services, files)
-    text = message.content.strip()
+        await keep_question(services, chat, message.id, text, files=[f.name for f in files])
+        await attachments.read_attachments(services, files, message.id)
     wait_s = services.limits.take_for(who, "question", session.session_id()) if text else 0.0
     if wait_s:
         await cl.Message(content=f"*{too_fast('question', wait_s)}*").send()
     elif text:
         await _take_back(services, chat.forget_from(message.id))
-        finished = await answer(
-            services, question_of(services, chat, text), new_reply(services, message.id)
-        )
+        reply = new_reply(services, message.id)
+        if not (files and who.may_upload):
+            reply.remarks += await keep_question(services, chat, message.id, text)
+        await services.chats.reconcile(session.owner(), session.session_id())
+        question = question_of(services, chat, text, temperature=temperature)
+        question = replace(question, asked_id=message.id, answer_id=reply.id)
+        finished = await answer(services, question, reply)
         chat.remember(message.id)
         call = session.current_call()
         if call is not None and call.is_deaf:
@@ -156,10 +239,45 @@ async def ask_again(services: Services, payload: Mapping[str, object]) -> bool:
     chat = current_or_new_chat(services)
     if chat.answered[-1:] == [asked_id]:
         await _take_back(services, chat.forget_from(asked_id))
+        await services.chats.take_back(session.owner(), session.session_id(), asked_id)
     message = cl.Message(content=text, type="user_message", author="User")
     await message.send()
     await take(services, message)
     return True
+
+
+async def regenerate(services: Services, payload: Mapping[str, object], answer_id: str) -> bool:
+    """Have a question answered once more, in the place of its answer and of what came after it."""
+    shown = cl.chat_context.get()
+    places = {message.id: place for place, message in enumerate(shown)}
+    asked, told = places.get(str(payload.get("asked"))), places.get(answer_id)
+    if asked is None or told is None or told < asked or shown[asked].type != "user_message":
+        await cl.context.emitter.send_toast("This answer is too old to be given anew.", "info")
+        return False
+    for message in shown[told:]:
+        await message.remove()
+    await cl.context.emitter.task_start()
+    try:
+        await take(services, shown[asked], temperature=_ANOTHER)
+    finally:
+        await cl.context.emitter.task_end()
+    return True
+
+
+async def keep_question(
+    services: Services, chat: Chat, message_id: str, text: str, *, files: Sequence[str] = ()
+) -> list[str]:
+    """Write a question down; return what its reader should know of that."""
+    note = await services.chats.ask(
+        session.owner(),
+        session.session_id(),
+        message_id,
+        text,
+        files=files,
+        profile=chat.profile or "",
+        options=asdict(chat.options),
+    )
+    return [note] if note else []
 
 
 async def _take_back(services: Services, turns: int) -> None:
@@ -168,7 +286,7 @@ async def _take_back(services: Services, turns: int) -> None:
         await services.history.drop_last(session.session_id(), session.owner(), turns)
 
 
-def question_of(services: Services, chat: Chat, text: str) -> Question:
+def question_of(services: Services, chat: Chat, text: str, *, temperature: float = 0.0) -> Question:
     """Return the question that a chat asks with ``text``."""
     return Question(
         text=text,
@@ -178,6 +296,7 @@ def question_of(services: Services, chat: Chat, text: str) -> Question:
         max_tokens=chat.options.max_tokens(services.settings.llm_max_tokens),
         passages=chat.options.passages,
         profile=chat.profile,
+        temperature=temperature,
     )
 
 

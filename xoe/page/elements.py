@@ -15,6 +15,10 @@ import chainlit as cl
 from chains.types import Citation
 from xoe.page.markup import visible
 
+FOUND = "Found in your documents"
+SOURCES = "Sources"
+NEAREST = "Nearest passages in your documents"
+
 _MARKDOWN = (".md", ".markdown")
 _LINE_START = re.compile(r"^\s*(?:[-*+>]|#{1,6}|\d+[.)])\s+")
 _MARKS = re.compile(r"`|\*\*")

@@ -44,6 +44,7 @@ class _Current:
     asked: cl.Message
     reply: Reply
     task: asyncio.Task[None] | None = None
+    keeping: asyncio.Task[list[str]] | None = None
     turn: Turn | None = None
     remembered: bool = False
     ended_at: float = 0.0
@@ -115,6 +116,8 @@ class SpokenConversation:
         if current.turn is None or self._was_followed(current):
             return
         self._chat.forget_from(current.asked.id)
+        owner, thread_id = session.owner(), session.session_id()
+        await self._services.chats.take_back(owner, thread_id, current.asked.id)
         if current.remembered:
             await self._services.answers.take_back(current.turn)
 
@@ -152,6 +155,9 @@ class SpokenConversation:
     ) -> None:
         try:
             await current.asked.send()
+            # Not awaited, as it is brought to the database before the answer in any case.
+            kept = conversation.keep_question(self._services, self._chat, current.asked.id, text)
+            current.keeping = asyncio.create_task(kept)
             with self._chat.busy():
                 await cl.context.emitter.task_start()
                 await self._answer_aloud(text, current, said)
@@ -172,7 +178,9 @@ class SpokenConversation:
     async def _answer_aloud(
         self, text: str, current: _Current, said: asyncio.Queue[str | None]
     ) -> None:
-        turn = current.turn = await self._prepared.take(self._question(text))
+        asked_id, answer_id = current.asked.id, current.reply.id
+        question = replace(self._question(text), asked_id=asked_id, answer_id=answer_id)
+        turn = current.turn = await self._prepared.take(question)
         quotable = turn.passages if turn.settled is None else ()
         spoken = SpokenAnswer(
             quotable,
