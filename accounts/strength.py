@@ -72,7 +72,7 @@ def check(password: str, *, name: str) -> None:
         )
     if _is_name(lowered, name):
         raise WeakPasswordError("This password is little more than the account's name.")
-    if len(_unit(lowered)) < MIN_LENGTH // 2 + 1:
+    if len(_unit(lowered)) < MIN_LENGTH:
         raise WeakPasswordError("This password is one short piece repeated, which is tried early.")
     if _without_runs(lowered) < MIN_LENGTH // 2:
         raise WeakPasswordError(

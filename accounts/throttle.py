@@ -83,6 +83,10 @@ class _Full:
         while len(self._full_at) > self._tracked:
             self._full_at.popitem(last=False)
 
+    def give_back(self, key: str) -> None:
+        if key in self._full_at:
+            self._full_at[key] -= self._bucket.interval_s
+
     def __len__(self) -> int:
         return len(self._full_at)
 
@@ -112,8 +116,9 @@ class _Table:
         if (tries := self._tries.get(key)) is not None:
             tries.count = max(0, tries.count - 1)
 
-    def knows(self, key: tuple[str, ...]) -> bool:
-        return key in self._tries
+    def count(self, key: tuple[str, ...]) -> int:
+        tries = self._tries.get(key)
+        return 0 if tries is None else tries.count
 
     def __len__(self) -> int:
         return len(self._tries)
@@ -157,7 +162,7 @@ class LoginThrottle:
         now = self._clock()
         account, known = attempt.account, attempt.device is not None
         network = (attempt.address,)
-        of_account = self._again if self._pairs.knows(attempt.pair) else self._first
+        of_account = self._again if self._pairs.count(attempt.pair) else self._first
         waits = [self._pairs.wait_s(attempt.pair, now)]
         if not known:
             waits += [
@@ -175,16 +180,18 @@ class LoginThrottle:
         return 0.0
 
     def succeeded(self, attempt: Attempt) -> None:
-        """Note that an attempt was the rightful user's: it counts no more."""
+        """Note that an attempt was the rightful user's: those of the pair count no more."""
+        self.not_looked_at(attempt)
         self._pairs.forget(attempt.pair)
-        if attempt.device is None:
-            self._addresses.give_back((attempt.address,))
 
     def not_looked_at(self, attempt: Attempt) -> None:
         """Note that an attempt that was counted could not be looked at: it counts no more."""
-        self._pairs.give_back(attempt.pair)
         if attempt.device is None:
+            of_account = self._again if self._pairs.count(attempt.pair) > 1 else self._first
+            of_account.give_back(attempt.account)
+            self._all.give_back("")
             self._addresses.give_back((attempt.address,))
+        self._pairs.give_back(attempt.pair)
 
     def __len__(self) -> int:
         """How many entries there are in all tables."""
