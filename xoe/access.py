@@ -25,7 +25,7 @@ PAGE: Final = "page"
 _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _POLLED: Final = (
     *("/health", "/health/circuits", "/health/turns", "/metrics"),
-    *("/page/standing", "/page/measurement"),
+    *("/page/standing", "/page/measurement", "/share/state", "/visit"),
 )
 
 _POLL_STATUSES: Final = (200, 503)

@@ -38,6 +38,7 @@ class _Entry:
     icon: str
     description: str
     run: Callable[[Services, Chat, str], Awaitable[None]]
+    for_operators: bool = False
 
 
 def parse(message: cl.Message) -> Command | None:
@@ -61,23 +62,24 @@ async def announce() -> None:
             "persistent": False,
             "selected": False,
         }
-        for name, entry in _COMMANDS.items()
+        for name, entry in _mine().items()
     ]
     await cl.context.emitter.set_commands(listed)
 
 
 async def run(services: Services, chat: Chat, command: Command) -> None:
     """Carry out a command and show what came of it."""
-    entry = _COMMANDS.get(command.name)
+    mine = _mine()
+    entry = mine.get(command.name)
     if entry is None:
-        known = ", ".join(f"`/{name}`" for name in _COMMANDS)
+        known = ", ".join(f"`/{name}`" for name in mine)
         await _say(f"There is no command /{plain(command.name)}. There are {known}.")
         return
     await entry.run(services, chat, command.argument)
 
 
 async def _help(_services: Services, _chat: Chat, _argument: str) -> None:
-    rows = "\n".join(f"| `/{name}` | {entry.description} |" for name, entry in _COMMANDS.items())
+    rows = "\n".join(f"| `/{name}` | {entry.description} |" for name, entry in _mine().items())
     await _say(
         "Ask in your own words: what your documents say is quoted first, then answered. "
         "Each number in an answer opens the passage it rests on.\n\n"
@@ -154,6 +156,18 @@ async def _reset(services: Services, _chat: Chat, _argument: str) -> None:
     await _say("This conversation is forgotten: the next question starts afresh. Documents stay.")
 
 
+async def _share(_services: Services, _chat: Chat, _argument: str) -> None:
+    await cl.context.emitter.send_window_message({"xoe": "share"})
+
+
+def _mine() -> dict[str, _Entry]:
+    """Return the commands that whoever sits at the page may give."""
+    is_operator = session.identity().is_operator
+    return {
+        name: entry for name, entry in _COMMANDS.items() if is_operator or not entry.for_operators
+    }
+
+
 async def _say(text: str) -> None:
     await cl.Message(content=text).send()
 
@@ -167,5 +181,6 @@ _COMMANDS: dict[str, _Entry] = {
     "status": _Entry("activity", "What is loaded, and what it takes", _status),
     "library": _Entry("library", "The documents; remove your own", _library),
     "model": _Entry("cpu", "Which model answers, e.g. /model quality", _model),
+    "share": _Entry("share-2", "Let others in by a link", _share, for_operators=True),
     "reset": _Entry("eraser", "Forget this conversation", _reset),
 }

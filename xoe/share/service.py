@@ -433,7 +433,7 @@ def _notes(url: str, wish: ShareWish) -> tuple[str, ...]:
     if url.startswith("http://"):
         return (
             "This address is plain http: whoever is between the far end and your guests can read "
-            "along, and a browser gives no microphone there. Share with --tls to change both.",
+            "along, and a browser gives no microphone there. Share it encrypted (--tls) to change both.",
         )
     if wish.tls and wish.certificate is None:
         return (
