@@ -33,6 +33,7 @@ XoeError
 ├── QuestionError            an empty or over-long question
 ├── InvitationError          an invitation cannot be made, or lets nobody in
 ├── ShareError               nothing can be shared now
+├── LinkError                a read-only link to a chat cannot be made
 ├── TunnelError              a tunnel cannot be opened, or was lost
 │   └── HostKeyError         the far end's key is not the one that is trusted
 │       └── HostKeyUnknownError  nobody has accepted it yet; ``fingerprint`` shows it
@@ -250,6 +251,10 @@ class CircuitOpenError(XoeError):
 
 class ShareError(XoeError):
     """Nothing can be shared now."""
+
+
+class LinkError(XoeError):
+    """A read-only link to a chat cannot be made."""
 
 
 class TunnelError(XoeError):
