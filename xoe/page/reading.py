@@ -17,9 +17,10 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from accounts.identity import identity_of
+from accounts.identity import SESSION, Identity, identity_of
 from xoe.errors import XoeError
 from xoe.limits import retry_after, too_fast
+from xoe.page import session as pages
 from xoe.page.markup import without_citation_links
 
 if TYPE_CHECKING:
@@ -47,19 +48,23 @@ class Readings:
 
     def __init__(self) -> None:
         """Nothing waits yet."""
-        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._texts: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
-    def add(self, text: str) -> str:
-        """Keep a text and return the token under which it can be fetched once."""
+    def add(self, text: str, owner: str) -> str:
+        """Keep a text and return the token under which ``owner`` can fetch it once."""
         token = secrets.token_urlsafe(16)
-        self._texts[token] = text
+        self._texts[token] = (owner, text)
         while len(self._texts) > _KEPT:
             self._texts.popitem(last=False)
         return token
 
-    def take(self, token: str) -> str | None:
-        """Return the text of a token, once."""
-        return self._texts.pop(token, None)
+    def take(self, token: str, owner: str) -> str | None:
+        """Return the text of a token of ``owner``'s, once."""
+        kept_for, text = self._texts.get(token, ("", ""))
+        if kept_for != owner:
+            return None
+        del self._texts[token]
+        return text
 
 
 def read_aloud_action() -> cl.Action:
@@ -78,15 +83,21 @@ async def read_aloud(readings: Readings, services: Services, message_id: str | N
     except XoeError as exc:
         await cl.context.emitter.send_toast(str(exc), "info")
         return False
-    token = readings.add(without_citation_links(message.content))
+    token = readings.add(without_citation_links(message.content), _owner(pages.identity()))
     url = READ_PATH.format(token=token)
     await cl.context.emitter.send_window_message({"xoe": "read", "url": url})
     return True
 
 
+def _owner(who: Identity) -> str:
+    """Return whose a text is; the page of a browser without cookies asks as any such."""
+    return SESSION if who.id.startswith(SESSION) else who.id
+
+
 async def send_reading(request: Request) -> Response:
     """``GET /voice/read/{token}``: the text's sound as WAV, while it is made."""
-    text = request.app.state.readings.take(request.path_params["token"])
+    readings: Readings = request.app.state.readings
+    text = readings.take(request.path_params["token"], _owner(identity_of(request.scope)))
     if text is None:
         return JSONResponse({"detail": "This was read already."}, status_code=404)
     try:
