@@ -30,6 +30,7 @@ class PageClient:
     socket: socketio.AsyncClient
     url: str
     session_id: str
+    visitor: str | None = None
     connection: str = "off"
     """What the page shows of its microphone."""
     events: list[tuple[str, Any]] = field(default_factory=list)
@@ -74,10 +75,12 @@ class PageClient:
                 files={"file": (name, content)},
             )
 
-    async def type(self, text: str, *, files: Sequence[str] = ()) -> None:
-        """Send a message; ``files`` are the ids of uploads."""
+    async def type(
+        self, text: str, *, files: Sequence[str] = (), message_id: str | None = None
+    ) -> None:
+        """Send a message; ``files`` are the ids of uploads, ``message_id`` its own."""
         message = {
-            "id": str(uuid.uuid4()),
+            "id": message_id or str(uuid.uuid4()),
             "name": "user",
             "type": "user_message",
             "output": text,
@@ -85,6 +88,31 @@ class PageClient:
         }
         references = [{"id": file_id} for file_id in files]
         await self.socket.emit("client_message", {"message": message, "fileReferences": references})
+
+    async def edit(self, message_id: str, text: str) -> None:
+        """Change a question."""
+        await self.socket.emit("edit_message", {"message": {"id": message_id, "output": text}})
+
+    async def press(self, action: dict[str, Any]) -> httpx.Response:
+        """Press a button under a message."""
+        async with self.http() as client:
+            body = {"action": action, "sessionId": self.session_id}
+            return await client.post("/project/action", json=body)
+
+    def http(self) -> httpx.AsyncClient:
+        """Requests of the same browser."""
+        cookies = {"xoe_visitor": self.visitor} if self.visitor else {}
+        return httpx.AsyncClient(
+            base_url=self.url, cookies=cookies, trust_env=False, timeout=PATIENCE_S
+        )
+
+    async def ask(self, text: str, **options: Any) -> str:
+        """Type a question and return its answer when it is whole."""
+        before = len(self.answers)
+        buttons = len(self.buttons)
+        await self.type(text, **options)
+        await self.until(lambda: len(self.buttons) > buttons and len(self.answers) > before)
+        return self.answers[-1]
 
     async def until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -138,6 +166,23 @@ class PageClient:
         return [data for event, data in self.events if event == "action" and data["name"] == name]
 
     @property
+    def buttons(self) -> list[dict[str, Any]]:
+        """The buttons under answers that have them given anew."""
+        names = ("regenerate", "ask_again")
+        return [data for event, data in self.events if event == "action" and data["name"] in names]
+
+    @property
+    def thread_id(self) -> str:
+        """Id of the chat, once something was said in it."""
+        told = [data for event, data in self.events if event == "first_interaction"]
+        return str(told[-1]["thread_id"]) if told else ""
+
+    @property
+    def resumed(self) -> dict[str, Any]:
+        """The chat as it was opened again; empty until then."""
+        return next((data for event, data in reversed(self.events) if event == "resume_thread"), {})
+
+    @property
     def asked(self) -> list[str]:
         return [m["output"] for m in self.messages if m["type"] == "user_message"]
 
@@ -168,17 +213,22 @@ class PageClient:
 
 
 @asynccontextmanager
-async def open_page(url: str, *, visitor: str | None = None) -> AsyncIterator[PageClient]:
-    """A page that is open until the end; ``visitor``: the 32 hex digits of a browser's cookie."""
+async def open_page(
+    url: str, *, visitor: str | None = None, thread: str | None = None
+) -> AsyncIterator[PageClient]:
+    """A page that is open until the end.
+
+    ``visitor``: the 32 hex digits of a browser's cookie; ``thread``: the chat to go on with.
+    """
     socket = socketio.AsyncClient(reconnection=False)
-    page = PageClient(socket, url, str(uuid.uuid4()))
+    page = PageClient(socket, url, str(uuid.uuid4()), visitor)
     socket.on("*", page.take)
     auth = {
         "sessionId": page.session_id,
         "userEnv": None,
         "clientType": "webapp",
         "chatProfile": None,
-        "threadId": None,
+        "threadId": thread,
     }
     headers = {"Cookie": f"xoe_visitor={visitor}"} if visitor else {}
     await socket.connect(

@@ -24,7 +24,18 @@ app = typer.Typer(
 )
 
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
-SUITES = ("breakers", "llm", "chain", "ingest", "retrieval", "startup", "stt", "tts", "voice")
+SUITES = (
+    "breakers",
+    "llm",
+    "chain",
+    "ingest",
+    "retrieval",
+    "startup",
+    "stt",
+    "threads",
+    "tts",
+    "voice",
+)
 
 
 @app.command("llm")
@@ -73,6 +84,12 @@ def voice(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def breakers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Cost of a circuit breaker to a call that goes well, against one PING of Redis."""
     _run(["breakers"], data_dir, as_json)
+
+
+@app.command("threads")
+def threads(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List, search and open again among 500 chats, against Chainlit's own data layer."""
+    _run(["threads"], data_dir, as_json)
 
 
 @app.command("all")
