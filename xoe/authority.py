@@ -69,6 +69,11 @@ class Authority:
         """SHA-256 of the certificate as 32 pairs of hex digits with colons, as phones show it."""
         return self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
+    @property
+    def pem(self) -> bytes:
+        """The certificate alone, which may be handed out."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
     def permits(self, name: str | Address) -> bool:
         """Whether the authority may vouch for ``name``: an address, or a host name."""
         try:
@@ -291,7 +296,7 @@ def _must_hold(authority: Authority, path: Path, now: datetime) -> None:
 
 def _show_certificate(path: Path, authority: Authority) -> None:
     """Keep the certificate alone beside the key: it is what may be handed out."""
-    content = authority.certificate.public_bytes(serialization.Encoding.PEM)
+    content = authority.pem
     with contextlib.suppress(OSError):
         if path.read_bytes() == content:
             return

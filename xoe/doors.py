@@ -73,11 +73,12 @@ class _Doorway:
         await self.app(scope, receive, send)
 
 
-class _DoorServer(uvicorn.Server):
+class SideServer(uvicorn.Server):
     """A server beside the main one, which alone listens to signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
         yield
 
 
@@ -105,7 +106,7 @@ class Doors:
         if door.name in self._open:
             raise XoeError(f"The door “{door.name}” is open already.")
         doorway = _Doorway(self.app, door)
-        server = _DoorServer(server_config(doorway, tls=tls, close_s=_CLOSE_S))
+        server = SideServer(server_config(doorway, tls=tls, close_s=_CLOSE_S))
         task = asyncio.create_task(server.serve(sockets=[listener]), name=f"door-{door.name}")
         self._open[door.name] = _Open(doorway, server, task)
         async with asyncio.timeout(_OPEN_S):

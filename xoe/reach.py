@@ -29,7 +29,7 @@ def is_loopback(host: str) -> bool:
 
 def is_open_to_others(settings: Settings) -> bool:
     """Return whether others than this computer's own users can reach the server."""
-    return settings.uds is None and not is_loopback(settings.host)
+    return settings.lan or (settings.uds is None and not is_loopback(settings.host))
 
 
 async def require_account(settings: Settings) -> None:
@@ -45,9 +45,10 @@ async def require_account(settings: Settings) -> None:
     finally:
         users.close()
         await database.aclose()
+    where = "the local network" if settings.lan else settings.host or "all addresses"
     raise SettingsError(
-        f"Listening on {settings.host or 'all addresses'} would let others in, and there is no "
-        "account yet. Make yourself one first: xoe user add NAME --role operator"
+        f"Listening on {where} would let others in, and there is no account yet. Make yourself "
+        "one first: xoe user add NAME --role operator"
     )
 
 

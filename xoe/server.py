@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
@@ -22,6 +24,9 @@ from xoe.reach import is_open_to_others, require_account
 from xoe.settings import Settings, site_root
 from xoe.startup import Startup
 
+if TYPE_CHECKING:
+    from xoe.lan import Lan
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the app: our routes, and the page at ``/``. ``serve`` attaches what they call."""
@@ -30,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         from chainlit.server import app as page
     from chainlit.utils import mount_chainlit
 
-    from xoe import api, health
+    from xoe import accounts_api, api, health
     from xoe.page import firstrun, interface, status, web
     from xoe.share import routes as share_routes
 
@@ -42,8 +47,13 @@ def create_app(settings: Settings) -> FastAPI:
         description="Ask your own documents. Every statement of an answer cites a sentence.",
     )
     routers = (
-        *(api.router, health.router, status.router),
-        *(firstrun.router, interface.router, share_routes.router),
+        api.router,
+        accounts_api.router,
+        health.router,
+        status.router,
+        firstrun.router,
+        interface.router,
+        share_routes.router,
     )
     for router in routers:
         app.include_router(router)
@@ -60,16 +70,31 @@ async def serve(settings: Settings, *, announce: bool = True) -> None:
         await require_account(settings)
     listener = bind(settings)
     try:
-        startup = Startup.begin(settings)
+        lan = await _prepared_lan(settings)
         try:
-            await _serve(startup, listener, announce=announce)
+            startup = Startup.begin(settings)
+            try:
+                await _serve(startup, listener, lan, announce=announce)
+            finally:
+                await startup.aclose()
         finally:
-            await startup.aclose()
+            if lan is not None:
+                await lan.aclose()
     finally:
         release(listener, settings)
 
 
-async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -> None:
+async def _prepared_lan(settings: Settings) -> Lan | None:
+    if not settings.lan:
+        return None
+    from xoe.lan import Lan  # its libraries take a while to load
+
+    return await Lan.prepare(settings)
+
+
+async def _serve(
+    startup: Startup, listener: socket.socket, lan: Lan | None, *, announce: bool
+) -> None:
     app = create_app(startup.settings)
     from chainlit.server import app as page
 
@@ -102,6 +127,10 @@ async def _serve(startup: Startup, listener: socket.socket, *, announce: bool) -
         )
         if announce:
             print(f"\n  Xoe-NovAi is at {uds or url}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
+        if lan is not None:
+            await lan.open(startup.doors)
+            if announce:
+                print(lan.announcement(sys.stdout.encoding or "ascii"), flush=True)  # noqa: T201
         startup.sharing.begin()
         await server.serve(sockets=[listener])
         if not server.started:

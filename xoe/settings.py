@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     uds: Path | None = Field(None, description="a Unix socket (mode 0600) to listen on instead")
+    # Others on the network come in over TLS: without it browsers give them no microphone.
+    lan: bool = Field(False, description="let others on the local network in, as xoe serve --lan")
+    lan_port: int = Field(8443, ge=0, le=65535, description="port for them; 0 takes a free one")
+    lan_http_port: int = Field(
+        8080, ge=0, le=65535, description="plain HTTP that leads there; taken: one of the next nine"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # Traces stay here unless a collector is named. They hold times and names, no text.
     otlp_endpoint: str | None = Field(

@@ -22,12 +22,30 @@ def serve_command(
     uds: Annotated[
         Path | None, typer.Option(help="Unix socket (mode 0600) to listen on instead.")
     ] = None,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Let others on the local network in, over HTTPS.")
+    ] = False,
+    lan_port: Annotated[
+        int | None, typer.Option(help="Port for them (8443); 0 takes a free one.")
+    ] = None,
+    lan_http_port: Annotated[
+        int | None, typer.Option(help="Port of plain HTTP that leads there (8080).")
+    ] = None,
     data_dir: DataDir = None,
     library: Library = None,
 ) -> None:
     """Serve the page. Fetches missing models first, then indexes the library behind the page."""
     with reported():
-        settings = settings_for(data_dir, host=host, port=port, uds=uds, library_dir=library)
+        settings = settings_for(
+            data_dir,
+            host=host,
+            port=port,
+            uds=uds,
+            lan=lan or None,
+            lan_port=lan_port,
+            lan_http_port=lan_http_port,
+            library_dir=library,
+        )
         _fetch_missing(settings)
         from xoe.server import serve
 
