@@ -12,7 +12,16 @@ import chainlit as cl
 from chainlit.server import app
 from chainlit.types import ThreadDict
 
-from xoe.page import calls, conversation, lifecycle, preference, profiles, reading, shelves
+from xoe.page import (
+    calls,
+    conversation,
+    exporting,
+    lifecycle,
+    preference,
+    profiles,
+    reading,
+    shelves,
+)
 from xoe.page.data_layer import ChatData
 
 lifecycle.prepare(app)
@@ -108,6 +117,13 @@ async def on_read_aloud(action: cl.Action) -> bool:
     """Read an answer aloud."""
     services = await lifecycle.services(app)
     return await reading.read_aloud(app.state.readings, services, action.forId)
+
+
+@cl.action_callback("share_answer")
+async def on_share_answer(action: cl.Action) -> bool:
+    """Offer an answer as a link or a file."""
+    await exporting.show(message_id=action.forId)
+    return True
 
 
 @cl.on_audio_start

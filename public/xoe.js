@@ -222,6 +222,7 @@ if (!localStorage.getItem("vite-ui-theme")) {
   addEventListener("message", (event) => {
     const data = event.origin === location.origin ? event.data : undefined
     if (data?.xoe === "read") return read(data.url)
+    if (data?.xoe === "export") return import("/public/export.js").then((module) => module.openExport(data))
     if (data?.xoe !== "call") return
     if (data.state === "stages") return showStages(data.stages)
     if (data.state === "off") {

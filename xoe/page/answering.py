@@ -28,6 +28,7 @@ from threads.recorder import UNSAVED
 from xoe.errors import EngineNotReadyError
 from xoe.page import elements
 from xoe.page.elements import FOUND, NEAREST, SOURCES
+from xoe.page.exporting import share_action
 from xoe.page.markup import Neutraliser, neutralise, with_citation_links
 from xoe.page.reading import read_aloud_action
 from xoe.page.resumed import place_of
@@ -179,6 +180,7 @@ async def offer_actions(
     await again.send(for_id=answer_id)
     if readable:
         await read_aloud_action().send(for_id=answer_id)
+    await share_action().send(for_id=answer_id)
 
 
 class Reply:

@@ -13,7 +13,7 @@ import psutil
 from chainlit.types import CommandDict
 
 from chains.types import LIBRARY_OWNER
-from xoe.page import elements, profiles, session, shelves
+from xoe.page import elements, exporting, profiles, session, shelves
 from xoe.page.markup import plain
 from xoe.page.session import Chat
 from xoe.page.status import PATH as STATUS_PATH
@@ -21,7 +21,7 @@ from xoe.page.status import PATH as STATUS_PATH
 if TYPE_CHECKING:
     from xoe.services import Services
 
-_TYPED = re.compile(r"\s*/([a-z]+)(?:\s+(.*))?\s*", re.IGNORECASE | re.DOTALL)
+_TYPED = re.compile(r"\s*/([a-z]+(?:-[a-z]+)*)(?:\s+(.*))?\s*", re.IGNORECASE | re.DOTALL)
 _MIB = 1024 * 1024
 
 
@@ -156,6 +156,10 @@ async def _reset(services: Services, _chat: Chat, _argument: str) -> None:
     await _say("This conversation is forgotten: the next question starts afresh. Documents stay.")
 
 
+async def _export(_services: Services, _chat: Chat, argument: str) -> None:
+    await exporting.show(argument)
+
+
 async def _share(_services: Services, _chat: Chat, _argument: str) -> None:
     await cl.context.emitter.send_window_message({"xoe": "share"})
 
@@ -182,5 +186,7 @@ _COMMANDS: dict[str, _Entry] = {
     "library": _Entry("library", "The documents; remove your own", _library),
     "model": _Entry("cpu", "Which model answers, e.g. /model quality", _model),
     "share": _Entry("share-2", "Let others in by a link", _share, for_operators=True),
+    "export": _Entry("download", "Keep this chat as a file: /export html, md or json", _export),
+    "share-chat": _Entry("link", "A read-only link to this chat, or a file", _export),
     "reset": _Entry("eraser", "Forget this conversation", _reset),
 }

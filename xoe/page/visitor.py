@@ -14,6 +14,8 @@ from xoe.doors import door_of
 
 COOKIE = "xoe_visitor"
 _ID = re.compile(r"[0-9a-f]{32}")
+_WITHOUT = "/shared/"
+"""Read-only links: whoever opens one comes to read it and no more."""
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -35,7 +37,8 @@ class VisitorCookie:
         found = scope.get(SCOPE_KEY)
         is_new = found is None or found.id == SESSION
         known = visitor_of(Headers(scope=scope).get("cookie", ""))
-        if scope["type"] != "http" or known or not is_new or not door_of(scope).admits_visitors:
+        is_ours = door_of(scope).admits_visitors and not scope["path"].startswith(_WITHOUT)
+        if scope["type"] != "http" or known or not is_new or not is_ours:
             await self._app(scope, receive, send)
             return
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from xoe.errors import XoeError
-from xoe.page import account, invitation, login, reading, uploads
+from xoe.page import account, exports, invitation, login, reading, uploads
 from xoe.page.modules import remember_modules
 from xoe.page.preference import PreferredProfile
 from xoe.page.visitor import VisitorCookie
@@ -48,6 +48,7 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
         Route(reading.READ_PATH, reading.send_reading, methods=["GET"]),
         Route(invitation.PATH, invitation.redeem, methods=["GET"]),
         *routes_of_people(),
+        *exports.routes(),
         Route(reading.DICTATION_PATH, reading.receive_dictation, methods=["POST"]),
     ]
     app.state.page_installed = True
