@@ -58,7 +58,7 @@ _SENTENCES: Final = (
         "{far} and this computer's OpenSSH have no method in common: {said}",
     ),
     (
-        re.compile(r"server not responding"),
+        re.compile(r"server \S+ not responding"),
         "{far} has stopped to answer.",
     ),
     (

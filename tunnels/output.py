@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
@@ -10,8 +11,8 @@ MAX_LINE_BYTES = 4000
 MAX_URL_CHARS = 200
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-# Control characters, and what turns text round or hides in it.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode's categories of what controls, turns text round, hides in it or means nothing."""
 _HTTPS = re.compile(r"https://[A-Za-z0-9.\-\[\]:]+")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
 
@@ -47,7 +48,8 @@ class Lines:
 
 def clean(text: str) -> str:
     """Return one line of text without what a terminal or a page would not show as it is."""
-    return _UNSEEN.sub("", _ESCAPE.sub("", text.replace("\t", " "))).strip()
+    plain = _ESCAPE.sub("", text.replace("\t", " "))
+    return "".join(one for one in plain if unicodedata.category(one) not in _UNSEEN).strip()
 
 
 def first_address(line: str, pattern: re.Pattern[str] | None = None) -> str | None:
