@@ -51,6 +51,7 @@ export async function refresh() {
     problem = "No connection"
   }
   show()
+  document.dispatchEvent(new Event("xoe-standing"))
 }
 
 /** Put the chip into the header, which React makes anew now and then. */

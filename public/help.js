@@ -33,5 +33,6 @@ function offerTour() {
   if (!standing.guest && isNew(standing.who)) startTour()
 }
 
+document.addEventListener("xoe-standing", offerTour)
 lookAfterThePage(offerTour)
-refresh().then(offerTour)
+refresh()

@@ -21,7 +21,7 @@ const NAMES = {
   "#attachments button": "Remove this file"
 }
 const PICTURES = {
-  "volume-2": "Read aloud", copy: "Copy", check: "Copied", "thumbs-up": "A good answer", "thumbs-down": "A bad answer",
+  "volume-2": "Read aloud", share: "Share or export", copy: "Copy", check: "Copied", "thumbs-up": "A good answer", "thumbs-down": "A bad answer",
   pencil: "Edit", x: "Close", ellipsis: "More", bug: "Details", "arrow-left": "Back"
 }
 const ROLES = { "#header": "banner", ".dropzone": "main" }
@@ -65,23 +65,29 @@ function mend() {
   for (const card of document.querySelectorAll("[role=listbox] #chat-profile-description")) set(card, "aria-hidden", "true")
 }
 
-/** Look after the page from now on; `also` is called at each look. */
-export function lookAfterThePage(also) {
-  let waits = false
-  const look = () => {
-    waits = false
-    mend()
-    also()
-  }
-  new MutationObserver((changes) => {
-    for (const { type, target, addedNodes } of changes) {
-      // Radix hides what is behind a menu from screen readers, but not from the Tab key.
-      if (type === "attributes") target.inert = target.dataset.ariaHidden === "true"
-      else if (!waits && [...addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE)) {
-        waits = true
-        setTimeout(look, PAUSE_MS)
-      }
+const followers = []
+let waits = false
+
+function look() {
+  waits = false
+  mend()
+  for (const follow of followers) follow()
+}
+
+const watch = new MutationObserver((changes) => {
+  for (const { type, target, addedNodes } of changes) {
+    // Radix hides what is behind a menu from screen readers, but not from the Tab key.
+    if (type === "attributes") target.inert = target.dataset.ariaHidden === "true"
+    else if (!waits && [...addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE)) {
+      waits = true
+      setTimeout(look, PAUSE_MS)
     }
-  }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["data-aria-hidden"] })
+  }
+})
+
+/** Look after the page from now on, once for all; `also` is called at each look. */
+export function lookAfterThePage(also) {
+  followers.push(also)
+  if (followers.length === 1) watch.observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["data-aria-hidden"] })
   look()
 }

@@ -204,6 +204,16 @@ def browser_hearing(playwright_session: Playwright) -> Iterator[Callable[[Path |
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def hearing(playwright_session: Playwright) -> Iterator[Browser]:
+    """A browser that lets a page use its microphone, which hears a beep now and then."""
+    browser = launch(
+        playwright_session, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    )
+    yield browser
+    browser.close()
+
+
 @dataclass
 class Chat:
     """The page as its user sees it."""

@@ -16,9 +16,10 @@ _INLINE_SCRIPT = re.compile(r"<script(?![^>]*\bsrc\s*=)", re.IGNORECASE)
 _COMMENT = re.compile(r"[ \t]*<!--.*?-->\n?", re.DOTALL)
 # Content-hashed names: what has one of them never changes.
 _IMMUTABLE = "/assets/"
-# Parts of Chainlit that this page does not use: MCP, the widget for other sites, and the calls
+# Parts of Chainlit that this page does not use: MCP, the widget for other sites, what describes its
+# own interface, and the calls
 # by which a browser would write the properties of an element that the server made.
-_CLOSED = ("/mcp", "/copilot", "/project/element")
+_CLOSED = ("/mcp", "/copilot", "/project/element", "/redoc", "/docs/oauth2-redirect")
 
 
 def without_foreign_links(html: str) -> str:
