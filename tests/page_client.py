@@ -68,9 +68,9 @@ class PageClient:
 
     async def upload(self, name: str, content: bytes) -> httpx.Response:
         """Drop a file, without sending it yet."""
-        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+        async with self.http() as client:
             return await client.post(
-                f"{self.url}/project/file",
+                "/project/file",
                 params={"session_id": self.session_id},
                 files={"file": (name, content)},
             )
