@@ -84,8 +84,9 @@ class KeptTunnel(Tunnel):
                 task.cancel()
                 await asyncio.wait([task])
         opened = self._opening
-        if opened is not None and not opened.cancelled() and opened.exception() is None:
-            await opened.result().aclose()
+        was_made = opened is not None and not opened.cancelled() and opened.exception() is None
+        if opened is not None and was_made and self._keeping is None:
+            await opened.result().aclose()  # nobody has taken it over
         if self._link is not None:
             await self._link.aclose()
             self._link = None
