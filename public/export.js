@@ -1,6 +1,8 @@
 // Share or export: an answer or a whole chat as a file, or as a read-only link.
 import { el, openDialog } from "./dialog.js"
 
+document.head.append(el("link", { rel: "stylesheet", href: "/public/export.css" }))
+
 const FILES = [
   ["html", "Web page", "one file, with its sources; opens in any browser and prints well"],
   ["md", "Markdown", "text for notes and editors"],
@@ -86,10 +88,14 @@ export function openExport(of) {
     }
   }))
 
-  openDialog(`Share or export ${what}`, el("div", { className: "xoe-export" },
+  const whole = !of.message ? null : el("button", { type: "button", className: "xoe-export-whole", onclick: () => {
+    root.close()
+    openExport({ thread: of.thread })
+  } }, "The whole chat instead")
+  const { root } = openDialog(`Share or export ${what}`, el("div", { className: "xoe-export" },
     el("h3", {}, "A file to keep"), files,
     el("h3", {}, "A read-only link"),
     el("p", {}, `Whoever has the link can read ${what} as it is now, for seven days, without coming in. You can take it back.`),
-    make, field, said, list))
+    make, field, said, list, whole))
   refresh().catch((problem) => tell(problem.message))
 }

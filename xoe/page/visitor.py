@@ -34,11 +34,14 @@ class VisitorCookie:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add the cookie to an HTML page for a browser that has none yet."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         found = scope.get(SCOPE_KEY)
         is_new = found is None or found.id == SESSION
         known = visitor_of(Headers(scope=scope).get("cookie", ""))
         is_ours = door_of(scope).admits_visitors and not scope["path"].startswith(_WITHOUT)
-        if scope["type"] != "http" or known or not is_new or not is_ours:
+        if known or not is_new or not is_ours:
             await self._app(scope, receive, send)
             return
 
