@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from models.manifest import load_manifest
 from models.provision import default_names
+from xoe.page.commands import _COMMANDS
 from xoe.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,4 +142,4 @@ def test_the_limits_are_the_settings_own() -> None:
 
 def test_the_commands_of_the_chat_are_all_there() -> None:
     section = GUIDE.split("## Which commands does the chat have?")[1].split("##")[0]
-    assert re.findall(r"- `/(\w+)`", section) == ["help", "status", "library", "model", "reset"]
+    assert re.findall(r"^- `/([\w-]+)`", section, re.MULTILINE) == list(_COMMANDS)
