@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +328,72 @@ def test_from_the_command_to_the_page(server: Server, sshd: SshServer) -> None:
     assert share(server, "end", "7").returncode == 1
 
 
+class Terminal:
+    """The command in a terminal, with its keys and its screen."""
+
+    def __init__(self, server: Server, *arguments: str) -> None:
+        ours, theirs = pty.openpty()
+        self._screen, self._ours = "", ours
+        command = [sys.executable, "-m", "xoe.cli", "share", *arguments]
+        self.process = subprocess.Popen(
+            [*command, "--data-dir", str(server.data_dir)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=server.home,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "400"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def shows(self, words: str) -> str:
+        """Wait until the screen has shown ``words``; return all that it has shown since."""
+        deadline = time.monotonic() + 60
+        while words not in self._screen:
+            ready, _, _ = select.select([self._ours], [], [], 0.2)
+            with suppress(OSError):  # it has ended
+                self._screen += os.read(self._ours, 65536).decode() if ready else ""
+            assert time.monotonic() < deadline, self._screen[-2000:]
+        shown, self._screen = self._screen, ""
+        return shown
+
+    def press(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(timeout=10)
+        os.close(self._ours)
+
+
+def test_in_the_terminal_one_key_sends_a_guest_out_and_one_ends_it(
+    server: Server, sshd: SshServer
+) -> None:
+    share(server, "end", "all")
+    (server.data_dir / "tunnel" / "known_hosts").unlink(missing_ok=True)
+    terminal = Terminal(server, sshd.target)
+    try:
+        assert sshd.fingerprint in terminal.shows("Type yes")
+        terminal.press("yes\n")
+        shown = terminal.shows("Keys:")
+        link = re.search(r"(http://\S+/invitation/\S+)", shown)
+        assert link is not None
+        assert "\x1b]52;c;" in shown, "the link is copied"
+        assert "█" in shown or "▀" in shown or "▄" in shown, "the QR code"
+        with come_in(link[1]) as guest:
+            terminal.shows("Guest 1 is away")
+            terminal.press("1")
+            terminal.shows("Guest 1 is out")
+            assert guest.get("/visit").status_code == 401
+        terminal.press("q")
+        terminal.shows("Nothing is shared any more")
+        assert terminal.process.wait(timeout=30) == 0
+    finally:
+        terminal.close()
+    assert json.loads(share(server, "list", "--json").stdout)["link"] is None
+
+
 def guest_refused(link: str, cookie: str) -> tuple[int, bool]:
     """Return the status for a cookie, and whether a page says why."""
     base = link.partition("/invitation/")[0]
@@ -470,7 +538,10 @@ def test_the_tunnel_dies_with_a_server_that_is_killed(server: Server, sshd: SshS
     server.kill()
     _, alive = psutil.wait_procs(tunnels, timeout=10)
     assert alive == []
-    server.start()
+    server.start(wait=False)
+    deadline = time.monotonic() + 120
+    while not server.health() and time.monotonic() < deadline:
+        time.sleep(0.1)
     listed = json.loads(share(server, "list", "--json").stdout)
     assert listed["state"] == "off"
     # The old link opens nothing, though its time is not over.
