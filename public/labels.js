@@ -16,7 +16,6 @@ const NAMES = {
   "#search-chats-button": "Search chats",
   "#sidebar-trigger-button": "Show or hide the chats",
   "#side-view-title button": "Close the panel",
-  "#thread-options": "Options of this chat",
   "[data-resize-handle]": "Width of the panel",
   "#attachments button": "Remove this file"
 }
@@ -25,7 +24,7 @@ const PICTURES = {
   pencil: "Edit", x: "Close", ellipsis: "More", bug: "Details", "arrow-left": "Back"
 }
 const ROLES = { "#header": "banner", ".dropzone": "main" }
-const SCROLLED = ".dropzone .overflow-y-auto"
+const SCROLLED = ".dropzone .overflow-y-auto > .overflow-y-auto"
 
 const set = (element, name, value) => { if (element.getAttribute(name) !== value) element.setAttribute(name, value) }
 const nameless = (element) => !element.textContent.trim() && !element.hasAttribute("aria-labelledby")
@@ -44,9 +43,32 @@ function nameButtons() {
   for (const button of document.querySelectorAll(".edit-message:not([aria-label])")) button.setAttribute("aria-label", "Edit")
 }
 
+// A chat in the list is a link with a button in it, with a menu in that which no key reaches.
+function nameChats() {
+  for (const other of document.querySelectorAll("ul[data-sidebar=menu] > div:not([role=listitem])")) other.setAttribute("role", "listitem")
+  for (const options of document.querySelectorAll("#thread-options:not([aria-hidden])")) {
+    options.setAttribute("aria-hidden", "true")
+    const chat = options.closest("li")
+    options.closest("button")?.setAttribute("tabindex", "-1")
+    const button = document.createElement("button")
+    button.type = "button"
+    button.className = "xoe-options"
+    button.textContent = "⋯"
+    button.setAttribute("aria-label", `Options of ${chat.textContent.trim() || "this chat"}`)
+    button.setAttribute("aria-haspopup", "menu")
+    button.addEventListener("click", () => options.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 })))
+    chat.append(button)
+  }
+}
+
 function mend() {
   nameButtons()
-  for (const [selector, role] of Object.entries(ROLES)) document.querySelector(selector)?.setAttribute("role", role)
+  for (const [selector, role] of Object.entries(ROLES)) {
+    const part = document.querySelector(selector)
+    if (part && !part.closest("main")) set(part, "role", role)
+    else part?.removeAttribute("role")
+  }
+  nameChats()
   const conversation = document.querySelector(SCROLLED)
   if (conversation && !conversation.hasAttribute("tabindex")) {
     for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Conversation"]]) conversation.setAttribute(name, value)
