@@ -37,7 +37,10 @@ class Rename(Change):
 
 @dataclass(frozen=True)
 class Judge:
-    """A thumb for an answer, up or down; takes the place of the one that is there."""
+    """A thumb for an answer, up or down; takes the place of the one that is there.
+
+    ``message_id`` is the answer's or its question's.
+    """
 
     owner: str
     message_id: str
@@ -48,12 +51,15 @@ class Judge:
 
     async def apply(self, connection: AsyncConnection, dialect: Dialect) -> bool:
         """Carry it out; return whether ``owner`` has such an answer."""
+        named = _messages.alias()
+        same_turn = (named.c.thread == _messages.c.thread) & (named.c.turn == _messages.c.turn)
         found = (
             select(_messages.c.number)
+            .join(named, same_turn)
             .join(_threads, _threads.c.number == _messages.c.thread)
             .where(
                 _threads.c.owner == self.owner,
-                _messages.c.id == clean(self.message_id),
+                named.c.id == clean(self.message_id),
                 _messages.c.role == "assistant",
             )
             .limit(1)

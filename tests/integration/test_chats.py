@@ -325,7 +325,7 @@ async def test_nobody_else_reaches_a_chat_by_any_route(quick: FaultyServer) -> N
             await client.put("/project/element", json=forged)  # her own browser may not either
             kept = (await client.get(f"/project/thread/{thread}")).json()
         assert kept["elements"][0]["props"]["heading"] != "Forged"
-        assert steps(kept, "assistant_message")[0]["feedback"]["comment"] == "Good"
+        assert steps(kept, "run")[0]["feedback"]["comment"] == "Good"
         assert kept["name"] == OFTEN
     async with open_page(quick.url, visitor=BERT, thread=thread) as page:
         await page.until(lambda: any(event == "resume_thread" for event, _ in page.events))

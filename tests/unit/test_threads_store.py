@@ -243,8 +243,9 @@ async def test_an_excerpt_shows_the_place_that_was_found(threads: Threads) -> No
 
 async def test_a_thumb_replaces_the_one_before_and_can_be_taken_back(threads: Threads) -> None:
     await say(threads, ANNA, "t", "1", "Q", "A")
-    assert not await threads.apply(Judge(ANNA, "q1", True, "", 1.0))
-    await threads.apply(Judge(ANNA, "a1", True, "", 1.0, id="first"))
+    await threads.apply(Ask(ANNA, "t", asked("q2", "Not answered")))
+    assert not await threads.apply(Judge(ANNA, "q2", True, "", 1.0))
+    await threads.apply(Judge(ANNA, "q1", True, "By its question", 1.0, id="first"))
     await threads.apply(Judge(ANNA, "a1", False, "Wrong page", 2.0, id="second"))
     found = await threads.get_message(ANNA, "a1")
     assert found is not None and found[1].feedback is not None

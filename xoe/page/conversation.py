@@ -258,7 +258,9 @@ async def regenerate(services: Services, payload: Mapping[str, object], answer_i
         await message.remove()
     await cl.context.emitter.task_start()
     try:
-        await take(services, shown[asked], temperature=_ANOTHER)
+        # As Chainlit does for a message: what is told in it belongs to the question.
+        async with cl.Step(name="on_message", type="run", parent_id=shown[asked].id):
+            await take(services, shown[asked], temperature=_ANOTHER)
     finally:
         await cl.context.emitter.task_end()
     return True

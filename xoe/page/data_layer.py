@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -39,7 +40,7 @@ from threads.types import ThreadSummary
 from xoe.errors import StoreError
 from xoe.page import session
 from xoe.page.markup import visible
-from xoe.page.resumed import SHOWN_MESSAGES, element_dict, empty_thread, thread_dict
+from xoe.page.resumed import RUN, SHOWN_MESSAGES, element_dict, empty_thread, thread_dict
 
 if TYPE_CHECKING:
     from threads.store import Threads
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _BEGUN_S: Final = 2.0
+_TURNS: Final = 4096
+"""Turns of open pages whose questions are known."""
 _LOOK_S: Final = 0.02
 _Found = TypeVar("_Found")
 
@@ -78,6 +81,7 @@ class ChatData(BaseDataLayer):
     def __init__(self, startup: Callable[[], Startup]) -> None:
         """``startup`` returns what has the chats, there or on its way."""
         self._startup = startup
+        self._turns: OrderedDict[str, str] = OrderedDict()
 
     async def _threads(self) -> Threads:
         return (await self._startup().people()).threads
@@ -181,10 +185,14 @@ class ChatData(BaseDataLayer):
     # ── thumbs ───────────────────────────────────────────────────────────────────────────────
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
-        """Keep a thumb for one of the asker's answers; return its id."""
+        """Keep a thumb for one of the asker's answers; return its id.
+
+        The page names the answer, or the turn that it is of.
+        """
         owner = owner_of(feedback.threadId or "")
+        named = self._turns.get(feedback.forId, feedback.forId.removeprefix(RUN))
         judged = Judge(
-            owner or "", feedback.forId, bool(feedback.value), feedback.comment or "", time.time()
+            owner or "", named, bool(feedback.value), feedback.comment or "", time.time()
         )
         threads = await self._threads()
         if owner is None or not await _answered(threads.apply(judged)):
@@ -220,7 +228,12 @@ class ChatData(BaseDataLayer):
         """Write nothing."""
 
     async def create_step(self, step_dict: StepDict) -> None:
-        """Write nothing."""
+        """Write nothing; note which question a turn is of, for its thumb."""
+        question = step_dict.get("parentId")
+        if step_dict.get("type") == "run" and question:
+            self._turns[step_dict["id"]] = question
+            while len(self._turns) > _TURNS:
+                self._turns.popitem(last=False)
 
     async def update_step(self, step_dict: StepDict) -> None:
         """Write nothing."""

@@ -23,6 +23,8 @@ from xoe.page import elements, profiles
 from xoe.page.elements import NEAREST, SOURCES, FileLine
 from xoe.page.markup import neutralise, with_citation_links
 
+RUN: Final = "run-"
+"""What the id of a turn begins with; the rest is its question's."""
 SHOWN_MESSAGES: Final = 200
 """As many as a page that stays open keeps."""
 _NAMES: Final = uuid.UUID("6e1f7a52-6c07-4b8e-9a52-0d2f6a3a9b11")
@@ -35,14 +37,21 @@ def thread_dict(thread: StoredThread, identifier: str) -> ThreadDict:
     run = ""
     for message in thread.messages:
         if message.role == "user":
-            run = _derived(message.id, "run")
-            steps += _question(thread.id, message, run)
+            run = f"{RUN}{message.id}"
+            began = _step(thread.id, run, "run", "", message.at, message.id)
+            began["name"] = "on_message"  # by which the page knows what belongs together
+            steps += [_step(thread.id, message.id, "user_message", message.text, message.at), began]
             if message.files:
                 board = _derived(message.id, "files")
                 steps.append(_step(thread.id, board, "assistant_message", "", message.at, run))
                 cards.append(_card(thread.id, board, message, "files"))
             continue
-        steps.append(_answer(thread.id, message, run))
+        text, thought = shown_text(message), message.feedback
+        steps.append(_step(thread.id, message.id, "assistant_message", text, message.at, run))
+        if thought is not None and run:  # the page shows an answer's thumb as its turn's
+            began["feedback"] = FeedbackDict(
+                forId=run, id=thought.id, value=1 if thought.good else 0, comment=thought.reason
+            )
         cards += [
             _card(thread.id, message.id, message, kind)
             for kind in ("citations", "nearest")
@@ -93,34 +102,15 @@ def element_dict(thread_id: str, message: StoredMessage, kind: str) -> ElementDi
     return _card(thread_id, board, message, kind)
 
 
-def _question(thread_id: str, message: StoredMessage, run: str) -> list[StepDict]:
-    asked = _step(thread_id, message.id, "user_message", message.text, message.at, None)
-    began = _step(thread_id, run, "run", "", message.at, message.id)
-    began["name"] = "on_message"  # by which the page knows what belongs together
-    return [asked, began]
-
-
-def _answer(thread_id: str, message: StoredMessage, run: str) -> StepDict:
-    step = _step(
-        thread_id, message.id, "assistant_message", shown_text(message), message.at, run or None
-    )
-    thought = message.feedback
-    if thought is not None:
-        step["feedback"] = FeedbackDict(
-            forId=message.id, id=thought.id, value=1 if thought.good else 0, comment=thought.reason
-        )
-    return step
-
-
 def _step(
-    thread_id: str, step_id: str, kind: str, text: str, at: float, parent: str | None
+    thread_id: str, step_id: str, kind: str, text: str, at: float, parent: str = ""
 ) -> StepDict:
     return cast(
         StepDict,
         {
             "id": step_id,
             "threadId": thread_id,
-            "parentId": parent,
+            "parentId": parent or None,
             "name": "User" if kind == "user_message" else config.ui.name,
             "type": kind,
             "input": "",
