@@ -37,7 +37,6 @@ def shots(tmp_path: Path) -> Callable[..., None]:
 def test_a_chat_is_found_after_a_restart_and_can_be_gone_on_with(kept, new_chat, shots) -> None:
     chat = new_chat(kept).open()
     page = chat.page
-    page.click("#header #sidebar-trigger-button")
     chat.ask(OFTEN)
     listed = page.locator("[id^=thread-]")
     expect(listed).to_have_count(1)
