@@ -76,7 +76,7 @@ def is_unknown_key(lines: Iterable[str]) -> bool:
     return any(UNKNOWN_KEY.search(line) for line in lines)
 
 
-def changed_key(far: str) -> HostKeyError:
+def _changed_key(far: str) -> HostKeyError:
     """Return the error for a far end that shows another key than before."""
     return HostKeyError(
         f"The key of {far} has changed. Either the server was set up anew, or somebody is between "
@@ -90,7 +90,7 @@ def explain(lines: Iterable[str], far: str, port: int) -> TunnelError:
     """Return why OpenSSH ended; ``port`` is the one that was to be forwarded."""
     said = [line for line in lines if not _DEBUG.match(line)]
     if any(_CHANGED.search(line) for line in said):
-        return changed_key(far)
+        return _changed_key(far)
     for pattern, sentence in _SENTENCES:
         for line in said:
             found = pattern.search(line)

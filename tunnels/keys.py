@@ -7,7 +7,6 @@ import base64
 import binascii
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from xoe.durable import sync_folder
 from xoe.errors import TunnelError
 
 FILE_NAME: Final = "known_hosts"
-_GLOBAL: Final = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
 _LOOK_S: Final = 10.0
 _POLL_S: Final = 0.02
 
@@ -69,28 +67,6 @@ class KnownHosts:
     def options(self) -> list[str]:
         """Return OpenSSH's options by which nothing but these files is trusted."""
         return ["-o", f"UserKnownHostsFile={_listed((self.path, *self._users))}"]
-
-    async def trusts_another(self, host: str) -> bool:
-        """Whether some key is on file for ``host``: what it shows instead is a changed one.
-
-        OpenSSH itself calls a host that comes with a key of another kind merely unknown.
-        """
-        keygen = shutil.which("ssh-keygen")
-        if keygen is None:
-            raise TunnelError(
-                "There is no ssh-keygen on this computer's PATH; it comes with OpenSSH's client."
-            )
-        for path in (self.path, *self._users, *_GLOBAL):
-            if not path.is_file():
-                continue
-            child = await Child.start([keygen, "-F", host, "-f", str(path)])
-            try:
-                async with asyncio.timeout(_LOOK_S):
-                    if await child.ended() == 0:
-                        return True
-            finally:
-                await child.aclose()
-        return False
 
     def add(self, key: HostKey) -> None:
         """Trust ``key`` from now on. Raises ``TunnelError`` when it cannot be written down."""

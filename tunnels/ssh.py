@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from tunnels.explain import changed_key, explain, is_unknown_key
+from tunnels.explain import explain, is_unknown_key
 from tunnels.keys import KnownHosts, shown_key
 from tunnels.link import Link
 from tunnels.output import first_address, is_host
@@ -130,8 +130,6 @@ class SshDialer:
         key = await shown_key(self._command())
         if key is None:
             raise TunnelError(f"{self.far} shows no key by which it could be known again.")
-        if await self._known.trusts_another(key.host):
-            raise changed_key(self.far)
         if self._accept is None:
             raise HostKeyUnknownError(
                 f"{self.far} is new here. Its key ({key.kind}) has the fingerprint "
