@@ -202,10 +202,11 @@ class ChatData(BaseDataLayer):
     async def delete_feedback(self, feedback_id: str) -> bool:
         """Take back one of the asker's thumbs."""
         owner = asker()
-        if owner is None:
-            return False
         threads = await self._threads()
-        return await _answered(threads.apply(TakeBackJudgement(owner, feedback_id)))
+        taken_back = TakeBackJudgement(owner or "", feedback_id)
+        if owner is None or not await _answered(threads.apply(taken_back)):
+            raise HTTPException(404, "There is no such thumb of yours.")
+        return True
 
     # ── cards ────────────────────────────────────────────────────────────────────────────────
 
