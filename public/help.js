@@ -28,7 +28,7 @@ document.addEventListener("click", (event) => {
 let offered = false
 function offerTour() {
   mountChip()
-  if (offered || !standing.who || isModal() || !document.querySelector(".xoe-welcome")) return
+  if (offered || !standing.who || isModal() || !document.querySelector("#chat-input")) return
   offered = true
   if (!standing.guest && isNew(standing.who)) startTour()
 }

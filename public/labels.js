@@ -1,6 +1,8 @@
 // What Chainlit's page leaves out for those who do not see it or use no mouse: names of buttons
-// that are pictures, landmarks, and a stop for the keyboard behind open menus.
+// that are pictures, menus that no key reaches, and a stop for the keyboard behind open ones.
 // One look at the page a quarter of a second after elements came; words that stream cost nothing.
+
+import { isModal } from "./dialog.js"
 
 const PAUSE_MS = 250
 
@@ -21,10 +23,10 @@ const NAMES = {
 }
 const PICTURES = {
   "volume-2": "Read aloud", share: "Share or export", copy: "Copy", check: "Copied", "thumbs-up": "A good answer", "thumbs-down": "A bad answer",
+  "rotate-cw": "Answer once more",
   pencil: "Edit", x: "Close", ellipsis: "More", bug: "Details", "arrow-left": "Back"
 }
-const ROLES = { "#header": "banner", ".dropzone": "main" }
-const SCROLLED = ".dropzone .overflow-y-auto > .overflow-y-auto"
+const SCROLLED = ".flex-grow.overflow-y-auto > .flex-col.overflow-y-auto"
 
 const set = (element, name, value) => { if (element.getAttribute(name) !== value) element.setAttribute(name, value) }
 const nameless = (element) => !element.textContent.trim() && !element.hasAttribute("aria-labelledby")
@@ -43,6 +45,8 @@ function nameButtons() {
   for (const button of document.querySelectorAll(".edit-message:not([aria-label])")) button.setAttribute("aria-label", "Edit")
 }
 
+let opener
+
 // A chat in the list is a link with a button in it, with a menu in that which no key reaches.
 function nameChats() {
   for (const other of document.querySelectorAll("ul[data-sidebar=menu] > div:not([role=listitem])")) other.setAttribute("role", "listitem")
@@ -56,19 +60,21 @@ function nameChats() {
     button.textContent = "⋯"
     button.setAttribute("aria-label", `Options of ${chat.textContent.trim() || "this chat"}`)
     button.setAttribute("aria-haspopup", "menu")
-    button.addEventListener("click", () => options.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 })))
+    button.addEventListener("click", () => {
+      opener = button
+      options.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 }))
+    })
     chat.append(button)
   }
 }
 
 function mend() {
   nameButtons()
-  for (const [selector, role] of Object.entries(ROLES)) {
-    const part = document.querySelector(selector)
-    if (part && !part.closest("main")) set(part, "role", role)
-    else part?.removeAttribute("role")
-  }
   nameChats()
+  if (opener?.isConnected && document.activeElement === document.body && !isModal()) {
+    opener.focus() // the menu that it opened would give the focus to what cannot take it
+    opener = undefined
+  }
   const conversation = document.querySelector(SCROLLED)
   if (conversation && !conversation.hasAttribute("tabindex")) {
     for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Conversation"]]) conversation.setAttribute(name, value)
@@ -97,10 +103,10 @@ function look() {
 }
 
 const watch = new MutationObserver((changes) => {
-  for (const { type, target, addedNodes } of changes) {
+  for (const { type, target, addedNodes, removedNodes } of changes) {
     // Radix hides what is behind a menu from screen readers, but not from the Tab key.
     if (type === "attributes") target.inert = target.dataset.ariaHidden === "true"
-    else if (!waits && [...addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE)) {
+    else if (!waits && [...addedNodes, ...removedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE)) {
       waits = true
       setTimeout(look, PAUSE_MS)
     }
