@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import chainlit as cl
 import pytest
@@ -151,8 +152,9 @@ async def test_stop_reaches_a_task_once_so_that_it_can_say_so() -> None:
 def test_only_the_uploads_of_a_session_that_is_gone_are_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(session.ws_sessions_id, "open-page", object())
-    assert session.is_left_behind("session:closed-page")
-    assert not session.is_left_behind("session:open-page")
+    opened = SimpleNamespace(thread_id="open-chat")
+    monkeypatch.setitem(session.ws_sessions_id, "open-page", opened)
+    assert session.is_left_behind("session:closed-chat")
+    assert not session.is_left_behind("session:open-chat")
     assert not session.is_left_behind("visitor:" + "0" * 32)
     assert not session.is_left_behind("library")

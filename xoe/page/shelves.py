@@ -9,7 +9,6 @@ import chainlit as cl
 
 from accounts.identity import Identity
 from chains.types import LIBRARY_OWNER
-from ingest.ingestor import FOLDER
 from xoe.errors import DocumentError, StoreError
 from xoe.page import session
 
@@ -75,6 +74,8 @@ async def share_document(services: Services, payload: Mapping[str, object]) -> b
 
 def _may_take_down(document: DocumentInfo, me: Identity) -> bool:
     """Whether an operator may remove a shared document: one in the folder would come back."""
+    from ingest.ingestor import FOLDER  # with the engines, behind the page
+
     return me.is_operator and document.owner == LIBRARY_OWNER and document.origin != FOLDER
 
 
