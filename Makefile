@@ -23,6 +23,7 @@ test:
 	@$(MAKE) --no-print-directory check
 	@$(XOE) models pull fast tiny embedder stt stt-light tts
 	@scripts/chromium
+	@scripts/sshd
 	@exec .venv/bin/python -m pytest $(ARGS)
 
 lint:
