@@ -83,7 +83,7 @@ def test_a_chat_is_found_after_a_restart_and_can_be_gone_on_with(kept, new_chat,
 
     row = page.locator("li[id^=thread-]").filter(has_text="How often")
     row.hover()
-    row.locator(".xoe-options").click()
+    row.locator("#thread-options").click()
     page.get_by_role("menuitem", name="Rename").click()
     page.get_by_role("textbox", name="Name").fill("Coffee")
     page.get_by_role("button", name="Confirm").click()
@@ -92,7 +92,7 @@ def test_a_chat_is_found_after_a_restart_and_can_be_gone_on_with(kept, new_chat,
     page.reload()
     expect(renamed).to_have_count(1)
     renamed.hover()
-    renamed.locator(".xoe-options").click()
+    renamed.locator("#thread-options").click()
     shots(chat, "menu")
     page.get_by_role("menuitem", name="Delete").click()
     expect(page.get_by_role("alertdialog")).to_contain_text("for good")
