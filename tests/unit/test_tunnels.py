@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunnels import KeptTunnel, KnownHosts, LocalEnd, PublicAddress, TunnelEvent, TunnelWish
@@ -57,6 +57,7 @@ def test_what_is_no_target_is_refused_by_a_sentence(text: str) -> None:
         SshTarget.parse(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_target_can_be_an_option(text: str) -> None:
     try:
@@ -139,6 +140,7 @@ def test_any_service_has_its_first_https_address_taken() -> None:
     assert first_address("see https://user@evil.example") != "https://evil.example"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_lines_come_out_clean_and_bounded_however_they_arrive(data: bytes, step: int) -> None:
     lines = Lines(max_bytes=60)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import structlog
 
 from accounts.invitations import Guest, Invitation
 from tunnels import KnownHosts, LocalEnd, Tunnel, TunnelEvent, tunnel_for
-from xoe.doors import Door, Doors
-from xoe.errors import CertificateError, ShareError, XoeError
+from xoe.doors import Doors
+from xoe.errors import ShareError, XoeError
 from xoe.share.deadline import Deadline, since_boot_s
+from xoe.share.forgetting import Forgetting, Visitors
 from xoe.share.listener import bind
-from xoe.share.view import MAX_GUESTS, MAX_HOURS, GuestView, ShareView, ShareWish
+from xoe.share.terms import check, door_at, link_to, notes_on
+from xoe.share.view import GuestView, ShareView, ShareWish
 
 if TYPE_CHECKING:
     import ssl
@@ -35,18 +36,9 @@ FOLDER: Final = "tunnel"
 LINGER_S: Final = 15.0
 """How long guests are still told that the share has ended."""
 _TICK_S: Final = 1.0
+_SETTLE_S: Final = 10.0
 _STARTING: Final = ShareView("starting", "The tunnel is being opened.")
 _OFF: Final = ShareView()
-
-
-class Visitors(Protocol):
-    """What the share needs to know of, and do to, the guests' pages and data."""
-
-    def here(self) -> frozenset[str]:
-        """Return the identities of whom a page is open."""
-
-    async def forget(self, identity: str) -> None:
-        """Stop what runs for somebody, and delete all that is kept of them."""
 
 
 class Sharing:
@@ -81,12 +73,13 @@ class Sharing:
         self._invitation: Invitation | None = None
         self._deadline: Deadline | None = None
         self._guests: tuple[Guest, ...] = ()
-        self._forgotten: set[str] = set()
+        self._forgetting = Forgetting(visitors)
         self._busy = asyncio.Lock()
         self._starting: asyncio.Task[ShareView] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovery: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
         self._linger: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -135,7 +128,7 @@ class Sharing:
             for invitation in await people.invitations.list():
                 if not invitation.is_revoked and invitation.ends_at > self._wall():
                     await people.invitations.revoke(invitation.id)
-                self._forget_later(await people.invitations.guests(invitation.id))
+                self._forgetting.later(await people.invitations.guests(invitation.id))
         except XoeError as exc:
             log.error("share.not_recovered", error=str(exc))
 
@@ -154,7 +147,7 @@ class Sharing:
             )
         async with self._busy:
             await self._end_lingering()
-            _check(wish)
+            check(wish)
             self._starting = asyncio.create_task(self._start(wish, made_by))
             try:
                 return await asyncio.shield(self._starting)
@@ -183,7 +176,7 @@ class Sharing:
             address = await tunnel.open(LocalEnd(path, tls=wish.tls))
             host = urlsplit(address.url).hostname or ""
             tls = await asyncio.to_thread(self._tls, wish, host) if wish.tls else None
-            await self._doors.open(_door(address.url), listener, tls=tls)
+            await self._doors.open(door_at(address.url), listener, tls=tls)
             is_served = True
             invitation = await people.invitations.create(
                 wish.scope, ttl_s=wish.hours * 3600, max_guests=wish.guests, made_by=made_by
@@ -205,15 +198,16 @@ class Sharing:
             ShareView(
                 "up",
                 f"Shared at {address.url}.",
-                link=_link(address.url, invitation),
+                link=link_to(address.url, invitation),
                 address=address.url,
                 scope=invitation.scope,
                 ends_at=invitation.ends_at,
                 max_guests=invitation.max_guests,
-                notes=_notes(address.url, wish),
+                notes=notes_on(address.url, wish),
             )
         )
         self._tunnel_changed(tunnel.state)
+        self._over = asyncio.Event()
         self._watch = asyncio.create_task(self._watch_over(people, invitation), name="share")
         log.info("share.started", scope=invitation.scope, guests=invitation.max_guests)
         return self.view()
@@ -257,6 +251,7 @@ class Sharing:
         """End for good, at once; what is asked for afterwards is refused."""
         self._closed = True
         if self._recovery is not None:
+            await asyncio.wait([self._recovery], timeout=_SETTLE_S)
             self._recovery.cancel()
         if self._starting is not None:
             self._starting.cancel()
@@ -265,20 +260,22 @@ class Sharing:
             if self._view.is_on:
                 await self._revoke("The server is stopping.")
             await self._end_lingering()
-        for task in tuple(self._tasks):
-            await asyncio.wait([task], timeout=_TICK_S)
-            task.cancel()
+        await self._forgetting.aclose()
+        ending = [task for task in self._tasks if task is not asyncio.current_task()]
+        if ending:
+            await asyncio.wait(ending, timeout=_SETTLE_S)
         self._changed.set()
 
     async def _revoke(self, sentence: str) -> None:
         people = await self._people()
-        if self._watch is not None and self._watch is not asyncio.current_task():
-            self._watch.cancel()
-        self._watch = None
+        # Not cancelled: what is asked of a database must end before the database is closed.
+        self._over.set()
+        if self._watch is not None:
+            await asyncio.wait([self._watch], timeout=_SETTLE_S)
         invitation = self._invitation
         if invitation is not None:
             self._guests = await people.invitations.revoke(invitation.id)
-            self._forget_later(self._guests)
+            self._forgetting.later(self._guests)
         self._set(replace(self._view, state="ended", sentence=sentence, link=None, retry_in_s=None))
         log.info("share.ended", guests=len(self._guests))
 
@@ -307,7 +304,8 @@ class Sharing:
     # ── meanwhile ────────────────────────────────────────────────────────────────────────────
 
     async def _watch_over(self, people: People, invitation: Invitation) -> None:
-        while True:
+        over = self._over
+        while not over.is_set():
             deadline = self._deadline
             if deadline is not None and deadline.left_s() <= 0:
                 self._spawn(self._end_quietly("The time of the invitation is over."))
@@ -320,7 +318,8 @@ class Sharing:
                     return
             except XoeError as exc:
                 log.warning("share.not_looked_at", error=str(exc))
-            await asyncio.sleep(_TICK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), _TICK_S)
 
     async def _end_quietly(self, sentence: str) -> None:
         try:
@@ -334,23 +333,10 @@ class Sharing:
         if self._invitation is None:
             return
         guests = await people.invitations.guests(self._invitation.id)
-        self._forget_later(guest for guest in guests if guest.ended_at is not None)
+        self._forgetting.later(guest for guest in guests if guest.ended_at is not None)
         if guests != self._guests:
             self._guests = guests
             self._notify()
-
-    def _forget_later(self, guests: Iterable[Guest]) -> None:
-        for guest in guests:
-            if guest.id not in self._forgotten:
-                self._forgotten.add(guest.id)
-                self._spawn(self._forget(guest.identity_id))
-
-    async def _forget(self, identity: str) -> None:
-        try:
-            await self._visitors.forget(identity)
-        except XoeError as exc:
-            log.warning("share.not_forgotten", error=str(exc))
-            self._forgotten.discard(identity.partition(":")[2])
 
     def _tunnel_changed(self, event: TunnelEvent) -> None:
         view = self._view
@@ -360,7 +346,7 @@ class Sharing:
             return
         connections, retry_in_s = event.connections, event.retry_in_s
         if event.state == "up" and event.url is not None and self._invitation is not None:
-            door = _door(event.url)
+            door = door_at(event.url)
             with contextlib.suppress(KeyError):  # it was closed just now
                 self._doors.change("share", hosts=door.hosts, is_https=door.is_https)
             self._set(
@@ -368,7 +354,7 @@ class Sharing:
                     view,
                     state="up",
                     sentence=f"Shared at {event.url}.",
-                    link=_link(event.url, self._invitation),
+                    link=link_to(event.url, self._invitation),
                     address=event.url,
                     connections=connections,
                     retry_in_s=None,
@@ -404,40 +390,3 @@ class Sharing:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise ShareError("The server is stopping, so nothing is shared any more.")
-
-
-def _check(wish: ShareWish) -> None:
-    """Refuse what could not be kept, before anything is opened. Raises ``ShareError``."""
-    if wish.scope not in ("ask", "upload"):
-        raise ShareError("Guests may either ask, or ask and upload (--scope ask or upload).")
-    if not isfinite(wish.hours) or not 1 / 60 <= wish.hours <= MAX_HOURS:
-        raise ShareError(f"A share lasts from a minute (0.017 hours) to {MAX_HOURS} hours.")
-    if not 1 <= wish.guests <= MAX_GUESTS:
-        raise ShareError(f"A share is for 1 to {MAX_GUESTS} guests.")
-    if (wish.certificate is None) != (wish.key is None):
-        raise CertificateError("A certificate and its key go together: give --cert and --key.")
-    if wish.certificate is not None and not wish.tls:
-        raise CertificateError("A certificate of one's own is for --tls.")
-
-
-def _door(url: str) -> Door:
-    parts = urlsplit(url)
-    return Door("share", frozenset({parts.hostname or ""}), is_https=parts.scheme == "https")
-
-
-def _link(url: str, invitation: Invitation) -> str:
-    return f"{url}/invitation/{invitation.token}"
-
-
-def _notes(url: str, wish: ShareWish) -> tuple[str, ...]:
-    if url.startswith("http://"):
-        return (
-            "This address is plain http: whoever is between the far end and your guests can read "
-            "along, and a browser gives no microphone there. Share it encrypted (--tls) to change both.",
-        )
-    if wish.tls and wish.certificate is None:
-        return (
-            "The certificate is signed by this computer's own authority: your guests' browsers "
-            "ask once whether they trust it.",
-        )
-    return ()
