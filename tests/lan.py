@@ -91,5 +91,7 @@ class LanServer(Server):
         names = re.findall(r'<input[^>]*name="(\w+)"', page.text)
         fields = {**hidden, **{n: NAME for n in names if n in ("name", "username", "user")}}
         fields["password"] = PASSWORD
-        answer = client.post("/login", data=fields, headers={"Origin": str(client.base_url).rstrip("/")})
+        answer = client.post(
+            "/login", data=fields, headers={"Origin": str(client.base_url).rstrip("/")}
+        )
         assert answer.status_code == 303, answer.text
