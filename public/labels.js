@@ -23,8 +23,7 @@ const NAMES = {
 }
 const PICTURES = {
   "volume-2": "Read aloud", share: "Share or export", copy: "Copy", check: "Copied", "thumbs-up": "A good answer", "thumbs-down": "A bad answer",
-  "rotate-cw": "Answer once more",
-  pencil: "Edit", x: "Close", ellipsis: "More", bug: "Details", "arrow-left": "Back"
+  "refresh-cw": "Answer again", "rotate-cw": "Answer again", pencil: "Edit", x: "Close", ellipsis: "More", bug: "Details", "arrow-left": "Back"
 }
 const SCROLLED = ".flex-grow.overflow-y-auto > .flex-col.overflow-y-auto"
 

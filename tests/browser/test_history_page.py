@@ -108,7 +108,7 @@ def test_another_answer_takes_the_place_of_the_first(kept, new_chat) -> None:
     chat = new_chat(kept).open()
     page = chat.page
     chat.ask(KEY)
-    page.get_by_role("button", name="Answer once more").click()
+    page.get_by_role("button", name="Answer again").click()
     page.wait_for_timeout(500)
     chat.settled()
     answers = page.locator(".ai-message").filter(has=page.locator(".xoe-sources"))

@@ -175,7 +175,7 @@ async def offer_actions(
     else:
         payload = {"asked": asked_id}
         again = cl.Action(
-            name=_REGENERATE, payload=payload, tooltip="Answer once more", icon="rotate-cw"
+            name=_REGENERATE, payload=payload, tooltip="Answer again", icon="rotate-cw"
         )
     await again.send(for_id=answer_id)
     if readable:
