@@ -184,11 +184,11 @@ def launch(playwright: Playwright, *more: str) -> Browser:
 
 
 @pytest.fixture
-def browser_hearing(playwright_session: Playwright) -> Iterator[Callable[[Path | None], Browser]]:
+def browser_hearing(playwright_session: Playwright) -> Iterator[Callable[..., Browser]]:
     """Start browsers whose microphone is a WAV file, or which have none that they may use."""
     browsers: list[Browser] = []
 
-    def make(sound: Path | None) -> Browser:
+    def make(sound: Path | None, *more: str) -> Browser:
         switches = [
             "--use-fake-device-for-media-stream",
             "--autoplay-policy=no-user-gesture-required",
@@ -196,7 +196,7 @@ def browser_hearing(playwright_session: Playwright) -> Iterator[Callable[[Path |
         if sound is not None:
             switches += ["--use-fake-ui-for-media-stream"]
             switches += [f"--use-file-for-fake-audio-capture={sound}%noloop"]
-        browsers.append(launch(playwright_session, *switches))
+        browsers.append(launch(playwright_session, *switches, *more))
         return browsers[-1]
 
     yield make
