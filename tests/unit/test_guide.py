@@ -136,7 +136,6 @@ def test_the_limits_are_the_settings_own() -> None:
     assert f"up to {defaults['question_max_chars']:,} characters" in GUIDE
     assert f"The last {defaults['history_max_turns']} turns" in GUIDE
     assert f"{defaults['history_max_chars']:,} characters are kept" in GUIDE
-    assert defaults["history_ttl_s"] == 3600 and "for one hour" in GUIDE
     assert f"up to {defaults['retrieval_exact_limit']:,} passages" in HANDBOOK
 
 
