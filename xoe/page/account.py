@@ -27,7 +27,7 @@ END_PATH: Final = "/account/end"
 PASSWORD_PATH: Final = "/account/password"  # noqa: S105 - a path
 
 _ROLES: Final = {
-    "operator": "You are an operator: you run this server.",
+    "operator": "As an operator you run this server.",
     "user": "You ask, and upload to a library of your own.",
     "guest": "You are a guest here.",
 }
@@ -43,7 +43,7 @@ _GUEST: Final = """
 <p><a href="/">Back to the chat</a></p>"""
 _ACCOUNT: Final = """
 {said}
-<p>You are logged in as <strong>{name}</strong>. {role}</p>
+<p>You are <strong>{name}</strong> here. {role}</p>
 <p><a href="/">Back to the chat</a></p>
 <form method="post" action="/logout"><button class="quiet">Log out</button></form>
 
