@@ -88,7 +88,8 @@ async def _help(_services: Services, _chat: Chat, _argument: str) -> None:
         "with the clip. To talk, press the sound wave in the message box or the `p` key. "
         "The length of answers and the number of passages are set with the gear in the "
         "message box.\n\n"
-        "[Take the tour](#tour) · [Keyboard shortcuts](#shortcuts), also with the `?` key · [Your account](/account)"
+        "[Take the tour](#tour) · [Keyboard shortcuts](#shortcuts), also with the `?` key · "
+        "[Your account](/account)"
     )
 
 
