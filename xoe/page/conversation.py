@@ -37,6 +37,7 @@ _UNEXPECTED = (
 _ANOTHER = 0.7
 # Redis is there in under a second; without it a chat begins anew.
 _REDIS_WAIT_S = 5.0
+_WELCOME = "xoe_welcome"
 _GOES_ON = "*The server was started again. This chat goes on where it was.*"
 _NO_SUCH_CHAT = "There is no chat of yours at this address, so this is a new one."
 # Of a chat that is opened again, the last messages get their buttons back.
@@ -47,8 +48,23 @@ _CHAINLIT_STOPPED = "Task manually stopped."
 
 async def begin(startup: Startup) -> None:
     """Greet a new chat; go on quietly with one that outlived the server."""
+    opened = session.websocket_session()
+    # While a page loads slowly it may connect twice, and drops what came by its first connection.
+    # So it is greeted at each, until something is said.
+    opened.chat_started = False
+    if opened.restored and opened.has_first_interaction:
+        return
     await commands.announce()
+    welcome: Welcome | None = cl.user_session.get(_WELCOME)
+    if welcome is not None:
+        await welcome.show_again()
+        chat = session.current_chat()
+        if chat is not None and startup.services is not None:
+            await panel(chat.options).send()
+            await standing.tell(startup.services, chat)
+        return
     welcome = Welcome(session.owner())
+    cl.user_session.set(_WELCOME, welcome)
     if startup.services is not None:
         await _greet(startup, welcome)
         return

@@ -58,14 +58,24 @@ class Welcome:
             # Held by the session, since the loop itself keeps only a weak reference.
             cl.user_session.set("xoe_watcher", watcher)
 
+    async def show_again(self) -> None:
+        """Send the card once more, to a page whose connection is another one now."""
+        if self._card is not None:
+            await cl.context.emitter.send_step(self._message.to_dict())
+            await cl.context.emitter.send_element(self._card.to_dict())
+
     async def take_away(self) -> None:
         """Remove the card from a chat that had begun before."""
         if self._card is not None:
             await self._message.remove()
+            self._card = None
 
     async def _put(self, props: dict[str, Any]) -> None:
         if self._card is None:
             self._card = elements.welcome(props)
+            # The page may come back on a second socket right after its first, on which the start
+            # of this callback's step was told; below a step that it does not know it shows nothing.
+            self._message.parent_id = None
             self._message.elements = [self._card]  # type: ignore[list-item] # its list is generic
             await self._message.send()
         elif props != self._card.props:
