@@ -29,7 +29,7 @@ from xoe.errors import StoreError, ThreadLimitError
 
 log = structlog.get_logger(__name__)
 
-RECONCILE_S: Final = 2.0
+RECONCILE_S: Final = 1.0
 """How long a question waits for the comparison; it is answered without."""
 
 
