@@ -28,8 +28,11 @@ def is_loopback(host: str) -> bool:
 
 
 def is_open_to_others(settings: Settings) -> bool:
-    """Return whether others than this computer's own users can reach the server."""
-    return settings.lan or (settings.uds is None and not is_loopback(settings.host))
+    """Return whether others than this computer's own users can reach the server.
+
+    By its address or, where it may be asked by another name, through what stands in front of it.
+    """
+    return settings.lan or _listens_to_others(settings) or bool(_foreign(settings))
 
 
 async def require_account(settings: Settings) -> None:
@@ -45,11 +48,28 @@ async def require_account(settings: Settings) -> None:
     finally:
         users.close()
         await database.aclose()
-    where = "the local network" if settings.lan else settings.host or "all addresses"
+    if settings.lan:
+        how = "Listening on the local network"
+    elif _listens_to_others(settings):
+        how = f"Listening on {settings.host or 'all addresses'}"
+    else:
+        how = f"Answering to {', '.join(_foreign(settings))}"
     raise SettingsError(
-        f"Listening on {where} would let others in, and there is no account yet. Make yourself "
-        "one first: xoe user add NAME --role operator"
+        f"{how} would let others in, and there is no account yet. Make yourself one first: "
+        "xoe user add NAME --role operator"
     )
+
+
+def _listens_to_others(settings: Settings) -> bool:
+    return settings.uds is None and not is_loopback(settings.host)
+
+
+def _allowed(settings: Settings) -> set[str]:
+    return {name.strip().lower() for name in settings.allowed_hosts.split(",")} - {""}
+
+
+def _foreign(settings: Settings) -> list[str]:
+    return sorted(name for name in _allowed(settings) if not is_loopback(name))
 
 
 def names_of(settings: Settings) -> frozenset[str]:
@@ -59,7 +79,7 @@ def names_of(settings: Settings) -> frozenset[str]:
     local network. Behind a reverse proxy more are needed: the setting ``allowed_hosts``.
     """
     names = {*LOOPBACK_NAMES, settings.host.lower()}
-    names |= {name.strip().lower() for name in settings.allowed_hosts.split(",")}
+    names |= _allowed(settings)
     if settings.host in _EVERYWHERE:
         names |= {str(address) for address in machine_addresses()}
         if name := hostname():

@@ -100,6 +100,16 @@ async def test_another_address_is_refused_while_there_is_no_account(
     await require_account(settings)
 
 
+async def test_a_name_of_a_proxy_needs_an_account_too(tmp_path: Path) -> None:
+    """What comes through a proxy on this computer comes from loopback, whoever sends it."""
+    behind = Settings(data_dir=tmp_path, allowed_hosts="docs.example")
+    assert is_open_to_others(behind)
+    assert is_open_to_others(behind.model_copy(update={"uds": tmp_path / "xoe.sock"}))
+    assert not is_open_to_others(Settings(data_dir=tmp_path, allowed_hosts="localhost, "))
+    with pytest.raises(SettingsError, match=r"Answering to docs\.example"):
+        await require_account(behind)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "::1", "::ffff:127.0.0.1"])
 def test_this_computer_alone_needs_no_account(host: str) -> None:
     assert is_loopback(host)
