@@ -24,7 +24,7 @@ QUESTIONS = [
     ("How large is the Quality model?", "1,117 MB"),
     ("Is my data private?", "stay on this computer"),
     ("Where is my data stored?", "data folder"),
-    ("How long is a conversation remembered?", "one hour"),
+    ("How long is a conversation remembered?", "kept until you delete it"),
     ("Can it read scanned PDFs?", "text recognition is not built in"),
     ("How do I remove a document?", "/library"),
     ("What does /reset do?", "forgets the conversation"),
