@@ -252,6 +252,7 @@ if (!localStorage.getItem("vite-ui-theme")) {
   // The rest can wait until the page is there.
   addEventListener("DOMContentLoaded", () => import("/public/help.js"))
   addEventListener("DOMContentLoaded", () => import("/public/share.js"))
+  addEventListener("DOMContentLoaded", () => import("/public/place.js"))
   addEventListener("resize", () => { if (bar && !bar.root.hidden) place() })
   new MutationObserver(lookAfterThePage).observe(document.documentElement, { childList: true, subtree: true })
 })()

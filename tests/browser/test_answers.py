@@ -24,6 +24,11 @@ DROP = """([selector, name, base64]) => {
   }
 }"""
 
+ASKED_IS_IN_SIGHT = """() => {
+  const asked = document.querySelector("[data-step-type=user_message]");
+  return asked && asked.getBoundingClientRect().top < innerHeight / 3;
+}"""
+
 
 def test_a_question_is_quoted_then_answered_and_each_number_opens_its_passage(new_chat) -> None:
     chat = new_chat()
@@ -38,6 +43,7 @@ def test_a_question_is_quoted_then_answered_and_each_number_opens_its_passage(ne
     words = next(n for n, frame in enumerate(told) if '"stream_token"' in frame)
     assert quotes < words, "the quotes come before the first word of the answer"
     expect(answer.locator(".xoe-sources q").first).to_contain_text("eight weeks")
+    chat.page.wait_for_function(ASKED_IS_IN_SIGHT)
 
     mark = answer.locator('a[href^="#cite-"]').first
     expect(answer).to_contain_text("eight weeks")
