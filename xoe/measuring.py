@@ -156,21 +156,25 @@ class Measuring:
 
     async def _run(self, engine: LlmEngine) -> None:
         before = engine.loaded_profile or self._settings.llm_profile
+        ended: tuple[MeasuringState, str] = ("done", "")
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self._measure_all(engine)
         except asyncio.CancelledError:
-            self._end("cancelled", "Cancelled.")
+            ended = ("cancelled", "Cancelled.")
             raise
         except TimeoutError:
-            self._end("failed", "It took longer than a minute, so it was given up.")
+            ended = ("failed", "It took longer than a minute, so it was given up.")
         except XoeError as exc:
-            self._end("failed", str(exc))
+            ended = ("failed", str(exc))
         except Exception:
             log.exception("measuring.failed")
-            self._end("failed", "Measuring failed; the log says why.")
+            ended = ("failed", "Measuring failed; the log says why.")
         finally:
-            await _restore(engine, before, self._opening)
+            try:
+                await _restore(engine, before, self._opening)
+            finally:
+                self._end(*ended)
 
     async def _measure_all(self, engine: LlmEngine) -> None:
         there = await asyncio.to_thread(self.candidates)
@@ -191,7 +195,6 @@ class Measuring:
             raise MeasuringError("No model could be measured; 'xoe doctor' says what is wrong.")
         measurement = Measurement(at=time.time(), speeds=speeds)
         self._status = replace(self._status, measurement=measurement)
-        self._end("done", "")
         with suppress(OSError):  # a full disk: it holds until the server ends
             await asyncio.to_thread(save, self.path, measurement)
 

@@ -185,7 +185,7 @@ def test_listening_beyond_this_computer_is_refused(tmp_path: Path) -> None:
     server.start(wait=False)
     assert server.process is not None
     assert server.process.wait(timeout=60) == 1
-    assert "no login yet" in server.log
+    assert "xoe user add" in server.log
 
 
 def test_history_survives_a_restart(tmp_path: Path, need_models) -> None:
