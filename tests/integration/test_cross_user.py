@@ -26,13 +26,14 @@ import socketio
 from page_client import PageClient
 from servers import Server, free_port, xoe
 
-from accounts.identity import Identity
+from accounts.identity import Identity, Role
 from accounts.sessions import COOKIE
 from xoe import running
 from xoe.people import People
 from xoe.settings import Settings
 
 PASSWORD = "kettle orbit lantern"
+ACCOUNTS: dict[str, Role] = {"ada": "operator", "ben": "user", "cy": "user", "gil": "guest"}
 MARK = "quokka7319"
 """In everything of Ben's; where an attacker reads it, the attack has succeeded."""
 PLAN = f"# The plan of {MARK}\n\nThe {MARK} meets its keeper at noon, behind the old mill.\n"
@@ -256,19 +257,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Se
         # No model answers there: passages are quoted, at once.
         {"XOE_VOICE": "false", "XOE_LLM_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"},
     )
-    for name, role in (("ada", "operator"), ("ben", "user"), ("cy", "user"), ("gil", "guest")):
-        made = subprocess.run(
-            [
-                *(sys.executable, "-m", "xoe.cli", "user", "add", name, "--role", role),
-                *("--password-stdin", "--data-dir", str(server.data_dir)),
-            ],
-            input=f"{PASSWORD}\n",
-            capture_output=True,
-            text=True,
-            timeout=120,
-            cwd=server.home,
-        )
-        assert made.returncode == 0, made.stderr
+    asyncio.run(make_accounts(server))
     server.start(wait=False)
     try:
         deadline = time.monotonic() + PATIENCE_S
@@ -278,6 +267,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Se
         yield server
     finally:
         server.stop()
+
+
+async def make_accounts(server: Server) -> None:
+    people = await People.open(Settings(data_dir=server.data_dir))
+    for name, role in ACCOUNTS.items():
+        await people.users.add(name, PASSWORD, role=role)
+    await people.aclose()
 
 
 @asynccontextmanager
@@ -518,7 +514,11 @@ async def test_a_thousand_attempts_are_slowed_and_the_rightful_user_comes_in(
     waits: list[float] = []
     statuses: dict[int, int] = {}
     began = time.perf_counter()
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as attacker:
+    # A connection for each: one that is kept may be closed by the server just as it is used again.
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(
+        base_url=server.url, trust_env=False, timeout=60, limits=fresh
+    ) as attacker:
         form = await login_form(attacker)
         slots = asyncio.Semaphore(20)
 
@@ -532,7 +532,9 @@ async def test_a_thousand_attempts_are_slowed_and_the_rightful_user_comes_in(
                     assert "Please try again in" in answer.text
 
         async def watch() -> None:
-            async with httpx.AsyncClient(base_url=server.url, trust_env=False) as other:
+            async with httpx.AsyncClient(
+                base_url=server.url, trust_env=False, timeout=60, limits=fresh
+            ) as other:
                 while True:
                     asked = time.perf_counter()
                     await other.get("/health")

@@ -60,11 +60,11 @@ class Readings:
 
     def take(self, token: str, owner: str) -> str | None:
         """Return the text of a token of ``owner``'s, once."""
-        kept_for, text = self._texts.get(token, ("", ""))
-        if kept_for != owner:
+        kept = self._texts.get(token)
+        if kept is None or kept[0] != owner:
             return None
         del self._texts[token]
-        return text
+        return kept[1]
 
 
 def read_aloud_action() -> cl.Action:
