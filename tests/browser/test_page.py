@@ -63,7 +63,14 @@ def test_the_page_is_served_with_its_policy_and_its_own_font(chat) -> None:
 def test_commands_are_completed_after_a_slash(chat) -> None:
     chat.page.type("#chat-input", "/")
     offered = chat.page.locator(".command-item .font-medium")
-    assert offered.all_inner_texts() == ["/help", "/status", "/library", "/model", "/share", "/reset"]
+    assert offered.all_inner_texts() == [
+        "/help",
+        "/status",
+        "/library",
+        "/model",
+        "/share",
+        "/reset",
+    ]
     chat.page.type("#chat-input", "he")
     expect(offered).to_have_text(["/help"])
     chat.page.press("#chat-input", "Enter")
