@@ -77,7 +77,7 @@ class Neutraliser:
     def _outside(self, char: str) -> str:
         decided = self._decide(char)
         escaped, self._escaped = self._escaped, char == "\\" and not self._escaped
-        before, self._line = self._line[-2:], "" if char == "\n" else self._line + char
+        before, self._line = self._line, "" if char == "\n" else (self._line + char)[-2:]
         if escaped:
             return decided + char
         if char == "<" or (char == ":" and before[-1:] != "]"):
@@ -118,19 +118,20 @@ class Neutraliser:
         """Return what is held: as it is when it is code, escaped as text when it is not."""
         held, self._held = self._held, ""
         if _is_span(held):
-            self._line += held
+            self._line = held[-2:]
             return held
         return "".join(self._tick() if char == "`" else self._outside(char) for char in held)
 
     def _tick(self) -> str:
         decided = self._decide("`")
         escaped, self._escaped = self._escaped, False
-        self._line += "`"
+        self._line = (self._line + "`")[-2:]
         return decided + ("`" if escaped else "\\`")
 
     def _in_fence(self, char: str) -> str:
         if char != "\n":
-            self._line += char
+            if len(self._line) <= 2 * _LONGEST_SPAN:  # what closes a fence is shorter
+                self._line += char
             return char
         line, self._line = self._line.lstrip(" "), ""
         if len(line) - len(line.lstrip("`")) >= self._fence:
