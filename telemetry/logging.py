@@ -66,18 +66,22 @@ def configure_logging(
     _route_standard_library(level, unfailing, shared, last)
 
 
+_LOST = (OSError, ValueError)
+"""What a full disk raises, and a stream that was closed or cannot spell a character."""
+
+
 class _Unfailing:
-    """A stream that loses a line rather than fail: a full disk must not break a turn."""
+    """A stream that loses a line rather than fail: a log must not break a turn."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_LOST):
             self._stream.write(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_LOST):
             self._stream.flush()
 
 

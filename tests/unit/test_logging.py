@@ -160,3 +160,11 @@ def test_a_full_disk_costs_lines_and_nothing_else() -> None:
     configure_logging("info", stream=Full())
     structlog.get_logger("xoe.test").info("turn.done", ms=1)
     logging.getLogger("library").error("something")
+
+
+def test_a_stream_that_was_closed_costs_lines_and_nothing_else() -> None:
+    out = io.StringIO()
+    configure_logging("info", stream=out)
+    out.close()
+    structlog.get_logger("xoe.test").info("turn.done", ms=1)
+    logging.getLogger("library").error("something")
