@@ -14,6 +14,7 @@ const NAMES = {
   "#chat-submit": "Send",
   "#stop-button": "Stop",
   "#chat-input": "Your question",
+  "#edit-chat-input": "Your question, to be changed",
   "#user-nav-button": "Account",
   "#search-chats-button": "Search chats",
   "#sidebar-trigger-button": "Show or hide the chats",
@@ -87,6 +88,11 @@ function mend() {
   }
   for (const element of document.querySelectorAll("[data-resize-handle][aria-controls]")) {
     if (!document.getElementById(element.getAttribute("aria-controls"))) element.removeAttribute("aria-controls")
+  }
+  // On a telephone the panels are dialogs, whose titles are not where they are said to be.
+  for (const dialog of document.querySelectorAll("[role=dialog][aria-labelledby]:not([aria-label])")) {
+    if (document.getElementById(dialog.getAttribute("aria-labelledby"))) continue
+    dialog.setAttribute("aria-label", dialog.querySelector("#side-view-title, h2")?.textContent.trim() || (dialog.matches("[data-sidebar]") || dialog.querySelector("[data-sidebar]") ? "Chats" : "Panel"))
   }
   // What a model is for stands in a card inside the list, where only choices may be.
   for (const card of document.querySelectorAll("[role=listbox] #chat-profile-description")) set(card, "aria-hidden", "true")

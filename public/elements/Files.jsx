@@ -30,7 +30,7 @@ export default function Files() {
   const busy = useRecoilValue(loadingState)
   return (
     <div className="xoe-files">
-      <ul role="status" aria-live="polite">
+      <div role="status" aria-live="polite"><ul>
         {files.map((file, index) => {
           const Icon = ICONS[file.state] || Clock
           const moving = file.state === "working" && file.total > 1
@@ -43,7 +43,7 @@ export default function Files() {
             </li>
           )
         })}
-      </ul>
+      </ul></div>
       {questions.length ? (
         <div className="xoe-questions">
           {questions.map((question) => (

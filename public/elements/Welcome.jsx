@@ -38,14 +38,14 @@ export default function Welcome() {
       </p>
       <p className="xoe-known">{known(props)}</p>
       {props.notes.map((note) => <p key={note} className="xoe-note">{note}</p>)}
-      <ul className="xoe-waiting" role="status" aria-live="polite">
+      <div role="status" aria-live="polite"><ul className="xoe-waiting">
         {waiting.map((part) => (
           <li key={part.name} data-state={part.state}>
             {part.state === "failed" ? <TriangleAlert aria-hidden="true" /> : <LoaderCircle aria-hidden="true" />}
             {part.state === "failed" ? part.detail : PARTS[part.name] || `${part.name} is loading`}
           </li>
         ))}
-      </ul>
+      </ul></div>
       <div id="starters" className="xoe-questions">
         {props.questions.map((question, index) => (
           <button
