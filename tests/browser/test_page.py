@@ -69,6 +69,8 @@ def test_commands_are_completed_after_a_slash(chat) -> None:
         "/library",
         "/model",
         "/share",
+        "/export",
+        "/share-chat",
         "/reset",
     ]
     chat.page.type("#chat-input", "he")
@@ -93,7 +95,8 @@ def test_ones_own_document_can_be_removed_and_the_library_cannot(chat, handbook_
     chat.give(("handbook.pdf", handbook_pdf))
     listed = chat.ask("/library ")
     expect(listed.locator("li")).to_have_count(3)
-    expect(listed.locator("li button")).to_have_count(1)
+    expect(listed.get_by_role("button", name=re.compile("^Remove "))).to_have_count(1)
+    expect(listed.get_by_role("button", name=re.compile("^Share .* everybody"))).to_have_count(1)
     listed.get_by_role("button", name="Remove handbook.pdf").click()
     expect(listed.locator("li")).to_have_count(2)
     expect(chat.ask("/library ").locator("li")).to_have_count(2)
