@@ -23,7 +23,7 @@ const NAMES = {
   "#attachments button": "Remove this file"
 }
 const PICTURES = {
-  "volume-2": "Read aloud", share: "Share or export", copy: "Copy", check: "Copied", "thumbs-up": "A good answer", "thumbs-down": "A bad answer",
+  "volume-2": "Read aloud", volume2: "Read aloud", share: "Share or export", copy: "Copy", check: "Copied", "thumbs-up": "A good answer", "thumbs-down": "A bad answer",
   "refresh-cw": "Answer again", "rotate-cw": "Answer again", pencil: "Edit", x: "Close", ellipsis: "More", bug: "Details", "arrow-left": "Back"
 }
 const SCROLLED = ".flex-grow.overflow-y-auto > .flex-col.overflow-y-auto"
