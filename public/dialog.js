@@ -38,8 +38,9 @@ export function openDialog(title, content, closed = () => {}) {
   root.addEventListener("click", (event) => { if (event.target === root) root.close() }) // beside it
   root.addEventListener("close", () => {
     root.remove()
-    const goal = before?.isConnected && before !== document.body ? before : document.querySelector("#chat-input")
-    goal?.focus({ preventScroll: true })
+    // What is gone cannot have it back; where nothing had it, single keys go on working.
+    const goal = before?.isConnected ? before : document.querySelector("#chat-input")
+    if (goal !== document.body) goal?.focus({ preventScroll: true })
     closed()
   })
   document.body.append(root)

@@ -24,6 +24,7 @@ export function startTour() {
   const dialog = openDialog("Welcome", el("div", {}, text, el("div", { className: "xoe-buttons" }, count, skip, back, next)), () => {
     leave()
     remember(standing.who)
+    if (document.activeElement === document.body) document.querySelector("#chat-input")?.focus()
   })
   dialog.root.classList.add("xoe-tour")
 
