@@ -310,21 +310,28 @@ async def typed(page: PageClient) -> str:
 
 async def sent(page: PageClient, text: str, *files: str) -> None:
     """Send a message, and wait until all of it has been carried out."""
-    ended = sum(event == "task_end" for event, _ in page.events)
+    ended = tasks_ended(page)
     await page.type(text, files=files)
-    await page.until(lambda: sum(event == "task_end" for event, _ in page.events) > ended)
+    await page.until(lambda: tasks_ended(page) > ended)
+
+
+def tasks_ended(page: PageClient) -> int:
+    return sum(event == "task_end" for event, _ in page.events)
 
 
 async def said(page: PageClient, question: Samples) -> str:
     """Ask in a call; return the answer and the bar's quiet lines."""
     await page.call()
     told, turns, notes = len(page.stages), len(page.answers), len(page.notes)
+    ended = tasks_ended(page)
     page.sound.clear()
     await page.say(np.concatenate([silence(0.3), question]))
     await page.until(
         lambda: len(page.stages) > told or any("type" in note for note in page.notes[notes:])
     )
     await page.until(lambda: bool(page.sound))
+    if len(page.stages) > told:  # the last lines of an answer come after its first sound
+        await page.until(lambda: tasks_ended(page) > ended)
     shown = page.answers[-1] if len(page.answers) > turns else ""
     shown = re.sub(r"\[\d+\]: #cite-.*", "", shown)
     lines = dict.fromkeys(page.notes[notes:])
