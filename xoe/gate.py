@@ -75,12 +75,12 @@ class Gate:
             people = await self._people()
             found = await identify(scope, people)
         except XoeError as exc:
-            await _refuse(scope, receive, send, _unavailable(scope, str(exc)))
+            await _refuse(scope, receive, send, _answer(scope, "Not just now", str(exc), 503))
             return
         path: str = scope["path"]
         if isinstance(found, Identity):
             if _is_for(path, OPERATORS) and not found.is_operator:
-                await _refuse(scope, receive, send, _forbidden(scope))
+                await _refuse(scope, receive, send, _answer(scope, "Not for you", _NOT_YOURS, 403))
                 return
             await self._admit(scope, receive, send, people, found)
         elif _is_for(path, ENTRANCES):
@@ -229,11 +229,10 @@ def _cookies(scope: Scope, added: str | None) -> Scope:
 
 def _refusal(scope: Scope, why: _Why) -> Response:
     door: Door = door_of(scope)
-    sentence = _TELL[why] if door.name == "share" else _LOG_IN
-    if not _wants_page(scope):
-        response: Response = JSONResponse({"detail": sentence}, status_code=401)
-    elif door.name == "share":
-        response = notice("You need an invitation", sentence, status=401)
+    is_guests = door.name == "share"
+    if is_guests or not _wants_page(scope):
+        sentence = _TELL[why] if is_guests else _LOG_IN
+        response = _answer(scope, "You need an invitation", sentence, 401)
     else:
         asked = scope["path"] + (
             f"?{scope['query_string'].decode('latin-1')}" * bool(scope.get("query_string"))
@@ -245,16 +244,11 @@ def _refusal(scope: Scope, why: _Why) -> Response:
     return response
 
 
-def _forbidden(scope: Scope) -> Response:
+def _answer(scope: Scope, title: str, sentence: str, status: int) -> Response:
+    """Return a sentence: as a page to whoever asks for one, as JSON to a program."""
     if _wants_page(scope):
-        return notice("Not for you", _NOT_YOURS, status=403)
-    return JSONResponse({"detail": _NOT_YOURS}, status_code=403)
-
-
-def _unavailable(scope: Scope, sentence: str) -> Response:
-    if _wants_page(scope):
-        return notice("Not just now", sentence, status=503)
-    return JSONResponse({"detail": sentence}, status_code=503)
+        return notice(title, sentence, status=status)
+    return JSONResponse({"detail": sentence}, status_code=status)
 
 
 def _wants_page(scope: Scope) -> bool:
