@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
-from xoe.durable import sync_folder
+from xoe.durable import write_once
 from xoe.errors import StoreError
 
 FILE_NAME: Final = "secret.key"
@@ -24,7 +23,7 @@ def server_secret(data_dir: Path) -> str:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _make(path)
+            write_once(path, secrets.token_hex(_BYTES).encode("ascii"))
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise StoreError(f"The server's secret {path} cannot be read or written.") from exc
@@ -34,20 +33,3 @@ def server_secret(data_dir: Path) -> str:
             "invitations end with that."
         )
     return text
-
-
-def _make(path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # fails where another process was first
-        except FileExistsError:
-            return
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)

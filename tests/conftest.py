@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import ModuleType
 
 import documents
 import pytest
+import structlog
 from postgres import Postgres, running_postgres
 
 from models.provision import installed
@@ -27,6 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     which no asynchronous test could run.
     """
     items.sort(key=lambda item: _ORDER.index(item.path.relative_to(_PROJECT / "tests").parts[0]))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_at_first() -> Iterator[None]:
+    """Undo what a command or a server in this process has set up: it would silence later tests."""
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from xoe.durable import publish, sync_folder
+from xoe.durable import write_once, write_over
 from xoe.errors import CertificateError
 
 log = structlog.get_logger(__name__)
@@ -130,24 +128,6 @@ def authority_of(
     return authority
 
 
-def write_once(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
-    """Write a file whole or not at all; return False where another program was first."""
-    temporary = _written(path, content, mode)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-    return True
-
-
-def write_over(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file whole or leave the one that is there."""
-    publish(_written(path, content, mode), path)
-
-
 def pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
     """Return a key as PEM, without a password: the file's mode protects it."""
     return key.private_bytes(
@@ -155,20 +135,6 @@ def pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _written(path: Path, content: bytes, mode: int) -> Path:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
 
 
 def _make(path: Path, hostname: str, addresses: tuple[Address, ...], now: datetime) -> None:

@@ -33,8 +33,8 @@ from xoe.authority import (
     authority_of,
     folder_of,
     pem_of_key,
-    write_over,
 )
+from xoe.durable import write_over
 from xoe.errors import CertificateError
 
 log = structlog.get_logger(__name__)

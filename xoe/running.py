@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xoe.durable import write_over
 from xoe.lock import LOCK_NAME, is_locked
 
 if TYPE_CHECKING:
@@ -49,13 +50,7 @@ class RunningServer:
 def announce(data_dir: Path, url: str, uds: Path | None = None, token: str = "") -> None:
     """Write down where this server listens, for its owner's eyes only."""
     server = RunningServer(url, os.getpid(), None if uds is None else str(uds), token)
-    path = data_dir / ADDRESS_NAME
-    temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(asdict(server), file)
-    temporary.replace(path)
+    write_over(data_dir / ADDRESS_NAME, json.dumps(asdict(server)).encode())
 
 
 def find(data_dir: Path) -> RunningServer | None:

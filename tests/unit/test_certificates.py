@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from xoe import certificates
+from xoe import certificates, durable
 from xoe.addresses import machine_addresses
 from xoe.authority import AUTHORITY_FILE, CA_FILE, LOCAL_DOMAINS
 from xoe.certificates import CertificatePaths, for_names, lan_names, own_authority, ssl_context
@@ -83,7 +83,7 @@ def test_a_stolen_authority_is_not_believed_for_a_bank(tmp_path: Path) -> None:
     authority = own_authority(tmp_path)
     key, leaf = certificates._issue(["bank.example"], authority, datetime.now(UTC))
     forged = tmp_path / "forged.pem"
-    certificates.write_over(
+    durable.write_over(
         forged,
         certificates.pem_of_key(key) + leaf.public_bytes(certificates.serialization.Encoding.PEM),
     )

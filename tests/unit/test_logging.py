@@ -24,14 +24,9 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def untouched() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     with warnings.catch_warnings():
         yield
-    structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
-    logging.captureWarnings(False)
-    root.handlers[:], root.level = handlers, level
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:

@@ -277,15 +277,10 @@ def test_an_unfit_id_gives_way_to_one_of_ours(tracer: Tracer, given: str) -> Non
 
 
 @pytest.fixture
-def log_lines() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+def log_lines() -> io.StringIO:
     out = io.StringIO()
     configure_logging("info", stream=out)
-    yield out
-    structlog.reset_defaults()
-    logging.captureWarnings(False)
-    root.handlers[:], root.level = handlers, level
+    return out
 
 
 def test_every_line_of_a_turn_names_it(tracer: Tracer, log_lines: io.StringIO) -> None:
