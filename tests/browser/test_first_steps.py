@@ -193,6 +193,9 @@ def test_the_chip_tells_level_model_and_documents_and_follows_them(
 
 def test_every_key_that_is_listed_does_what_it_says(chat: Any) -> None:
     page = chat.page
+    choosers: list[Any] = []
+    # From the beginning: an interception that begins with the key may come after the key.
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     dialog = page.locator("dialog[open]")
     page.keyboard.type("?p")  # in the message box these are letters
     expect(page.locator("#chat-input")).to_have_value("?p")
@@ -216,8 +219,9 @@ def test_every_key_that_is_listed_does_what_it_says(chat: Any) -> None:
     expect(dialog.get_by_role("heading")).to_have_text("How things stand")
     page.keyboard.press("Escape")
     away_from_fields(page)
-    with page.expect_file_chooser():
-        page.keyboard.press("u")
+    page.keyboard.press("u")
+    if not choosers:
+        page.wait_for_event("filechooser")
     page.keyboard.press("m")
     expect(page.locator("#chat-input")).to_be_focused()
     away_from_fields(page)
