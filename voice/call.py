@@ -133,6 +133,7 @@ class Call:
         )
         self._last_sound = -math.inf
         self._was_echo = False
+        self._is_connected = False
         self._ended = False
 
     def put(self, data: bytes) -> None:
@@ -173,7 +174,6 @@ class Call:
 
         What fails is told on the page, and the call goes on.
         """
-        await self._page.show(self._view)
         try:
             while not self._ended:
                 await self._step()
@@ -198,6 +198,9 @@ class Call:
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
 
     async def _take(self, data: bytes) -> None:
+        if not self._is_connected:  # not before: until then the page cannot end the call
+            self._is_connected = True
+            await self._page.show(self._view)
         await self._hear_all(self._framer.feed(data))
 
     async def _hear_all(self, frames: list[Samples]) -> None:

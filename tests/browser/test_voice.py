@@ -161,7 +161,9 @@ def test_a_call_can_be_ended_and_begun_again(talk: Callable, tmp_path: Path) -> 
     toggle_call(chat.page)
     expect(bar).to_be_hidden()
     toggle_call(chat.page)
+    toggle_call(chat.page)  # impatient: it is being connected
     expect(bar).to_contain_text("Listening")
+    expect(chat.page.get_by_label("End the call")).to_be_visible()
     expect(chat.ask("How often must the coffee machine be descaled?")).to_contain_text(
         "eight weeks"
     )
