@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 
 from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, insert, select
@@ -30,8 +31,19 @@ async def prepare(connection: AsyncConnection) -> None:
     found = (await connection.execute(select(_versions.c.version))).scalar()
     if found is None:
         await connection.execute(insert(_versions).values(only=1, version=VERSION))
-    elif found > VERSION:
+    else:
+        _refuse_newer(found)
+
+
+def check_copy(copy: sqlite3.Connection) -> None:
+    """Raise ``StoreError`` for a copy of the database that a newer program has made."""
+    found = copy.execute("SELECT version FROM schema_version").fetchone()
+    _refuse_newer(found[0] if found else 0)
+
+
+def _refuse_newer(version: int) -> None:
+    if version > VERSION:
         raise StoreError(
-            f"The chats and accounts were written by a newer Xoe-NovAi (form {found}, this one "
+            f"The chats and accounts were written by a newer Xoe-NovAi (form {version}, this one "
             f"knows {VERSION}). Nothing was changed. Please update the program."
         )

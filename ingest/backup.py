@@ -1,9 +1,9 @@
 """A backup: one file with the documents, their texts and vectors, made while the server runs.
 
-The file is a ZIP archive of a manifest and the database. Its last 64 characters, which a ZIP
-archive takes for a comment, are the SHA-256 of all before them: one changed byte anywhere shows.
-The FAISS indexes are left out, since they are derived; so are the chats in Redis, which are kept
-for an hour only.
+The file is a ZIP archive of a manifest, the database, and others' databases that go with it
+(``companions``). Its last 64 characters, which a ZIP archive takes for a comment, are the SHA-256
+of all before them: one changed byte anywhere shows. The FAISS indexes are left out, since they are
+derived; so is Redis, which holds for an hour what the database of chats holds for good.
 """
 
 from __future__ import annotations
@@ -12,25 +12,28 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
 
 from ingest import digests, integrity
+from ingest.companions import Companion
 from ingest.database import Database
 from ingest.schema import SCHEMA_VERSION
 from ingest.swap import DATABASE_NAME, Hold
 from xoe.durable import publish
 from xoe.errors import BackupError, DiskFullError, StoreError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""1: the documents alone."""
 MANIFEST_NAME: Final = "xoe-backup.json"
 MANIFEST_MAX_BYTES: Final = 2**20
 SEAL_BYTES: Final = 64
@@ -38,6 +41,8 @@ BLOCK_BYTES: Final = 2**20
 
 _ZIP_HEAD: Final = b"PK\x03\x04"
 _NAME_OFFSET: Final = 30
+_NAME: Final = re.compile(r"[a-z]{1,40}\.sqlite")
+"""Of a database in a backup: it becomes the name of a file."""
 _SPACE_FACTOR: Final = 2.2
 """Room that making a backup takes, in sizes of the database: a copy, and the packed copy."""
 
@@ -64,9 +69,19 @@ class BackupManifest:
     """Of the database."""
     sha256: str
     """Of the database."""
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """``bytes`` and ``sha256`` of each companion, by its name."""
+
+    def members(self) -> Iterator[tuple[str, int, str]]:
+        """Give name, bytes and SHA-256 of each database."""
+        yield DATABASE_NAME, self.bytes, self.sha256
+        for name, other in self.others.items():
+            yield name, other["bytes"], other["sha256"]
 
 
-def make_backup(data_dir: Path, file: Path, tell: Tell) -> BackupManifest:
+def make_backup(
+    data_dir: Path, file: Path, tell: Tell, companions: Sequence[Companion] = ()
+) -> BackupManifest:
     """Write a backup of ``data_dir`` to ``file``: whole, checked and mode 0600, or not at all.
 
     Others may read and write meanwhile; what they commit after the beginning is not in it.
@@ -77,10 +92,11 @@ def make_backup(data_dir: Path, file: Path, tell: Tell) -> BackupManifest:
         raise BackupError(f"There is nothing to back up in {data_dir}.")
     _check_target(file)
     try:
-        _check_room(file.parent, (data_dir / DATABASE_NAME).stat().st_size)
+        paths = [data_dir / name for name in (DATABASE_NAME, *(c.name for c in companions))]
+        _check_room(file.parent, sum(path.stat().st_size for path in paths if path.exists()))
         folder = Path(tempfile.mkdtemp(prefix=f".{file.name}.", dir=file.parent))
         try:
-            return _make(data_dir, file, folder, tell)
+            return _make(data_dir, file, folder, tell, companions)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as exc:
@@ -108,25 +124,32 @@ def read_manifest(file: Path, tell: Tell) -> BackupManifest:
         raise _damaged(file) from exc
 
 
-def unpack_database(file: Path, manifest: BackupManifest, target: Path, tell: Tell) -> None:
-    """Write the database in ``file`` to ``target``, mode 0600, durable.
+def unpack(
+    file: Path, manifest: BackupManifest, folder: Path, names: Sequence[str], tell: Tell
+) -> None:
+    """Write the databases ``names`` in ``file`` to ``folder``, mode 0600, durable.
 
-    Raises ``BackupError`` when it is not what the manifest says, and ``OSError``.
+    Raises ``BackupError`` when one is not what the manifest says, and ``OSError``.
     """
-    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                digest = _copy(archive, out, manifest.bytes, lambda n: tell("unpacking", n, 0))
-        except zipfile.BadZipFile as exc:
-            raise _damaged(file) from exc
-        if digest != manifest.sha256:
-            raise _damaged(file)
-        out.flush()
-        os.fsync(out.fileno())
+    for name, size, sha256 in manifest.members():
+        if name not in names:
+            continue
+        descriptor = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    digest = _copy(archive, name, out, size, lambda n: tell("unpacking", n, 0))
+            except zipfile.BadZipFile as exc:
+                raise _damaged(file) from exc
+            if digest != sha256:
+                raise _damaged(file)
+            out.flush()
+            os.fsync(out.fileno())
 
 
-def _make(data_dir: Path, file: Path, folder: Path, tell: Tell) -> BackupManifest:
+def _make(
+    data_dir: Path, file: Path, folder: Path, tell: Tell, companions: Sequence[Companion]
+) -> BackupManifest:
     copy, packed = folder / DATABASE_NAME, folder / "packed"
     hold = Hold.shared(data_dir)
     try:
@@ -137,10 +160,11 @@ def _make(data_dir: Path, file: Path, folder: Path, tell: Tell) -> BackupManifes
             database.close()
     finally:
         hold.release()
-    manifest = _examine(copy, tell)
+    others = [folder / c.name for c in companions if c.copy(data_dir, folder / c.name)]
+    manifest = replace(_examine(copy, tell), others={path.name: _of(path) for path in others})
     descriptor = os.open(packed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     with os.fdopen(descriptor, "w+b") as out:
-        _pack(copy, manifest, out, tell)
+        _pack((copy, *others), manifest, out, tell)
         _seal(out)
     if read_manifest(packed, tell) != manifest:
         raise BackupError(f"The backup {file} cannot be read back: the disk may be failing.")
@@ -160,8 +184,6 @@ def _examine(copy: Path, tell: Tell) -> BackupManifest:
         embedders = [row[0] for row in rows]
     finally:
         connection.close()
-    with copy.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
     return BackupManifest(
         format=FORMAT_VERSION,
         schema=SCHEMA_VERSION,
@@ -171,25 +193,31 @@ def _examine(copy: Path, tell: Tell) -> BackupManifest:
         collections=report.collections,
         documents=report.documents,
         chunks=report.chunks,
-        bytes=copy.stat().st_size,
-        sha256=digest,
+        **_of(copy),
     )
 
 
-def _pack(copy: Path, manifest: BackupManifest, out: IO[bytes], tell: Tell) -> None:
+def _of(path: Path) -> dict[str, Any]:
+    with path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _pack(copies: Sequence[Path], manifest: BackupManifest, out: IO[bytes], tell: Tell) -> None:
     # Texts become a third of their size; vectors hardly smaller, so more effort gains nothing.
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(
             zipfile.ZipInfo(MANIFEST_NAME), json.dumps(asdict(manifest), indent=2).encode()
         )
-        member = zipfile.ZipInfo.from_file(copy, DATABASE_NAME, strict_timestamps=False)
-        member.compress_type = zipfile.ZIP_DEFLATED
-        with copy.open("rb") as source, archive.open(member, "w") as target:
-            done = 0
-            while block := source.read(BLOCK_BYTES):
-                target.write(block)
-                done += len(block)
-                tell("packing", done, manifest.bytes)
+        done, total = 0, sum(size for _, size, _ in manifest.members())
+        for copy in copies:
+            member = zipfile.ZipInfo.from_file(copy, copy.name, strict_timestamps=False)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with copy.open("rb") as source, archive.open(member, "w") as target:
+                while block := source.read(BLOCK_BYTES):
+                    target.write(block)
+                    done += len(block)
+                    tell("packing", done, total)
         archive.comment = b"0" * SEAL_BYTES
 
 
@@ -220,9 +248,9 @@ def _check_seal(file: Path, opened: IO[bytes], tell: Tell) -> None:
 
 def _checked_manifest(file: Path, archive: zipfile.ZipFile, tell: Tell) -> BackupManifest:
     names = archive.namelist()
-    if sorted(names) != sorted((MANIFEST_NAME, DATABASE_NAME)):
-        strange = next((n for n in names if n not in (MANIFEST_NAME, DATABASE_NAME)), "twice")
-        raise BackupError(f"{file} is not a backup: it holds {strange[:80]!r}.")
+    strange = [name for name in names if name != MANIFEST_NAME and not _NAME.fullmatch(name)]
+    if strange or len(set(names)) < len(names):
+        raise BackupError(f"{file} is not a backup: it holds {(strange or ['twice'])[0][:80]!r}.")
     if archive.getinfo(MANIFEST_NAME).file_size > MANIFEST_MAX_BYTES:
         raise _damaged(file)
     try:
@@ -234,21 +262,26 @@ def _checked_manifest(file: Path, archive: zipfile.ZipFile, tell: Tell) -> Backu
                 "Update this one to restore it."
             )
         manifest = BackupManifest(**fields)
-    except (ValueError, TypeError, KeyError) as exc:
+        members = list(manifest.members())
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise _damaged(file) from exc
-    if archive.getinfo(DATABASE_NAME).file_size != manifest.bytes:
+    if sorted([MANIFEST_NAME, *(name for name, _, _ in members)]) != sorted(names):
         raise _damaged(file)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path
-        told = _copy(archive, nowhere, manifest.bytes, lambda n: tell("verifying", n, 0))
-    if told != manifest.sha256:
-        raise _damaged(file)
+    for name, size, sha256 in members:
+        if archive.getinfo(name).file_size != size:
+            raise _damaged(file)
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path
+            if _copy(archive, name, nowhere, size, lambda n: tell("verifying", n, 0)) != sha256:
+                raise _damaged(file)
     return manifest
 
 
-def _copy(archive: zipfile.ZipFile, out: IO[bytes], size: int, tell: Callable[[int], None]) -> str:
-    """Unpack the database, ``size`` bytes and no more; return its SHA-256."""
+def _copy(
+    archive: zipfile.ZipFile, name: str, out: IO[bytes], size: int, tell: Callable[[int], None]
+) -> str:
+    """Unpack a database, ``size`` bytes and no more; return its SHA-256."""
     digest, left = hashlib.sha256(), size
-    with archive.open(DATABASE_NAME) as member:
+    with archive.open(name) as member:
         while block := member.read(min(BLOCK_BYTES, left)):
             digest.update(block)
             out.write(block)

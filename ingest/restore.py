@@ -1,4 +1,4 @@
-"""Putting a backup in the place of a data folder's database.
+"""Putting a backup in the place of a data folder's databases.
 
 Everything is checked before anything is touched; what was there is kept aside; killed at any
 moment, the folder holds the old database or the new one.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ingest import digests, integrity
-from ingest.backup import BackupManifest, Tell, read_manifest, unpack_database
+from ingest.backup import BackupManifest, Tell, read_manifest, unpack
+from ingest.companions import Companion
 from ingest.schema import SCHEMA_VERSION, migrate
 from ingest.swap import (
     DATABASE_NAME,
@@ -41,11 +43,17 @@ class Restored:
     migrated_from: int | None
     """The schema's older version, where it was one."""
     replaced: Path | None
-    """Where the former database is now, if there was one."""
+    """Where the former databases are now, if there were any."""
+    companions: tuple[str, ...] = ()
+    """The companions that came with it."""
 
 
-def restore_backup(file: Path, data_dir: Path, tell: Tell) -> Restored:
+def restore_backup(
+    file: Path, data_dir: Path, tell: Tell, companions: Sequence[Companion] = ()
+) -> Restored:
     """Put the backup ``file`` in place. The caller holds the data folder (``xoe.lock``).
+
+    A companion that the backup does not hold, or that is not asked for, stays as it is.
 
     Raises ``BackupError``, ``StoreLockedError``, ``DiskFullError`` or ``StoreError``; the old
     database then is there as before.
@@ -56,7 +64,7 @@ def restore_backup(file: Path, data_dir: Path, tell: Tell) -> Restored:
         incoming = data_dir / _INCOMING
         shutil.rmtree(incoming, ignore_errors=True)  # of one that was killed before its plan
         try:
-            return _restore(file, manifest, data_dir, incoming, tell)
+            return _restore(file, manifest, data_dir, incoming, tell, companions)
         except BaseException:
             if not (data_dir / PLAN_NAME).exists():
                 shutil.rmtree(incoming, ignore_errors=True)
@@ -70,26 +78,37 @@ def restore_backup(file: Path, data_dir: Path, tell: Tell) -> Restored:
 
 
 def _restore(
-    file: Path, manifest: BackupManifest, data_dir: Path, incoming: Path, tell: Tell
+    file: Path,
+    manifest: BackupManifest,
+    data_dir: Path,
+    incoming: Path,
+    tell: Tell,
+    companions: Sequence[Companion],
 ) -> Restored:
-    if shutil.disk_usage(data_dir).free < _SPACE_FACTOR * manifest.bytes:
+    taken = [companion for companion in companions if companion.name in manifest.others]
+    names = (DATABASE_NAME, *(companion.name for companion in taken))
+    wanted = sum(size for name, size, _ in manifest.members() if name in names)
+    if shutil.disk_usage(data_dir).free < _SPACE_FACTOR * wanted:
         raise _no_room(data_dir)
     incoming.mkdir(mode=0o700)
-    database = incoming / DATABASE_NAME
-    unpack_database(file, manifest, database, tell)
-    version = _prepare(file, database, tell)
+    unpack(file, manifest, incoming, names, tell)
+    version = _prepare(file, incoming / DATABASE_NAME, tell)
+    for companion in taken:
+        companion.examine(incoming / companion.name)
     sync_folder(incoming)
-    existing = any((data_dir / name).exists() for name in (DATABASE_NAME, INDEX_NAME))
+    existing = any((data_dir / name).exists() for name in (*names, INDEX_NAME))
     plan = Plan(
         free_folder(data_dir, REPLACED_NAME),
         _INCOMING,
         f"Replaced by the backup {file.name} of {manifest.created}.",
+        names[1:],
     )
     aside = swap(data_dir, plan)
     return Restored(
         manifest,
         version if version < SCHEMA_VERSION else None,
         aside if existing else None,
+        names[1:],
     )
 
 

@@ -1,4 +1,4 @@
-"""Replacing the database of a data folder as a whole, whatever is killed and whenever.
+"""Replacing the databases of a data folder as a whole, whatever is killed and whenever.
 
 What is to be done is written down first, in one file. From that moment it is done: by us or,
 when we were killed, by whoever opens the folder next. Each step can be repeated. What is replaced
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -37,10 +38,9 @@ PLAN_NAME: Final = "swap.json"
 _LOCK_NAME: Final = "store.lock"
 # The write-ahead log goes first: a database without it is older but whole, and the plan is still
 # there to be finished; a log without its database would be thrown away by SQLite.
+_LOGS: Final = ("-wal", "-shm")
 _MOVED: Final = (
-    f"{DATABASE_NAME}-wal",
-    f"{DATABASE_NAME}-shm",
-    f"{DATABASE_NAME}{SUSPECT_SUFFIX}",
+    *(f"{DATABASE_NAME}{end}" for end in (*_LOGS, SUSPECT_SUFFIX)),
     INDEX_NAME,
     DATABASE_NAME,
 )
@@ -56,6 +56,8 @@ class Plan:
     """The folder that holds the new ``xoe.sqlite``; without one there is none afterwards."""
     reason: str
     """Why; for a person who finds the folder."""
+    others: tuple[str, ...] = ()
+    """Names of other databases in ``incoming`` that are exchanged with it."""
 
 
 class Hold:
@@ -141,16 +143,13 @@ def finish(data_dir: Path) -> None:
         return
     aside = data_dir / plan.aside
     aside.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = data_dir / plan.incoming / DATABASE_NAME if plan.incoming else None
-    if new is None or new.exists():  # otherwise what is there is the new one already
-        for name in _MOVED:
-            old = data_dir / name
-            if old.exists():
-                old.rename(aside / name)
-        (aside / NOTE_NAME).write_text(f"{plan.reason}\n", encoding="utf-8")
-        sync_folder(aside)
-        if new is not None:
-            new.rename(data_dir / DATABASE_NAME)
+    for name in plan.others:
+        moved = (*(f"{name}{end}" for end in _LOGS), name)
+        _exchange(data_dir, aside, moved, data_dir / str(plan.incoming) / name)
+    (aside / NOTE_NAME).write_text(f"{plan.reason}\n", encoding="utf-8")
+    _exchange(
+        data_dir, aside, _MOVED, data_dir / plan.incoming / DATABASE_NAME if plan.incoming else None
+    )
     sync_folder(aside.parent)
     sync_folder(data_dir)
     (data_dir / PLAN_NAME).unlink()
@@ -158,6 +157,19 @@ def finish(data_dir: Path) -> None:
     if plan.incoming:
         shutil.rmtree(data_dir / plan.incoming, ignore_errors=True)
     log.info("store.set_aside", folder=str(aside))
+
+
+def _exchange(data_dir: Path, aside: Path, names: Sequence[str], new: Path | None) -> None:
+    """Move ``names`` aside and ``new`` in their place."""
+    if new is not None and not new.exists():  # what is there is the new one already
+        return
+    for name in names:
+        old = data_dir / name
+        if old.exists():
+            old.rename(aside / name)
+    sync_folder(aside)
+    if new is not None:
+        new.rename(data_dir / new.name)
 
 
 def free_folder(data_dir: Path, parent: str) -> str:
@@ -194,6 +206,8 @@ def _read_plan(data_dir: Path) -> Plan | None:
         plan = Plan(**json.loads(path.read_text(encoding="utf-8")))
         if plan.aside.split("/")[0] not in (QUARANTINE_NAME, REPLACED_NAME):
             raise ValueError(plan.aside)
+        if any(Path(name).name != name for name in plan.others):
+            raise ValueError(plan.others)
         return plan
     except FileNotFoundError:
         return None

@@ -15,21 +15,37 @@ from pathlib import Path
 
 import pytest
 from servers import xoe
+from sqlalchemy import select, text
 from store_model import FINGERPRINT, contents, first_schema, indexes_of, passages, put
 
+from accounts import tables, users
+from accounts.copies import forget_ways_in
 from chains.types import LIBRARY_OWNER
+from database import Database
+from database.schema import check_copy
 from ingest import backup
 from ingest.backup import MANIFEST_NAME, SEAL_BYTES, make_backup, read_manifest
+from ingest.companions import Companion
 from ingest.digests import register
 from ingest.restore import restore_backup
 from ingest.schema import SCHEMA_VERSION
 from ingest.store import DATABASE_NAME, Store
 from ingest.swap import Hold
-from xoe.errors import BackupError, DiskFullError, StoreDamagedError, StoreLockedError
+from threads import links
+from threads import tables as thread_tables
+from xoe.errors import (
+    BackupError,
+    DiskFullError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+)
 from xoe.lock import DataFolder
+from xoe.settings import Settings
 
 pytestmark = pytest.mark.integration
 
+WAYS_IN = (tables.logins, tables.invitations, links.links)
 MODEL = {name: passages(name, 0) for name in "abc"}
 
 
@@ -98,7 +114,7 @@ def test_a_backup_is_private_says_what_it_holds_and_leaves_nothing_beside_it(
 ) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     manifest = read_manifest(file, tell)
-    assert (manifest.format, manifest.schema) == (1, SCHEMA_VERSION)
+    assert (manifest.format, manifest.schema, manifest.others) == (2, SCHEMA_VERSION, {})
     assert (manifest.documents, manifest.chunks) == (3, 9)
     assert manifest.embedders == [FINGERPRINT.embedder]
     assert hashlib.sha256(members(file)[DATABASE_NAME]).hexdigest() == manifest.sha256
@@ -166,7 +182,7 @@ def test_a_name_that_no_backup_has_is_refused(data: Path, file: Path, name: str)
     assert not list(data.parent.parent.glob("evil"))
 
 
-@pytest.mark.parametrize("fields", [{"format": 2}, {"schema": SCHEMA_VERSION + 1}])
+@pytest.mark.parametrize("fields", [{"format": 3}, {"schema": SCHEMA_VERSION + 1}])
 def test_a_newer_backup_is_refused_with_what_to_do(
     data: Path, file: Path, fields: dict[str, int]
 ) -> None:
@@ -288,6 +304,102 @@ def test_a_small_disk_that_fills_up_leaves_no_half_backup(data: Path, tmp_path: 
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+async def told_in(data_dir: Path) -> tuple[list[str], list[str], int]:
+    """Accounts, chats by name, and how many ways in there are."""
+    database = await Database.open(Settings(data_dir=data_dir))
+    try:
+        async with database.read() as connection:
+            names = await connection.scalars(select(users.users.c.name))
+            chats = await connection.scalars(select(thread_tables.threads.c.name))
+            ways = [len((await connection.execute(select(table))).all()) for table in WAYS_IN]
+            return list(names), list(chats), sum(ways)
+    finally:
+        await database.aclose()
+
+
+async def with_people(data_dir: Path) -> None:
+    """An account that is logged in, an invitation, and a chat that is shared by link."""
+    database = await Database.open(Settings(data_dir=data_dir))
+    try:
+        async with database.write() as connection:
+            for statement in (
+                "INSERT INTO users VALUES ('anna', 'Anna', 'operator', 'hash', 1, 0)",
+                "INSERT INTO logins VALUES "
+                "('l', 'h', 'user:anna', 'operator', 'Anna', 1, 1, 9e9, 0, NULL, '::1')",
+                "INSERT INTO invitations VALUES ('i', 'ask', 1, 9e9, 2, 'user:anna', NULL)",
+                "INSERT INTO threads (owner, id, name, created_at, used_at) "
+                "VALUES ('user:anna', 't', 'Coffee', 1, 1)",
+                "INSERT INTO thread_messages (thread, id, turn, role, text, at, remembered) "
+                "VALUES (1, 'm', 1, 'question', 'How often is it descaled?', 1, 1)",
+                "INSERT INTO thread_links VALUES ('k', 'h', 1, NULL, 'Coffee', '', 1, 9e9)",
+            ):
+                await connection.execute(text(statement))
+    finally:
+        await database.aclose()
+
+
+async def test_chats_and_accounts_come_back_and_no_way_in(data: Path, tmp_path: Path) -> None:
+    await with_people(data)
+    assert await told_in(data) == (["anna"], ["Coffee"], 3)
+    holder = sqlite3.connect(data / "people.sqlite")  # as a running server has it, with its log
+    holder.execute("UPDATE users SET shown = 'Anna B.'")
+    holder.commit()
+    made = xoe("backup", "b.xoe", "--data-dir", "data", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "chats and accounts" in made.stderr
+    holder.execute("UPDATE threads SET name = 'Tea'")
+    holder.execute("DELETE FROM users")
+    holder.commit()
+    holder.close()
+    back = xoe("restore", "b.xoe", "--data-dir", "data", "--json", cwd=tmp_path)
+    assert back.returncode == 0, back.stderr
+    assert await told_in(data) == (["anna"], ["Coffee"], 0)
+    assert stat.S_IMODE((data / "people.sqlite").stat().st_mode) == 0o600
+    replaced = Path(json.loads(back.stdout)["replaced"])
+    assert (await told_in(replaced))[:2] == ([], ["Tea"])
+    with sqlite3.connect(data / "people.sqlite") as found:
+        words = "SELECT count(*) FROM thread_words WHERE thread_words MATCH 'descaled'"
+        assert found.execute(words).fetchone() == (1,)
+        assert found.execute("SELECT shown FROM users").fetchone() == ("Anna B.",)
+
+
+async def test_chats_stay_where_the_backup_holds_none_or_they_are_elsewhere(
+    data: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_people(data)
+    change_manifest(file, format=1)
+    before = xoe("restore", str(file), "--data-dir", "data", cwd=tmp_path)
+    assert before.returncode == 0, before.stderr
+    assert (await told_in(data))[0] == ["anna"]
+    monkeypatch.setenv("XOE_DATABASE_URL", "postgresql://xoe@db.example/xoe")
+    made = xoe("backup", "p.xoe", "--data-dir", "data", cwd=tmp_path)
+    assert "pg_dump" in made.stderr
+    assert read_manifest(tmp_path / "p.xoe", tell).others == {}
+
+
+async def test_damaged_or_newer_chats_are_refused(data: Path, tmp_path: Path) -> None:
+    await with_people(data)
+    people = Companion("people.sqlite", forget_ways_in, check_copy)
+    make_backup(data, tmp_path / "b.xoe", tell, [people])
+    with sqlite3.connect(data / "people.sqlite") as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    make_backup(data, tmp_path / "newer.xoe", tell, [people])
+    with pytest.raises(StoreError, match="newer Xoe-NovAi"):
+        restore_backup(tmp_path / "newer.xoe", data, tell, [people])
+    assert not list(data.glob("restore.*"))
+    path = data / "people.sqlite"
+    raw = bytearray(path.read_bytes())
+    raw[4096:12288] = b"\xa5" * 8192
+    path.write_bytes(raw)
+    with pytest.raises(StoreDamagedError, match=r"people\.sqlite is damaged"):
+        make_backup(data, tmp_path / "b.xoe", tell, [people])
+    assert "people.sqlite" in read_manifest(tmp_path / "b.xoe", tell).others
+    held = members(tmp_path / "b.xoe")
+    rewrite(tmp_path / "b.xoe", {**held, "../../people.sqlite": b""})
+    with pytest.raises(BackupError, match="is not a backup"):
+        read_manifest(tmp_path / "b.xoe", tell)
 
 
 def test_the_commands_tell_what_they_did(data: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""``xoe backup`` and ``xoe restore``: the documents in one file, and back."""
+"""``xoe backup`` and ``xoe restore``: documents, chats and accounts in one file, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,10 @@ from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settin
 
 if TYPE_CHECKING:
     from ingest.backup import Tell
+    from ingest.companions import Companion
+    from xoe.settings import Settings
+
+_ELSEWHERE = " Chats and accounts are in PostgreSQL and not in it: pg_dump copies them."
 
 
 def backup_command(
@@ -23,21 +27,22 @@ def backup_command(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write all documents with their passages and vectors to one file; the server may run."""
+    """Write all documents, chats and accounts to one file; the server may run."""
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
         from ingest.backup import make_backup
 
         target = file.expanduser().absolute()
         with _progress(show=not as_json) as tell:
-            manifest = make_backup(settings.data_dir, target, tell)
+            manifest = make_backup(settings.data_dir, target, tell, _companions(settings))
         size = target.stat().st_size
         if as_json:
             print_json({"file": str(target), "file_bytes": size, "manifest": asdict(manifest)})
         else:
             errors.print(
-                f"{target} holds {manifest.documents} documents with {manifest.chunks} passages "
-                f"({size / 1e6:.1f} MB), and was read back.",
+                f"{target} holds {manifest.documents} documents with {manifest.chunks} passages"
+                f"{_and_chats(manifest.others)} ({size / 1e6:.1f} MB), and was read back."
+                + (_ELSEWHERE if settings.database_url else ""),
                 markup=False,
                 soft_wrap=True,
             )
@@ -48,24 +53,44 @@ def restore_command(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the place of the documents; what was there is kept in the data folder."""
+    """Put a backup in the place of what is there, which is kept in the data folder.
+
+    Logins, invitations and links to read do not come back: everybody logs in anew.
+    """
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
         from ingest.restore import restore_backup
         from xoe.lock import DataFolder
 
         with DataFolder(settings.data_dir), _progress(show=not as_json) as tell:
-            done = restore_backup(file.expanduser().absolute(), settings.data_dir, tell)
+            path = file.expanduser().absolute()
+            done = restore_backup(path, settings.data_dir, tell, _companions(settings))
         if as_json:
             print_json(asdict(done) | {"data_dir": str(settings.data_dir)})
             return
         kept = f" What was there before is in {done.replaced}." if done.replaced else ""
         errors.print(
-            f"{done.manifest.documents} documents with {done.manifest.chunks} passages of "
-            f"{done.manifest.created} are back.{kept}",
+            f"{done.manifest.documents} documents with {done.manifest.chunks} passages"
+            f"{_and_chats(done.companions)} of {done.manifest.created} are back.{kept}",
             markup=False,
             soft_wrap=True,
         )
+
+
+def _companions(settings: Settings) -> tuple[Companion, ...]:
+    """Return the database of chats and accounts, where it is in the data folder."""
+    if settings.database_url is not None:
+        return ()
+    from accounts.copies import forget_ways_in
+    from database.database import FILE_NAME
+    from database.schema import check_copy
+    from ingest.companions import Companion
+
+    return (Companion(FILE_NAME, forget_ways_in, check_copy),)
+
+
+def _and_chats(companions: Iterable[str]) -> str:
+    return ", and the chats and accounts," if list(companions) else ""
 
 
 @contextmanager
