@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,6 +17,10 @@ from xoe.doors import SCOPE_KEY, Door
 from xoe.people import People
 from xoe.protection import protected
 from xoe.settings import Settings
+
+PAGE = {"accept": "text/html,*/*"}
+GOOD = "kettle orbit lantern"
+"""A password."""
 
 
 class Gated:
@@ -24,11 +31,16 @@ class Gated:
         self.door = Door("local")
         self._app = protected(app, settings, self.people)
         self._people: People | None = None
+        self.services: Any = None
+        """As far as a test needs them."""
 
     async def people(self) -> People:
         if self._people is None:
             self._people = await People.open(self.settings)
         return self._people
+
+    async def wait(self) -> Any:
+        return self.services
 
     async def aclose(self) -> None:
         if self._people is not None:
@@ -51,3 +63,29 @@ def gated_client(
         finally:
             assert client.portal is not None
             client.portal.call(gated.aclose)
+
+
+def call(client: TestClient, gated: Gated, act):
+    async def run():
+        return await act(await gated.people())
+
+    assert client.portal is not None
+    return client.portal.call(run)
+
+
+def field(html: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', html)
+    assert found is not None, html
+    return unescape(found[1])
+
+
+def said(html: str) -> str:
+    found = re.search(r'role="(?:alert|status)">([^<]*)<', html)
+    return unescape(found[1]) if found else ""
+
+
+def log_in(client: TestClient, name: str, password: str, **more: str):
+    page = client.get("/login", params=more, headers=PAGE)
+    form = {"name": name, "password": password, "token": field(page.text, "token")}
+    form["next"] = field(page.text, "next")
+    return client.post("/login", data=form, headers=PAGE, follow_redirects=False)

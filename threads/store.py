@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, func, or_, select, text, tuple_
+from sqlalchemy import Row, Select, and_, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database import Database
@@ -176,6 +176,28 @@ class Threads:
         )
         async with self.db.read() as connection:
             return list((await connection.execute(found)).scalars())
+
+    async def count(self, owner: str) -> int:
+        """Return how many chats ``owner`` has."""
+        found = select(func.count()).select_from(_threads).where(_threads.c.owner == owner)
+        async with self.db.read() as connection:
+            return int((await connection.execute(found)).scalar_one())
+
+    async def give(self, owner: str, heir: str, *, without: Collection[str] = ()) -> int:
+        """Make all chats of ``owner`` those of ``heir``; return how many there were.
+
+        ``without``: names of documents that do not go along; the chats no longer count them as
+        theirs. A chat whose id ``heir`` has already stays.
+        """
+        known = select(_threads.c.id).where(_threads.c.owner == heir)
+        given = and_(_threads.c.owner == owner, _threads.c.id.not_in(known))
+        uploads, numbers = tables.uploads, select(_threads.c.number).where(given)
+        async with self.db.write() as connection:
+            for name in without:
+                theirs = uploads.c.thread.in_(numbers), uploads.c.name == clean(name)
+                await connection.execute(delete(uploads).where(*theirs))
+            moved = await connection.execute(update(_threads).where(given).values(owner=heir))
+        return moved.rowcount
 
     def _saying(self, words: list[str]) -> Any:
         """Return the condition that a chat has a message with all ``words``."""

@@ -51,6 +51,7 @@ HARMLESS = {
     *("POST /set-session-cookie",),
     # They act on whoever asks, by the cookie alone.
     *("GET /login", "POST /login", "POST /logout", "GET /account", "POST /account/password"),
+    "POST /account/adopt",
     *("GET /user", "GET /visit", "POST /voice/dictation", "GET /page/measurement"),
     # Secrets of their own, tested with the invitations and the links.
     *("GET /invitation/{token}", "GET /shared/{token}"),

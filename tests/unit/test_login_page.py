@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
 
 import pytest
-from gated import Gated, gated_client
+from gated import GOOD, PAGE, Gated, call, field, gated_client, log_in, said
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -19,8 +17,6 @@ from accounts.identity import identity_of
 from accounts.sessions import COOKIE
 from xoe.page import account, forms, login, web
 
-PAGE = {"accept": "text/html,*/*"}
-GOOD = "kettle orbit lantern"
 OTHER = "saddle pillow fourteen"
 
 
@@ -36,32 +32,6 @@ def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
         call(client, gated, lambda people: people.users.add("ada", GOOD))
         call(client, gated, lambda people: people.users.add("ben", GOOD))
         yield client, gated
-
-
-def call(client: TestClient, gated: Gated, act):
-    async def run():
-        return await act(await gated.people())
-
-    assert client.portal is not None
-    return client.portal.call(run)
-
-
-def field(html: str, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', html)
-    assert found is not None, html
-    return unescape(found[1])
-
-
-def said(html: str) -> str:
-    found = re.search(r'role="(?:alert|status)">([^<]*)<', html)
-    return unescape(found[1]) if found else ""
-
-
-def log_in(client: TestClient, name: str, password: str, **more: str):
-    page = client.get("/login", params=more, headers=PAGE)
-    form = {"name": name, "password": password, "token": field(page.text, "token")}
-    form["next"] = field(page.text, "next")
-    return client.post("/login", data=form, headers=PAGE, follow_redirects=False)
 
 
 def test_a_login_leads_to_where_one_wanted_to_go(house: tuple[TestClient, Gated]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
@@ -59,6 +60,7 @@ def add_command(
     """Make an account. From the first one on everybody has to log in, on this computer too."""
 
     async def add(people: People, settings: Settings) -> str:
+        from accounts.identity import VISITOR
         from accounts.users import normalised
         from xoe.leftovers import leftovers_of
 
@@ -73,7 +75,15 @@ def add_command(
         account = await people.users.add(
             account_name, password, role=cast("Role | None", role), shown=shown
         )
-        return f"{account.name} may log in now, as {_a(account.role)}."
+        said = f"{account.name} may log in now, as {_a(account.role)}."
+        if len(await people.users.list()) == 1 and await people.threads.resting_owners(
+            VISITOR, time.time()
+        ):
+            said += (
+                " The chats of before belong to the browser that they were begun in: log in there, "
+                "and take them over at /account."
+            )
+        return said
 
     _say(_with_people(add, data_dir))
 

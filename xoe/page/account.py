@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from accounts.identity import USER, Identity, identity_of
+from accounts.identity import USER, Identity, identity_of, visitor
 from accounts.proofs import form_token, is_form_token
 from accounts.sessions import PROGRAM, Login
 from accounts.strength import MAX_LENGTH, MIN_LENGTH
+from xoe import adoption
+from xoe.adoption import Belongings
 from xoe.errors import AccountError, LoginError, LoginThrottledError, XoeError
+from xoe.health import startup_of
 from xoe.page import forms
 from xoe.page.login import LOGIN_PATH, address_of, forget_cookies, people_of
+from xoe.page.visitor import visitor_of
 
 if TYPE_CHECKING:
     from xoe.people import People
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 PATH: Final = "/account"
 END_PATH: Final = "/account/end"
 PASSWORD_PATH: Final = "/account/password"  # noqa: S105 - a path
+ADOPT_PATH: Final = "/account/adopt"
 
 _ROLES: Final = {
     "operator": "As an operator you run this server.",
@@ -47,6 +52,7 @@ _ACCOUNT: Final = """
 <p><a href="/">Back to the chat</a></p>
 <form method="post" action="/logout"><button class="quiet">Log out</button></form>
 
+{left}
 <h2 id="logins">Where you are logged in</h2>
 <ul class="logins" aria-labelledby="logins">
 {logins}
@@ -73,6 +79,13 @@ to remember.</p>
 <input id="again" name="again" type="password" autocomplete="new-password"
   maxlength="{longest}" required>
 <button>Change the password</button>
+</form>"""
+_LEFT: Final = """
+<h2>From before there were accounts</h2>
+<p>In this browser there are {what} which belong to no account.</p>
+<form method="post" action="/account/adopt">
+<input type="hidden" name="token" value="{token}">
+<button>Make them mine</button>
 </form>"""
 _LOGIN: Final = """<li><span>{what}<br><small class="soft">{since}{address}</small></span>
 <form method="post" action="/account/end"><input type="hidden" name="token" value="{token}">
@@ -126,6 +139,53 @@ async def change_password(request: Request) -> Response:
     return await _page(request, people, done="The password is changed.")
 
 
+async def adopt_belongings(request: Request) -> Response:
+    """``POST /account/adopt``: take over what this browser's visitor had."""
+    people, me = await people_of(request), identity_of(request.scope)
+    fields = await _checked(request, people, me)
+    visitor = _visitor(request, me)
+    if fields is None or visitor is None:
+        return await _page(request, people, problem=_OLD_FORM, status=403)
+    try:
+        documents = (await startup_of(request).wait()).store
+        left = await adoption.adopt(visitor, me.id, people.threads, documents)
+    except XoeError as exc:
+        return await _page(request, people, problem=str(exc), status=503)
+    if left:
+        said = (
+            f"Left: {_counted(left)}, since you have others of the same name. Remove those first."
+        )
+        return await _page(request, people, problem=said)
+    return await _page(request, people, done="They are yours now.")
+
+
+def _visitor(request: Request, me: Identity) -> str | None:
+    """Return whose belongings somebody who has an account may take over."""
+    cookie = visitor_of(request.headers.get("cookie", ""))
+    may = me.id.startswith(USER) and not me.is_guest and me.may_upload
+    return visitor(cookie).id if cookie and may else None
+
+
+async def _left(request: Request, people: People, me: Identity, token: str) -> str:
+    """Return the part of the page that offers them, while there are any."""
+    owner, services = _visitor(request, me), startup_of(request).services
+    if owner is None or services is None:
+        return ""
+    try:
+        found = await adoption.belongings_of(owner, people.threads, services.store)
+    except XoeError:
+        return ""
+    return _LEFT.format(what=_counted(found), token=token) if found else ""
+
+
+def _counted(belongings: Belongings) -> str:
+    parts = []
+    for number, name in ((belongings.chats, "chat"), (belongings.documents, "document")):
+        if number:
+            parts.append(f"{number} {name}{'' if number == 1 else 's'}")
+    return " and ".join(parts)
+
+
 async def _checked(request: Request, people: People, me: Identity) -> dict[str, str] | None:
     """Return the form's fields, or ``None`` where it is not one that we made for this login."""
     fields = await forms.fields_of(request)
@@ -155,6 +215,7 @@ async def _page(
         name=escape(me.name),
         account=escape(me.id.removeprefix(USER)),
         role=_ROLES[me.role],
+        left=await _left(request, people, me, token),
         logins=_logins(await people.sessions.of(me.id), me, token),
         token=token,
         shortest=MIN_LENGTH,

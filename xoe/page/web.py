@@ -62,6 +62,7 @@ def routes_of_people() -> list[Route]:
         Route(login.LOGOUT_PATH, login.log_out, methods=["POST"]),
         Route(account.PATH, account.account_page, methods=["GET"]),
         Route(account.END_PATH, account.end_login, methods=["POST"]),
+        Route(account.ADOPT_PATH, account.adopt_belongings, methods=["POST"]),
         Route(account.PASSWORD_PATH, account.change_password, methods=["POST"]),
     ]
 

@@ -1,0 +1,59 @@
+"""What a browser's visitor left behind when there came accounts, given to who had it.
+
+While there are no accounts, chats and documents belong to the browser, by its cookie. Whoever has
+that cookie could read them all along, so it is proof enough that they may keep them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from threads.store import Threads
+from xoe.catalog import Catalog
+from xoe.errors import DocumentError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """How much somebody has."""
+
+    chats: int
+    documents: int
+
+    def __bool__(self) -> bool:
+        """Whether it is anything."""
+        return bool(self.chats or self.documents)
+
+
+async def belongings_of(owner: str, threads: Threads, documents: Catalog) -> Belongings:
+    """Count what ``owner`` has. Raises ``StoreError``."""
+    readable = [d for d in await documents.documents((owner,)) if d.status == "ready"]
+    return Belongings(await threads.count(owner), len(readable))
+
+
+async def adopt(owner: str, heir: str, threads: Threads, documents: Catalog) -> Belongings:
+    """Give all that ``owner`` has to ``heir``; return what is left with ``owner``.
+
+    A document stays whose name ``heir`` has already; the same text twice is dropped. Can be
+    repeated when it was cut short. Raises ``StoreError``.
+    """
+    theirs = {d.name: d.sha256 for d in await documents.documents((heir,))}
+    kept = set()
+    for document in await documents.documents((owner,)):
+        if document.status != "ready":
+            continue
+        try:
+            if theirs.get(document.name) == document.sha256:
+                await documents.delete_document(document.id, owner)
+            else:
+                await documents.move_document(document.id, owner, heir)
+        except DocumentError:
+            kept.add(document.name)
+    # A chat that is deleted takes its documents along: not one that only has the same name.
+    chats = await threads.give(owner, heir, without=kept)
+    log.info("belongings.adopted", chats=chats, documents_left=len(kept))
+    return await belongings_of(owner, threads, documents)
