@@ -340,3 +340,18 @@ async def test_nothing_of_a_deleted_chat_is_left_in_the_file(tmp_path: Path) -> 
     await db.aclose()
     with sqlite3.connect(tmp_path / FILE_NAME) as plain:
         plain.execute("INSERT INTO thread_words(thread_words) VALUES ('integrity-check')")
+
+
+async def test_chats_are_given_to_another_once_and_all_of_them(threads: Threads) -> None:
+    await say(threads, BERT, "t1", "1", "Which code?", "The code is 4711.")
+    await threads.apply(Files(BERT, "t1", "q1", (StoredFile("a.md", "ready"),)))
+    await say(threads, BERT, "t2", "2", "Which door?", "The left one.")
+    await say(threads, ANNA, "t2", "3", "Mine?", "Yours.")
+    assert await threads.give(BERT, ANNA, without=["a.md"]) == 1
+    assert await threads.give(BERT, ANNA) == 0
+    assert (await threads.count(ANNA), await threads.count(BERT)) == (2, 1)
+    assert await texts(threads, ANNA, "t1") == ["Which code?", "The code is 4711."]
+    assert await texts(threads, ANNA, "t2") == ["Mine?", "Yours."]
+    found = await threads.page(ANNA, limit=10, search="4711")
+    assert [thread.id for thread in found.threads] == ["t1"]
+    assert await delete_thread(threads.db, ANNA, "t1", 9.0) == [], "a.md was not given"
