@@ -9,13 +9,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from eye import SETTLE_MS, Eye
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from servers import Server
 from starlette.testclient import TestClient
 
@@ -26,7 +25,6 @@ pytestmark = pytest.mark.browser
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
 PASSWORD = "a long enough secret of the tests"
-FAILING = ("serious", "critical")
 NO_PAGES = re.compile(
     r"/(?:openapi\.json|health|metrics|query|page|voice|export|auth|user|project|ws|public|assets|"
     r"favicon|logo|avatars|set-session-cookie|logout|accounts|share|docs/|redoc|mcp|oauth|login/|"
@@ -34,40 +32,6 @@ NO_PAGES = re.compile(
 )
 """What sends data, is closed, or is the chat itself."""
 OPEN = "[role=dialog][data-state=open], dialog[open], [role=menu], [role=listbox]"
-SETTLE_MS = 350
-"""Longer than the page waits before it looks after what came."""
-
-
-@dataclass
-class Eye:
-    """Looks at a page in both themes, and remembers what it found."""
-
-    found: list[str] = field(default_factory=list)
-    minor: set[str] = field(default_factory=set)
-    states: int = 0
-
-    def look(self, page: Page, state: str) -> None:
-        page.wait_for_timeout(SETTLE_MS)
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-            if not page.evaluate("'axe' in window"):
-                page.evaluate(AXE_SCRIPT)
-            told = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-            self.states += 1
-            for violation in told["violations"]:
-                for node in violation["nodes"]:
-                    line = (
-                        f"{state}, {theme}: {violation['impact']} {violation['id']} "
-                        f"{node['target']} {node['html'][:160]}"
-                    )
-                    if violation["impact"] in FAILING:
-                        self.found.append(line)
-                    else:
-                        self.minor.add(violation["id"])
-
-    def verdict(self) -> None:
-        print(f"{self.states} looks; moderate and minor: {sorted(self.minor) or 'none'}")
-        assert not self.found, "\n".join(self.found)
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +175,9 @@ def test_the_chat(visit: Callable[..., Page], house: Server) -> None:
     def press(selector: str) -> Callable[[], None]:
         return lambda: page.locator(selector).first.click()
 
+    answer = page.locator(".ai-message").filter(has_text="eight weeks").first
+    opened("sharing an answer", answer.get_by_role("button", name="Share or export").click)
+    shared_page(page, answer, eye)
     opened("shortcuts", lambda: page.keyboard.press("?"))
     opened("how things stand", press("#xoe-chip"))
     opened("settings", press("#chat-settings-open-modal"))
@@ -230,6 +197,10 @@ def test_the_chat(visit: Callable[..., Page], house: Server) -> None:
         options = page.locator(".xoe-options").first
         opened("options of a chat", lambda: options.press("Enter"))
         expect(options).to_be_focused()
+        for item in ("Rename", "Delete"):
+            options.press("Enter")
+            page.get_by_role("menuitem", name=item).click()
+            opened(f"{item} a chat", lambda: None)
     if page.locator(".edit-message, [aria-label=Edit]").count():
         page.locator(".edit-message, [aria-label=Edit]").first.press("Enter")
         eye.look(page, "a question being changed")
@@ -240,6 +211,25 @@ def test_the_chat(visit: Callable[..., Page], house: Server) -> None:
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("p")
     eye.verdict()
+
+
+def shared_page(page: Page, answer: Locator, eye: Eye) -> None:
+    """Make a link to an answer, and look at what whoever has it sees."""
+    answer.get_by_role("button", name="Share or export").click()
+    dialog = page.get_by_role("dialog", name="Share or export this answer")
+    dialog.get_by_role("button", name="Make a link").click()
+    field = dialog.get_by_label("The link", exact=True)
+    expect(field).to_be_visible()
+    eye.look(page, "a link is made")
+    reader = page.context.new_page()
+    reader.goto(field.input_value())
+    expect(reader.locator("body")).to_contain_text("eight weeks")
+    for size, where in ((DESK, ""), (PHONE, " on a phone")):
+        reader.set_viewport_size(size)
+        eye.look(reader, f"what is shared{where}")
+    reader.close()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
 
 
 def test_the_chat_on_a_phone(visit: Callable[..., Page], house: Server) -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from eye import Eye
 from microphone import silence, spoken, write_wav
 from playwright.sync_api import Page, expect
 from servers import Server, xoe
@@ -65,6 +66,14 @@ def share(house: Server, sshd: SshServer) -> Iterator[Callable[..., str]]:
     command("end", "all", "--json")
 
 
+@pytest.fixture
+def eye() -> Iterator[Eye]:
+    """Looks at what a test shows it, and says at the end what was wrong."""
+    eye = Eye()
+    yield eye
+    eye.verdict()
+
+
 def visit(new_chat: Callable[..., Any], link: str, **options: Any) -> Any:
     """Open a link in a profile of its own, and wait for the page."""
     base = link.partition("/invitation/")[0]
@@ -81,7 +90,7 @@ def ended(page: Page) -> None:
 
 
 def test_a_guest_asks_and_uploads_and_is_sent_out(
-    house: Server, share: Callable[..., str], new_chat: Callable[..., Any]
+    house: Server, share: Callable[..., str], new_chat: Callable[..., Any], eye: Eye
 ) -> None:
     began = time.monotonic()
     link = share("--scope", "upload")
@@ -92,6 +101,7 @@ def test_a_guest_asks_and_uploads_and_is_sent_out(
     assert "passage" in guest.give(("garden.md", NOTE))[0]
     expect(guest.ask("Who waters the roses?")).to_contain_text("Abernathy")
 
+    eye.look(guest.page, "a guest's chat")
     operator = new_chat(house)
     operator.open()
     operator.page.locator("#xoe-share").wait_for()
@@ -102,6 +112,7 @@ def test_a_guest_asks_and_uploads_and_is_sent_out(
     expect(panel).to_contain_text("Guest 1 is here")
     assert panel.locator("#xoe-share-link").input_value() == link
     expect(panel.locator("#xoe-share-code")).to_have_js_property("complete", True)
+    eye.look(operator.page, "who is on")
     # What the guest has added is nobody else's.
     state = operator.page.request.post(
         f"{house.url}/query", data={"question": "Who waters the roses?"}
@@ -110,9 +121,11 @@ def test_a_guest_asks_and_uploads_and_is_sent_out(
     assert "Abernathy" not in state.text()
     operator.page.keyboard.press("1")
     ended(guest.page)
+    eye.look(guest.page, "the visit has ended")
     expect(panel).to_contain_text("Guest 1 is out")
     guest.page.reload()
     expect(guest.page.locator("main")).to_contain_text(re.compile("invitation|visit"))
+    eye.look(guest.page, "why one is not let in")
 
 
 def test_who_may_only_ask_is_offered_no_upload_and_can_send_none(

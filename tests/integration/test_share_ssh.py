@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -25,10 +26,14 @@ from servers import Server, free_port, xoe
 from sshd import SshServer
 from typer.testing import CliRunner
 
+from accounts.invitations import Invitations
+from database.database import FILE_NAME
 from tunnels import KeptTunnel, KnownHosts, LocalEnd, TunnelEvent, TunnelWish, tunnel_for
 from tunnels.backoff import Backoff
 from xoe.cli import app
 from xoe.errors import HostKeyError, HostKeyUnknownError, TunnelError
+from xoe.people import People
+from xoe.settings import Settings
 
 BROWSER = {"user-agent": "Mozilla/5.0", "accept": "text/html"}
 COOKIE = "xoe_session"
@@ -401,6 +406,23 @@ def guest_refused(link: str, cookie: str) -> tuple[int, bool]:
     return answer.status_code, "<h1>" in answer.text and "<p>" in answer.text
 
 
+def expired_invitation(server: Server) -> str:
+    """Return the token of an invitation that was good for an hour, two hours ago."""
+
+    async def make() -> str:
+        people = await People.open(Settings(data_dir=server.data_dir))
+        try:
+            then = Invitations(
+                people.db, people.sessions, people.secret, clock=lambda: time.time() - 7200
+            )
+            invitation = await then.create("ask", ttl_s=3600, max_guests=1, made_by="console")
+            return invitation.token
+        finally:
+            await people.aclose()
+
+    return asyncio.run(make())
+
+
 def routes() -> list[tuple[str, str]]:
     """Return every route of the app, enumerated from the app itself: method and a path."""
     program = """
@@ -437,15 +459,19 @@ OPEN = ("/public/", "/assets/", "/static-offline-docs", "/favicon", "/logo", "/l
 def test_every_route_is_refused_without_an_invitation_that_holds(
     server: Server, sshd: SshServer
 ) -> None:
-    link = shared(server, sshd, "--guests", "2")["link"]
+    link = shared(server, sshd, "--guests", "3")["link"]
     base, _, token = link.partition("/invitation/")
-    with come_in(link) as first, come_in(link) as second:
+    with come_in(link) as first, come_in(link) as second, come_in(link) as third:
         ended, logged_out = first.cookies[COOKIE], second.cookies[COOKIE]
+        expired = third.cookies[COOKIE]
         assert share(server, "end", "1").returncode == 0
         assert second.post("/logout", headers={"origin": base}).status_code in (200, 303)
+    with sqlite3.connect(server.data_dir / FILE_NAME, timeout=10) as people:
+        people.execute("UPDATE logins SET ends_at = ? WHERE is_guest", (time.time() - 1,))
     cookies = {
         "none": "",
         "ended": ended,
+        "expired": expired,
         "replayed after logout": logged_out,
         "tampered": logged_out[:-2] + ("AA" if logged_out[-2:] != "AA" else "BB"),
         "cut": logged_out[:20],
@@ -472,6 +498,7 @@ def test_every_route_is_refused_without_an_invitation_that_holds(
         token[:-4]: "changed or is incomplete",
         token[:-3] + "xyz": "changed or is incomplete",
         "x": "changed or is incomplete",
+        expired_invitation(server): "has ended",
     }.items():
         answer = httpx.get(f"{base}/invitation/{bad}", headers=BROWSER, trust_env=False)
         assert answer.status_code == 403
