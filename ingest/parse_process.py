@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import contextlib
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from pathlib import Path
 
 import structlog
@@ -27,6 +24,7 @@ from ingest.parse_wire import (
     unpack_reply,
     with_text,
 )
+from state.contained import kill_contained, start_contained
 from xoe.errors import DocumentError
 from xoe.settings import Settings
 
@@ -36,8 +34,6 @@ _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 2.0
 _READ_BYTES = 256 * 1024
 _MAX_BYTES_PER_CHAR = 4
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-"""What a worker sees of the server's environment: nothing with a secret in it."""
 
 
 class ParserProcess:
@@ -103,7 +99,7 @@ class ParserProcess:
             await self._kill()  # it died between two files
         if self._worker is None:
             try:
-                self._worker = await _start(self._memory_mb)
+                self._worker = await start_contained("ingest.parse_worker", str(self._memory_mb))
                 async with asyncio.timeout(_START_TIMEOUT_S):
                     if await _reader(self._worker).readexactly(len(READY)) != READY:
                         raise ValueError("an unknown greeting")
@@ -136,28 +132,8 @@ class ParserProcess:
 
     async def _kill(self) -> None:
         worker, self._worker = self._worker, None
-        if worker is None:
-            return
-        if worker.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                worker.kill()
-        await worker.wait()
-
-
-async def _start(memory_mb: int) -> Process:
-    environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # no module of the working folder stands in for a real one
-        "-m",
-        "ingest.parse_worker",
-        str(memory_mb),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env=environment | {"PYTHONUTF8": "1"},
-        start_new_session=True,  # Ctrl-C is for the server, which ends its worker
-    )
+        if worker is not None:
+            await kill_contained(worker)
 
 
 async def _ask(worker: Process, request: Request) -> tuple[LoadedDocument | DocumentError, bool]:

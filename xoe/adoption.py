@@ -7,12 +7,15 @@ that cookie could read them all along, so it is proof enough that they may keep 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
 from threads.store import Threads
-from xoe.catalog import Catalog
 from xoe.errors import DocumentError
+
+if TYPE_CHECKING:
+    from xoe.catalog import Catalog  # comes with the engines, after the page
 
 log = structlog.get_logger(__name__)
 

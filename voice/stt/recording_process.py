@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import structlog
 
 import xoe.errors
 from models.provision import model_path
+from state.contained import kill_contained, start_contained
 from voice.stt.recording import RecordedSegment, Recording
 from xoe.errors import DocumentError, ModelMissingError
 from xoe.settings import Settings
@@ -32,8 +31,6 @@ START_S = 120.0
 SLOWEST = 4.0
 """Seconds that one second of sound may take: a twentieth is usual."""
 _STOP_S = 1.0
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-"""What the process sees of the server's environment: nothing with a secret in it."""
 
 
 class RecordingProcess:
@@ -72,7 +69,9 @@ class RecordingProcess:
         }
         async with self._turn:
             try:
-                self._process = await _start(settings.recording_memory_mb)
+                self._process = await start_contained(
+                    "voice.stt.recording_worker", str(settings.recording_memory_mb)
+                )
                 log.info("recording.started", pid=self._process.pid)
                 recording = await _listen(self._process, request, tell)
             except OSError as exc:
@@ -98,10 +97,7 @@ class RecordingProcess:
         with contextlib.suppress(TimeoutError):  # what has said its last word ends by itself
             async with asyncio.timeout(_STOP_S):
                 await process.wait()
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        await process.wait()
+        await kill_contained(process)
 
 
 def _refuse_missing(settings: Settings) -> None:
@@ -112,22 +108,6 @@ def _refuse_missing(settings: Settings) -> None:
             "It is a recording, and the speech model that would transcribe it is not installed; "
             f"'xoe models pull {settings.stt_model}' fetches it."
         ) from exc
-
-
-async def _start(memory_mb: int) -> Process:
-    environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # no module of the working folder stands in for a real one
-        "-m",
-        "voice.stt.recording_worker",
-        str(memory_mb),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env=environment | {"PYTHONUTF8": "1"},
-        start_new_session=True,  # Ctrl-C is for the server, which ends its process
-    )
 
 
 async def _listen(
