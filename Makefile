@@ -47,7 +47,8 @@ fuzz:
 
 long:
 	@scripts/sync test
-	@FAULT_MATRIX=docs/faults.md LONG_TESTS=1 .venv/bin/python -m pytest -s $(or $(ARGS),tests/faults)
+	@FAULT_MATRIX=docs/faults.md LONG_TESTS=1 .venv/bin/python -m pytest -s \
+		$(or $(ARGS),tests/faults tests/integration/test_server.py)
 
 clean:
 	rm -rf .venv .tools .files .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

@@ -28,8 +28,8 @@ from xoe.settings import load_settings
 pytestmark = pytest.mark.faults
 
 MINUTES = length(1, 60) / 2
-CHATS = 50
-CALLS = 3
+CHATS = length(12, 50)
+CALLS = length(2, 3)
 WARM_UP_SHARE = 0.25
 GROWTH = 0.05
 GARDEN = """# The garden shed
