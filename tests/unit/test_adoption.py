@@ -64,7 +64,7 @@ def test_who_has_the_browser_takes_over_what_was_made_in_it(
     assert "no account" not in client.get(account.PATH, headers=PAGE).text
     client.cookies.set(COOKIE, VISITOR)
     page = client.get(account.PATH, headers=PAGE)
-    assert "1 chat and 1 document which belong to no account" in page.text
+    assert "of no account yet: 1 chat and 1 document." in page.text
     forged = client.post(account.ADOPT_PATH, data={"token": "x"}, headers=PAGE)
     assert forged.status_code == 403
     assert counted(client, gated, ADA) == (0, 0)

@@ -82,7 +82,7 @@ to remember.</p>
 </form>"""
 _LEFT: Final = """
 <h2>From before there were accounts</h2>
-<p>In this browser there are {what} which belong to no account.</p>
+<p>In this browser, and of no account yet: {what}.</p>
 <form method="post" action="/account/adopt">
 <input type="hidden" name="token" value="{token}">
 <button>Make them mine</button>
