@@ -40,7 +40,7 @@ class Companion:
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
                 copy.execute("PRAGMA secure_delete = ON")
                 self.forget(copy)
-                check_whole(copy)
+                _check_whole(copy)
             finally:
                 copy.close()
                 source.close()
@@ -53,7 +53,7 @@ class Companion:
         try:
             connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
             try:
-                check_whole(connection)
+                _check_whole(connection)
                 self.check(connection)
             finally:
                 connection.close()
@@ -61,7 +61,7 @@ class Companion:
             raise BackupError(f"The backup holds a damaged {self.name}; use another one.") from exc
 
 
-def check_whole(connection: sqlite3.Connection) -> None:
+def _check_whole(connection: sqlite3.Connection) -> None:
     """Raise ``sqlite3.DatabaseError`` unless the database is whole."""
     found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":

@@ -42,7 +42,7 @@ addEventListener("keydown", (event) => {
   const row = rowOf(event.key)
   if (!row || event.key.length > 1 || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return
   if (isTyping(event.target) || isModal() || event.key === "/") return
-  if (!isOn() || (event.key === "p" && isConnecting())) return event.stopImmediatePropagation()
+  if (!isOn() || (event.key === "p" && find(CONNECTING))) return event.stopImmediatePropagation()
   if (!row.run || (row.when && !row.when())) return
   event.preventDefault()
   event.stopImmediatePropagation()
@@ -62,9 +62,9 @@ export function showShortcuts() {
 }
 
 // While a call is being connected, Chainlit's button and its key would begin another one.
-const isConnecting = () => find("#message-composer button:not([id]) .lucide-loader") !== null
+const CONNECTING = "#message-composer button:not([id]):has(.lucide-loader)"
 addEventListener("click", (event) => {
-  if (event.target.closest?.("#message-composer button:not([id])")?.querySelector(".lucide-loader")) event.stopPropagation()
+  if (event.target.closest?.(CONNECTING)) event.stopPropagation()
 }, true)
 
 // Chainlit's question before a new chat swallows Tab, and takes Enter on "Cancel" for "Confirm".

@@ -6,13 +6,13 @@ that cookie could read them all along, so it is proof enough that they may keep 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from threads.store import Threads
 from xoe.errors import DocumentError
+from xoe.leftovers import Leftovers
 
 if TYPE_CHECKING:
     from xoe.catalog import Catalog  # comes with the engines, after the page
@@ -20,25 +20,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Belongings:
-    """How much somebody has."""
-
-    chats: int
-    documents: int
-
-    def __bool__(self) -> bool:
-        """Whether it is anything."""
-        return bool(self.chats or self.documents)
-
-
-async def belongings_of(owner: str, threads: Threads, documents: Catalog) -> Belongings:
+async def belongings_of(owner: str, threads: Threads, documents: Catalog) -> Leftovers:
     """Count what ``owner`` has. Raises ``StoreError``."""
     readable = [d for d in await documents.documents((owner,)) if d.status == "ready"]
-    return Belongings(await threads.count(owner), len(readable))
+    return Leftovers(await threads.count(owner), len(readable))
 
 
-async def adopt(owner: str, heir: str, threads: Threads, documents: Catalog) -> Belongings:
+async def adopt(owner: str, heir: str, threads: Threads, documents: Catalog) -> Leftovers:
     """Give all that ``owner`` has to ``heir``; return what is left with ``owner``.
 
     A document stays whose name ``heir`` has already; the same text twice is dropped. Can be

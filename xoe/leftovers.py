@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-
 from database import Database
 from threads.deletion import delete_owner
-from threads.tables import threads
+from threads.store import Threads
 from xoe.errors import RedisError
 from xoe.settings import Settings
 
@@ -27,18 +25,17 @@ class Leftovers:
 
     def __str__(self) -> str:
         """Say it, as in ``2 chats and 1 document``."""
-        return f"{_counted(self.chats, 'chat')} and {_counted(self.documents, 'document')}"
+        return f"{counted(self.chats, 'chat')} and {counted(self.documents, 'document')}"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return how many there are, as in ``2 chats``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 async def leftovers_of(owner: str, database: Database, settings: Settings) -> Leftovers:
     """Count what there is of ``owner``. Raises ``StoreError``."""
-    async with database.read() as connection:
-        query = select(func.count()).select_from(threads).where(threads.c.owner == owner)
-        chats = (await connection.execute(query)).scalar_one()
+    chats = await Threads(database).count(owner)
     return Leftovers(chats, await asyncio.to_thread(_documents, owner, settings))
 
 

@@ -16,9 +16,9 @@ from accounts.proofs import form_token, is_form_token
 from accounts.sessions import PROGRAM, Login
 from accounts.strength import MAX_LENGTH, MIN_LENGTH
 from xoe import adoption
-from xoe.adoption import Belongings
 from xoe.errors import AccountError, LoginError, LoginThrottledError, XoeError
 from xoe.health import startup_of
+from xoe.leftovers import Leftovers, counted
 from xoe.page import forms
 from xoe.page.login import LOGIN_PATH, address_of, forget_cookies, people_of
 from xoe.page.visitor import visitor_of
@@ -143,12 +143,12 @@ async def adopt_belongings(request: Request) -> Response:
     """``POST /account/adopt``: take over what this browser's visitor had."""
     people, me = await people_of(request), identity_of(request.scope)
     fields = await _checked(request, people, me)
-    visitor = _visitor(request, me)
-    if fields is None or visitor is None:
+    owner = _visitor(request, me)
+    if fields is None or owner is None:
         return await _page(request, people, problem=_OLD_FORM, status=403)
     try:
         documents = (await startup_of(request).wait()).store
-        left = await adoption.adopt(visitor, me.id, people.threads, documents)
+        left = await adoption.adopt(owner, me.id, people.threads, documents)
     except XoeError as exc:
         return await _page(request, people, problem=str(exc), status=503)
     if left:
@@ -178,12 +178,9 @@ async def _left(request: Request, people: People, me: Identity, token: str) -> s
     return _LEFT.format(what=_counted(found), token=token) if found else ""
 
 
-def _counted(belongings: Belongings) -> str:
-    parts = []
-    for number, name in ((belongings.chats, "chat"), (belongings.documents, "document")):
-        if number:
-            parts.append(f"{number} {name}{'' if number == 1 else 's'}")
-    return " and ".join(parts)
+def _counted(left: Leftovers) -> str:
+    parts = ((left.chats, "chat"), (left.documents, "document"))
+    return " and ".join(counted(number, noun) for number, noun in parts if number)
 
 
 async def _checked(request: Request, people: People, me: Identity) -> dict[str, str] | None:
