@@ -35,3 +35,20 @@ async def uncancelled(task: asyncio.Task[T]) -> T:
     if task.cancelled():
         raise AbandonedError
     return task.result()
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work``; a cancellation reaches the caller only when the work has ended.
+
+    For work in a thread that takes hold of something: the thread goes on when its caller is
+    cancelled, and who cleans up at once finds nothing to let go of yet.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # nobody else will ask for it
+        raise
+    return task.result()

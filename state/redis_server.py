@@ -26,7 +26,7 @@ import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from state.cancellation import cancellable
+from state.cancellation import cancellable, to_the_end
 from xoe.errors import RedisError
 
 log = structlog.get_logger(__name__)
@@ -156,7 +156,7 @@ class RedisServer:
     async def _start(self) -> None:
         binary = find_binary()
         try:
-            await asyncio.to_thread(self._prepare)
+            await to_the_end(asyncio.to_thread(self._prepare))  # it takes the lock
             await self._spawn(binary)
         except OSError as exc:
             await self._end_process()

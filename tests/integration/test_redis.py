@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -120,6 +121,29 @@ async def test_a_second_server_on_the_same_folder_is_refused(
         await second.start()
     await second.aclose()
     assert await connection.run(lambda client: client.ping())
+
+
+async def test_closing_at_any_moment_of_a_start_lets_go_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while a thread, on a slow disk, is about to take the folder's lock."""
+    take_lock = RedisServer._take_lock
+
+    def take_lock_slowly(server: RedisServer) -> None:
+        time.sleep(0.05)
+        take_lock(server)
+
+    monkeypatch.setattr(RedisServer, "_take_lock", take_lock_slowly)
+    for n in range(20):
+        server = RedisServer(tmp_path)
+        starting = asyncio.create_task(server.start())
+        await asyncio.sleep(n * 0.01)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await server.stop()
+        after = RedisServer(tmp_path)
+        await after.start()
+        await after.stop()
 
 
 async def test_it_is_started_again_when_it_is_killed_and_keeps_everything(
