@@ -16,7 +16,7 @@ from statistics import median
 
 from langchain_core.messages import BaseMessage
 
-from bench.corpus import Corpus, fill_store
+from bench.corpus import Words, fill_store
 from bench.llm import RawModel
 from bench.rows import BenchRow
 from chains.answer import AnswerChain
@@ -134,7 +134,7 @@ async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Re
             await redis.start()
             await engine.start()
             await engine.warm((ChatTurn("system", SYSTEM_PROMPT),))
-            await asyncio.to_thread(fill_store, bench.store, Corpus(), CHUNKS)
+            await asyncio.to_thread(fill_store, bench.store, Words(settings.models_dir), CHUNKS)
             guide = site_root() / "library"
             sources = [SourceFile(p, p.name) for p in sorted(guide.rglob("*")) if p.is_file()]
             async for _report in bench.ingestor.ingest_many(sources, owner=LIBRARY_OWNER):

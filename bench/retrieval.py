@@ -1,6 +1,6 @@
 """Search times by size of the library, and what the search finds on real questions.
 
-Synthetic vectors and text measure time. Where the SQuAD 2.0 file is at hand (``XOE_SHARED_DIR``,
+Random vectors and words measure time. Where the SQuAD 2.0 file is at hand (``XOE_SHARED_DIR``,
 or ``shared`` beside the project) recall and the gate are measured on its questions too.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.corpus import Corpus, fill_store
+from bench.corpus import Words, fill_store
 from bench.rows import BenchRow
 from chains.gate import is_answerable
 from chains.retriever import HybridSearch
@@ -41,16 +41,16 @@ async def run(settings: Settings) -> list[BenchRow]:
         with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
             alone = settings.model_copy(update={"data_dir": Path(scratch)})
             async with open_workbench(alone) as bench:
-                rows += await asyncio.to_thread(_search_rows, bench, count, label)
+                words = Words(settings.models_dir)
+                rows += await asyncio.to_thread(_search_rows, bench, words, count, label)
     rows += await _squad_rows(settings)
     return rows
 
 
-def _search_rows(bench: Workbench, count: int, label: str) -> list[BenchRow]:
-    corpus = Corpus()
-    matrix = fill_store(bench.store, corpus, count)
+def _search_rows(bench: Workbench, words: Words, count: int, label: str) -> list[BenchRow]:
+    matrix = fill_store(bench.store, words, count)
     bench.indexes.warm([LIBRARY_OWNER])
-    questions = [corpus.question() for _ in range(QUESTIONS)]
+    questions = [words.question() for _ in range(QUESTIONS)]
     times = _times_ms(lambda q: bench.search.search(q, [LIBRARY_OWNER], limit=3), questions)
     # The baseline is the least that a dense search must do: embed, and compare with all vectors.
     plain = _times_ms(lambda q: _plain(bench, matrix, q), questions)

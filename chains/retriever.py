@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -142,7 +141,7 @@ class HybridSearch:
     ) -> tuple[dict[int, float], dict[str, int], int]:
         """Return the BM25 scores by chunk, the chunks that hold each stem, and all chunks."""
         counts = self._store.term_counts(list(stems.values()))
-        total = max(1, self._store.totals()[1])
+        total = max(1, self._store.chunk_count())
         kept: list[str] = []
         postings = 0
         for word in sorted(stems, key=lambda word: counts.get(stems[word], 0)):
@@ -273,7 +272,7 @@ def _rank_sentences(
     overlaps = [
         _overlap(weights, lexical.content_stems(chunk.text[start:end])) for start, end in spans
     ]
-    padded = np.pad(np.array(overlaps, dtype=np.float64), 1)
+    padded = [0.0, *overlaps, 0.0]
     return [
         _Candidate(
             chunk,

@@ -29,6 +29,7 @@ from ingest.digests import (
     digest,
 )
 from ingest.embedder import Vectors
+from ingest.full_text import FullText, owner_token
 from ingest.integrity import CheckReport, Step
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.moving import move
@@ -115,6 +116,7 @@ class Store:
         self._hold = Hold.shared(data_dir)
         try:
             self._database = Database(data_dir / DATABASE_NAME)
+            self._full_text = FullText()
         except BaseException:
             self._hold.release()
             raise
@@ -426,26 +428,18 @@ class Store:
                 " AND embedder = ? AND splitter = ?",
                 (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
             ).fetchall()
-            if not ids:
-                return []
-            mine = " OR ".join(owner_token(row[0]) for row in ids)
-            rows = db.execute(
-                "SELECT rowid, -bm25(chunk_fts, 1.0, 0.6, 0.0) AS score FROM chunk_fts"
-                " WHERE chunk_fts MATCH ? ORDER BY bm25(chunk_fts, 1.0, 0.6, 0.0) LIMIT ?",
-                (f"owner_token : ({mine}) AND {{text heading}} : ({expression})", limit),
-            ).fetchall()
-        return [(row[0], row[1]) for row in rows]
+            return self._full_text.match(db, [row[0] for row in ids], expression, limit)
 
     @_mending
     def term_counts(self, terms: Sequence[str]) -> dict[str, int]:
         """Return in how many chunks each (already stemmed) term stands."""
         with self._database.reading() as db:
-            return dict(
-                db.execute(
-                    f"SELECT term, doc FROM chunk_terms WHERE term IN ({_marks(terms)})",
-                    tuple(terms),
-                ).fetchall()
-            )
+            return self._full_text.term_counts(db, terms)
+
+    def chunk_count(self) -> int:
+        """Return the number of chunks, over all owners; cheap enough for each search."""
+        with self._database.reading() as db:
+            return self._full_text.chunks(db)
 
     # ── safety ───────────────────────────────────────────────────────────────────────────────
 
@@ -461,11 +455,14 @@ class Store:
         Reads all of it: a second for 10,000 passages, a quarter of a minute for 100,000.
         Raises ``StoreDamagedError``, after which every call does.
         """
-        return self._database.check(tell)
+        report = self._database.check(tell)
+        self._full_text = FullText()
+        return report
 
     def rebuild_full_text(self) -> None:
         """Build the full-text index anew from the passages."""
         self._database.rebuild_full_text()
+        self._full_text = FullText()
 
     def backup_to(self, target: Path, tell: Step | None = None) -> None:
         """Copy the database as it is now into the new file ``target``; see ``Database``."""
@@ -517,11 +514,6 @@ class Store:
                 values,
             ).fetchall()
         return [DocumentInfo(*row) for row in rows]
-
-
-def owner_token(collection_id: int) -> str:
-    """Return the word that stands for a collection in the full-text index."""
-    return f"xoecollection{collection_id}"
 
 
 def _chunk_row(

@@ -61,10 +61,6 @@ class Manifest:
     file: str
 
 
-# A single question cannot be shared out among threads; waiting for them only costs time.
-faiss.omp_set_num_threads(1)
-
-
 class VectorIndex:
     """One collection's vectors by chunk id. Not thread-safe: ``VectorIndexes`` holds the lock."""
 
@@ -124,6 +120,9 @@ class VectorIndex:
         """Return ``(chunk id, cosine)`` of the nearest chunks to a unit vector ``(dimension,)``."""
         if not len(self.ids):
             return []
+        # A single question cannot be shared out among threads; OpenMP's would only spin, on the
+        # core that ranks the words meanwhile. Their number is set for each thread that searches.
+        faiss.omp_set_num_threads(1)
         extra = 0 if self.exact else self._index.ntotal - len(self.ids)
         scores, ids = self._index.search(vector[None, :], min(limit + extra, self._index.ntotal))
         alive = np.isin(ids[0], self.ids, assume_unique=True)

@@ -128,6 +128,43 @@ def test_a_question_cannot_reach_another_owners_rows_through_query_syntax(store:
         assert store.chunks([m[0] for m in matches], ["visitor:bob", "visitor:ann"]) == {}
 
 
+def test_the_best_of_ones_own_matches_are_found_whoever_else_has_better_ones(store: Store) -> None:
+    """Whether the asker has most chunks, half of them or few: in the same order as without."""
+    shares = {"user:most": 40, "user:some": 12, "user:few": 3}
+    for owner, count in shares.items():
+        texts = [f"alpha {'alpha ' * (n % 7)}{'filler ' * n}of {owner} {n}" for n in range(count)]
+        put(store, owner, "a.txt", *texts, "nothing of it")
+    everything = store.match('"alpha"', list(shares), 1000)
+    assert len(everything) == sum(shares.values())
+    for owners in (["user:most"], ["user:some"], ["user:few"], ["user:few", "user:some"]):
+        own = store.chunks([chunk_id for chunk_id, _ in everything], owners)
+        expected = [chunk_id for chunk_id, _ in everything if chunk_id in own]
+        for limit in (1, 2, 9, 100):
+            matches = store.match('"alpha"', owners, limit)
+            assert [chunk_id for chunk_id, _ in matches] == expected[:limit]
+
+
+def test_few_own_matches_among_many_better_ones_of_others_are_found(store: Store) -> None:
+    put(store, "user:ada", "a.txt", *(f"filler {n}" for n in range(100)), "alpha " + "word " * 50)
+    put(store, "user:ben", "b.txt", *(f"alpha {n}" for n in range(90)))
+    assert found(store, "alpha", "user:ada") == ["alpha " + "word " * 50]
+
+
+def test_words_are_counted_anew_when_another_process_has_written(
+    store: Store, tmp_path: Path
+) -> None:
+    put(store, "library", "a.txt", "alpha one", "alpha two")
+    assert store.term_counts(["alpha", "beta"]) == {"alpha": 2}
+    other = Store(tmp_path, FINGERPRINT)
+    put(other, "user:ada", "b.txt", "alpha beta")
+    assert store.term_counts(["alpha", "beta"]) == {"alpha": 3, "beta": 1}
+    assert store.chunk_count() == 3
+    other.delete_owner("library")
+    assert store.term_counts(["alpha", "beta"]) == {"alpha": 1, "beta": 1}
+    assert (store.chunk_count(), found(store, "alpha", "library")) == (1, [])
+    other.close()
+
+
 def test_a_failed_file_keeps_its_reason_and_its_last_good_version(store: Store) -> None:
     put(store, "library", "a.txt", "alpha")
     failure = {"origin": "folder", "sha256": "t", "size_bytes": 1, "title": "a.txt"}
