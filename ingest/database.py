@@ -259,7 +259,7 @@ def _connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")  # a committed document survives a power cut
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")  # a deleted document leaves no text behind
-        connection.execute("PRAGMA cache_size = -16384")  # 16 MiB for each connection
+        connection.execute("PRAGMA cache_size = -4096")  # 4 MiB: what is read is mapped
         connection.execute("PRAGMA mmap_size = 268435456")
         if query_only:
             connection.execute("PRAGMA query_only = ON")

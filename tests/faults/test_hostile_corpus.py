@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,18 +19,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-import structlog
 from hostile import FACT
 
 from ingest.guard import supported_paths
-from ingest.ingestor import DocumentReport
 from ingest.parse_process import ParserProcess
 from xoe.settings import Settings
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.faults
 
-OWNER = "visitor:x"
 MB = 1024 * 1024
 GROWTH_MB = 50
 PARSE_TIMEOUT_S = 4
@@ -66,49 +62,6 @@ class Listener:
             connection.close()
 
 
-@dataclass
-class Watch:
-    """Looks at this process and its children many times a second.
-
-    ``others``: ids of children that belong to other tests.
-    """
-
-    others: frozenset[int]
-    peak_mb: float = 0.0
-    sockets: set[str] = field(default_factory=set)
-    pids: set[int] = field(default_factory=set)
-    _done: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Watch:
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        own = psutil.Process()
-        while not self._done.wait(0.02):
-            self.peak_mb = max(self.peak_mb, own.memory_info().rss / MB)
-            for child in own.children():
-                if child.pid in self.others:
-                    continue
-                try:
-                    links = list(Path(f"/proc/{child.pid}/fd").iterdir())
-                    targets = {int(link.name): str(link.readlink()) for link in links}
-                except OSError:  # it has ended
-                    continue
-                self.pids.add(child.pid)
-                # The lowest five are its input and output, which are socket pairs of asyncio's.
-                self.sockets |= {
-                    target
-                    for number, target in targets.items()
-                    if number > 4 and "socket" in target
-                }
-
-
 @pytest.fixture(scope="module")
 def listener() -> Iterator[Listener]:
     with Listener() as listening:
@@ -128,67 +81,46 @@ async def test_each_file_is_refused_or_read_with_a_reason_and_the_server_stays_a
     corpus: Path, listener: Listener, tmp_path: Path, need_models
 ) -> None:
     need_models("embedder")
-    settings = Settings(
-        data_dir=tmp_path / "data",
-        library_dir=tmp_path / "library",
-        parse_timeout_s=PARSE_TIMEOUT_S,
-        voice=False,
-    )
-    settings.data_dir.mkdir()
-    own = psutil.Process()
-    others = frozenset(child.pid for child in own.children())
-    bench = await asyncio.to_thread(Workbench.build, settings)
     index: list[tuple[str, str, str]] = json.loads((corpus / "index.json").read_text())
     assert len(index) >= 200
-    reports: list[tuple[str, str, DocumentReport]] = []
-    begun = time.monotonic()
-    with structlog.testing.capture_logs() as logs:
-        for name in ("warm.html", "warm.txt"):
-            # Enough for the embedder to take a whole window: its memory stays with it.
-            (tmp_path / name).write_text(f"# A\n\n{FACT}\n" + f"{FACT} " * 2000)
-            await bench.ingestor.ingest_file(tmp_path / name, name=name, owner=OWNER)
-        before_mb = own.memory_info().rss / MB
-        with Watch(others) as watch:
-            for stored, name, expected in index:
-                # By way of the path that an upload takes: a name of its own, not the file's.
-                report = await bench.ingestor.ingest_file(
-                    corpus / stored, name=name, owner=f"{OWNER}{stored}"
-                )
-                reports.append((name, expected, report))
-    took_s = time.monotonic() - begun
-    growth_mb = own.memory_info().rss / MB - before_mb
-    events = Counter(entry["event"] for entry in logs)
-    outcomes = Counter(report.status for _, _, report in reports)
+    taker = Path(__file__).parent.parent / "hostile_taker.py"
+    ran = subprocess.run(
+        [sys.executable, str(taker), str(corpus), str(tmp_path / "data"), str(PARSE_TIMEOUT_S)],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    told = json.loads(ran.stdout.splitlines()[-1])
+    reports: list[tuple[str, str | None]] = told["reports"]
+    outcomes = Counter(status for status, _ in reports)
+    events = Counter(told["events"])
     killed = events["parser.timeout"] + events["parser.crashed"]
     print(
-        f"\n{len(index)} files in {took_s:.0f} s: {outcomes['ready']} read, "
+        f"\n{len(index)} files in {told['took_s']:.0f} s: {outcomes['ready']} read, "
         f"{outcomes['failed']} refused; the parser was killed or crashed {killed} times "
         f"({events['parser.timeout']} by the clock) and started {events['parser.started']} times; "
-        f"the server grew by {growth_mb:.1f} MB (peak {watch.peak_mb - before_mb:.1f} MB); "
-        f"{listener.hits} requests to the listener, {len(watch.sockets)} sockets in parsers"
+        f"the server grew by {told['growth_mb']:.1f} MB (peak {told['peak_mb']:.1f} MB); "
+        f"{listener.hits} requests to the listener, {len(told['sockets'])} sockets in parsers"
     )
     wrong = []
     patient = ParserProcess(Settings(parse_timeout_s=300))
-    for (stored, _, _), (name, expected, report) in zip(index, reports, strict=True):
-        status = {"ready": "read", "failed": "refused"}[report.status]
-        if report.status == "failed":
-            assert report.reason, name
-            assert report.reason.endswith("."), (name, report.reason)
-            assert "Traceback" not in report.reason
-        if expected == "read" and "took longer" in (report.reason or ""):  # a very busy machine
+    for (stored, name, expected), (outcome, reason) in zip(index, reports, strict=True):
+        status = {"ready": "read", "failed": "refused"}[outcome]
+        if outcome == "failed":
+            assert reason, name
+            assert reason.endswith("."), (name, reason)
+            assert "Traceback" not in reason
+        if expected == "read" and "took longer" in (reason or ""):  # a very busy machine
             assert (await patient.parse(corpus / stored, name)).text
         elif expected not in ("either", status):
-            wrong.append((name, expected, report))
+            wrong.append((name, expected, outcome, reason))
     await patient.aclose()
     assert not wrong
     assert listener.hits == 0
-    assert not watch.sockets
-    assert growth_mb < GROWTH_MB
+    assert not told["sockets"]
+    assert told["growth_mb"] < GROWTH_MB
     assert killed >= 1, "something in the corpus must be stopped from outside"
-    assert await asyncio.to_thread(bench.store.totals) is not None
-    await bench.aclose()
-    children = [child.pid for child in own.children() if child.pid in watch.pids]
-    assert not children
+    assert told["documents"] >= outcomes["ready"]
+    assert not told["children_left"]
 
 
 def test_what_lies_in_a_folder_and_is_no_document_is_passed_over(tmp_path: Path) -> None:
