@@ -119,6 +119,7 @@ class Embedder(Embeddings):
             for _ in self._pool.map(run, reversed(batches)):
                 pass
         if lengths.sum() > KEPT_TOKENS:
+            # A run's result lies in the memory that it took, so only a later run can give it back.
             self._run([encodings[order[0]]], give_back=True)
             _trim_heap()
         return vectors
@@ -179,7 +180,7 @@ class Embedder(Embeddings):
 
 
 def _trim_heap() -> None:
-    """Let the C library return what was freed to the system, where it can (glibc); takes 10 ms."""
+    """Let the C library return what was freed to the system, where it can (glibc)."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -76,7 +76,7 @@ async def main(corpus: Path, data_dir: Path, timeout_s: int) -> dict[str, Any]:
     begun = time.monotonic()
     with structlog.testing.capture_logs() as logs:
         for name in ("warm.html", "warm.txt"):
-            # Enough for the embedder to take a whole window: its memory stays with it.
+            # Enough for the embedder to take a whole window: whatever it keeps, it has then.
             path = data_dir.parent / name
             path.write_text(f"# A\n\n{FACT}\n" + f"{FACT} " * 2000)
             await bench.ingestor.ingest_file(path, name=name, owner=OWNER)
