@@ -6,7 +6,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -248,6 +248,11 @@ def _is_full(folder: Path) -> bool:
     except OSError:
         return False
     return room.f_bavail * room.f_frsize < FULL_BYTES
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return a question mark for each value, as in ``IN (?, ?, ?)``."""
+    return ", ".join("?" * len(values))
 
 
 def _connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:

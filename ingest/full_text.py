@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ingest.database import marks
+
 KNOWN_TERMS: Final = 20_000
 """Words whose counts are kept while the library does not change."""
 
@@ -72,9 +74,8 @@ class FullText:
         counts = {term: known[term] for term in terms if term in known}
         new = [term for term in terms if term not in counts]
         if new:
-            marks = ", ".join("?" * len(new))
             found = dict(
-                db.execute(f"SELECT term, doc FROM chunk_terms WHERE term IN ({marks})", new)
+                db.execute(f"SELECT term, doc FROM chunk_terms WHERE term IN ({marks(new)})", new)
             )
             counts |= {term: found.get(term, 0) for term in new}
             with self._lock:
@@ -105,9 +106,9 @@ class FullText:
         self, db: sqlite3.Connection, collections: Sequence[int], expression: str, limit: int
     ) -> list[tuple[int | None, float]]:
         """Return the best matches of all; those of other collections without their id."""
-        marks = ", ".join("?" * len(collections))
         return db.execute(
-            f"SELECT CASE WHEN k.collection_id IN ({marks}) THEN k.id END, found.score FROM ("
+            f"SELECT CASE WHEN k.collection_id IN ({marks(collections)}) THEN k.id END, found.score"
+            " FROM ("
             f"  SELECT rowid AS id, -{_BM25} AS score FROM chunk_fts"
             f"  WHERE chunk_fts MATCH ? ORDER BY {_BM25} LIMIT ?"
             ") found JOIN chunks k ON k.id = found.id ORDER BY found.score DESC",

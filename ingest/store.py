@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from ingest.database import Database, FullTextDamagedError, damaged_row
+from ingest.database import Database, FullTextDamagedError, damaged_row, marks
 from ingest.digests import (
     CHUNK_COLUMNS,
     COLLECTION_COLUMNS,
@@ -156,7 +156,7 @@ class Store:
             )
             cursor = db.execute(
                 f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
-                f" VALUES ({_marks(fields)}, ?, ?, ?)",
+                f" VALUES ({marks(fields)}, ?, ?, ?)",
                 (*fields, document.text, digest(*fields), digest(document.text)),
             )
             document_id = cursor.lastrowid
@@ -199,7 +199,7 @@ class Store:
                 )
                 db.execute(
                     f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
-                    f" VALUES ({_marks(fields)}, '', ?, ?)",
+                    f" VALUES ({marks(fields)}, '', ?, ?)",
                     (*fields, digest(*fields), digest("")),
                 )
                 return
@@ -266,7 +266,7 @@ class Store:
 
     def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
         """Return all documents of ``owners``, by owner and name."""
-        return self._documents(f"c.owner IN ({_marks(owners)})", tuple(owners))
+        return self._documents(f"c.owner IN ({marks(owners)})", tuple(owners))
 
     def owners(self) -> list[str]:
         """Return everyone who has a collection."""
@@ -322,7 +322,7 @@ class Store:
         with self._database.reading() as db:
             rows = db.execute(
                 f"SELECT revision, digest, {COLLECTION_COLUMNS} FROM collections"
-                f" WHERE owner IN ({_marks(owners)}) AND embedder = ? AND splitter = ?",
+                f" WHERE owner IN ({marks(owners)}) AND embedder = ? AND splitter = ?",
                 (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
             ).fetchall()
             for _revision, expected, *fields in rows:
@@ -352,7 +352,7 @@ class Store:
         with self._database.reading() as db:
             for block in _blocks(chunk_ids):
                 for chunk_id, vector, expected in db.execute(
-                    f"SELECT id, vector, vector_digest FROM chunks WHERE id IN ({_marks(block)})",
+                    f"SELECT id, vector, vector_digest FROM chunks WHERE id IN ({marks(block)})",
                     block,
                 ):
                     self._compare("vector", expected, vector)
@@ -367,7 +367,7 @@ class Store:
                 f"SELECT k.id, c.owner, k.digest, {CHUNK_COLUMNS}"
                 " FROM chunks k JOIN documents d ON d.id = k.document_id"
                 " JOIN collections c ON c.id = d.collection_id"
-                f" WHERE k.id IN ({_marks(chunk_ids)}) AND c.owner IN ({_marks(owners)})",
+                f" WHERE k.id IN ({marks(chunk_ids)}) AND c.owner IN ({marks(owners)})",
                 (*chunk_ids, *owners),
             ).fetchall()
             found = {}
@@ -395,7 +395,7 @@ class Store:
         with self._database.reading() as db:
             rows: list[tuple[str, str]] = db.execute(
                 "SELECT d.title, k.heading FROM chunks k JOIN documents d ON d.id = k.document_id"
-                f" JOIN collections c ON c.id = d.collection_id WHERE c.owner IN ({_marks(owners)})"
+                f" JOIN collections c ON c.id = d.collection_id WHERE c.owner IN ({marks(owners)})"
                 " GROUP BY d.id, k.heading ORDER BY d.id, MIN(k.id) LIMIT ?",
                 (*owners, limit),
             ).fetchall()
@@ -424,7 +424,7 @@ class Store:
         """
         with self._database.reading() as db:
             ids = db.execute(
-                f"SELECT id FROM collections WHERE owner IN ({_marks(owners)})"
+                f"SELECT id FROM collections WHERE owner IN ({marks(owners)})"
                 " AND embedder = ? AND splitter = ?",
                 (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
             ).fetchall()
@@ -532,10 +532,6 @@ def _bump(db: sqlite3.Connection, collection_id: int) -> None:
 
 def _prefixed(columns: str) -> str:
     return ", ".join(f"d.{column}" for column in columns.split(", "))
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def _blocks(values: Sequence[int], size: int = 500) -> list[tuple[int, ...]]:
