@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from chains.types import LIBRARY_OWNER
-from ingest.embedder import DIMENSION
 from ingest.loaders import LoadedDocument
 from ingest.sentences import sentence_spans
 from ingest.splitter import Chunk
 from ingest.store import Store
+from ingest.vectors import DIMENSION
 from models.provision import ensure_present
 from xoe.settings import site_root
 

@@ -20,7 +20,7 @@ from langchain_core.embeddings import Embeddings
 from bench.corpus import write
 from bench.rows import BenchRow
 from chains.types import LIBRARY_OWNER
-from ingest.embedder import Embedder
+from ingest.encoder import SentenceEncoder
 from ingest.ingestor import SourceFile
 from xoe.settings import Settings
 from xoe.workbench import open_workbench
@@ -40,11 +40,11 @@ async def run(settings: Settings) -> list[BenchRow]:
         megachars = sum(path.stat().st_size for path in paths) / 1e6
         ours: list[tuple[float, int]] = []
         plain: list[tuple[float, int]] = []
+        encoder = SentenceEncoder(settings.models_dir)
         for number in range(ROUNDS):
             alone = settings.model_copy(update={"data_dir": folder / f"data-{number}"})
             ours.append(await _ours(alone, paths))
-            async with open_workbench(alone) as bench:
-                plain.append(_plain(paths, bench.embedder))
+            plain.append(_plain(paths, encoder))
         again = await _ours(settings.model_copy(update={"data_dir": folder / "data-0"}), paths)
     rate = median(chunks / seconds for seconds, chunks in ours)
     plain_rate = median(chunks / seconds for seconds, chunks in plain)
@@ -75,21 +75,22 @@ async def _ours(settings: Settings, paths: Sequence[Path]) -> tuple[float, int]:
 class _PlainEmbeddings(Embeddings):
     """The same model, called as most wrappers call it."""
 
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        self._encoder = encoder
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         batches = [texts[i : i + PLAIN_BATCH] for i in range(0, len(texts), PLAIN_BATCH)]
         # On as many threads as ours, so that only the order and the padding differ.
-        with ThreadPoolExecutor(self._embedder.workers) as pool:
-            parts = pool.map(self._embedder.encode_padded, batches)
+        with ThreadPoolExecutor(self._encoder.workers) as pool:
+            parts = pool.map(self._encoder.encode_padded, batches)
             return [vector for part in parts for vector in part.tolist()]
 
     def embed_query(self, text: str) -> list[float]:
-        return self._embedder.embed_query(text)
+        vector: list[float] = self._encoder.encode([text])[0].tolist()
+        return vector
 
 
-def _plain(paths: Sequence[Path], embedder: Embedder) -> tuple[float, int]:
+def _plain(paths: Sequence[Path], encoder: SentenceEncoder) -> tuple[float, int]:
     """Return the seconds of the plain path, and its chunks."""
     from langchain_community.vectorstores import FAISS
     from langchain_text_splitters import RecursiveCharacterTextSplitter
@@ -100,5 +101,5 @@ def _plain(paths: Sequence[Path], embedder: Embedder) -> tuple[float, int]:
         chunk_size=PLAIN_CHUNK_CHARS, chunk_overlap=PLAIN_OVERLAP_CHARS
     )
     chunks = splitter.split_documents(documents)
-    FAISS.from_documents(chunks, _PlainEmbeddings(embedder))
+    FAISS.from_documents(chunks, _PlainEmbeddings(encoder))
     return time.perf_counter() - begun, len(chunks)

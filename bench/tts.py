@@ -27,10 +27,10 @@ from voice.speakable.numbers import say_cardinal, say_digits
 from voice.speakable.text import speakable
 from voice.stt import DecodeRequest
 from voice.stt.whisper import WhisperTranscriber
-from voice.tts.espeak import EspeakSynthesizer
+from voice.tts.engines import EspeakSynthesizer, PiperSynthesizer
 from voice.tts.factory import create_synthesizer
 from voice.tts.graph import cut
-from voice.tts.piper import PiperSynthesizer
+from voice.tts.piper import PiperService
 from voice.tts.synthesizer import AudioChunk, Samples, Synthesizer
 from voice.tts.vits import PartedGraph, WholeGraph, check
 from voice.tts.voice_file import open_voice
@@ -129,7 +129,7 @@ async def _add(result: _Spoken, stream: AsyncGenerator[AudioChunk, None]) -> Non
 async def _cancel_ms(engine: Synthesizer) -> float:
     """Return the time from a cancel in the middle of a sentence to the engine being free."""
     if not isinstance(engine, PiperSynthesizer):
-        raise TypeError("only an engine with a thread of its own can be watched")
+        raise TypeError("only an engine with a process of its own can be watched")
     async with aclosing(engine.stream(LONG)) as stream:
         await anext(stream)
         begun = time.perf_counter()
@@ -145,7 +145,7 @@ def _wait_idle(engine: PiperSynthesizer) -> None:
 def _equality(settings: Settings) -> tuple[float, float]:
     """Return the SNR of the parts, whole and in windows, against the whole graph."""
     voice = open_voice(settings.tts_voice, settings.models_dir)
-    feed = PiperSynthesizer.noiseless_feed(voice, LONG)
+    feed = PiperService.noiseless_feed(voice, LONG)
     reference = next(WholeGraph(str(voice.path), settings.tts_threads).run(feed))
     parts = cut(voice.path, with_flow=True)
     checked = check(PartedGraph(parts, settings.tts_threads), parts, reference, feed)

@@ -19,10 +19,11 @@ from pydantic import ConfigDict
 
 from chains import lexical
 from chains.types import LIBRARY_OWNER, Passage
-from ingest.embedder import Embedder, Vectors
+from ingest.embedder import Embedder
 from ingest.sentences import sentence_spans
 from ingest.store import Store, StoredChunk
 from ingest.vector_index import VectorIndexes
+from ingest.vectors import Vectors
 from xoe.errors import ModelError
 
 log = structlog.get_logger(__name__)
@@ -130,7 +131,7 @@ class HybridSearch:
     def _embed(self, text: str) -> Vectors | None:
         """Return the question's vector, or ``None`` where there is no embedder just now."""
         try:
-            vector: Vectors = self._embedder.encode([text])[0]
+            vector: Vectors = self._embedder.encode_question(text)
         except ModelError as exc:
             log.warning("retrieval.words_only", error=type(exc).__name__)
             return None

@@ -11,11 +11,12 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from chains.types import LIBRARY_OWNER
-from ingest.embedder import Embedder, Vectors
+from ingest.embedder import Embedder
 from ingest.loaders import LoadedDocument
 from ingest.splitter import Chunk, search_heading
 from ingest.store import Store
 from ingest.vector_index import VectorIndexes
+from ingest.vectors import Vectors
 
 DEFAULT_LIMIT = 4
 
@@ -94,7 +95,7 @@ class LibraryVectorStore(VectorStore):
         self, query: str, k: int = DEFAULT_LIMIT, **_kwargs: Any
     ) -> list[tuple[Document, float]]:
         """Return the ``k`` nearest chunks, each with its cosine."""
-        return self._nearest(self._embedder.encode([query])[0], k)
+        return self._nearest(self._embedder.encode_question(query), k)
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the chunks that are there, in the order of ``ids``."""

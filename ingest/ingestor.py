@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import structlog
 
-from ingest.embedder import DIMENSION, Embedder, Vectors
+from ingest.embedder import Embedder
 from ingest.guard import (
     EXTENSIONS,
     check_size,
@@ -26,6 +26,7 @@ from ingest.parse_process import ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
+from ingest.vectors import DIMENSION, Vectors
 from xoe.errors import DocumentEmptyError, DocumentError
 from xoe.settings import Settings
 

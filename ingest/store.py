@@ -28,7 +28,6 @@ from ingest.digests import (
     Value,
     digest,
 )
-from ingest.embedder import Vectors
 from ingest.full_text import FullText, owner_token
 from ingest.integrity import CheckReport, Step
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
@@ -36,6 +35,7 @@ from ingest.moving import move
 from ingest.splitter import Chunk, search_heading
 from ingest.swap import DATABASE_NAME as DATABASE_NAME
 from ingest.swap import Hold
+from ingest.vectors import Vectors
 from xoe.errors import StoreError
 
 CHECK_AT_OPEN_BYTES = 64 * 2**20

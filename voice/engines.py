@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engines.worker import EngineReport
 from state.breakers import Breakers
 from telemetry.metrics import VoiceMetrics
 from voice.stt.fallback import FallbackTranscriber
@@ -41,9 +41,8 @@ class VoiceEngines:
         ``saves_memory`` tells that only the spare engines may be used. Raises
         ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``.
         """
-        vad = await asyncio.to_thread(SileroVad.load)
         engines = cls(
-            vad=vad,
+            vad=SileroVad(),
             transcriber=FallbackTranscriber(
                 WhisperTranscriber.from_settings(settings),
                 WhisperTranscriber.from_settings(settings, model="stt-light"),
@@ -56,6 +55,7 @@ class VoiceEngines:
             metrics=metrics,
         )
         try:
+            await engines.vad.start()
             await engines.transcriber.start()
             await engines.voice.start()
         except BaseException:
@@ -68,10 +68,15 @@ class VoiceEngines:
         await self.transcriber.try_usual()
         await self.voice.try_usual()
 
+    def reports(self) -> tuple[EngineReport, ...]:
+        """Return how the engines' processes are."""
+        return (self.vad.report(), *self.transcriber.reports(), *self.voice.reports())
+
     async def aclose(self) -> None:
         """End all engines."""
         await self.transcriber.aclose()
         await self.voice.aclose()
+        await self.vad.aclose()
 
 
 def _voice(

@@ -1,25 +1,30 @@
-"""Is this speech? Silero VAD on ONNX Runtime, one frame of 32 ms at a time.
-
-The model is the file that faster-whisper ships (Silero VAD 6, MIT): it takes 512 samples behind
-the 64 before them, and hands the state of its LSTM (``h``, ``c``) back and forth.
-Source: https://github.com/snakers4/silero-vad and ``faster_whisper/vad.py``.
-"""
+"""Is this speech? Silero VAD, one frame of 32 ms at a time, in a process that may be lost."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
 
+from engines.process import EngineProcess
+from engines.wire import Frame
+from engines.worker import EngineReport, NoQueue, Recipe, Worker
 from voice.audio import FRAME_SAMPLES, Samples
 from xoe.errors import ModelLoadError, ModelMissingError
 
-CONTEXT_SAMPLES = 64
-_STATE_SHAPE = (1, 1, 128)
-_FILE = "silero_vad_v6.onnx"
+CONTEXT_SAMPLES: Final = 64
+STATE_VALUES: Final = 128
+HEARD_VALUES: Final = 2 * STATE_VALUES + CONTEXT_SAMPLES
+"""What a session remembers: the LSTM's two states and the end of the sound before."""
+
+STALL_S: Final = 10.0
+"""A second of sound takes 6 ms."""
+RECORDING_STALL_S: Final = 60.0
+_FILE: Final = "silero_vad_v6.onnx"
 
 
 def default_path() -> Path:
@@ -30,66 +35,101 @@ def default_path() -> Path:
 
 
 class SileroVad:
-    """The loaded model; it holds no state, so one serves any number of sessions and threads."""
+    """The detector; it holds no state of any sound, so one serves any number of sessions."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
-        """Use ``load`` instead."""
-        self._session = session
+    def __init__(self, path: Path | None = None) -> None:
+        """Load nothing; ``path``: the model's file, by default the one in faster-whisper."""
+        self._path = path or default_path()
+        self._worker: Worker[Any] = Worker(
+            Recipe(
+                name="vad",
+                title="The speech detector",
+                service="voice.vad_service:VadService",
+                options={"path": str(self._path)},
+                prepare=_prepare,
+                lost=lambda reason: ModelLoadError(f"The speech detector failed: {reason}."),
+                closed=lambda: ModelLoadError("The speech detector has been shut down."),
+            ),
+            NoQueue(),
+        )
 
-    @classmethod
-    def load(cls, path: Path | None = None) -> SileroVad:
-        """Load the model, by default from faster-whisper's package.
-
-        Raises ``ModelMissingError`` or ``ModelLoadError``.
-        """
-        path = path or default_path()
-        if not path.is_file():
+    async def start(self) -> None:
+        """Load the model; raises ``ModelMissingError`` or ``ModelLoadError``."""
+        if not self._path.is_file():
             raise ModelMissingError(
-                f"The speech detector's file {path} is missing; installing faster-whisper again "
-                "brings it back. Typing works without it."
+                f"The speech detector's file {self._path} is missing; installing faster-whisper "
+                "again brings it back. Typing works without it."
             )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
-        options.log_severity_level = 4
-        try:
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # ONNX Runtime's errors share no base but Exception
-            raise ModelLoadError(
-                f"The speech detector's file {path} cannot be loaded: {exc}"
-            ) from exc
-        return cls(session)
+        await asyncio.shield(asyncio.wrap_future(self._worker.start()))
 
     def session(self) -> VadSession:
         """Return the state of one stream of sound."""
-        return VadSession(self._session)
+        return VadSession(self)
+
+    async def frames(self, heard: Samples, frames: Samples) -> tuple[list[float], Samples]:
+        """Return the probabilities of ``frames``, shape ``(n, 512)``, and what was heard then.
+
+        Raises ``ModelError`` when the detector is gone for longer.
+        """
+        payload = b"".join((heard.tobytes(), np.ascontiguousarray(frames, np.float32).tobytes()))
+        frame = await self._call("frames", payload, STALL_S)
+        return frame.head["probabilities"], np.frombuffer(frame.payload, np.float32)
+
+    async def recording(self, data: bytes) -> tuple[Samples, list[float]]:
+        """Decode a sound file; return its frames, shape ``(n, 512)``, and their probabilities.
+
+        Raises ``DocumentError`` when it is no sound, or ``ModelError``.
+        """
+        frame = await self._call("recording", data, RECORDING_STALL_S)
+        samples = np.frombuffer(frame.payload, np.float32).reshape(-1, FRAME_SAMPLES)
+        return samples, frame.head["probabilities"]
+
+    def report(self) -> EngineReport:
+        """Return how its process is."""
+        return self._worker.report()
+
+    async def aclose(self) -> None:
+        """End the process."""
+        await asyncio.to_thread(self._worker.stop)
+
+    async def _call(self, method: str, payload: bytes, stall_s: float) -> Frame:
+        """Call a method, and once more if the process was lost meanwhile: it keeps nothing."""
+        try:
+            return await asyncio.wrap_future(
+                self._worker.call(method, {}, payload, stall_s=stall_s)
+            )
+        except ModelLoadError:
+            return await asyncio.wrap_future(
+                self._worker.call(method, {}, payload, stall_s=stall_s)
+            )
 
 
 class VadSession:
-    """One stream of sound. Not thread-safe; about 0.2 ms a frame."""
+    """One stream of sound; about 0.2 ms a frame, and half a millisecond a call."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, vad: SileroVad) -> None:
         """Use ``SileroVad.session`` instead."""
-        self._session = session
-        self._input: Samples = np.zeros((1, CONTEXT_SAMPLES + FRAME_SAMPLES), dtype=np.float32)
-        self._h: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, dtype=np.float32)
-        self._c = self._h
+        self._vad = vad
+        self._heard: Samples = np.zeros(HEARD_VALUES, dtype=np.float32)
 
-    def probability(self, frame: Samples) -> float:
-        """Return how likely ``frame`` (512 samples, 16 kHz) is speech, 0 … 1.
+    async def probabilities(self, frames: Sequence[Samples]) -> list[float]:
+        """Return how likely each frame (512 samples, 16 kHz) is speech, 0 … 1.
 
-        Raises ``ValueError`` for a frame of another length. What is no number counts as silence.
+        Raises ``ValueError`` for a frame of another length, ``ModelError`` when the detector is
+        gone. What is no number counts as silence.
         """
-        if frame.shape != (FRAME_SAMPLES,):
-            raise ValueError(f"a frame has {FRAME_SAMPLES} samples, not {frame.shape}")
-        self._input[0, :CONTEXT_SAMPLES] = self._input[0, -CONTEXT_SAMPLES:]
-        self._input[0, CONTEXT_SAMPLES:] = np.nan_to_num(np.clip(frame, -1.0, 1.0))
-        feed = {"input": self._input, "h": self._h, "c": self._c}
-        probability, self._h, self._c = self._session.run(None, feed)
-        return float(np.asarray(probability).reshape(-1)[0])
+        for frame in frames:
+            if frame.shape != (FRAME_SAMPLES,):
+                raise ValueError(f"a frame has {FRAME_SAMPLES} samples, not {frame.shape}")
+        if not frames:
+            return []
+        found, self._heard = await self._vad.frames(self._heard, np.stack(frames))
+        return found
 
     def reset(self) -> None:
         """Forget what was heard."""
-        self._input[:] = 0
-        self._h = self._c = np.zeros(_STATE_SHAPE, dtype=np.float32)
+        self._heard = np.zeros(HEARD_VALUES, dtype=np.float32)
+
+
+async def _prepare(process: EngineProcess) -> None:
+    await process.call("load", {})

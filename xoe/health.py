@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -16,6 +16,9 @@ from xoe import __version__
 from xoe.readiness import Readiness
 from xoe.startup import Startup
 from xoe.vitals import house_of
+
+if TYPE_CHECKING:
+    from engines.worker import EngineReport
 
 router = APIRouter(tags=["health"])
 
@@ -30,6 +33,17 @@ class HealthComponent(BaseModel):
     state: Literal["loading", "ready", "failed", "off"]
     detail: str = Field(description="A sentence for a person.")
     since: str = Field(description="When it came into its state.")
+
+
+class HealthEngine(BaseModel):
+    """The process that a native engine lives in."""
+
+    name: Literal["llm", "embedder", "vad", "stt", "stt-light", "piper", "espeak"]
+    state: Literal["stopped", "loading", "ready", "failed"]
+    pid: int | None = Field(description="null while it is being started.")
+    restarts: int = Field(description="How often it was started again after it was lost.")
+    problem: str = Field(description="Why it is not there, or how it was lost last.")
+    memory_mb: int = Field(description="Resident memory.")
 
 
 class HealthResponse(BaseModel):
@@ -53,6 +67,16 @@ class HealthResponse(BaseModel):
                             "since": "2026-01-05T08:00:03.500Z",
                         }
                     ],
+                    "engines": [
+                        {
+                            "name": "llm",
+                            "state": "ready",
+                            "pid": 4711,
+                            "restarts": 1,
+                            "problem": "it was ended by SIGSEGV (a fault in its memory)",
+                            "memory_mb": 640,
+                        }
+                    ],
                     "version": "0.1.0",
                     "timestamp": "2026-01-05T09:30:00.000Z",
                 }
@@ -70,6 +94,7 @@ class HealthResponse(BaseModel):
     level_reason: str = Field(description="Why it is not a better one; empty at full.")
     loading: list[str] = Field(description="What is still loading.")
     components: list[HealthComponent]
+    engines: list[HealthEngine] = Field(description="The engines' processes.")
     version: str
     timestamp: str
 
@@ -184,6 +209,7 @@ async def health(request: Request, response: Response) -> HealthResponse:
             HealthComponent(name=c.name, state=c.state, detail=c.detail, since=iso(c.since))
             for c in readiness.components
         ],
+        engines=[] if services is None else [_engine(report) for report in services.engines()],
         version=__version__,
         timestamp=_now(),
     )
@@ -265,8 +291,20 @@ def _for_everybody(readiness: Readiness) -> HealthResponse:
         level_reason="",
         loading=[],
         components=[],
+        engines=[],
         version="",
         timestamp=_now(),
+    )
+
+
+def _engine(report: EngineReport) -> HealthEngine:
+    return HealthEngine(
+        name=report.name,  # type: ignore[arg-type] # pydantic checks it
+        state=report.state,
+        pid=report.pid,
+        restarts=report.restarts,
+        problem=report.problem,
+        memory_mb=report.memory_bytes >> 20,
     )
 
 

@@ -7,6 +7,7 @@ library's folder follow in the background, and ``readiness`` tells how far they 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER
 from database import Database
+from engines.worker import EngineReport
 from models.manifest import load_manifest
 from models.provision import installed
 from state.breakers import Breakers
@@ -92,7 +94,12 @@ class Services:
         self._smallest = smallest_installed(settings)
         self.history = ChatHistory(self.redis, settings)
         self.chats = Chats(threads, self.history, self.store, max_turns=settings.history_max_turns)
-        self.engine = None if settings.llm_base_url else LlmEngine(settings)
+        self._loop = asyncio.get_running_loop()
+        self.engine = (
+            None
+            if settings.llm_base_url
+            else LlmEngine(settings, on_change=self._tell_model_changed)
+        )
         self.answers = AnswerChain(
             settings=settings,
             store=bench.store,
@@ -119,6 +126,7 @@ class Services:
         )
         self.calls = CallDesk(settings.voice_max_calls, self.metrics.voice)
         self._voice: VoiceEngines | None = None
+        self._is_model_up = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._own_database: Database | None = None
 
@@ -189,6 +197,15 @@ class Services:
         if self._voice is not None:
             counts |= {"stt": self._voice.transcriber.waiting, "tts": self._voice.voice.waiting}
         return counts
+
+    def engines(self) -> tuple[EngineReport, ...]:
+        """Return how the processes of the native engines are; those never started are left out."""
+        reports = [self._bench.embedder.report()]
+        if self.engine is not None:
+            reports.insert(0, self.engine.report())
+        if self._voice is not None:
+            reports += self._voice.reports()
+        return tuple(report for report in reports if report.state != "stopped")
 
     async def redis_settled(self, timeout_s: float) -> None:
         """Wait until Redis is there or known to be away, ``timeout_s`` at most."""
@@ -273,6 +290,31 @@ class Services:
         if tier == 3 and self.engine is not None:
             self.engine.unload()
 
+    def _tell_model_changed(self) -> None:
+        """Hear of it in the engine's thread; the loop may be closed by then."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._model_changed)
+
+    def _model_changed(self) -> None:
+        """Follow the model's process, which may be lost, and comes back by itself."""
+        component, engine = self._components["model"], self.engine
+        if engine is None or not self._is_model_up:
+            return
+        report = engine.report()
+        match report.state:
+            case "loading" if component.state == "ready":
+                self._set("model", "loading", f"is being started again: {report.problem}")
+            case "ready" if component.state == "loading":
+                self._set("model", "ready", self._model_purpose())
+            case "failed" if component.state != "failed":  # it did not come up again
+                self._is_model_up = False
+                self._set("model", "failed", report.problem)
+                self._spawn(self._run("model", self._start_model, first_pause_s=RESTART_FIRST_S))
+        self.ladder.status()
+
+    def _model_purpose(self) -> str:
+        return load_manifest().entry(self.settings.llm_profile).purpose
+
     # ── loading in the background ────────────────────────────────────────────────────────────
 
     async def _start_redis(self) -> str:
@@ -284,8 +326,8 @@ class Services:
             return f"{self.settings.llm_model or 'model'} at {self.settings.llm_base_url}"
         await self.engine.start()
         await self.engine.warm(_OPENING)
-        entry = load_manifest().entry(self.settings.llm_profile)
-        return entry.purpose
+        self._is_model_up = True
+        return self._model_purpose()
 
     async def _start_voice(self) -> str:
         # Loaded after the model: a question can be typed long before one can be spoken.
@@ -317,7 +359,10 @@ class Services:
         self._set(name, "loading", "loading")
         self._spawn(self._run(name, start))
 
-    async def _run(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
+    async def _run(
+        self, name: str, start: Callable[[], Coroutine[Any, Any, str]], *, first_pause_s: float = 0
+    ) -> None:
+        await asyncio.sleep(first_pause_s)
         pause_s = RESTART_FIRST_S
         while True:
             failure = await self._try_start(name, start)

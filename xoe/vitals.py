@@ -15,10 +15,14 @@ async def house_of(services: Services) -> House:
     views = await services.breakers.views()
     documents = await services.store.statuses()
     _, passages = await services.store.totals()
+    engines = services.engines()
     return House(
         level=str(services.ladder.status().level),
         circuits={name: view.state for name, view in views.items()},
         components={part.name: part.state for part in services.readiness().components},
+        engines={engine.name: engine.state for engine in engines},
+        engine_restarts={engine.name: engine.restarts for engine in engines},
+        engine_bytes={engine.name: engine.memory_bytes for engine in engines},
         waiting=services.waiting(),
         documents=documents,
         passages=passages,

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import structlog
 
 from chains.retriever import HybridSearch
-from ingest.embedder import DIMENSION, Embedder
+from ingest.embedder import Embedder
 from ingest.ingestor import Ingestor
 from ingest.opening import open_store
 from ingest.parse_process import ParserProcess
 from ingest.splitter import splitter_fingerprint
 from ingest.store import Fingerprint, Store
 from ingest.vector_index import VectorIndexes
+from ingest.vectors import DIMENSION
 from voice.stt.recording_process import RecordingProcess
 from xoe.errors import ModelError, StoreError
 from xoe.settings import Settings

@@ -1,16 +1,15 @@
-"""The local model as the rest of the house sees it: asynchronous, and never blocking the loop."""
+"""The local model as the rest of the house sees it: asynchronous, in a process that may be lost."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Final
 
-import structlog
+import psutil
 
 from chains.llm.budget import TemplateCost
-from chains.llm.job import Job
-from chains.llm.loader import CACHE_BYTES, ModelLoader
-from chains.llm.prompt import PromptEncoder
+from chains.llm.job import AnswerJob, AnswerQueue
 from chains.llm.request import (
     ChatTurn,
     Finished,
@@ -19,10 +18,14 @@ from chains.llm.request import (
     StreamEvent,
     TextPiece,
 )
-from chains.llm.worker import EngineState, Worker
+from engines.process import EngineFault, EngineLost, EngineProcess
+from engines.wire import Head
+from engines.worker import EngineReport, Recipe, Worker, WorkerState
+from xoe.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
 from xoe.settings import Settings
 
 __all__ = [
+    "CACHE_BYTES",
     "ChatTurn",
     "EngineState",
     "Finished",
@@ -33,24 +36,55 @@ __all__ = [
     "TextPiece",
 ]
 
-log = structlog.get_logger(__name__)
+EngineState = WorkerState
 
-_WATCH_EVERY_S = 0.5
+CACHE_BYTES: Final = 128 * 2**20
+"""Saved states: 10,000 tokens of the fast model's, 4,600 of the quality one's."""
 
 
 class LlmEngine:
-    """One model at a time, one thread, a fair queue. Cheap to make; loads nothing until started."""
+    """One model at a time, one process, a fair queue. Cheap to make; loads nothing until started.
 
-    def __init__(self, settings: Settings, *, cache_bytes: int = CACHE_BYTES) -> None:
-        """``cache_bytes`` bounds what is kept of earlier prompts beside the model's context."""
+    Its methods may be called from any event loop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``cache_bytes`` bounds what is kept of earlier prompts beside the model's context.
+
+        ``on_change`` is called, in a thread of the engine's, when its state has changed.
+        """
         self._settings = settings
-        self._loader = ModelLoader(settings, cache_bytes=cache_bytes)
-        self._worker = Worker(self._loader, queue_limit=settings.llm_queue_limit)
-        self._watch: asyncio.Task[None] | None = None
+        self._queue = AnswerQueue(settings.llm_queue_limit)
+        self._opening: tuple[ChatTurn, ...] = ()
+        self._worker: Worker[AnswerJob] = Worker(
+            Recipe(
+                name="llm",
+                title="The language model",
+                service="chains.llm.service:LlmService",
+                options={
+                    "models_dir": str(settings.models_dir),
+                    "context_tokens": settings.llm_context_tokens,
+                    "threads": settings.llm_threads or psutil.cpu_count(logical=False) or 1,
+                    "cache_bytes": cache_bytes,
+                },
+                prepare=self._prepare,
+                lost=_lost,
+                closed=_closed,
+                stall_s=settings.llm_stall_s,
+            ),
+            self._queue,
+            on_change=on_change,
+        )
 
     @property
     def state(self) -> EngineState:
-        """``ready`` also while it changes models for a request."""
+        """``ready`` also while it changes models for a request; ``loading`` while started again."""
         return self._worker.state
 
     @property
@@ -61,7 +95,7 @@ class LlmEngine:
     @property
     def loaded_profile(self) -> str | None:
         """The profile whose model is in memory now."""
-        return self._worker.loaded
+        return self._queue.loaded
 
     @property
     def waiting(self) -> int:
@@ -70,30 +104,38 @@ class LlmEngine:
 
     @property
     def idle(self) -> bool:
-        """True when nothing is being answered or read and nothing waits."""
+        """True when nothing is being answered, read or loaded and nothing waits."""
         return self._worker.idle
+
+    def report(self) -> EngineReport:
+        """Return how its process is."""
+        return self._worker.report()
 
     async def start(self) -> None:
         """Load the default profile; may be called again after a failure.
 
-        Raises ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``. Questions asked
-        meanwhile wait; they fail if it fails.
+        Raises ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``, and
+        ``EngineError`` when its process does not come up. Questions asked meanwhile wait; they
+        fail if it fails. A process that is lost later is started again by itself.
         """
-        if self.state == "ready":
-            return
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._watch_for_stalls(), name="llm-watch")
         # The load goes on if the caller gives up, so that the state is true in any case.
-        loading = self._worker.start(self._settings.llm_profile)
-        await asyncio.shield(asyncio.wrap_future(loading))
+        await asyncio.shield(asyncio.wrap_future(self._worker.start()))
 
     async def warm(self, messages: Sequence[ChatTurn], profile: str | None = None) -> int:
         """Read the beginning that prompts will share, the system prompt above all.
 
-        Returns its number of tokens. It stays in memory while the profile's model does.
+        Returns its number of tokens. It stays in memory while the profile's model does, and is
+        read again when the process is started again.
         """
         chosen = profile or self._settings.llm_profile
-        return await asyncio.wrap_future(self._worker.warm(tuple(messages), chosen))
+        opening = tuple(messages)
+        reading = self._worker.call(
+            "warm", _warming(opening, chosen), is_work=True, stall_s=self._settings.llm_stall_s
+        )
+        frame = await asyncio.wrap_future(reading)
+        self._opening = opening
+        self._note_loaded(chosen)
+        return int(frame.head["tokens"])
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
         """Answer ``request``: ``Queued`` while it waits, ``TextPiece``s, then ``Finished``.
@@ -102,12 +144,13 @@ class LlmEngine:
         the model within a token. Raises ``EngineBusyError`` when the queue is full,
         ``EngineNotReadyError``, ``EngineStalledError``, ``QuestionError`` when the prompt does not
         fit in the context, ``ModelError`` when its profile cannot be loaded, ``GenerationError``
-        when the model fails.
+        when the model fails or its process is lost.
         """
-        job = Job(
+        job = AnswerJob(
             request,
             max_tokens=request.max_tokens or self._settings.llm_max_tokens,
             profile=request.profile or self._settings.llm_profile,
+            on_loaded=self._note_loaded,
         )
         self._worker.submit(job)
         try:
@@ -117,8 +160,10 @@ class LlmEngine:
             self._worker.cancel(job)
 
     def unload(self) -> None:
-        """Free the model's memory when it is idle; the next request loads it again."""
-        self._worker.unload()
+        """Free the model's memory after what runs; the next request loads it again."""
+        if self._worker.state == "ready":
+            self._worker.call("unload", {}, is_work=True)
+            self._queue.loaded = None
 
     async def count_tokens(self, texts: Sequence[str], profile: str | None = None) -> list[int]:
         """Return the exact number of tokens of each text; does not wait for the model."""
@@ -130,27 +175,51 @@ class LlmEngine:
         The first call for a profile loads its tokenizer and may raise ``ModelError``.
         """
         chosen = profile or self._settings.llm_profile
-        return lambda texts: self._loader.vocabulary(chosen).count(texts)
+
+        def count(texts: Sequence[str]) -> list[int]:
+            arguments = {"texts": list(texts), "profile": chosen}
+            counting = self._worker.call("count", arguments, needs_ready=False)
+            counts: list[int] = counting.result().head["tokens"]
+            return counts
+
+        return count
 
     async def template_cost(self, profile: str | None = None) -> TemplateCost:
         """Measure what the profile's chat template adds to a prompt; raises ``ModelError``."""
         chosen = profile or self._settings.llm_profile
-        return await asyncio.to_thread(
-            lambda: PromptEncoder(self._loader.vocabulary(chosen)).cost()
-        )
+        measuring = self._worker.call("cost", {"profile": chosen}, needs_ready=False)
+        return TemplateCost(**(await asyncio.wrap_future(measuring)).head)
 
     async def aclose(self) -> None:
-        """Stop what runs, fail what waits, end the thread and free the memory."""
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-        await asyncio.to_thread(self._close)
+        """Stop what runs, fail what waits, end the process."""
+        await asyncio.to_thread(self._worker.stop)
+        self._queue.loaded = None
 
-    async def _watch_for_stalls(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_EVERY_S)
-            self._worker.look_for_stall(self._settings.llm_stall_s)
+    async def _prepare(self, process: EngineProcess) -> None:
+        profile = self._settings.llm_profile
+        self._queue.loaded = None
+        await process.call("use", {"profile": profile})
+        self._note_loaded(profile)
+        if self._opening:
+            await process.call("warm", _warming(self._opening, profile))
 
-    def _close(self) -> None:
-        if self._worker.stop():
-            self._loader.close()
+    def _note_loaded(self, profile: str) -> None:
+        if self._queue.loaded != profile:
+            self._queue.loaded = profile
+            self._worker.loaded_anew()
+
+
+def _warming(messages: Sequence[ChatTurn], profile: str) -> Head:
+    return {"messages": [(turn.role, turn.content) for turn in messages], "profile": profile}
+
+
+def _lost(reason: Exception) -> XoeError:
+    if isinstance(reason, EngineLost) and reason.is_stuck:
+        return EngineStalledError("The model does not respond just now; it is being started again.")
+    if isinstance(reason, EngineLost | EngineFault):
+        return GenerationError("The model failed while it was answering. Please ask again.")
+    return _closed()
+
+
+def _closed() -> EngineNotReadyError:
+    return EngineNotReadyError("The model has been shut down.")

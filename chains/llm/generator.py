@@ -38,15 +38,17 @@ class Generator:
         self.resume = self._runtime.resume
         self.close = self._runtime.close
 
-    def warm(self, messages: Sequence[ChatTurn]) -> int:
+    def warm(
+        self, messages: Sequence[ChatTurn], on_progress: Callable[[], None] = lambda: None
+    ) -> int:
         """Read the beginning that prompts share and keep it; return its number of tokens.
 
-        Raises ``Interrupted``.
+        ``on_progress`` is called after each part of it. Raises ``Interrupted``.
         """
         tokens = self._prompt.encode_opening(messages)
         self._refuse_overlong(len(tokens))
         self._go_on_from_shared(tokens, "")
-        self._read_on(tokens[len(self._read) :])
+        self._read_on(tokens[len(self._read) :], on_progress)
         self._cache.put(
             as_tokens(tokens), self._runtime.state_size(), self._runtime.state, pinned=True
         )

@@ -1,48 +1,67 @@
-"""One request on its way between an event loop and the worker thread."""
+"""One request on its way to the model's process, and what waits for the model."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
 
+from chains.llm.queue import FairQueue
 from chains.llm.request import Finished, GenerationRequest, Queued, StreamEvent, TextPiece
+from engines.job import Job
+from engines.wire import Head
 
 _PIECES_APART = 64
 """Pieces that wait for a slow reader one by one; later ones are joined."""
 
 
-class Job:
-    """Events go in from any thread and come out in the loop that made the job.
+class AnswerJob(Job[StreamEvent]):
+    """What waits for the reader is bounded by the length of the answer.
 
-    What waits for the reader is bounded by the length of the answer: a new place replaces an
-    unread one, and pieces of text are joined when the reader falls behind.
+    A new place replaces an unread one, and pieces of text are joined when the reader falls behind.
     """
 
-    def __init__(self, request: GenerationRequest, *, max_tokens: int, profile: str) -> None:
-        """Must be called in the event loop that reads the events."""
-        self.request = request
-        self.max_tokens = max_tokens
+    def __init__(
+        self,
+        request: GenerationRequest,
+        *,
+        max_tokens: int,
+        profile: str,
+        on_loaded: Callable[[str], None],
+    ) -> None:
+        """Must be called in the event loop that reads the events.
+
+        ``on_loaded`` is called when the model was changed for it, in the worker's thread.
+        """
+        super().__init__(
+            "generate",
+            {
+                "messages": [(turn.role, turn.content) for turn in request.messages],
+                "max_tokens": max_tokens,
+                "profile": profile,
+                "session_id": request.session_id,
+                "temperature": request.temperature,
+                "stop": request.stop,
+            },
+        )
+        self.session_id = request.session_id
         self.profile = profile
-        self.submitted = time.perf_counter()
+        self._on_loaded = on_loaded
         self.place: int | None = None
-        """The last place told; the worker's, under its lock."""
-        self.cancelled = False
-        """Nobody reads the events any more."""
-        self.loop = asyncio.get_running_loop()
-        self._events: deque[StreamEvent] = deque()
-        self._failure: Exception | None = None
-        self._changed = asyncio.Event()
+        """The last place told; the queue's, under the worker's lock."""
 
-    def send(self, event: StreamEvent) -> None:
-        """Hand on an event; any thread may."""
-        self._post(lambda: self.put(event))
+    def receive(self, head: Head, _: bytes) -> None:
+        """Take a piece of the answer."""
+        if "loaded" in head:
+            self._on_loaded(str(head["loaded"]))
+        else:
+            self.send(TextPiece(str(head["text"])))
 
-    def fail(self, error: Exception) -> None:
-        """End the stream with ``error``, after what was sent before; any thread may."""
-        self._post(lambda: self._fail(error))
+    def finish(self, head: Head, _: bytes) -> None:
+        """Take the answer's measures, and end."""
+        queue_ms = (self.begun - self.submitted) * 1e3 + head["queue_ms"]
+        self.send(Finished(**(head | {"queue_ms": queue_ms})))
+        self.end()
 
     def put(self, event: StreamEvent) -> None:
         """Hand on an event, in the job's own loop."""
@@ -56,43 +75,49 @@ class Job:
         ):
             self._events[-1] = TextPiece(last.text + event.text)
         else:
-            self._events.append(event)
-        self._changed.set()
-
-    async def events(self) -> AsyncIterator[StreamEvent]:
-        """Yield the events up to ``Finished``; raise what the request failed with."""
-        while True:
-            while self._events:
-                event = self._events.popleft()
-                yield event
-                if isinstance(event, Finished):
-                    return
-            if self._failure is not None:
-                raise self._failure
-            self._changed.clear()
-            await self._changed.wait()
-
-    def _fail(self, error: Exception) -> None:
-        self._failure = error
-        self._changed.set()
-
-    def _post(self, action: Callable[[], None]) -> None:
-        try:
-            self.loop.call_soon_threadsafe(action)
-        except RuntimeError:  # the loop was closed with the request under way
-            self.cancelled = True
+            super().put(event)
 
 
-def send_places(jobs: list[tuple[Job, int]]) -> None:
-    """Tell waiting jobs their places, with one call into each loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Job, int]]] = {}
-    for job, place in jobs:
-        loops.setdefault(job.loop, []).append((job, place))
-    for loop, told in loops.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed
-            loop.call_soon_threadsafe(_put_places, told)
+class AnswerQueue:
+    """The fair queue, and telling those in it their places."""
+
+    def __init__(self, limit: int) -> None:
+        """``limit``: how many may wait."""
+        self._queue: FairQueue[AnswerJob] = FairQueue(limit)
+        self.loaded: str | None = None
+        """The profile whose model is loaded."""
+
+    def put(self, job: AnswerJob) -> None:
+        """Add ``job``; ``EngineBusyError`` when the queue is full."""
+        self._queue.put(job, session_id=job.session_id, profile=job.profile)
+
+    def take(self) -> AnswerJob:
+        """Remove and return the next to serve; ``IndexError`` when there is none."""
+        return self._queue.take(self.loaded)
+
+    def remove(self, job: AnswerJob) -> bool:
+        """Take ``job`` out of its place; False when it does not wait here."""
+        return self._queue.remove(job)
+
+    def clear(self) -> list[AnswerJob]:
+        """Empty the queue and return what waited in it."""
+        return self._queue.clear()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def tell(self) -> None:
+        """Tell the jobs whose place has changed, with one call into each loop."""
+        loops: dict[AbstractEventLoop, list[tuple[AnswerJob, int]]] = {}
+        for place, job in enumerate(self._queue.order(self.loaded)):
+            if job.place != place:
+                job.place = place
+                loops.setdefault(job.loop, []).append((job, place))
+        for loop, told in loops.items():
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(_put_places, told)
 
 
-def _put_places(told: list[tuple[Job, int]]) -> None:
+def _put_places(told: list[tuple[AnswerJob, int]]) -> None:
     for job, place in told:
-        job.put(Queued(place))
+        job.hand_on(Queued(place))

@@ -18,9 +18,9 @@ from lengths import length
 from servers import Server, xoe
 
 from chains.types import LIBRARY_OWNER
-from ingest.embedder import DIMENSION
 from ingest.splitter import splitter_fingerprint
 from ingest.store import DATABASE_NAME, Fingerprint, Store
+from ingest.vectors import DIMENSION
 from models.provision import model_dir
 from xoe.settings import load_settings
 from xoe.workbench import Workbench

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import structlog
 
+from engines.worker import EngineReport
 from state.breakers import Breakers
 from state.ladder import Engine
 from voice.audio import STT_RATE
@@ -109,6 +110,10 @@ class FallbackTranscriber(Transcriber):
         quiet = np.zeros(STT_RATE, np.float32)
         with contextlib.suppress(*_FAULTS, CircuitOpenError):
             await self._decode_usual(DecodeRequest(quiet, language="en"))
+
+    def reports(self) -> tuple[EngineReport, ...]:
+        """Return how the processes of both engines are."""
+        return (*self._usual.reports(), *self._light.reports())
 
     async def aclose(self) -> None:
         """End both engines."""

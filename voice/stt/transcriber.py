@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from engines.worker import EngineReport
 from state.ladder import Engine
 from voice.stt.session import TranscriptionSession
 from voice.stt.transcript import AUTO, CallLanguage, DecodeRequest, Transcript
@@ -47,9 +48,13 @@ class Transcriber(ABC):
         """Where a spare engine serves, see whether the usual one works again; raises nothing."""
         return
 
+    def reports(self) -> tuple[EngineReport, ...]:
+        """Return how its processes are; none for an engine without one."""
+        return ()
+
     @abstractmethod
     async def aclose(self) -> None:
-        """End the thread and free the memory; what waits fails with ``EngineNotReadyError``."""
+        """End the engine and free the memory; what waits fails with ``EngineNotReadyError``."""
 
     def session(
         self,

@@ -1,21 +1,26 @@
-"""Whisper as the rest of the house sees it: asynchronous, and never blocking the loop."""
+"""Whisper as the rest of the house sees it: asynchronous, in a process that may be lost."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+import numpy as np
 import structlog
 
-from models.provision import ensure_present
+from engines.job import Job
+from engines.process import EngineProcess
+from engines.wire import Head
+from engines.worker import EngineReport, Recipe, Worker
 from voice.stt.transcriber import Transcriber
 from voice.stt.transcript import DecodeRequest, Transcript
-from voice.stt.worker import Job, Worker
+from xoe.errors import EngineNotReadyError, TranscriptionBusyError, TranscriptionError
 
 if TYPE_CHECKING:
-    from voice.stt.decoder import WhisperDecoder
     from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -23,14 +28,87 @@ log = structlog.get_logger(__name__)
 SttModel = Literal["stt", "stt-light"]
 """The names of the manifest: Whisper base, and Whisper tiny for English only."""
 
+QUEUE_LIMIT: Final = 16
+"""Pieces of speech that may wait: a few seconds of work, more would come too late."""
+
+STALL_S: Final = 30.0
+"""The longest decode takes half of it on a slow computer; whoever waits for it gives up sooner."""
+
 _NAMES: dict[str, str] = {"stt": "base", "stt-light": "tiny.en"}
 
 # With 800 frames tiny.en loops in 3 of 72 utterances and mishears more; base does not with 700.
 _LOWEST_FLOORS: dict[str, int] = {"stt": 600, "stt-light": 1000}
 
 
+class SpeechPiece(Job[Transcript]):
+    """A piece of speech on its way to Whisper; its one event is the transcript."""
+
+    def __init__(self, request: DecodeRequest) -> None:
+        """Must be called in the event loop that waits for the transcript."""
+        super().__init__(
+            "decode",
+            {
+                "language": request.language,
+                "hints": request.hints,
+                "speech_ms": request.speech_ms,
+                "partial": request.partial,
+            },
+            np.ascontiguousarray(request.audio, dtype=np.float32).tobytes(),
+        )
+        self.partial = request.partial
+
+    def receive(self, _: Head, __: bytes) -> None:
+        """There is nothing but the transcript."""
+
+    def finish(self, head: Head, _: bytes) -> None:
+        """Take the transcript."""
+        self.send(replace(Transcript(**head), wait_ms=(self.begun - self.submitted) * 1e3))
+        self.end()
+
+
+class SpeechQueue:
+    """Final pieces before partial ones."""
+
+    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
+        """``limit``: how many may wait."""
+        self._limit = limit
+        self._finals: deque[SpeechPiece] = deque()
+        self._partials: deque[SpeechPiece] = deque()
+
+    def put(self, job: SpeechPiece) -> None:
+        """Add ``job``; ``TranscriptionBusyError`` when too many wait."""
+        if len(self) >= self._limit:
+            raise TranscriptionBusyError(len(self))
+        (self._partials if job.partial else self._finals).append(job)
+
+    def take(self) -> SpeechPiece:
+        """Remove and return the next; ``IndexError`` when there is none."""
+        return (self._finals or self._partials).popleft()
+
+    def remove(self, job: SpeechPiece) -> bool:
+        """Take ``job`` out; False when it does not wait."""
+        for queue in (self._finals, self._partials):
+            with suppress(ValueError):
+                queue.remove(job)
+                return True
+        return False
+
+    def clear(self) -> list[SpeechPiece]:
+        """Take all out."""
+        left = [*self._finals, *self._partials]
+        self._finals.clear()
+        self._partials.clear()
+        return left
+
+    def tell(self) -> None:
+        """Tell nobody: the wait is too short."""
+
+    def __len__(self) -> int:
+        return len(self._finals) + len(self._partials)
+
+
 class WhisperTranscriber(Transcriber):
-    """One Whisper model in a thread of its own. Cheap to make; loads nothing until started."""
+    """One Whisper model in a process of its own. Cheap to make; loads nothing until started."""
 
     def __init__(
         self,
@@ -48,11 +126,30 @@ class WhisperTranscriber(Transcriber):
         """
         self.name = _NAMES[model]
         self.model = model
-        self._models_dir = models_dir
-        self._threads = threads
-        self._floor_frames = max(floor_frames, _LOWEST_FLOORS[model])
         self._use_hints = use_hints
-        self._worker: Worker[WhisperDecoder] = Worker(f"xoe-{model}", self._load)
+        self._worker: Worker[SpeechPiece] = Worker(
+            Recipe(
+                name=model,
+                title="Speech recognition",
+                service="voice.stt.service:WhisperService",
+                options={
+                    "models_dir": str(models_dir),
+                    "model": model,
+                    "name": self.name,
+                    "threads": threads,
+                    "floor_frames": max(floor_frames, _LOWEST_FLOORS[model]),
+                },
+                prepare=_prepare,
+                lost=lambda _: TranscriptionError(
+                    "Speech recognition failed. Please say it again, or type."
+                ),
+                closed=lambda: EngineNotReadyError(
+                    "Speech recognition is not running. Please type instead."
+                ),
+                stall_s=STALL_S,
+            ),
+            SpeechQueue(),
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings, model: SttModel | None = None) -> WhisperTranscriber:
@@ -68,7 +165,7 @@ class WhisperTranscriber(Transcriber):
     @property
     def ready(self) -> bool:
         """True when the model is loaded."""
-        return self._worker.ready
+        return self._worker.state == "ready"
 
     @property
     def waiting(self) -> int:
@@ -78,7 +175,8 @@ class WhisperTranscriber(Transcriber):
     async def start(self) -> None:
         """Load the model and run it once.
 
-        Raises ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``.
+        Raises ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``. A process that is
+        lost later is started again by itself.
         """
         # The load goes on if the caller gives up, so that the state is true in any case.
         await asyncio.shield(asyncio.wrap_future(self._worker.start()))
@@ -87,21 +185,18 @@ class WhisperTranscriber(Transcriber):
         """Transcribe one piece of speech; see ``Transcriber.decode``."""
         if not self._use_hints:
             request = replace(request, hints=())
-        job: Job[WhisperDecoder, Transcript] = Job(
-            lambda decoder, job: decoder.transcribe(request, job.check), partial=request.partial
-        )
+        job = SpeechPiece(request)
         self._worker.submit(job)
         try:
-            transcript = await asyncio.wrap_future(job.future)
-        except asyncio.CancelledError:
+            async with aclosing(job.events()) as events:
+                transcript = await anext(events)
+        finally:
             self._worker.cancel(job)
-            raise
-        transcript = replace(transcript, wait_ms=job.wait_ms)
         log.info(
             "stt.done",
             model=self.name,
             ms=round(transcript.decode_ms),
-            wait_ms=round(job.wait_ms),
+            wait_ms=round(transcript.wait_ms),
             audio_ms=transcript.audio_ms,
             speech_ms=transcript.speech_ms,
             partial=request.partial,
@@ -110,17 +205,14 @@ class WhisperTranscriber(Transcriber):
         )
         return transcript
 
+    def reports(self) -> tuple[EngineReport, ...]:
+        """Return how its process is."""
+        return (self._worker.report(),)
+
     async def aclose(self) -> None:
-        """End the thread and free the memory; what waits fails with ``EngineNotReadyError``."""
+        """End the process; what waits fails with ``EngineNotReadyError``."""
         await asyncio.to_thread(self._worker.stop)
 
-    def _load(self) -> WhisperDecoder:
-        path = ensure_present(self.model, self._models_dir)
-        from voice.stt.decoder import WhisperDecoder, WindowConfig
 
-        return WhisperDecoder.load(
-            path.parent,
-            name=self.name,
-            threads=self._threads,
-            window=WindowConfig(floor_frames=self._floor_frames),
-        )
+async def _prepare(process: EngineProcess) -> None:
+    await process.call("load", {})

@@ -1,14 +1,13 @@
 """espeak-ng: the second engine. Robotic, tiny, and there when nothing else is.
 
 It is called through ctypes, as its C interface stands in ``speak_lib.h``. The library's state is
-global, so it lives in one thread; Piper's phonemes come from a copy of their own with a state of
-its own, so both run in one process.
+global; it has a process of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +15,11 @@ import espeakng_loader
 import numpy as np
 import structlog
 
-from voice.tts.job import Cancelled, SpeechJob
+from engines.service import Call, Cancelled
+from engines.wire import Head
+from voice.tts.service import SpeechService, send_sound
 from voice.tts.spelling import for_espeak
-from voice.tts.synthesizer import AudioChunk, VoiceStyle
-from voice.tts.worker import QUEUE_LIMIT, ThreadedSynthesizer
+from voice.tts.synthesizer import Samples, VoiceStyle
 from xoe.errors import ModelLoadError, SynthesisError
 
 log = structlog.get_logger(__name__)
@@ -39,48 +39,52 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 _CONTINUE, _STOP = 0, 1
 
-_in_use = threading.Lock()
-"""Held by the one engine that owns the library's global state."""
 
+class EspeakService(SpeechService):
+    """Speaks with espeak-ng. ``load`` comes first."""
 
-class EspeakSynthesizer(ThreadedSynthesizer):
-    """Speaks with espeak-ng. There can be one at a time in a process."""
-
-    name = "espeak"
-
-    def __init__(
-        self,
-        *,
-        voice: str = "en-us",
-        style: VoiceStyle | None = None,
-        queue_limit: int = QUEUE_LIMIT,
-    ) -> None:
+    def __init__(self, *, voice: str) -> None:
         """``voice``: a language or voice of espeak-ng, such as ``en-us`` or ``de``."""
-        super().__init__(style=style, queue_limit=queue_limit)
         self._voice = voice
         self._library: ctypes.CDLL | None = None
         self._rate = 0
         # The library keeps a bare pointer to it: it must live as long as the library is used.
         self._callback = _CALLBACK(self._take)
-        self._owns_library = False
-        self._job: SpeechJob | None = None
+        self._call: Call | None = None
 
     @property
     def sample_rate(self) -> int:
         """22,050, as the library tells."""
-        if not self._rate:
-            raise SynthesisError("The voice is not loaded. Please start it first.")
         return self._rate
 
-    @property
-    def language(self) -> str:
-        """The language as espeak-ng names it."""
-        return self._voice
+    def load(self, _: Call) -> Head:
+        """Load; return ``sample_rate`` and ``language``. Raises ``ModelLoadError``."""
+        if self._library is None:
+            self._open()
+        return {"sample_rate": self._rate, "language": self._voice}
 
-    def _load(self) -> None:
-        if not _in_use.acquire(blocking=False):
-            raise ModelLoadError("espeak-ng is in use already; there can be one of it at a time.")
-        self._owns_library = True
+    def speech(self, call: Call, text: str, style: VoiceStyle) -> Iterator[Samples]:
+        """Speak ``text``: the library's callback sends the sound, so nothing is yielded."""
+        library = self._library
+        if library is None:
+            raise SynthesisError("The voice is not loaded. Please start it first.")
+        words = round(_NORMAL_WORDS_PER_MINUTE * style.speed)
+        library.espeak_SetParameter(_PARAMETER_RATE, min(_FASTEST, max(_SLOWEST, words)), 0)
+        data = for_espeak(text).encode() + b"\0"
+        self._call = call
+        try:
+            # Returns when all is spoken; meanwhile the callback sends what there is.
+            status = library.espeak_Synth(
+                data, len(data), 0, _POS_CHARACTER, 0, _CHARS_UTF8 | _END_PAUSE, None, None
+            )
+        finally:
+            self._call = None
+        call.check()
+        if status != 0:
+            raise SynthesisError("The second voice failed. The answer's text is on the page.")
+        return iter(())
+
+    def _open(self) -> None:
         library = _open_library()
         rate = library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS,
@@ -99,45 +103,17 @@ class EspeakSynthesizer(ThreadedSynthesizer):
                 "fr are voices of it."
             )
         self._library, self._rate = library, rate
-        log.info("tts.ready", engine=self.name, voice=self._voice)
-
-    def _unload(self) -> None:
-        if self._library is not None:
-            self._library.espeak_Terminate()
-            self._library = None
-        if self._owns_library:
-            self._owns_library = False
-            _in_use.release()
-
-    def _speak(self, job: SpeechJob) -> Iterator[AudioChunk]:
-        library = self._library
-        if library is None:
-            raise SynthesisError("The voice is not loaded. Please start it first.")
-        words = round(_NORMAL_WORDS_PER_MINUTE * job.style.speed)
-        library.espeak_SetParameter(_PARAMETER_RATE, min(_FASTEST, max(_SLOWEST, words)), 0)
-        text = for_espeak(job.text).encode() + b"\0"
-        self._job = job
-        try:
-            # Returns when all is spoken; meanwhile the callback sends the chunks to the job.
-            status = library.espeak_Synth(
-                text, len(text), 0, _POS_CHARACTER, 0, _CHARS_UTF8 | _END_PAUSE, None, None
-            )
-        finally:
-            self._job = None
-        if job.cancelled:
-            raise Cancelled
-        if status != 0:
-            raise SynthesisError("The second voice failed. The answer's text is on the page.")
-        return iter(())
+        log.info("tts.ready", engine="espeak", voice=self._voice)
 
     def _take(self, samples: Any, count: int, _events: int | None) -> int:
-        job = self._job
-        if job is None or job.cancelled:
+        call = self._call
+        if call is None or call.cancelled:
             return _STOP
         if samples and count > 0:
             # A copy: the library uses the buffer again.
             pcm = np.ctypeslib.as_array(samples, shape=(count,)).astype(np.float32)
-            job.send(AudioChunk(pcm / np.float32(32768.0), self._rate))
+            with contextlib.suppress(Cancelled):
+                send_sound(call, pcm / np.float32(32768.0))
         return _CONTINUE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from voice.tts.engines import EspeakSynthesizer, PiperSynthesizer
 from voice.tts.synthesizer import Synthesizer, VoiceStyle
 from xoe.settings import Settings
 
@@ -13,13 +14,8 @@ TtsEngine = Literal["piper", "espeak"]
 def create_synthesizer(settings: Settings, engine: TtsEngine | None = None) -> Synthesizer:
     """Return the engine that the settings name, or the one asked for; nothing is loaded yet."""
     style = VoiceStyle(settings.tts_speed, settings.tts_speaker)
-    # Each engine's library is loaded only where it is used.
     if (engine or settings.tts_engine) == "espeak":
-        from voice.tts.espeak import EspeakSynthesizer
-
         return EspeakSynthesizer(voice=settings.tts_espeak_voice, style=style)
-    from voice.tts.piper import PiperSynthesizer
-
     return PiperSynthesizer(
         settings.tts_voice, settings.models_dir, style=style, threads=settings.tts_threads
     )

@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 import structlog
 
+from engines.worker import EngineReport
 from state.breakers import Breakers
 from state.ladder import Engine
 from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
@@ -130,6 +131,10 @@ class FallbackSynthesizer(Synthesizer):
                 async for _ in chunks:
                     pass
             self._serving = "usual"
+
+    def reports(self) -> tuple[EngineReport, ...]:
+        """Return how the processes of both engines are."""
+        return (*self.usual.reports(), *self.spare.reports())
 
     async def aclose(self) -> None:
         """End both engines."""

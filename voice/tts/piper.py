@@ -1,4 +1,4 @@
-"""Piper: neural voices on ONNX Runtime, spoken window by window."""
+"""Piper in its process: neural voices on ONNX Runtime, spoken window by window."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import onnxruntime as ort
 import structlog
 from piper import PiperVoice
 
-from voice.tts.job import Cancelled, SpeechJob
+from engines.memory import give_back
+from engines.service import Call, Cancelled
+from engines.wire import Head
 from voice.tts.level import VoiceLevel
+from voice.tts.service import SpeechService
 from voice.tts.spelling import for_espeak
-from voice.tts.synthesizer import AudioChunk, VoiceStyle
+from voice.tts.synthesizer import Samples, VoiceStyle
 from voice.tts.vits import ORT_ERRORS, Feed, Graph, open_graph
-from voice.tts.voice_file import PARTS_FOLDER, VoiceFile, open_voice
-from voice.tts.worker import QUEUE_LIMIT, ThreadedSynthesizer
+from voice.tts.voice_file import VoiceFile, open_voice
 from xoe.errors import ModelLoadError, SynthesisError
 
 log = structlog.get_logger(__name__)
@@ -29,100 +31,89 @@ _TEST_TEXT = "The quick brown fox jumps over the lazy dog, and then it rests for
 _WARM_TEXT = "Good morning to you all."
 
 
-class PiperSynthesizer(ThreadedSynthesizer):
-    """Speaks with any Piper voice."""
-
-    name = "piper"
+class PiperService(SpeechService):
+    """Speaks with any Piper voice. ``load`` comes first."""
 
     def __init__(
-        self,
-        voice: str,
-        models_dir: Path,
-        *,
-        style: VoiceStyle | None = None,
-        threads: int = 1,
-        cache: Path | None = None,
-        queue_limit: int = QUEUE_LIMIT,
+        self, *, voice: str, models_dir: str, speaker: str | None, threads: int, cache: str
     ) -> None:
-        """Cheap; loads nothing until started.
-
-        ``voice``: a name of the manifest or the path of an ``.onnx`` file. ``threads``: of one
-        call into ONNX Runtime; one leaves the other cores to the language model. ``cache``: where
-        the parts of cut voices are kept, in the models' folder by default.
-        """
-        super().__init__(style=style, queue_limit=queue_limit)
+        """Load nothing; the arguments are those of ``PiperSynthesizer``."""
         self._voice_name = voice
-        self._models_dir = models_dir
+        self._models_dir = Path(models_dir)
+        self._speaker = speaker
         self._threads = threads
-        self._cache = cache or models_dir / PARTS_FOLDER
+        self._cache = Path(cache)
         self._file: VoiceFile | None = None
         self._voice: PiperVoice | None = None
         self._graph: Graph | None = None
         self._level = VoiceLevel(1.0)
 
-    @property
-    def sample_rate(self) -> int:
-        """Samples a second, as the voice's file says; 22,050 of most voices."""
-        return self._open_file().config.sample_rate
+    def load(self, _: Call) -> Head:
+        """Load and warm; return ``sample_rate``, ``language`` and whether it is ``windowed``.
 
-    @property
-    def language(self) -> str:
-        """The voice's language as espeak-ng names it, e.g. ``en-us``; known once it started."""
-        return str(self._open_file().config.espeak_voice)
+        Raises ``ModelError``, or ``SettingsError`` for a speaker that the voice does not have.
+        """
+        if self._graph is None:
+            self._open()
+            give_back()
+        file = self._open_file()
+        return {
+            "sample_rate": file.config.sample_rate,
+            "language": str(file.config.espeak_voice),
+            "windowed": self._loaded_graph().windowed,
+        }
 
-    @property
-    def windowed(self) -> bool:
-        """Whether the voice could be cut, so that the first sound comes early."""
-        return self._graph is not None and self._graph.windowed
-
-    def _load(self) -> None:
-        begun = time.perf_counter()
-        self._file = file = open_voice(self._voice_name, self._models_dir)
-        file.speaker_id(self._style.speaker)  # says at once when there is no such speaker
-        self._voice = _phonemizer(file)
-        test = self.noiseless_feed(file, _TEST_TEXT)
-        try:
-            self._graph = open_graph(
-                file.path, file.sha256, cache=self._cache, threads=self._threads, test=test
-            )
-            self._level = VoiceLevel.measured(np.concatenate(list(self._graph.run(test))))
-        except ORT_ERRORS as exc:
-            raise ModelLoadError(
-                f"The voice {file.path} cannot be loaded: the file is damaged or is no Piper "
-                "voice. Please fetch it again, or choose another voice."
-            ) from exc
-        self._warm()
-        log.info(
-            "tts.ready",
-            engine=self.name,
-            voice=file.path.stem,
-            windowed=self._graph.windowed,
-            ms=round((time.perf_counter() - begun) * 1e3),
-        )
-
-    def _unload(self) -> None:
-        self._graph = self._voice = None
-
-    def _speak(self, job: SpeechJob) -> Iterator[AudioChunk]:
+    def speech(self, call: Call, text: str, style: VoiceStyle) -> Iterator[Samples]:
+        """Yield the sound of ``text`` window by window; see ``SpeechService.speech``."""
         options = ort.RunOptions()
         options.log_severity_level = 4  # that a run was terminated is no news
 
         def interrupt() -> None:
             options.terminate = True
 
-        job.on_cancel(interrupt)
-        rate = self.sample_rate
+        call.on_cancel(interrupt)
         try:
-            for feed in self._feeds(job.text, job.style):
+            for feed in self._feeds(text, style):
                 for samples in self._loaded_graph().run(feed, options):
-                    yield AudioChunk(self._level.apply(samples), rate)
-                job.check()
+                    yield self._level.apply(samples)
+                call.check()
         except ORT_ERRORS as exc:
-            if job.cancelled:
+            if call.cancelled:
                 raise Cancelled from exc
             raise SynthesisError(
                 "The voice failed while it was speaking. The answer's text is on the page."
             ) from exc
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second, as the voice's file says; 22,050 of most voices."""
+        return self._open_file().config.sample_rate
+
+    def _open(self) -> None:
+        begun = time.perf_counter()
+        self._file = file = open_voice(self._voice_name, self._models_dir)
+        file.speaker_id(self._speaker)  # says at once when there is no such speaker
+        self._voice = _phonemizer(file)
+        test = self.noiseless_feed(file, _TEST_TEXT)
+        try:
+            graph = open_graph(
+                file.path, file.sha256, cache=self._cache, threads=self._threads, test=test
+            )
+            self._level = VoiceLevel.measured(np.concatenate(list(graph.run(test))))
+        except ORT_ERRORS as exc:
+            raise ModelLoadError(
+                f"The voice {file.path} cannot be loaded: the file is damaged or is no Piper "
+                "voice. Please fetch it again, or choose another voice."
+            ) from exc
+        self._graph = graph
+        self._warm()
+        log.info(
+            "tts.ready",
+            engine="piper",
+            voice=file.path.stem,
+            windowed=graph.windowed,
+            ms=round((time.perf_counter() - begun) * 1e3),
+        )
 
     def _feeds(self, text: str, style: VoiceStyle) -> Iterator[Feed]:
         """Yield what the graph is given for each sentence of ``text``."""
@@ -148,7 +139,7 @@ class PiperSynthesizer(ThreadedSynthesizer):
 
     def _warm(self) -> None:
         """Run a sentence: the first run of a graph allocates its memory."""
-        for feed in self._feeds(_WARM_TEXT, self._style):
+        for feed in self._feeds(_WARM_TEXT, VoiceStyle(speaker=self._speaker)):
             for _ in self._loaded_graph().run(feed):
                 pass
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engines.worker import EngineReport
 from state.ladder import Engine
 
 Samples = npt.NDArray[np.float32]
@@ -41,8 +42,8 @@ class VoiceStyle:
 class Synthesizer(ABC):
     """Turns text that is fit to be read out into sound.
 
-    One engine serves many callers: each ``stream`` waits for its turn. Engines run in a thread
-    of their own, so the event loop is never held up.
+    One engine serves many callers: each ``stream`` waits for its turn. Engines run in processes
+    of their own, so the event loop is never held up, and a crash costs only what was spoken.
     """
 
     name: str
@@ -92,6 +93,10 @@ class Synthesizer(ABC):
         """Where a spare engine serves, see whether the usual one works again; raises nothing."""
         return
 
+    def reports(self) -> tuple[EngineReport, ...]:
+        """Return how its processes are; none for an engine without one."""
+        return ()
+
     @abstractmethod
     async def aclose(self) -> None:
-        """Stop what runs, fail what waits, end the thread and free the memory."""
+        """Stop what runs, fail what waits, end the engine and free the memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -207,4 +208,10 @@ def _session(model: str | bytes, threads: int) -> ort.InferenceSession:
     # A thread that waits by spinning takes a core from the language model.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only: a terminated run is no news
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    if isinstance(model, str):
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # A session keeps the bytes that it was made from, 60 MB, for as long as it lives; not a path.
+    with os.fdopen(os.memfd_create("voice"), "wb") as file:
+        file.write(model)
+        file.flush()
+        return _session(f"/proc/self/fd/{file.fileno()}", threads)

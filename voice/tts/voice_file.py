@@ -13,9 +13,6 @@ from models.manifest import load_manifest
 from models.provision import ensure_present
 from xoe.errors import ModelLoadError, ModelMissingError, SettingsError
 
-PARTS_FOLDER = ".tts-parts"
-"""Where cut voices are kept, in the models' folder."""
-
 
 @dataclass(frozen=True)
 class VoiceFile:

@@ -141,6 +141,11 @@ def _print(status: dict[str, Any]) -> None:
         table.add_row("level", f"{level}: {reason}" if reason else level)
         for part in health.get("components", ()):
             table.add_row(f"  {part['name']}", f"{part['state']}: {part['detail']}")
+        for engine in health.get("engines", ()):
+            about = f"process {engine['pid']}, {engine['memory_mb']} MB"
+            lost = f"; started again {engine['restarts']} times: {engine['problem']}"
+            lost = lost if engine["restarts"] else ""
+            table.add_row(f"  {engine['name']}", f"{engine['state']}, {about}{lost}")
         for name, circuit in ((server["circuits"] or {}).get("circuits") or {}).items():
             table.add_row(f"  {name}", _circuit(circuit))
     console.print(table)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import struct
-import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import chainlit as cl
@@ -24,7 +21,6 @@ from xoe.page import session as pages
 from xoe.page.markup import without_citation_links
 
 if TYPE_CHECKING:
-    from voice.audio import Samples
     from voice.engines import VoiceEngines
     from xoe.services import Services
     from xoe.startup import Startup
@@ -171,27 +167,10 @@ def _wav_header() -> bytes:
 
 
 async def _transcribe(recording: bytes, engines: VoiceEngines) -> str:
-    frames = await asyncio.to_thread(_frames, recording, engines)
+    frames, probabilities = await engines.vad.recording(recording)
     session = engines.transcriber.session()
-    for number, (frame, probability) in enumerate(frames):
+    for number, (frame, probability) in enumerate(zip(frames, probabilities, strict=True)):
         session.feed(frame, probability)
         if session.over_soft and probability < _PAUSE and number % 8 == 0:
             await session.commit()
     return (await session.final()).text
-
-
-def _frames(recording: bytes, engines: VoiceEngines) -> list[tuple[Samples, float]]:
-    """Return the recording's frames with their speech probabilities. Blocking."""
-    from voice.audio import FRAME_SAMPLES
-    from voice.stt.sound_file import SoundFile
-
-    vad = engines.vad.session()
-    with tempfile.NamedTemporaryFile(suffix=".webm") as file:
-        file.write(recording)
-        file.flush()
-        return [
-            (frame, vad.probability(frame))
-            for block in SoundFile(Path(file.name)).blocks(30.0)
-            for start in range(0, len(block) - FRAME_SAMPLES + 1, FRAME_SAMPLES)
-            for frame in [block[start : start + FRAME_SAMPLES]]
-        ]
