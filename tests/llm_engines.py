@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,11 @@ from chains.llm.engine import (
     StreamEvent,
     TextPiece,
 )
+from chains.llm.job import AnswerJob
+from chains.llm.service import LlmService
+from engines.process import EngineProcess
+from engines.service import Call
+from engines.wire import Frame
 from models.provision import installed
 from xoe.settings import Settings
 
@@ -91,6 +96,69 @@ def reply(events: list[StreamEvent]) -> Reply:
         places=tuple(event.place for event in events if isinstance(event, Queued)),
         finished=last,
     )
+
+
+@dataclass
+class Written:
+    """Pieces of text that came out of engines' processes, read by somebody or not."""
+
+    pieces: int = 0
+
+
+@contextmanager
+def counting_pieces() -> Iterator[Written]:
+    """Count what the processes write meanwhile."""
+    written = Written()
+    take = EngineProcess._take
+
+    def counted(self: EngineProcess, frame: Frame) -> None:
+        written.pieces += "text" in (frame.head.get("event") or {})
+        take(self, frame)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EngineProcess, "_take", counted)
+        yield written
+
+
+class Direct:
+    """What runs in the model's process, in this one: for looking at its insides."""
+
+    def __init__(self, profile: str = "tiny", *, cache_bytes: int = 64 * 2**20) -> None:
+        settings = settings_for(profile)
+        self.profile = profile
+        self.service = LlmService(
+            models_dir=str(settings.models_dir),
+            context_tokens=settings.llm_context_tokens,
+            threads=2,
+            cache_bytes=cache_bytes,
+        )
+
+    @property
+    def generator(self) -> Any:
+        """The loaded model."""
+        return self.service._generator
+
+    def job(self, *contents: str, **options: Any) -> AnswerJob:
+        """Return a job with the arguments of the request."""
+        asked = request(*contents, **options)
+        return AnswerJob(
+            asked,
+            max_tokens=asked.max_tokens or 12,
+            profile=self.profile,
+            on_loaded=lambda _: None,
+        )
+
+    async def ask(self, *contents: str, **options: Any) -> Reply:
+        """Answer, in this process."""
+        events: list[StreamEvent] = []
+
+        def take(head: dict[str, Any], _: bytes) -> None:
+            if "text" in head:
+                events.append(TextPiece(head["text"]))
+
+        call = Call(self.job(*contents, **options).arguments, emit=take)
+        finished = await asyncio.to_thread(self.service.generate, call)
+        return reply([*events, Finished(**finished)])
 
 
 async def until_idle(engine: LlmEngine) -> None:

@@ -44,15 +44,25 @@ def limit_bytes(configured_mb: int) -> int:
 
 
 def used_bytes() -> int:
-    """Return the resident memory of this process and those it started. Takes milliseconds."""
+    """Return the resident memory of this process and those it started. Takes milliseconds.
+
+    What several of them share, such as libraries and a model's file, counts once.
+    """
     process = psutil.Process()
-    used = int(process.memory_info().rss)
-    for child in process.children(recursive=True):
-        try:
-            used += int(child.memory_info().rss)
-        except psutil.Error:  # it has just ended
-            continue
-    return used
+    return sum(_share_bytes(each) for each in (process, *process.children(recursive=True)))
+
+
+def _share_bytes(process: psutil.Process) -> int:
+    try:
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):  # it has just ended, or the kernel tells no more than the whole
+        pass
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 class MemoryWatch:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from llm_engines import (
     PATIENCE_S,
+    Direct,
     Reply,
     ask,
+    counting_pieces,
     reply,
     request,
     running_engine,
@@ -20,6 +22,7 @@ from llm_engines import (
 )
 
 from chains.llm.engine import LlmEngine, Queued, StreamEvent, TextPiece
+from engines.service import Call, Cancelled
 from xoe.errors import EngineBusyError
 
 pytestmark = pytest.mark.integration
@@ -115,15 +118,16 @@ async def test_a_full_queue_says_so_at_once_and_keeps_its_promises() -> None:
 async def test_stopping_an_answer_stops_the_model_within_a_token(tiny: LlmEngine) -> None:
     stream = tiny.stream(request("Count from one to a thousand.", max_tokens=1500))
     async with asyncio.timeout(PATIENCE_S):
-        pieces = 0
-        async for event in stream:
-            pieces += isinstance(event, TextPiece)
-            if pieces == 3:
-                break
-        before = _position(tiny)
-        await stream.aclose()
-        await until_idle(tiny)
-    assert _position(tiny) <= before + 2
+        with counting_pieces() as written:
+            pieces = 0
+            async for event in stream:
+                pieces += isinstance(event, TextPiece)
+                if pieces == 3:
+                    break
+            before = written.pieces
+            await stream.aclose()
+            await until_idle(tiny)
+    assert before <= written.pieces <= before + 2
     assert (await ask(tiny, "Free again?")).places == ()
 
 
@@ -138,8 +142,19 @@ async def test_stopping_frees_the_worker_while_it_reads_the_prompt(tiny: LlmEngi
         reading.cancel()
         await until_idle(tiny)
     assert reading.cancelled()
-    assert _position(tiny) < tokens
     assert (await ask(tiny, "Free again?")).places == ()
+
+
+async def test_a_prompt_that_nobody_waits_for_is_not_read_to_its_end() -> None:
+    direct = Direct("tiny")
+    await direct.ask("Hello?", max_tokens=1)
+    call = Call(direct.job(LONG).arguments)
+    reading = asyncio.create_task(asyncio.to_thread(direct.service.generate, call))
+    await asyncio.sleep(0.1)
+    call.cancel()
+    with pytest.raises(Cancelled):
+        await reading
+    assert 0 < direct.generator._runtime.position < 2000
 
 
 async def test_who_stops_waiting_is_never_served(tiny: LlmEngine) -> None:
@@ -199,8 +214,3 @@ async def test_a_request_that_need_not_wait_is_not_told_a_place(tiny: LlmEngine)
     for _ in range(5):
         events = [event async for event in tiny.stream(request("Hello?", max_tokens=1))]
         assert not any(isinstance(event, Queued) for event in events)
-
-
-def _position(engine: LlmEngine) -> int:
-    generator: Any = engine._worker._generator
-    return int(generator._runtime.position)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from signal import SIGILL, SIGKILL, SIGSEGV
 
+import llm_engines
 import pytest
-from llm_engines import PATIENCE_S, ask, request, running_engine, settings_for, shared_engine
+from llm_engines import (
+    PATIENCE_S,
+    SYSTEM,
+    Direct,
+    ask,
+    request,
+    running_engine,
+    settings_for,
+    shared_engine,
+)
 
 from chains.llm.engine import ChatTurn, GenerationRequest, LlmEngine
-from chains.llm.runtime import LlamaRuntime, RuntimeFault
 from chains.llm.sampler import Sampler
 from models.provision import model_path
 from xoe.errors import (
     EngineNotReadyError,
+    EngineStalledError,
     GenerationError,
     ModelDamagedError,
     ModelMissingError,
@@ -82,19 +93,20 @@ async def test_a_follow_up_reads_only_what_is_new(fast: LlmEngine) -> None:
 
 
 async def test_an_answer_in_unusual_tokens_is_not_read_again(
-    tiny: LlmEngine, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    vocabulary = tiny._loader.vocabulary("tiny")
+    tiny = Direct("tiny")
+    vocabulary = tiny.service._loader.vocabulary("tiny")
     spelled = [token for letter in "It leaves at eight." for token in vocabulary.encode(letter)]
     usual = vocabulary.encode("It leaves at eight.")
     sampled = iter([*spelled, *vocabulary.encode("<|im_end|>", special=True)])
     monkeypatch.setattr(Sampler, "next", lambda _: next(sampled))
-    first = await ask(tiny, FERRY + "When?", session_id="odd", max_tokens=60)
+    first = await tiny.ask(FERRY + "When?", session_id="odd", max_tokens=60)
     monkeypatch.undo()
     assert first.text == "It leaves at eight."
     assert first.finished.completion_tokens == len(spelled) > len(usual)
 
-    second = await ask(tiny, FERRY + "When?", first.text, "Sure?", session_id="odd")
+    second = await tiny.ask(FERRY + "When?", first.text, "Sure?", session_id="odd")
     assert second.finished.cached_tokens >= first.finished.prompt_tokens + len(spelled) - 1
 
 
@@ -147,11 +159,11 @@ async def test_what_was_warmed_is_read_by_no_question(tiny: LlmEngine) -> None:
 
 async def test_saved_states_stay_within_their_bytes() -> None:
     limit = 12 * 2**20
-    async with running_engine("tiny", cache_bytes=limit) as engine:
-        for number in range(8):
-            await ask(engine, f"{number} {FERRY}", session_id=str(number), max_tokens=2)
-            assert _generator(engine)._cache.size_bytes <= limit
-        assert len(_generator(engine)._cache) >= 2
+    tiny = Direct("tiny", cache_bytes=limit)
+    for number in range(8):
+        await tiny.ask(f"{number} {FERRY}", session_id=str(number), max_tokens=2)
+        assert tiny.generator._cache.size_bytes <= limit
+    assert len(tiny.generator._cache) >= 2
 
 
 # ── the context's end ─────────────────────────────────────────────────────────────────────
@@ -249,22 +261,66 @@ async def test_questions_asked_while_it_loads_are_answered() -> None:
 
 
 async def test_a_failure_costs_one_answer_and_the_engine_goes_on(
-    tiny: LlmEngine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = await ask(tiny, "Hello?")
+    faults = tmp_path / "faults.json"
+    child = str(Path(llm_engines.__file__).with_name("faulty_child.py"))
+    monkeypatch.setattr("engines.process.COMMAND", ("-P", child, str(faults)))
+    async with running_engine("tiny") as engine:
+        sound = await ask(engine, "Hello?")
+        pid = engine.report().pid
+        faults.write_text('{"llm": "error"}')
+        with pytest.raises(GenerationError) as caught:
+            await ask(engine, "Hello?")
+        assert "llama_decode returned -3" in str(caught.value.__cause__)
+        faults.write_text("{}")
+        assert engine.state == "ready"
+        again = await ask(engine, "Hello?")
+        assert again.text == sound.text
+        assert again.finished.cached_tokens == 0  # nothing is taken over from what failed
+        assert engine.report().pid == pid
 
-    def fail(*_: Any) -> None:
-        raise RuntimeFault("llama_decode returned -3")
 
-    monkeypatch.setattr(LlamaRuntime, "read", fail)
-    with pytest.raises(GenerationError) as caught:
-        await ask(tiny, "Hello?")
-    assert isinstance(caught.value.__cause__, RuntimeFault)
-    monkeypatch.undo()
-    assert tiny.state == "ready"
-    again = await ask(tiny, "Hello?")
-    assert again.text == sound.text
-    assert again.finished.cached_tokens == 0  # nothing is taken over from what failed
+async def test_a_process_that_is_lost_costs_one_answer_and_comes_back_warm(
+    tmp_path: Path,
+) -> None:
+    async with running_engine("tiny") as engine:
+        warmed = await engine.warm((SYSTEM,))
+        sound = await ask(engine, "Hello?")
+        for signal in (SIGKILL, SIGSEGV, SIGILL):
+            stream = engine.stream(request("Tell me a long story.", max_tokens=1500))
+            await anext(stream)
+            lost = engine.report().pid
+            assert lost is not None
+            waiting = asyncio.create_task(ask(engine, "Hello?", session_id="waits"))
+            await asyncio.sleep(0)
+            os.kill(lost, signal)
+            with pytest.raises(GenerationError):
+                async for _ in stream:
+                    pass
+            again = await waiting
+            assert again.text == sound.text
+            assert again.finished.cached_tokens >= warmed
+            assert engine.report().pid != lost
+        assert engine.report().restarts == 3
+
+
+async def test_a_model_that_hangs_is_ended_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = tmp_path / "faults.json"
+    child = str(Path(llm_engines.__file__).with_name("faulty_child.py"))
+    monkeypatch.setattr("engines.process.COMMAND", ("-P", child, str(faults)))
+    async with running_engine("tiny", llm_stall_s=4) as engine:
+        stuck = engine.report().pid
+        faults.write_text('{"llm": "hang"}')
+        asked = asyncio.create_task(ask(engine, "Hello?"))
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(EngineStalledError):
+                await asked
+        faults.write_text("{}")
+        assert (await ask(engine, "Hello?")).text
+        assert engine.report().pid != stuck
 
 
 async def test_counting_needs_no_model_and_does_not_wait() -> None:
@@ -303,7 +359,3 @@ def _models(folder: Path) -> Path:
     source = model_path("tiny", settings_for("tiny").models_dir)
     shutil.copytree(source.parent, folder / "models" / "tiny")
     return folder / "models"
-
-
-def _generator(engine: LlmEngine) -> Any:
-    return engine._worker._generator

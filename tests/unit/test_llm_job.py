@@ -6,18 +6,23 @@ import asyncio
 
 import pytest
 
-from chains.llm.job import Job, send_places
+from chains.llm.job import AnswerJob, AnswerQueue
 from chains.llm.request import Finished, GenerationRequest, Queued, StreamEvent, TextPiece
 from xoe.errors import GenerationError
 
 END = Finished(1, 0, 1, 0.0, 0.0, "stop")
 
 
-def new_job() -> Job:
-    return Job(GenerationRequest(()), max_tokens=8, profile="tiny")
+def new_job() -> AnswerJob:
+    return AnswerJob(GenerationRequest(()), max_tokens=8, profile="tiny", on_loaded=lambda _: None)
 
 
-async def read(job: Job) -> list[StreamEvent]:
+def finish(job: AnswerJob) -> None:
+    job.send(END)
+    job.end()
+
+
+async def read(job: AnswerJob) -> list[StreamEvent]:
     return [event async for event in job.events()]
 
 
@@ -27,7 +32,7 @@ async def test_events_from_another_thread_come_in_order_and_end_with_finished() 
     def work() -> None:
         for number in range(20):
             job.send(TextPiece(str(number)))
-        job.send(END)
+        finish(job)
 
     reader = asyncio.create_task(read(job))
     await asyncio.to_thread(work)
@@ -36,9 +41,15 @@ async def test_events_from_another_thread_come_in_order_and_end_with_finished() 
 
 async def test_a_new_place_replaces_one_that_was_not_read() -> None:
     job = new_job()
-    for place in (3, 2, 1):
-        send_places([(job, place)])
-    job.send(END)
+    queue = AnswerQueue(8)
+    before = [new_job() for _ in range(3)]
+    for one in (*before, job):
+        queue.put(one)
+    for one in before:
+        queue.tell()
+        queue.remove(one)
+        await asyncio.sleep(0)
+    finish(job)
     assert await read(job) == [Queued(1), END]
 
 
@@ -46,7 +57,7 @@ async def test_pieces_are_joined_for_a_reader_that_falls_behind() -> None:
     job = new_job()
     for _ in range(10_000):
         job.send(TextPiece("x"))
-    job.send(END)
+    finish(job)
     events = await read(job)
     assert "".join(event.text for event in events if isinstance(event, TextPiece)) == "x" * 10_000
     assert len(events) < 100
@@ -55,7 +66,7 @@ async def test_pieces_are_joined_for_a_reader_that_falls_behind() -> None:
 async def test_a_failure_comes_after_what_was_written_before_it() -> None:
     job = new_job()
     job.send(TextPiece("half an"))
-    job.fail(GenerationError("The model failed."))
+    job.end(GenerationError("The model failed."))
     events = job.events()
     assert await anext(events) == TextPiece("half an")
     with pytest.raises(GenerationError):
@@ -63,10 +74,12 @@ async def test_a_failure_comes_after_what_was_written_before_it() -> None:
 
 
 def test_a_closed_loop_cancels_the_request() -> None:
-    async def make() -> Job:
+    async def make() -> AnswerJob:
         return new_job()
 
     job = asyncio.run(make())
     job.send(TextPiece("nobody is there"))
-    send_places([(job, 1)])
+    queue = AnswerQueue(8)
+    queue.put(job)
+    queue.tell()
     assert job.cancelled
