@@ -10,11 +10,13 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 from langchain_core.embeddings import Embeddings
 
 from engines.process import EngineProcess
@@ -23,6 +25,8 @@ from engines.worker import EngineReport, NoQueue, Recipe, Worker
 from ingest.vectors import DIMENSION, Vectors
 from models.manifest import load_manifest
 from xoe.errors import ModelError, ModelLoadError
+
+log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0
 """Files that were missing or damaged are looked at again after so long."""
@@ -64,6 +68,13 @@ class Embedder(Embeddings):
             ),
             NoQueue(),
         )
+
+    def begin(self) -> None:
+        """Load the model behind the caller.
+
+        Without it words are still found, and it is looked for again when it is needed.
+        """
+        self._worker.start().add_done_callback(_tell_missing)
 
     def load(self) -> None:
         """Load the model, unless it is loaded. Raises ``ModelError``."""
@@ -123,6 +134,11 @@ class Embedder(Embeddings):
         except ModelLoadError:  # it was lost; what it was lost for may have been another's text
             self.load()
             return self._worker.call(method, arguments, stall_s=STALL_S).result()
+
+
+def _tell_missing(loading: Future[None]) -> None:
+    if (failure := loading.exception()) is not None:
+        log.error("embedder.missing", error=str(failure))
 
 
 async def _prepare(process: EngineProcess) -> None:

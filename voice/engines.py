@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,9 +56,9 @@ class VoiceEngines:
             metrics=metrics,
         )
         try:
-            await engines.vad.start()
-            await engines.transcriber.start()
-            await engines.voice.start()
+            await asyncio.gather(
+                engines.vad.start(), engines.transcriber.start(), engines.voice.start()
+            )
         except BaseException:
             await engines.aclose()
             raise

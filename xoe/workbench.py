@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
-
 from chains.retriever import HybridSearch
 from ingest.embedder import Embedder
 from ingest.ingestor import Ingestor
@@ -19,10 +17,8 @@ from ingest.store import Fingerprint, Store
 from ingest.vector_index import VectorIndexes
 from ingest.vectors import DIMENSION
 from voice.stt.recording_process import RecordingProcess
-from xoe.errors import ModelError, StoreError
+from xoe.errors import StoreError
 from xoe.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,15 +36,12 @@ class Workbench:
 
     @classmethod
     def build(cls, settings: Settings) -> Workbench:
-        """Open the data folder's store, and load the embedder if it can be. Blocking.
+        """Open the data folder's store; the embedder is loaded meanwhile. Blocking.
 
         Raises ``StoreError``.
         """
         embedder = Embedder(settings.models_dir)
-        try:
-            embedder.load()
-        except ModelError as exc:  # words are still found; it is looked for again
-            log.error("embedder.missing", error=str(exc))
+        embedder.begin()
         fingerprint = Fingerprint(
             embedder.fingerprint, DIMENSION, splitter_fingerprint(settings.chunk_tokens)
         )
@@ -83,7 +76,7 @@ class Workbench:
         await self.parser.aclose()
         self.search.close()
         await asyncio.to_thread(self.store.close)
-        self.embedder.close()
+        await asyncio.to_thread(self.embedder.close)
 
 
 @asynccontextmanager

@@ -83,3 +83,15 @@ print([name for name in {heavy!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def test_no_native_engine_is_loaded_into_the_server() -> None:
+    """A crash in one of them would end the page: they live in processes of their own."""
+    native = ("llama_cpp", "ctranslate2", "faster_whisper", "onnxruntime", "piper", "av", "onnx")
+    program = f"""
+import sys
+import xoe.services, voice.engines, voice.call, xoe.page.reading
+print([name for name in {native!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr
