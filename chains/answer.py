@@ -289,7 +289,7 @@ class AnswerChain:
                     grounds=turn.grounds,
                     follows_up=turn.follows_up,
                 )
-        except ModelError as exc:  # its tokenizer could not be loaded
+        except (ModelError, EngineError) as exc:  # its tokenizer is not there, or its process
             return replace(turn, model_fault=exc)
         timings = replace(turn.timings, prompt=(time.perf_counter() - begun) * 1000)
         return replace(turn, prompt=prompt, timings=timings)

@@ -32,6 +32,9 @@ BEAT_S: Final = 0.5
 _PR_SET_PDEATHSIG: Final = 1
 _FIRST_TO_GO: Final = "500"
 """Of 1,000: where memory ends, the kernel takes an engine rather than the server."""
+_NO_CORE: Final = (1, 1)
+"""Bytes. A limit of 0 does not keep the kernel from piping a gigabyte to a crash reporter, for
+which the process would linger; exactly 1 does (``do_coredump`` in Linux's ``fs/coredump.c``)."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +44,7 @@ def main(descriptor: int, parent: int, name: str) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, _NO_CORE)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
     channel = Channel(socket.socket(fileno=descriptor))
@@ -77,11 +80,14 @@ class Channel:
 
     def receive(self) -> Frame | None:
         """Return the next frame, ``None`` when there will be none."""
-        begin = self._reader.read(LENGTHS.size)
-        if len(begin) < LENGTHS.size:
+        try:
+            begin = self._reader.read(LENGTHS.size)
+            if len(begin) < LENGTHS.size:
+                return None
+            head_bytes, payload_bytes = lengths(begin)
+            head, payload = self._reader.read(head_bytes), self._reader.read(payload_bytes)
+        except OSError:  # the server is gone, and has not read all that it was sent
             return None
-        head_bytes, payload_bytes = lengths(begin)
-        head, payload = self._reader.read(head_bytes), self._reader.read(payload_bytes)
         if len(head) < head_bytes or len(payload) < payload_bytes:
             return None
         return unpack(head, payload)
@@ -111,7 +117,10 @@ class _Lane:
             finally:
                 call.end()
                 self.calls.pop(number, None)
-            self._channel.send(head | {"call": number}, payload)
+            try:
+                self._channel.send(head | {"call": number}, payload)
+            except ValueError as exc:  # too large for a frame
+                self._channel.send({"fault": str(exc), "call": number})
 
 
 def _carry_out(service: Service, method: str, call: Call) -> tuple[Head, bytes]:

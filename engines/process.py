@@ -71,6 +71,8 @@ class Pending:
         self.on_event = on_event
         self.stall_s = stall_s
         self.heard_at = time.monotonic()
+        self.is_cancelled = False
+        """It is to end: that it gets on with its work does not help it any more."""
 
     def is_stuck(self, now: float) -> bool:
         """Whether nothing was heard of it for too long."""
@@ -116,31 +118,24 @@ class EngineProcess:
         Returns when it has imported it. ``environment`` is added to the little that it is given.
         Raises ``EngineLost``.
         """
-        ours, theirs = socket.socketpair()
         try:
-            # Blocking for milliseconds, in a thread of the engine's own.
-            process = subprocess.Popen(  # noqa: ASYNC220
-                [sys.executable, *COMMAND, str(theirs.fileno()), str(os.getpid()), service],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                env={**contained_environment(), "MALLOC_ARENA_MAX": "2", **environment},
-                start_new_session=True,  # Ctrl-C is for the server
-            )
+            ours, process = _spawn(service, environment)
         except OSError as exc:
-            ours.close()
             raise EngineLost(f"it cannot be started: {exc.strerror}") from exc
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        errors = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(errors), process.stderr
-        )
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            errors = asyncio.StreamReader()
+            await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(errors), process.stderr
+            )
+        except BaseException:
+            process.kill()
+            process.wait()
+            ours.close()
+            raise
         engine = cls(name, process, reader, writer, errors)
         try:
-            engine._send(options)
+            engine._write(pack(options))
             await engine._greeted()
         except BaseException:
             await engine.kill(EngineLost("its start was given up"))
@@ -163,12 +158,15 @@ class EngineProcess:
         ``CallCancelled`` or the ``XoeError`` that the method raised. Cancelling the task cancels
         the call, and does not wait for its end.
         """
-        if self.ended.done() or self._reason is not None:
+        if self.ended.done() or self.is_ending:
             raise self._reason or EngineLost("it has ended")
         number = next(self._numbers)
-        pending = Pending(on_event, stall_s)
-        self._calls[number] = pending
-        self._send({"call": number, "method": method, "arguments": arguments}, payload)
+        try:
+            data = pack({"call": number, "method": method, "arguments": arguments}, payload)
+        except ValueError as exc:
+            raise EngineFault(str(exc)) from exc
+        pending = self._calls[number] = Pending(on_event, stall_s)
+        self._write(data)
         on_number(number)
         try:
             frame = await pending.result
@@ -180,11 +178,16 @@ class EngineProcess:
     def cancel(self, number: int) -> None:
         """Ask a call to end; one that does not within ``CANCEL_S`` is stuck."""
         pending = self._calls.get(number)
-        if pending is None or self.ended.done():
+        if pending is None or pending.is_cancelled or self.ended.done():
             return
-        self._send({"call": number, "cancel": True})
-        pending.heard_at, pending.on_event = time.monotonic(), None
+        self._write(pack({"call": number, "cancel": True}))
+        pending.heard_at, pending.on_event, pending.is_cancelled = time.monotonic(), None, True
         pending.stall_s = min(pending.stall_s or CANCEL_S, CANCEL_S)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to end, or is being ended; it takes no calls any more."""
+        return self._is_stopping or self._reason is not None
 
     def expect(self, silence_s: float) -> None:
         """From now on it must be heard of every ``silence_s`` seconds."""
@@ -200,7 +203,8 @@ class EngineProcess:
     async def stop(self) -> None:
         """End it as agreed; killed when it does not end by itself."""
         self._is_stopping = True
-        self._writer.close()
+        if not self._writer.is_closing():
+            self._writer.write_eof()  # it ends when it has read that, with what it is writing whole
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S):
                 await asyncio.shield(self.ended)
@@ -209,16 +213,15 @@ class EngineProcess:
     async def kill(self, reason: EngineLost | None) -> None:
         """End it at once; ``reason`` is what its calls fail with. Returns when it has ended."""
         self._reason = self._reason or reason
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
         await asyncio.shield(self.ended)
 
     # ── the socket ───────────────────────────────────────────────────────────────────────────
 
-    def _send(self, head: Head, payload: bytes = b"") -> None:
+    def _write(self, data: bytes) -> None:
         # What was not taken yet is bounded by the callers: one call a lane's queue.
-        if not self._writer.is_closing():
-            self._writer.write(pack(head, payload))
+        if not self.is_ending and not self._writer.is_closing():
+            self._writer.write(data)
 
     async def _greeted(self) -> None:
         ready = self._calls[0] = Pending(None, None)
@@ -239,8 +242,9 @@ class EngineProcess:
                 self._take(frame)
         except (EOFError, OSError):
             pass  # it has ended
-        except (ValueError, KeyError, TypeError) as exc:
-            self._reason = EngineLost(f"it sent nonsense ({exc})")
+        except Exception as exc:  # whatever it sent, and whatever came of that
+            log.exception("engine.nonsense", engine=self.name)
+            self._reason = self._reason or EngineLost(f"it sent nonsense ({type(exc).__name__})")
         await self._bury()
 
     async def _hear(self, errors: asyncio.StreamReader) -> None:
@@ -259,7 +263,8 @@ class EngineProcess:
         pending = self._calls.get(int(head.get("call", 0)))
         if pending is None:
             return
-        pending.heard_at = self._heard_at
+        if not pending.is_cancelled:
+            pending.heard_at = self._heard_at
         if "event" not in head:
             self._calls.pop(int(head.get("call", 0)))
             if not pending.result.done():
@@ -269,9 +274,12 @@ class EngineProcess:
 
     async def _bury(self) -> None:
         """See how it ended, and tell its calls."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()  # it closed its socket: it has ended, or must
-        code = await asyncio.to_thread(self._process.wait)
+        ending = asyncio.create_task(asyncio.to_thread(self._process.wait))
+        if not self.is_ending:  # its socket is closed: it is about to end, and may say how
+            await asyncio.wait([ending], timeout=_STOP_S)
+        if not self._is_stopping:
+            self._process.kill()
+        code = await ending
         ended = self._reason or (None if self._is_stopping else EngineLost(how_it_ended(code)))
         if ended is not None:
             await asyncio.wait([self._hearing], timeout=_WATCH_S)
@@ -291,14 +299,41 @@ class EngineProcess:
         while True:
             await asyncio.sleep(_WATCH_S)
             now = time.monotonic()
-            was_late, seen_at = now - seen_at > 4 * _WATCH_S, now
-            if was_late:  # this process was stopped itself, and has to read first what came
-                self._heard_at = now
+            late_s, seen_at = now - seen_at - _WATCH_S, now
+            if late_s > 3 * _WATCH_S:  # this process was stopped itself, and reads first what came
+                self._heard_at += late_s
+                for pending in self._calls.values():
+                    pending.heard_at += late_s
                 continue
             if now - self._heard_at > self._patience_s:
                 await self.kill(EngineLost("it did not answer any more", is_stuck=True))
             elif any(pending.is_stuck(now) for pending in self._calls.values()):
                 await self.kill(EngineLost("it did not get on with its work", is_stuck=True))
+
+
+def _spawn(
+    service: str, environment: Mapping[str, str]
+) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Return our end of the socket, and the process with the other. Raises ``OSError``.
+
+    Blocking for milliseconds, in a thread of the engine's own.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        return ours, subprocess.Popen(
+            [sys.executable, *COMMAND, str(theirs.fileno()), str(os.getpid()), service],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=(theirs.fileno(),),
+            env={**contained_environment(), "MALLOC_ARENA_MAX": "2", **environment},
+            start_new_session=True,  # Ctrl-C is for the server
+        )
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
 
 
 def how_it_ended(code: int) -> str:

@@ -64,12 +64,14 @@ class Call:
         """Ask the call to end at its next step; any thread may."""
         with self._lock:
             self._cancelled = True
-            interrupt = self._interrupt
-        if interrupt is not None:
-            interrupt()
+            if self._interrupt is not None:  # not after ``end``: it would hit another's call
+                self._interrupt()
 
     def on_cancel(self, interrupt: Callable[[], None]) -> None:
-        """Let ``cancel`` call ``interrupt``; raises ``Cancelled`` when it is too late."""
+        """Let ``cancel`` call ``interrupt``, which must be quick and must not call back.
+
+        Raises ``Cancelled`` when it is too late.
+        """
         with self._lock:
             if self._cancelled:
                 raise Cancelled

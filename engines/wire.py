@@ -14,7 +14,7 @@ from typing import Any, Final
 LENGTHS: Final = struct.Struct("!II")
 """Bytes of the head and of the payload."""
 MAX_HEAD_BYTES: Final = 64 * 2**20
-"""A large document's sentences, whose tokens are counted, are the longest head there is."""
+"""The sentences whose tokens are counted at a time are the longest head there is."""
 MAX_PAYLOAD_BYTES: Final = 64 * 2**20
 
 Head = dict[str, Any]

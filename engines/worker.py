@@ -36,6 +36,8 @@ LONG_LIFE_S: Final = 30.0
 MAX_PAUSE_S: Final = 2.0
 CALL_WAIT_S: Final = 10.0
 """How long a call waits for an engine that is being started again."""
+LOAD_S: Final = 300.0
+"""An engine that has not loaded its model by then is stuck, however alive it looks."""
 GROWTH_BYTES: Final = 512 * 2**20
 """An engine that has grown by so much since it was loaded is started afresh when it is idle."""
 
@@ -141,6 +143,7 @@ class Worker(Generic[J]):
         self._recipe = recipe
         self._queue = queue
         self._on_change = on_change
+        self._stopping = threading.Lock()  # one stop after the other
         self._lock = threading.Lock()  # guards what follows; never held while something is awaited
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -148,6 +151,7 @@ class Worker(Generic[J]):
         self._problem: XoeError | None = None
         self._running: J | None = None
         self._busy = 0
+        self._is_stopping = False
         self._loading: Future[None] | None = None
         self._rests_until = 0.0
         # What follows belongs to the worker's loop.
@@ -155,6 +159,7 @@ class Worker(Generic[J]):
         self._number: int | None = None
         self._life: asyncio.Task[None] | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._side_calls: set[asyncio.Task[Frame]] = set()
         self._restarts = 0
         self._last_loss = ""
         self._baseline_bytes: int | None = None
@@ -205,18 +210,20 @@ class Worker(Generic[J]):
     def start(self) -> Future[None]:
         """Load the engine, and keep it loaded; jobs may be submitted at once.
 
-        The result raises what kept it from loading. May be called again after a failure.
+        The result raises what kept it from loading. May be called again after a failure, and when
+        it was stopped.
         """
         with self._lock:
+            if self._is_stopping:
+                return _failed(self._recipe.closed())
             if self._loading is not None and self._state in ("loading", "ready"):
                 return self._loading
-            loading: Future[None] = Future()
             if self._problem is not None and time.monotonic() < self._rests_until:
-                loading.set_exception(self._problem)
-                return loading
+                return _failed(self._problem)
+            loading: Future[None] = Future()
             self._loading = loading
             self._state, self._problem = "loading", None
-        self._in_loop(self._begin, loading)
+            self._in_loop(self._begin, loading)
         return loading
 
     def submit(self, job: J) -> None:
@@ -225,7 +232,7 @@ class Worker(Generic[J]):
         Raises ``EngineNotReadyError`` at once, or what the queue raises when it is full.
         """
         with self._lock:
-            if self._state == "stopped":
+            if self._state == "stopped" or self._is_stopping:
                 raise self._recipe.closed()
             if self._problem is not None:
                 raise self._recipe.refused(self._problem) from self._problem
@@ -233,7 +240,7 @@ class Worker(Generic[J]):
             self._queue.put(job)
             if not starts_now:
                 self._queue.tell()
-        self._in_loop(self._work)
+            self._in_loop(self._work)
 
     def cancel(self, job: J) -> None:
         """Take ``job`` out of the queue, or stop the engine if it is running."""
@@ -242,9 +249,8 @@ class Worker(Generic[J]):
             if self._queue.remove(job):
                 self._queue.tell()
                 return
-            is_running = self._running is job
-        if is_running:
-            self._in_loop(self._stop_running, job)
+            if self._running is job:
+                self._in_loop(self._stop_running, job)
 
     def call(
         self,
@@ -271,15 +277,24 @@ class Worker(Generic[J]):
                 raise self._recipe.lost(exc) from exc
 
         async def counted() -> Frame:
+            task: asyncio.Task[Frame] = asyncio.current_task()  # type: ignore[assignment]
+            self._side_calls.add(task)
             try:
                 return await carry_out()
+            except asyncio.CancelledError:
+                if self._is_stopping:
+                    raise self._recipe.closed() from None
+                raise
             finally:
+                self._side_calls.discard(task)
                 with self._lock:
                     self._busy -= is_work
 
         with self._lock:
+            if self._is_stopping:
+                return _failed(self._recipe.closed())
             self._busy += is_work
-        return asyncio.run_coroutine_threadsafe(counted(), self._loop_of_its_own())
+            return asyncio.run_coroutine_threadsafe(counted(), self._loop_of_its_own())
 
     def loaded_anew(self) -> None:
         """Take what the engine uses after its next job for its proper size."""
@@ -287,16 +302,21 @@ class Worker(Generic[J]):
 
     def stop(self) -> None:
         """Stop what runs, fail what waits, end the process; blocks until that is done."""
-        with self._lock:
-            loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(self._shut_down(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-        with self._lock:
-            self._loop = self._thread = None
+        with self._stopping:
+            with self._lock:
+                loop, thread = self._loop, self._thread
+                if loop is None or thread is None:
+                    return
+                self._is_stopping = True  # from here on nothing is given to the loop any more
+            try:
+                asyncio.run_coroutine_threadsafe(self._shut_down(), loop).result()
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
+                with self._lock:
+                    self._loop = self._thread = None
+                    self._is_stopping = False
 
     def _is_idle(self) -> bool:
         return (
@@ -307,17 +327,18 @@ class Worker(Generic[J]):
         )
 
     def _loop_of_its_own(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._opening, self._settled = asyncio.Lock(), asyncio.Event()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name=f"xoe-{self._recipe.name}", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        """Return it; the lock is held until it was given what it is to do, so it is not closed."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._opening, self._settled = asyncio.Lock(), asyncio.Event()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name=f"xoe-{self._recipe.name}", daemon=True
+            )
+            self._thread.start()
+        return self._loop
 
     def _in_loop(self, action: Callable[..., object], *arguments: Any) -> None:
+        """Let the loop call ``action``; the lock is held."""
         self._loop_of_its_own().call_soon_threadsafe(action, *arguments)
 
     # ── the worker's loop: the process ───────────────────────────────────────────────────────
@@ -328,11 +349,18 @@ class Worker(Generic[J]):
 
     async def _live(self, loading: Future[None]) -> None:
         """Keep the engine loaded until it is shut down, or cannot be loaded."""
+        try:
+            await self._keep_loaded(loading)
+        except Exception as exc:  # a fault of ours: nobody is to wait for ever
+            log.exception("engine.failed", engine=self._recipe.name)
+            self._fail(self._unloadable(f"{type(exc).__name__}, see the log"), loading)
+
+    async def _keep_loaded(self, loading: Future[None]) -> None:
         unready = losses = 0
         while True:
             try:
                 process = await self._open(prove=unready == PROVE_AFTER)
-                await self._recipe.prepare(process)
+                await self._prepare(process)
             except EngineLost as exc:
                 unready += 1
                 if unready >= GIVE_UP_AFTER:
@@ -346,9 +374,7 @@ class Worker(Generic[J]):
                 self._fail(exc, loading)
                 return
             except EngineFault as exc:
-                self._fail(
-                    ModelLoadError(f"{self._recipe.title} cannot be loaded: {exc}."), loading
-                )
+                self._fail(self._unloadable(str(exc)), loading)
                 return
             unready, ready_at = 0, time.monotonic()
             process.expect(SILENCE_S)
@@ -362,6 +388,18 @@ class Worker(Generic[J]):
                 self._note(ended)
                 losses = 1 if time.monotonic() - ready_at > LONG_LIFE_S else losses + 1
                 await asyncio.sleep(pause_s(losses - 1))
+
+    async def _prepare(self, process: EngineProcess) -> None:
+        try:
+            async with asyncio.timeout(LOAD_S):
+                await self._recipe.prepare(process)
+        except TimeoutError as exc:
+            stuck = EngineLost(f"it was not ready within {LOAD_S:.0f} s", is_stuck=True)
+            await process.kill(stuck)
+            raise stuck from exc
+
+    def _unloadable(self, why: str) -> ModelLoadError:
+        return ModelLoadError(f"{self._recipe.title} cannot be loaded: {why}.")
 
     def _note(self, ended: EngineLost) -> None:
         self._restarts += 1
@@ -397,6 +435,9 @@ class Worker(Generic[J]):
     async def _open(self, *, prove: bool = False) -> EngineProcess:
         """Return the process, started if there is none. Raises ``EngineLost`` or ``XoeError``."""
         async with self._opening:
+            while (last := self._process) is not None and last.is_ending:
+                await asyncio.shield(last.ended)
+                self._forget(last)
             if self._process is None:
                 recipe = self._recipe
                 environment = await asyncio.to_thread(recipe.environment, prove)
@@ -446,8 +487,10 @@ class Worker(Generic[J]):
 
     def _take(self) -> tuple[J, EngineProcess] | None:
         process = self._process
+        if process is None or process.is_ending:
+            return None
         with self._lock:
-            if self._state != "ready" or process is None or not len(self._queue):
+            if self._state != "ready" or not len(self._queue):
                 return None
             self._running = job = self._queue.take()
             self._queue.tell()
@@ -488,8 +531,12 @@ class Worker(Generic[J]):
             self._running = None
         # Not before: who hears of the end is to find the worker free.
         if failure is None:
-            job.finish(frame.head, frame.payload)
-        else:
+            try:
+                job.finish(frame.head, frame.payload)
+            except (KeyError, TypeError, ValueError) as exc:
+                log.exception("engine.nonsense", engine=self._recipe.name)
+                failure = self._recipe.lost(EngineFault(f"a result that is none: {exc}"))
+        if failure is not None:
             job.end(failure)
 
     def _stop_running(self, job: J) -> None:
@@ -506,13 +553,15 @@ class Worker(Generic[J]):
             self._baseline_bytes = now
         elif now > self._baseline_bytes + GROWTH_BYTES:
             log.info("engine.renewed", engine=self._recipe.name, memory_mb=now >> 20)
+            self._set("loading")
             await process.stop()
 
     async def _shut_down(self) -> None:
-        for task in (self._life, self._serving):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        tasks = [task for task in (self._life, self._serving, *self._side_calls) if task]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._life = self._serving = None
         with self._lock:
             running, self._running = self._running, None
@@ -525,6 +574,12 @@ class Worker(Generic[J]):
             await self._process.stop()
         for job in (*([running] if running is not None else ()), *left):
             job.end(self._recipe.closed())
+
+
+def _failed(problem: XoeError) -> Future[Any]:
+    failed: Future[Any] = Future()
+    failed.set_exception(problem)
+    return failed
 
 
 def pause_s(losses: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0
 """Files that were missing or damaged are looked at again after so long."""
+
+COUNTED_CHARS: Final = 1_000_000
+"""Characters whose tokens are counted in one call: a second's work, 12 MB on the wire at most."""
 
 STALL_S: Final = 30.0
 """A batch takes a second on a slow computer that is busy with questions."""
@@ -114,9 +117,9 @@ class Embedder(Embeddings):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each text's length in this model's tokens, without the two special ones."""
-        if not texts:
-            return []
-        counts: list[int] = self._call("count", {"texts": list(texts)}).head["tokens"]
+        counts: list[int] = []
+        for part in _parts(texts):
+            counts += self._call("count", {"texts": part}).head["tokens"]
         return counts
 
     def report(self) -> EngineReport:
@@ -139,6 +142,20 @@ class Embedder(Embeddings):
 def _tell_missing(loading: Future[None]) -> None:
     if (failure := loading.exception()) is not None:
         log.error("embedder.missing", error=str(failure))
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield ``texts`` a frame's worth at a time, as a document may be any size."""
+    part: list[str] = []
+    chars = 0
+    for text in texts:
+        if part and chars + len(text) > COUNTED_CHARS:
+            yield part
+            part, chars = [], 0
+        part.append(text)
+        chars += len(text)
+    if part:
+        yield part
 
 
 async def _prepare(process: EngineProcess) -> None:

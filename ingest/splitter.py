@@ -16,6 +16,7 @@ from ingest.sentences import sentence_spans
 SPLITTER_VERSION = 1
 CHARS_PER_TOKEN = 16
 """At most: the embedder's tokenizer makes one token of a word of any length."""
+_COUNTED_CHARS = 16_000
 _NEAR_CHARS = 2_000
 """Part of the fingerprint: a change of the rules below makes old chunks out of date."""
 
@@ -76,11 +77,15 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
 
 
 def _sizes(text: str, spans: Sequence[tuple[int, int]], count: TokenCounter) -> list[int]:
-    """Return the tokens of each span, more where they stand for too many characters."""
-    tokens = count([text[start:end] for start, end in spans])
+    """Return the tokens of each span, more where they stand for too many characters.
+
+    One that is longer than any chunk can be is not counted.
+    """
+    short = [span for span in spans if span[1] - span[0] <= _COUNTED_CHARS]
+    counts = iter(count([text[start:end] for start, end in short]))
     return [
-        max(number, (end - start) // CHARS_PER_TOKEN)
-        for number, (start, end) in zip(tokens, spans, strict=True)
+        max(next(counts) if end - start <= _COUNTED_CHARS else 0, (end - start) // CHARS_PER_TOKEN)
+        for start, end in spans
     ]
 
 

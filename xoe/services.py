@@ -110,7 +110,9 @@ class Services:
             tracer=self.tracer,
             metrics=self.metrics,
             is_reading=lambda: self._components["library"].state == "loading",
-            is_loading=lambda: self._components["model"].state == "loading",
+            is_loading=lambda: (
+                not self._is_model_up and self._components["model"].state == "loading"
+            ),
             budget=self.budget,
             on_outcome=self.recovery.report,
         )
@@ -303,7 +305,8 @@ class Services:
         report = engine.report()
         match report.state:
             case "loading" if component.state == "ready":
-                self._set("model", "loading", f"is being started again: {report.problem}")
+                why = f": {report.problem}" if report.problem else ""
+                self._set("model", "loading", f"is being started again{why}")
             case "ready" if component.state == "loading":
                 self._set("model", "ready", self._model_purpose())
             case "failed" if component.state != "failed":  # it did not come up again

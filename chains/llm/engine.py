@@ -19,9 +19,15 @@ from chains.llm.request import (
     TextPiece,
 )
 from engines.process import EngineFault, EngineLost, EngineProcess
-from engines.wire import Head
+from engines.wire import Frame, Head
 from engines.worker import EngineReport, Recipe, Worker, WorkerState
-from xoe.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
+from xoe.errors import (
+    EngineError,
+    EngineNotReadyError,
+    EngineStalledError,
+    GenerationError,
+    XoeError,
+)
 from xoe.settings import Settings
 
 __all__ = [
@@ -40,6 +46,10 @@ EngineState = WorkerState
 
 CACHE_BYTES: Final = 128 * 2**20
 """Saved states: 10,000 tokens of the fast model's, 4,600 of the quality one's."""
+
+
+WORDS_STALL_S: Final = 60.0
+"""Counting takes milliseconds; a tokenizer is loaded first, from a slow disk perhaps."""
 
 
 class LlmEngine:
@@ -129,11 +139,11 @@ class LlmEngine:
         """
         chosen = profile or self._settings.llm_profile
         opening = tuple(messages)
+        self._opening = opening  # now: one that dies of it is not to be taken for ready again
         reading = self._worker.call(
             "warm", _warming(opening, chosen), is_work=True, stall_s=self._settings.llm_stall_s
         )
         frame = await asyncio.wrap_future(reading)
-        self._opening = opening
         self._note_loaded(chosen)
         return int(frame.head["tokens"])
 
@@ -178,8 +188,7 @@ class LlmEngine:
 
         def count(texts: Sequence[str]) -> list[int]:
             arguments = {"texts": list(texts), "profile": chosen}
-            counting = self._worker.call("count", arguments, needs_ready=False)
-            counts: list[int] = counting.result().head["tokens"]
+            counts: list[int] = self._about_words("count", arguments).head["tokens"]
             return counts
 
         return count
@@ -187,13 +196,28 @@ class LlmEngine:
     async def template_cost(self, profile: str | None = None) -> TemplateCost:
         """Measure what the profile's chat template adds to a prompt; raises ``ModelError``."""
         chosen = profile or self._settings.llm_profile
-        measuring = self._worker.call("cost", {"profile": chosen}, needs_ready=False)
-        return TemplateCost(**(await asyncio.wrap_future(measuring)).head)
+        measured = await asyncio.to_thread(self._about_words, "cost", {"profile": chosen})
+        return TemplateCost(**measured.head)
 
     async def aclose(self) -> None:
         """Stop what runs, fail what waits, end the process."""
         await asyncio.to_thread(self._worker.stop)
         self._queue.loaded = None
+
+    def _about_words(self, method: str, arguments: Head) -> Frame:
+        """Call a method that needs no model, once more if the process was lost meanwhile."""
+
+        def ask() -> Frame:
+            return self._worker.call(
+                method, arguments, needs_ready=False, stall_s=WORDS_STALL_S
+            ).result()
+
+        try:
+            return ask()
+        except EngineNotReadyError:  # it was shut down
+            raise
+        except EngineError:
+            return ask()
 
     async def _prepare(self, process: EngineProcess) -> None:
         profile = self._settings.llm_profile

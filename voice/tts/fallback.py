@@ -93,24 +93,21 @@ class FallbackSynthesizer(Synthesizer):
     ) -> AsyncGenerator[AudioChunk, None]:
         """Speak ``text`` with the first engine that can; see ``Synthesizer.stream``.
 
-        A text that has begun to sound is not begun again by the other engine.
+        A text amid which an engine is lost is spoken from its beginning by the other: it is a
+        clause or a sentence, and half of it tells nobody anything.
         """
-        begun = False
         if self._saves_memory():
             await self.usual.aclose()
         elif self._clock() >= self._not_before:
             try:
                 async with aclosing(self._stream_usual(text, style)) as chunks:
                     async for chunk in chunks:
-                        begun = True
                         yield chunk
                 self._serving = "usual"
                 return
             except SpeechBusyError:
                 raise
             except (*_FAULTS, CircuitOpenError) as exc:
-                if begun:
-                    raise
                 log.warning("tts.fallback", engine=self.usual.name, error=str(exc))
         self._on_fallback()
         try:
