@@ -48,9 +48,12 @@ async def base(need_models) -> AsyncIterator[WhisperTranscriber]:
     await engine.aclose()
 
 
-@pytest.fixture(scope="module")
-def vad() -> SileroVad:
-    return SileroVad.load()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def vad() -> AsyncIterator[SileroVad]:
+    detector = SileroVad()
+    await detector.start()
+    yield detector
+    await detector.aclose()
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +78,12 @@ class Ear:
     async def hear(self, audio: Samples, chunk: int = 8192) -> None:
         data = page_bytes(audio)
         for start in range(0, len(data), chunk):
-            for frame in self.framer.feed(data[start : start + chunk]):
-                await self._take(frame)
+            frames = self.framer.feed(data[start : start + chunk])
+            probabilities = await self.vad.probabilities(frames)
+            for frame, probability in zip(frames, probabilities, strict=True):
+                await self._take(frame, probability)
 
-    async def _take(self, frame: Samples) -> None:
-        probability = self.vad.probability(frame)
+    async def _take(self, frame: Samples, probability: float) -> None:
         self.session.feed(frame, probability)
         for event in self.endpointer.feed(probability):
             if isinstance(event, SpeechStarted):
