@@ -50,7 +50,7 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
     """
     text = document.text
     spans = sentence_spans(text)
-    lengths = _sizes(text, spans, count)
+    lengths = _sizes(text, spans, chunk_tokens, count)
     pieces = list(_pieces(text, spans, lengths, chunk_tokens, count))
     trail = _HeadingTrail(document.headings)
     chunks: list[Chunk] = []
@@ -75,13 +75,19 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
     return chunks
 
 
-def _sizes(text: str, spans: Sequence[tuple[int, int]], count: TokenCounter) -> list[int]:
-    """Return the tokens of each span, more where they stand for too many characters."""
-    tokens = count([text[start:end] for start, end in spans])
-    return [
-        max(number, (end - start) // CHARS_PER_TOKEN)
-        for number, (start, end) in zip(tokens, spans, strict=True)
-    ]
+def _sizes(
+    text: str, spans: Sequence[tuple[int, int]], limit: int, count: TokenCounter
+) -> list[int]:
+    """Return the tokens of each span, more where they stand for too many characters.
+
+    What these alone take over the limit is not counted: it may be the whole document.
+    """
+    sizes = [(end - start) // CHARS_PER_TOKEN for start, end in spans]
+    unsure = [number for number, size in enumerate(sizes) if size <= limit]
+    counted = count([text[slice(*spans[number])] for number in unsure])
+    for number, tokens in zip(unsure, counted, strict=True):
+        sizes[number] = max(sizes[number], tokens)
+    return sizes
 
 
 def _pieces(
@@ -108,7 +114,7 @@ def _pieces(
             halves = [(part_start, middle), (middle, part_end)]
             if space is not None:
                 halves = [(part_start, space), (space + 1, part_end)]
-            sizes = _sizes(text, halves, count)
+            sizes = _sizes(text, halves, limit, count)
             todo += [(a, b, n) for (a, b), n in reversed(list(zip(halves, sizes, strict=True)))]
 
 
