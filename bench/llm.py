@@ -1,4 +1,7 @@
-"""The model engine against raw llama.cpp with the same prompts, in turns in the same run."""
+"""The model engine with the same prompts, in turns in the same run, against two others.
+
+One is raw llama.cpp; the other is our own service without a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,25 @@ from typing import Any
 import numpy as np
 import psutil
 
+from bench.in_process import InProcess
 from bench.rows import BenchRow
 from chains.llm.engine import (
+    CACHE_BYTES,
     ChatTurn,
     Finished,
     GenerationRequest,
     LlmEngine,
     TextPiece,
 )
+from chains.llm.service import LlmService
+from engines.wire import Head
 from models.provision import model_path
 from xoe.settings import Settings
 
 ROUNDS = 5
 ANSWER_TOKENS = 32
+PROCESS_ROUNDS = 10
+PROCESS_TOKENS = 4
 ASKED_AT_ONCE = 100
 BEAT_S = 0.005
 
@@ -58,6 +67,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     )
     async with _running(settings) as engine:
         rows = await _against_raw(engine, settings)
+        rows += await _against_threads(engine, settings, threads)
         rows += await _follow_up(engine)
         rows += [await _stop(engine), *await _many(engine)]
     return rows
@@ -109,6 +119,56 @@ async def _against_raw(engine: LlmEngine, settings: Settings) -> list[BenchRow]:
         BenchRow.against("engine_read_rate", reading(ours), "tokens/s", reading(theirs)),
         BenchRow.against("engine_write_rate", writing(ours), "tokens/s", writing(theirs)),
     ]
+
+
+async def _against_threads(engine: LlmEngine, settings: Settings, threads: int) -> list[BenchRow]:
+    """Measure what the process costs: cold, and where most of the prompt is read already."""
+    service = LlmService(
+        models_dir=str(settings.models_dir),
+        context_tokens=settings.llm_context_tokens,
+        threads=threads,
+        cache_bytes=CACHE_BYTES,
+    )
+    here = InProcess(service)
+    await here.call("use", {"profile": settings.llm_profile})
+    cold: tuple[list[float], list[float]] = ([], [])
+    warm: tuple[list[float], list[float]] = ([], [])
+    for number in range(PROCESS_ROUNDS):
+        asked = prompt(f"process {number}")
+        again = (*asked[:-1], ChatTurn("user", asked[-1].content + " And when is it back?"))
+        for way in (0, 1) if number % 2 else (1, 0):
+            for messages, times in ((asked, cold), (again, warm)):
+                answer = (
+                    await _ask(engine, messages, tokens=PROCESS_TOKENS)
+                    if way == 0
+                    else await _ask_here(here, settings, messages)
+                )
+                times[way].append(answer.first_token_s * 1e3)
+    await here.call("unload", {})
+    here.close()
+    return [
+        BenchRow.against("llm_process_first_token", median(cold[0]), "ms", median(cold[1])),
+        BenchRow.against("llm_process_first_token_warm", median(warm[0]), "ms", median(warm[1])),
+    ]
+
+
+async def _ask_here(here: InProcess, settings: Settings, messages: Sequence[ChatTurn]) -> Timing:
+    asked = {
+        "messages": [(turn.role, turn.content) for turn in messages],
+        "max_tokens": PROCESS_TOKENS,
+        "profile": settings.llm_profile,
+        "session_id": "bench",
+        "temperature": 0.0,
+        "stop": (),
+    }
+    began = time.perf_counter()
+    arrivals: list[float] = []
+
+    def take(_: Head, __: bytes) -> None:
+        arrivals.append(time.perf_counter())
+
+    frame = await here.call("generate", asked, on_event=take)
+    return _timing(began, arrivals, frame.head["prompt_tokens"], "")
 
 
 async def _follow_up(engine: LlmEngine) -> list[BenchRow]:

@@ -2,7 +2,8 @@
 
 The baseline of the first sound is ``PiperVoice.synthesize()`` as it comes, which gives a sentence
 when all of it is there; both speak the same clause in turn. Equality is measured without noise,
-since the voice is random otherwise. The round trip gives what was spoken to our speech to text.
+since the voice is random otherwise. What the engine's process costs is measured against the same
+service in a thread. The round trip gives what was spoken to our speech to text.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from statistics import median
 import numpy as np
 import soxr
 
+from bench.in_process import InProcess
 from bench.rows import BenchRow
 from bench.speech_texts import CLAUSES, ROUND_TRIP
 from bench.stt import word_errors, words
+from engines.wire import Head
 from models.provision import ensure_present
 from voice.audio import STT_RATE
 from voice.speakable.numbers import say_cardinal, say_digits
 from voice.speakable.text import speakable
 from voice.stt import DecodeRequest
 from voice.stt.whisper import WhisperTranscriber
-from voice.tts.engines import EspeakSynthesizer, PiperSynthesizer
+from voice.tts.engines import PARTS_FOLDER, EspeakSynthesizer, PiperSynthesizer
 from voice.tts.factory import create_synthesizer
 from voice.tts.graph import cut
 from voice.tts.piper import PiperService
@@ -61,6 +64,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     await espeak.start()
     try:
         ours, stock = await _compare(piper, settings)
+        process, thread = await _against_thread(piper, settings)
         second = await _spoken(espeak, CLAUSES)
         cancel_ms = [await _cancel_ms(piper) for _ in range(CANCELS)]
     finally:
@@ -75,6 +79,7 @@ async def run(settings: Settings) -> list[BenchRow]:
         BenchRow.against("tts_first_audio", first, "ms", stock_first),
         BenchRow.against("tts_first_audio_p95", p95, "ms", stock_p95),
         BenchRow.against("tts_real_time_factor", factor, "s/s", stock_factor),
+        BenchRow.against("tts_process_first_audio", median(process), "ms", median(thread)),
         BenchRow.against("tts_espeak_first_audio", median(second.first_ms), "ms", stock_first),
         BenchRow("tts_cancel_ms", max(cancel_ms), "ms, worst"),
         BenchRow("tts_split_snr_db", equal[0], "dB"),
@@ -106,6 +111,40 @@ async def _compare(piper: Synthesizer, settings: Settings) -> tuple[_Spoken, _Sp
                     len(chunk.audio_float_array) / chunk.sample_rate for chunk in chunks
                 )
     return ours, stock
+
+
+async def _against_thread(
+    piper: Synthesizer, settings: Settings
+) -> tuple[list[float], list[float]]:
+    """Return the times to the first sound through the process, and in a thread of this one."""
+    service = PiperService(
+        voice=settings.tts_voice,
+        models_dir=str(settings.models_dir),
+        speaker=settings.tts_speaker,
+        threads=settings.tts_threads,
+        cache=str(settings.models_dir / PARTS_FOLDER),
+    )
+    here = InProcess(service)
+    await here.call("load", {})
+    asked = {"speed": settings.tts_speed, "speaker": settings.tts_speaker}
+    process = _Spoken()
+    thread: list[float] = []
+    for number in range(ROUNDS * len(CLAUSES)):
+        text = CLAUSES[number % len(CLAUSES)]
+        for way in (0, 1) if number % 2 else (1, 0):
+            if way == 0:
+                await _add(process, piper.stream(text))
+                continue
+            begun = time.perf_counter()
+            times: list[float] = []
+
+            def take(_: Head, __: bytes, begun: float = begun, times: list[float] = times) -> None:
+                times.append((time.perf_counter() - begun) * 1e3)
+
+            await here.call("speak", asked | {"text": text}, on_event=take)
+            thread.append(times[0])
+    here.close()
+    return process.first_ms, thread
 
 
 async def _spoken(engine: Synthesizer, texts: Sequence[str]) -> _Spoken:

@@ -20,6 +20,9 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+if __name__ == "__main__":  # structlog and asyncio load them where they are: 9 MB for nothing
+    sys.modules.update({"rich": None, "ssl": None})  # type: ignore[dict-item] # a way to refuse
+
 import structlog
 
 from engines.service import Call, Cancelled, Service

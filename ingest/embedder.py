@@ -19,23 +19,24 @@ import numpy.typing as npt
 import structlog
 from langchain_core.embeddings import Embeddings
 
-from engines.process import EngineProcess
+from engines.process import EngineFault, EngineLost, EngineProcess
 from engines.wire import Frame, Head
 from engines.worker import EngineReport, NoQueue, Recipe, Worker
 from ingest.vectors import DIMENSION, Vectors
 from models.manifest import load_manifest
-from xoe.errors import ModelError, ModelLoadError
+from xoe.errors import DocumentError, ModelError, ModelLoadError
 
 log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0
 """Files that were missing or damaged are looked at again after so long."""
 
-COUNTED_CHARS: Final = 1_000_000
-"""Characters whose tokens are counted in one call: a second's work, 12 MB on the wire at most."""
-
 STALL_S: Final = 30.0
 """A batch takes a second on a slow computer that is busy with questions."""
+
+PORTION_CHARS: Final = 250_000
+"""Sent to the process at once: writing it as JSON takes a millisecond, in which nothing else of
+ours runs."""
 
 
 class Embedder(Embeddings):
@@ -43,7 +44,8 @@ class Embedder(Embeddings):
 
     Cheap to make: the model is loaded by ``load`` or with the first text, and where that fails
     every method raises ``ModelError`` until its files are there. Thread-safe; every method blocks.
-    What was under way when the process was lost is done once more.
+    What was under way when the process was lost is done once more; ``DocumentError`` says that the
+    process was lost again with the same texts.
     """
 
     def __init__(
@@ -108,7 +110,8 @@ class Embedder(Embeddings):
         """
         if not texts:
             return np.empty((0, DIMENSION), dtype=np.float32)
-        return _vectors(self._call("documents", {"texts": list(texts)}))
+        parts = [self._read("documents", part) for part in _portions(texts)]
+        return np.concatenate([_vectors(part) for part in parts])
 
     def encode_question(self, text: str) -> npt.NDArray[np.float32]:
         """Return the unit vector of a question, shape ``(DIMENSION,)``: no document delays it."""
@@ -118,8 +121,8 @@ class Embedder(Embeddings):
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each text's length in this model's tokens, without the two special ones."""
         counts: list[int] = []
-        for part in _parts(texts):
-            counts += self._call("count", {"texts": part}).head["tokens"]
+        for part in _portions(texts):
+            counts += self._read("count", part).head["tokens"]
         return counts
 
     def report(self) -> EngineReport:
@@ -129,6 +132,18 @@ class Embedder(Embeddings):
     def close(self) -> None:
         """End the process."""
         self._worker.stop()
+
+    def _read(self, method: str, texts: list[str]) -> Frame:
+        """Call a method with texts of documents, one of which may be what ends the process."""
+        try:
+            return self._call(method, {"texts": texts})
+        except ModelLoadError as exc:
+            if not isinstance(exc.__cause__, EngineLost | EngineFault):
+                raise
+            raise DocumentError(
+                "The embedder failed on it twice, so it was left out. Everything else can be "
+                "searched; saved in another format it may be read."
+            ) from exc
 
     def _call(self, method: str, arguments: Head) -> Frame:
         self.load()
@@ -144,22 +159,22 @@ def _tell_missing(loading: Future[None]) -> None:
         log.error("embedder.missing", error=str(failure))
 
 
-def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yield ``texts`` a frame's worth at a time, as a document may be any size."""
-    part: list[str] = []
-    chars = 0
-    for text in texts:
-        if part and chars + len(text) > COUNTED_CHARS:
-            yield part
-            part, chars = [], 0
-        part.append(text)
-        chars += len(text)
-    if part:
-        yield part
-
-
 async def _prepare(process: EngineProcess) -> None:
     await process.call("load", {})
+
+
+def _portions(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield ``texts`` in order, in lists of ``PORTION_CHARS`` at most, or of one text."""
+    portion: list[str] = []
+    chars = 0
+    for text in texts:
+        if portion and chars + len(text) > PORTION_CHARS:
+            yield portion
+            portion, chars = [], 0
+        portion.append(text)
+        chars += len(text)
+    if portion:
+        yield portion
 
 
 def _vectors(frame: Frame) -> Vectors:

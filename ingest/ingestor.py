@@ -155,11 +155,11 @@ class Ingestor:
                     continue
                 window.append(item)
                 if sum(len(p.chunks) for p in window) >= WINDOW_CHUNKS or ready.empty():
-                    for prepared, vectors in await self._embed(window, notify):
-                        yield await self._commit(prepared, vectors, owner, notify)
+                    async for report in self._take_in(window, owner, notify):
+                        yield report
                     window = []
-            for prepared, vectors in await self._embed(window, notify):
-                yield await self._commit(prepared, vectors, owner, notify)
+            async for report in self._take_in(window, owner, notify):
+                yield report
         finally:
             producer.cancel()
 
@@ -230,20 +230,51 @@ class Ingestor:
             if not chunks:
                 raise DocumentEmptyError(f"{source.name} has no text to search.")
         except (DocumentError, OSError) as exc:
-            reason = str(exc) if isinstance(exc, DocumentError) else _os_reason(source, exc)
-            log.info("ingest.failed", error=type(exc).__name__)
-            await asyncio.to_thread(
-                self._store.put_failure,
-                owner,
-                source.name,
-                origin=source.origin,
-                sha256=sha256,
-                size_bytes=size_bytes,
-                title=source.name,
-                reason=reason,
-            )
-            return DocumentReport(source.name, "failed", 0, reason=reason)
+            return await self._refuse(source, owner, exc, sha256=sha256, size_bytes=size_bytes)
         return _Prepared(source, sha256, size_bytes, document, chunks)
+
+    async def _refuse(
+        self,
+        source: SourceFile,
+        owner: str,
+        why: DocumentError | OSError,
+        *,
+        sha256: str,
+        size_bytes: int,
+    ) -> DocumentReport:
+        reason = str(why) if isinstance(why, DocumentError) else _os_reason(source, why)
+        log.info("ingest.failed", error=type(why).__name__)
+        await asyncio.to_thread(
+            self._store.put_failure,
+            owner,
+            source.name,
+            origin=source.origin,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            title=source.name,
+            reason=reason,
+        )
+        return DocumentReport(source.name, "failed", 0, reason=reason)
+
+    async def _take_in(
+        self, window: Sequence[_Prepared], owner: str, notify: ProgressSink
+    ) -> AsyncIterator[DocumentReport]:
+        """Embed and commit; where the embedder fails on a window, one document at a time."""
+        try:
+            embedded = await self._embed(window, notify)
+        except DocumentError as exc:
+            if len(window) == 1:
+                [bad] = window
+                yield await self._refuse(
+                    bad.source, owner, exc, sha256=bad.sha256, size_bytes=bad.size_bytes
+                )
+                return
+            for prepared in window:
+                async for report in self._take_in([prepared], owner, notify):
+                    yield report
+            return
+        for prepared, vectors in embedded:
+            yield await self._commit(prepared, vectors, owner, notify)
 
     async def _transcribe(self, source: SourceFile, notify: ProgressSink) -> LoadedDocument:
         if self._recordings is None:

@@ -16,7 +16,6 @@ from ingest.sentences import sentence_spans
 SPLITTER_VERSION = 1
 CHARS_PER_TOKEN = 16
 """At most: the embedder's tokenizer makes one token of a word of any length."""
-_COUNTED_CHARS = 16_000
 _NEAR_CHARS = 2_000
 """Part of the fingerprint: a change of the rules below makes old chunks out of date."""
 
@@ -51,7 +50,7 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
     """
     text = document.text
     spans = sentence_spans(text)
-    lengths = _sizes(text, spans, count)
+    lengths = _sizes(text, spans, chunk_tokens, count)
     pieces = list(_pieces(text, spans, lengths, chunk_tokens, count))
     trail = _HeadingTrail(document.headings)
     chunks: list[Chunk] = []
@@ -76,17 +75,19 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
     return chunks
 
 
-def _sizes(text: str, spans: Sequence[tuple[int, int]], count: TokenCounter) -> list[int]:
+def _sizes(
+    text: str, spans: Sequence[tuple[int, int]], limit: int, count: TokenCounter
+) -> list[int]:
     """Return the tokens of each span, more where they stand for too many characters.
 
-    One that is longer than any chunk can be is not counted.
+    What these alone take over the limit is not counted: it may be the whole document.
     """
-    short = [span for span in spans if span[1] - span[0] <= _COUNTED_CHARS]
-    counts = iter(count([text[start:end] for start, end in short]))
-    return [
-        max(next(counts) if end - start <= _COUNTED_CHARS else 0, (end - start) // CHARS_PER_TOKEN)
-        for start, end in spans
-    ]
+    sizes = [(end - start) // CHARS_PER_TOKEN for start, end in spans]
+    unsure = [number for number, size in enumerate(sizes) if size <= limit]
+    counted = count([text[slice(*spans[number])] for number in unsure])
+    for number, tokens in zip(unsure, counted, strict=True):
+        sizes[number] = max(sizes[number], tokens)
+    return sizes
 
 
 def _pieces(
@@ -113,7 +114,7 @@ def _pieces(
             halves = [(part_start, middle), (middle, part_end)]
             if space is not None:
                 halves = [(part_start, space), (space + 1, part_end)]
-            sizes = _sizes(text, halves, count)
+            sizes = _sizes(text, halves, limit, count)
             todo += [(a, b, n) for (a, b), n in reversed(list(zip(halves, sizes, strict=True)))]
 
 

@@ -7,6 +7,8 @@ that the file names; see ``faulty_server.py``.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from typing import Any
 
 _FILE = Path(sys.argv[1])
 _FAILED, _OUT_OF_MEMORY = -3, -2
+POISON = "arsenic"
+""""embedder": "poison": a text with this word ends the process."""
 
 
 def active(part: str) -> str:
@@ -53,14 +57,23 @@ def infect_llm() -> None:
 
 
 def infect_embedder() -> None:
-    """Its files are gone; the real absence, from the start on, has a test of its own."""
+    """Its files are gone, or a text ends it; the real absence has a test of its own."""
     from ingest.encoder import EncoderService, SentenceEncoder
     from xoe.errors import ModelMissingError
 
     loaded = EncoderService._loaded
 
+    encode = SentenceEncoder.encode
+
+    def deadly(self: SentenceEncoder, texts: Any, *arguments: Any) -> Any:
+        if active("embedder") == "poison" and any(POISON in text for text in texts):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return encode(self, texts, *arguments)
+
+    SentenceEncoder.encode = deadly  # type: ignore[method-assign]
+
     def faulty(self: EncoderService) -> SentenceEncoder:
-        if active("embedder"):
+        if active("embedder") not in ("", "poison"):
             raise ModelMissingError(
                 "The embedder is missing; 'xoe models pull embedder' fetches it."
             )

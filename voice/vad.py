@@ -24,6 +24,9 @@ HEARD_VALUES: Final = 2 * STATE_VALUES + CONTEXT_SAMPLES
 STALL_S: Final = 10.0
 """A second of sound takes 6 ms."""
 RECORDING_STALL_S: Final = 60.0
+"""For 30 s of it."""
+_TRIES: Final = 4
+"""A file of somebody's that ends the process may be tried twice while another one speaks."""
 _FILE: Final = "silero_vad_v6.onnx"
 
 
@@ -72,15 +75,15 @@ class SileroVad:
         Raises ``ModelError`` when the detector is gone for longer.
         """
         payload = b"".join((heard.tobytes(), np.ascontiguousarray(frames, np.float32).tobytes()))
-        frame = await self._call("frames", payload, STALL_S)
+        frame = await self._call("frames", payload, STALL_S, _TRIES)
         return frame.head["probabilities"], np.frombuffer(frame.payload, np.float32)
 
     async def recording(self, data: bytes) -> tuple[Samples, list[float]]:
         """Decode a sound file; return its frames, shape ``(n, 512)``, and their probabilities.
 
-        Raises ``DocumentError`` when it is no sound, or ``ModelError``.
+        Raises ``DocumentError`` when it is no sound or too much, or ``ModelError``.
         """
-        frame = await self._call("recording", data, RECORDING_STALL_S)
+        frame = await self._call("recording", data, RECORDING_STALL_S, 2)
         samples = np.frombuffer(frame.payload, np.float32).reshape(-1, FRAME_SAMPLES)
         return samples, frame.head["probabilities"]
 
@@ -92,16 +95,17 @@ class SileroVad:
         """End the process."""
         await asyncio.to_thread(self._worker.stop)
 
-    async def _call(self, method: str, payload: bytes, stall_s: float) -> Frame:
-        """Call a method, and once more if the process was lost meanwhile: it keeps nothing."""
-        try:
-            return await asyncio.wrap_future(
-                self._worker.call(method, {}, payload, stall_s=stall_s)
-            )
-        except ModelLoadError:
-            return await asyncio.wrap_future(
-                self._worker.call(method, {}, payload, stall_s=stall_s)
-            )
+    async def _call(self, method: str, payload: bytes, stall_s: float, tries: int) -> Frame:
+        """Call a method, and again if the process was lost meanwhile: it keeps nothing."""
+        while True:
+            tries -= 1
+            try:
+                return await asyncio.wrap_future(
+                    self._worker.call(method, {}, payload, stall_s=stall_s)
+                )
+            except ModelLoadError:
+                if not tries:
+                    raise
 
 
 class VadSession:

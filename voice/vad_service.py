@@ -18,8 +18,10 @@ from engines.service import Call, Service
 from engines.wire import Head
 from voice.audio import FRAME_SAMPLES, Samples
 from voice.vad import CONTEXT_SAMPLES, HEARD_VALUES, STATE_VALUES
-from xoe.errors import ModelLoadError
+from xoe.errors import DocumentTooLargeError, ModelLoadError
 
+MAX_RECORDING_S: Final = 600.0
+"""A small file can hold hours of silence; ten minutes of sound are 38 MB."""
 _BLOCK_S: Final = 30.0
 _STATE_SHAPE: Final = (1, 1, STATE_VALUES)
 
@@ -55,21 +57,26 @@ class VadService(Service):
     def recording(self, call: Call) -> tuple[Head, bytes]:
         """Decode the payload, a sound file; return float32 frames and their ``probabilities``.
 
-        Raises ``DocumentError`` when it is no sound.
+        Raises ``DocumentError`` when it is no sound, or too much.
         """
         from voice.stt.sound_file import SoundFile
 
+        heard = np.zeros(HEARD_VALUES, np.float32)
+        blocks: list[bytes] = []
+        probabilities: list[float] = []
         with tempfile.NamedTemporaryFile(suffix=".webm") as file:
             file.write(call.payload)
             file.flush()
-            blocks = []
-            for block in SoundFile(Path(file.name)).blocks(_BLOCK_S):
-                call.check()
-                blocks.append(block[: len(block) - len(block) % FRAME_SAMPLES])
-        samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-        heard = np.zeros(HEARD_VALUES, np.float32)
-        probabilities = self._hear(heard, samples.reshape(-1, FRAME_SAMPLES), call)
-        return {"probabilities": probabilities}, samples.astype(np.float32).tobytes()
+            for block in SoundFile(Path(file.name), name="The recording").blocks(_BLOCK_S):
+                if len(blocks) * _BLOCK_S >= MAX_RECORDING_S:
+                    raise DocumentTooLargeError(
+                        "That was too long. Dictate a few sentences at a time."
+                    )
+                frames = block[: len(block) - len(block) % FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
+                probabilities += self._hear(heard, frames, call)
+                blocks.append(frames.astype(np.float32, copy=False).tobytes())
+                call.progress()
+        return {"probabilities": probabilities}, b"".join(blocks)
 
     def _hear(self, heard: Samples, frames: Samples, call: Call | None = None) -> list[float]:
         """Return the probabilities of ``frames``, shape ``(n, 512)``; ``heard`` is brought on."""

@@ -31,7 +31,7 @@ from voice.engines import VoiceEngines
 from voice.inbox import LIMIT_BYTES
 from voice.ports import CallState, CallView, TurnStages
 from voice.stt import DecodeRequest, Transcriber, Transcript
-from voice.tts.espeak import EspeakSynthesizer
+from voice.tts.engines import EspeakSynthesizer
 from voice.vad import SileroVad
 from xoe.settings import Settings, load_settings
 
@@ -178,7 +178,6 @@ def command(need_models, settings: Settings) -> Samples:
 
 async def talk(line: FastLine, command: Samples, turns: int, resident: list[int]) -> None:
     """Have so many turns; every fourth reply is interrupted by the next."""
-    process = psutil.Process()
     asked = line.conversation.asked
     for number in range(turns):
         await line.hear(np.concatenate([silence(0.2), command]))
@@ -188,7 +187,13 @@ async def talk(line: FastLine, command: Samples, turns: int, resident: list[int]
             await line.hear(silence(0.7))
         else:
             await line.until(lambda: line.page.state is CallState.LISTENING)
-        resident.append(process.memory_info().rss)
+        resident.append(resident_bytes())
+
+
+def resident_bytes() -> int:
+    """What this process and those of the engines hold."""
+    here = psutil.Process()
+    return sum(process.memory_info().rss for process in (here, *here.children(recursive=True)))
 
 
 def check_growth(resident: list[int], warm_up: int) -> int:
@@ -198,9 +203,10 @@ def check_growth(resident: list[int], warm_up: int) -> int:
 
 
 async def test_a_thousand_turns_take_no_more_memory(settings: Settings, command: Samples) -> None:
-    voice = EspeakSynthesizer()
+    voice, vad = EspeakSynthesizer(), SileroVad()
     await voice.start()
-    engines = VoiceEngines(SileroVad.load(), ScriptedTranscriber(), voice, Metrics().voice)
+    await vad.start()
+    engines = VoiceEngines(vad, ScriptedTranscriber(), voice, Metrics().voice)
     conversation = ScriptedConversation(replies=(SHORT, SHORT, SHORT, LONG) * TURNS)
     resident: list[int] = []
     try:
@@ -210,7 +216,7 @@ async def test_a_thousand_turns_take_no_more_memory(settings: Settings, command:
             assert line.page.interrupts == len(conversation.cuts) == (WARM_UP + TURNS) // 4 - 1
             assert line.most_waiting <= LIMIT_BYTES
     finally:
-        await voice.aclose()
+        await engines.aclose()
     print(f"growth over {TURNS} turns: {check_growth(resident, WARM_UP) / 1e6:.1f} MB")
 
 
@@ -240,18 +246,19 @@ def minutes_of(noise: Callable[[float], Samples]) -> Iterator[Samples]:
 async def test_in_twenty_minutes_of_silence_hum_music_and_noise_there_is_no_turn(
     settings: Settings,
 ) -> None:
-    voice = EspeakSynthesizer()
-    engines = VoiceEngines(SileroVad.load(), ScriptedTranscriber(), voice, Metrics().voice)
-    process = psutil.Process()
+    voice, vad = EspeakSynthesizer(), SileroVad()
+    await vad.start()
+    engines = VoiceEngines(vad, ScriptedTranscriber(), voice, Metrics().voice)
     resident = []
     for noise in (silence, hum, music, pink_noise):
         conversation = ScriptedConversation()
         async with calling(engines, settings, conversation) as line:
             for piece in minutes_of(noise):
                 await line.hear(piece)
-                resident.append(process.memory_info().rss)
+                resident.append(resident_bytes())
             assert conversation.asked == conversation.prepared == []
             assert line.page.pieces == 0
             assert line.page.farewell == ""
             assert line.most_waiting <= LIMIT_BYTES
+    await engines.aclose()
     check_growth(resident, len(resident) // 4)

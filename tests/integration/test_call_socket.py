@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
+import av
 import httpx
 import numpy as np
 import pytest
 from calls import CHUNK_S
-from noises import Samples, silence
+from noises import RATE, Samples, silence
 from page_client import PageClient, open_page
 from servers import Server
 from speech import share_heard, wer
 
 from bench.speech import spoken
+from voice.audio import to_pcm16
 from voice.stt import DecodeRequest
 from voice.stt.whisper import WhisperTranscriber
 from xoe.settings import load_settings
@@ -146,6 +151,62 @@ async def test_what_is_no_sound_does_no_harm(server: Server, voices: dict[str, S
         await ask(page, voices[CORD])
         assert wer(CORD, page.asked) <= 0.2
         await page.hang_up()
+
+
+@pytest.mark.parametrize("kind", ["nothing", "noise", "no sound", "half a header", "too much"])
+def test_dictation_that_is_no_speech_is_told_in_a_sentence(
+    server: Server, voices: dict[str, Samples], kind: str
+) -> None:
+    damaged = {
+        "nothing": (b"", "empty"),
+        "noise": (bytes(range(256)) * 64, "no sound file that can be read"),
+        "no sound": (wav(silence(2.0)), "I heard no words"),
+        "half a header": (wav(voices[CORD])[:20], "no sound file that can be read"),
+        "too much": (flac(silence(601.0)), "That was too long"),
+    }
+    data, sentence = damaged[kind]
+    refused = dictate(server, data)
+    assert refused.status_code == 422
+    assert sentence in refused.json()["detail"]
+    assert "tmp" not in refused.json()["detail"]
+    assert dictate(server, wav(voices[CORD])).status_code == 200
+
+
+def test_dictation_is_written_down_also_as_the_detector_is_lost(
+    server: Server, voices: dict[str, Samples]
+) -> None:
+    whole = dictate(server, flac(voices[CORD]))
+    assert wer(CORD, whole.json()["text"]) <= 0.2
+    [detector] = [engine for engine in server.health()["engines"] if engine["name"] == "vad"]
+    os.kill(detector["pid"], signal.SIGKILL)
+    again = dictate(server, flac(voices[CORD]))
+    assert again.json() == whole.json()
+
+
+def dictate(server: Server, data: bytes) -> httpx.Response:
+    return httpx.post(f"{server.url}/voice/dictation", content=data, timeout=60, trust_env=False)
+
+
+def wav(audio: Samples) -> bytes:
+    return encoded(audio, "pcm_s16le", "wav")
+
+
+def flac(audio: Samples) -> bytes:
+    """Silence takes next to nothing in it."""
+    return encoded(audio, "flac", "flac")
+
+
+def encoded(audio: Samples, codec: str, container: str) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=RATE)
+        stream.layout = "mono"
+        pcm = np.frombuffer(to_pcm16(audio), "<i2")[None, :]
+        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+        frame.sample_rate = RATE
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return buffer.getvalue()
 
 
 def _gauge(server: Server, name: str) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -48,9 +50,12 @@ async def base(need_models) -> AsyncIterator[WhisperTranscriber]:
     await engine.aclose()
 
 
-@pytest.fixture(scope="module")
-def vad() -> SileroVad:
-    return SileroVad.load()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def vad() -> AsyncIterator[SileroVad]:
+    detector = SileroVad()
+    await detector.start()
+    yield detector
+    await detector.aclose()
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +80,12 @@ class Ear:
     async def hear(self, audio: Samples, chunk: int = 8192) -> None:
         data = page_bytes(audio)
         for start in range(0, len(data), chunk):
-            for frame in self.framer.feed(data[start : start + chunk]):
-                await self._take(frame)
+            frames = self.framer.feed(data[start : start + chunk])
+            probabilities = await self.vad.probabilities(frames)
+            for frame, probability in zip(frames, probabilities, strict=True):
+                await self._take(frame, probability)
 
-    async def _take(self, frame: Samples) -> None:
-        probability = self.vad.probability(frame)
+    async def _take(self, frame: Samples, probability: float) -> None:
         self.session.feed(frame, probability)
         for event in self.endpointer.feed(probability):
             if isinstance(event, SpeechStarted):
@@ -123,6 +129,44 @@ async def test_whisper_alone_writes_nothing_for_noise_either(
 ) -> None:
     transcript = await base.decode(DecodeRequest(NOISES[name](), language="en"))
     assert transcript.text == ""
+
+
+async def test_the_detectors_process_may_be_lost_and_no_frame_with_it(
+    vad: SileroVad, recordings: list[Spoken]
+) -> None:
+    """What it has heard goes back and forth with each call, so another process goes on."""
+    audio = max(recordings, key=lambda spoken: len(spoken.text)).audio
+    frames = [audio[start : start + 512] for start in range(0, len(audio) - 511, 512)]
+    whole = await vad.session().probabilities(frames)
+    assert max(whole) > 0.9
+
+    async def hear(kill_at: int) -> list[float]:
+        session, heard = vad.session(), []
+        for start in range(0, len(frames), 5):
+            call = asyncio.create_task(session.probabilities(frames[start : start + 5]))
+            if start == kill_at:
+                await asyncio.sleep(0)
+                os.kill(vad.report().pid or 0, signal.SIGKILL)
+            heard += await call
+        return heard
+
+    restarts = vad.report().restarts
+    for kill_at in (0, len(frames) // 10 * 5):
+        for heard in await asyncio.gather(hear(kill_at), hear(-1), hear(-1)):
+            assert heard == pytest.approx(whole, abs=1e-4)
+    assert vad.report().restarts == restarts + 2
+
+
+async def test_a_state_that_is_kept_matters_to_what_is_heard(
+    vad: SileroVad, recordings: list[Spoken]
+) -> None:
+    audio = recordings[0].audio
+    frames = [audio[start : start + 512] for start in range(0, len(audio) - 511, 512)]
+    session, forgetful = vad.session(), []
+    for frame in frames:
+        session.reset()
+        forgetful += await session.probabilities([frame])
+    assert forgetful != pytest.approx(await vad.session().probabilities(frames), abs=0.05)
 
 
 async def test_speech_in_a_noisy_room_is_heard(

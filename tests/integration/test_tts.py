@@ -13,17 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import psutil
 import pytest
 from piper import PiperVoice
 
+import engines.process
+from engines.service import Call
 from models.provision import ensure_present
-from voice.tts.espeak import EspeakSynthesizer
-from voice.tts.job import SpeechJob
+from voice.tts.engines import PARTS_FOLDER, EspeakSynthesizer, PiperSynthesizer
 from voice.tts.parts import load_parts
-from voice.tts.piper import PiperSynthesizer
-from voice.tts.synthesizer import AudioChunk, Samples, Synthesizer, VoiceStyle
+from voice.tts.piper import PiperService
+from voice.tts.synthesizer import Samples, Synthesizer, VoiceStyle
 from voice.tts.vits import MIN_SNR_DB, PartedGraph, WholeGraph
-from voice.tts.voice_file import PARTS_FOLDER
+from voice.tts.voice_file import open_voice
 from voice.tts.windows import snr_db
 from xoe.errors import (
     ModelDamagedError,
@@ -31,12 +33,14 @@ from xoe.errors import (
     ModelMissingError,
     SettingsError,
     SpeechBusyError,
+    SynthesisError,
     XoeError,
 )
 from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 
+FAULTY_CHILD = Path(__file__).resolve().parents[1] / "faulty_child.py"
 LONG = (
     "The Eiffel Tower is a wrought iron lattice tower in Paris, which was built for the world fair "
     "of eighteen eighty nine and is named after the engineer whose company designed it, and it is "
@@ -82,6 +86,25 @@ async def said(engine: Synthesizer, text: str, style: VoiceStyle | None = None) 
     return np.concatenate([chunk.samples for chunk in chunks])
 
 
+def piper_here(models_dir: Path, cache: Path) -> PiperService:
+    """The service that Piper's process hosts, in this one."""
+    service = PiperService(
+        voice="tts", models_dir=str(models_dir), speaker=None, threads=1, cache=str(cache)
+    )
+    service.load(Call({}))
+    return service
+
+
+def said_by(service: PiperService, text: str) -> Samples:
+    pieces = []
+
+    def take(_: object, payload: bytes) -> None:
+        pieces.append(np.frombuffer(payload, np.float32))
+
+    service.speak(Call({"text": text, "speed": 1.0, "speaker": None}, emit=take))
+    return np.concatenate(pieces)
+
+
 def copy_voice(voice_path: Path, folder: Path, name: str = "voice.onnx") -> Path:
     target = folder / name
     shutil.copy(voice_path, target)
@@ -100,7 +123,7 @@ async def test_parts_and_windows_give_the_sound_of_the_whole(
     assert kept is not None
     assert min(kept.split_snr_db, kept.windowed_snr_db) >= MIN_SNR_DB
     parted, whole = PartedGraph(kept.parts, 1), WholeGraph(str(voice_path), 1)
-    feed = piper.noiseless_feed(piper._open_file(), text)
+    feed = PiperService.noiseless_feed(open_voice(str(voice_path), voice_path.parent), text)
     reference = next(whole.run(feed))
     assert snr_db(reference, parted.run_whole(feed)) >= MIN_SNR_DB
     windows = list(parted.run(feed))
@@ -181,24 +204,28 @@ async def test_a_full_queue_says_so(models_dir: Path, cache: Path) -> None:
     assert any(isinstance(outcome, np.ndarray) for outcome in done)
 
 
-async def test_closing_fails_what_waits_and_ends_the_thread(models_dir: Path, cache: Path) -> None:
+async def test_closing_fails_what_waits_and_ends_the_thread_and_the_process(
+    models_dir: Path, cache: Path
+) -> None:
     engine = PiperSynthesizer("tts", models_dir, cache=cache)
     await engine.start()
+    [report] = engine.reports()
+    assert report.pid is not None
+    assert psutil.pid_exists(report.pid)
     tasks = [asyncio.create_task(said(engine, LONG)) for _ in range(3)]
     await asyncio.sleep(0.05)
     await engine.aclose()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(outcome, XoeError) for outcome in outcomes)
     assert not any(thread.name == "xoe-piper" for thread in threading.enumerate())
+    assert not psutil.pid_exists(report.pid)
 
 
-async def test_both_engines_speak_at_once_in_one_process(
+async def test_both_engines_speak_at_once(
     piper: PiperSynthesizer, espeak: EspeakSynthesizer
 ) -> None:
-    """Piper's phonemes and espeak-ng's speech come from two copies of one library."""
     texts = ["One.", "The second sentence is longer.", "And a third one, for good measure."]
     alone = [len(await said(espeak, text)) for text in texts]
-    feeds = [piper.noiseless_feed(piper._open_file(), text)["input"].tolist() for text in texts]
     for _ in range(3):
         sounds = await asyncio.gather(
             *(said(piper, text) for text in texts), *(said(espeak, text) for text in texts)
@@ -206,9 +233,6 @@ async def test_both_engines_speak_at_once_in_one_process(
         assert all(len(sound) for sound in sounds)
         # espeak-ng's pauses differ by a few milliseconds from one time to the next.
         assert [len(sound) for sound in sounds[3:]] == pytest.approx(alone, rel=0.05)
-        assert [
-            piper.noiseless_feed(piper._open_file(), text)["input"].tolist() for text in texts
-        ] == feeds
 
 
 async def test_espeak_speaks(espeak: EspeakSynthesizer) -> None:
@@ -226,17 +250,20 @@ async def test_espeak_is_there_again_after_it_was_closed() -> None:
         await engine.aclose()
 
 
-async def test_a_second_espeak_is_refused_and_an_unknown_voice_too(
+async def test_two_espeaks_keep_their_voices_apart_and_an_unknown_voice_is_refused(
     espeak: EspeakSynthesizer,
 ) -> None:
-    with pytest.raises(ModelLoadError, match="in use"):
-        await EspeakSynthesizer().start()
-    await espeak.aclose()
+    """The library's state is global: each has a process of its own."""
+    text = "Twenty-one large houses."
+    alone = len(await said(espeak, text))
+    german = EspeakSynthesizer(voice="de")
+    for _ in range(3):
+        sounds = await asyncio.gather(said(espeak, text), said(german, text))
+        assert len(sounds[0]) == pytest.approx(alone, rel=0.05)
+        assert len(sounds[1]) != pytest.approx(alone, rel=0.05)
+    await german.aclose()
     with pytest.raises(ModelLoadError, match="no voice"):
         await EspeakSynthesizer(voice="no-such-voice").start()
-    again = EspeakSynthesizer()
-    await again.start()
-    await again.aclose()
 
 
 async def test_a_voice_without_its_json_is_refused_in_a_sentence(
@@ -318,28 +345,24 @@ async def test_parts_are_cut_once_and_again_when_they_or_the_voice_changed(
     assert not list(cache.glob("*/.*"))
 
 
-async def test_where_onnx_is_not_installed_the_voice_is_used_whole(
+def test_where_onnx_is_not_installed_the_voice_is_used_whole(
     models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    engine = PiperSynthesizer("tts", models_dir, cache=tmp_path)
-    await engine.start()
-    assert not engine.windowed
-    assert len(await said(engine, "It still speaks."))
-    await engine.aclose()
+    service = piper_here(models_dir, tmp_path)
+    assert not service.load(Call({}))["windowed"]
+    assert len(said_by(service, "It still speaks."))
 
 
-async def test_a_cut_that_sounds_different_is_not_used(
+def test_a_cut_that_sounds_different_is_not_used(
     models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With too little context there are seams; the check hears them."""
     monkeypatch.setattr("voice.tts.graph._Graph.radius", lambda *_: (1.0, 256))
-    engine = PiperSynthesizer("tts", models_dir, cache=tmp_path)
-    await engine.start()
-    assert not engine.windowed
+    service = piper_here(models_dir, tmp_path)
+    assert not service.load(Call({}))["windowed"]
     assert not list(tmp_path.glob("*/parts.json"))
-    assert len(await said(engine, "It still speaks."))
-    await engine.aclose()
+    assert len(said_by(service, "It still speaks."))
 
 
 async def test_where_the_parts_cannot_be_kept_it_speaks_all_the_same(
@@ -370,16 +393,34 @@ async def test_the_loop_is_not_held_up(piper: PiperSynthesizer) -> None:
     assert sorted(lags)[len(lags) // 2] < 0.1
 
 
-async def test_an_error_in_the_engine_is_told_and_the_next_text_is_spoken(
-    piper: PiperSynthesizer, monkeypatch: pytest.MonkeyPatch
+def test_an_error_of_onnx_runtime_is_told_in_a_sentence_and_the_next_text_is_spoken(
+    models_dir: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speak = piper._speak
+    service = piper_here(models_dir, cache)
 
-    def fail(_job: SpeechJob) -> AsyncIterator[AudioChunk]:
+    def fail(*_: object) -> None:
         raise ort.capi.onnxruntime_pybind11_state.Fail("no memory")
 
-    monkeypatch.setattr(piper, "_speak", fail)
-    with pytest.raises(XoeError, match="failed"):
-        await said(piper, "Yes.")
-    monkeypatch.setattr(piper, "_speak", speak)
-    assert len(await said(piper, "Yes."))
+    with monkeypatch.context() as patch:
+        patch.setattr(service._graph, "run", fail)
+        with pytest.raises(SynthesisError, match="failed while it was speaking"):
+            said_by(service, "Yes.")
+    assert len(said_by(service, "Yes."))
+
+
+async def test_any_other_error_in_its_process_is_told_and_the_next_text_is_spoken(
+    models_dir: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = tmp_path / "faults.json"
+    command = ("-P", str(FAULTY_CHILD), str(faults))
+    monkeypatch.setattr(engines.process, "COMMAND", command)
+    engine = PiperSynthesizer("tts", models_dir, cache=cache)
+    await engine.start()
+    pid = engine.reports()[0].pid
+    faults.write_text('{"tts": "error"}')
+    with pytest.raises(SynthesisError, match="failed"):
+        await said(engine, "Yes.")
+    faults.write_text("{}")
+    assert len(await said(engine, "Yes."))
+    assert engine.reports()[0].pid == pid
+    await engine.aclose()

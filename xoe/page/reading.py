@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import struct
 from collections import OrderedDict
@@ -35,6 +36,8 @@ MAX_RECORDING_BYTES = 4 * 1024 * 1024
 _KEPT = 64
 _PAGE_RATE = 24_000
 _UNKNOWN_LENGTH = 0x7FFFFFFF
+_FED_AT_ONCE = 64
+"""Frames of a dictation; the loop is free between them."""
 _PAUSE = 0.2
 """Probability of speech below which a long dictation may be settled."""
 
@@ -171,6 +174,8 @@ async def _transcribe(recording: bytes, engines: VoiceEngines) -> str:
     session = engines.transcriber.session()
     for number, (frame, probability) in enumerate(zip(frames, probabilities, strict=True)):
         session.feed(frame, probability)
+        if number % _FED_AT_ONCE == 0:
+            await asyncio.sleep(0)
         if session.over_soft and probability < _PAUSE and number % 8 == 0:
             await session.commit()
     return (await session.final()).text

@@ -1,0 +1,166 @@
+"""The embedder may die; no document is lost by it, and questions go before documents."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import engines.process
+from chains.types import LIBRARY_OWNER
+from ingest.embedder import PORTION_CHARS, Embedder
+from ingest.encoder import SentenceEncoder
+from ingest.ingestor import IngestProgress, SourceFile
+from ingest.vectors import DIMENSION
+from xoe.settings import load_settings
+from xoe.workbench import Workbench, open_workbench
+
+pytestmark = pytest.mark.integration
+
+FAULTY_CHILD = Path(__file__).resolve().parents[1] / "faulty_child.py"
+TOWNS = ("Ardmore", "Belvedere", "Carlow", "Dunmore", "Ennis", "Fermoy", "Galway", "Howth")
+POISON = "arsenic"
+
+
+def report_of(town: str, number: int) -> str:
+    return (
+        f"In {town} the ferry number {number} carries letters, bicycles and forty passengers over "
+        f"the bay, and it is back before the tide of the evening turns in month {number}. "
+    )
+
+
+@pytest.fixture
+def embedder(need_models: Callable[..., None]) -> Embedder:
+    need_models("embedder")
+    return Embedder(load_settings().models_dir)
+
+
+@pytest.fixture
+async def bench(need_models, tmp_path: Path) -> AsyncIterator[Workbench]:
+    need_models("embedder")
+    async with open_workbench(load_settings(data_dir=tmp_path / "data")) as bench:
+        yield bench
+
+
+def pid_of(embedder: Embedder) -> int:
+    pid = embedder.report().pid
+    assert pid is not None
+    return pid
+
+
+def test_a_question_is_answered_while_documents_are_still_read(embedder: Embedder) -> None:
+    done: list[str] = []
+    begun = threading.Event()
+
+    def read() -> None:
+        begun.set()
+        embedder.encode([report_of(town, n) * 4 for town in TOWNS for n in range(16)])
+        done.append("documents")
+
+    embedder.load()
+    reading = threading.Thread(target=read)
+    reading.start()
+    begun.wait()
+    for number in range(5):
+        embedder.encode_question(f"Where does ferry {number} go?")
+        done.append("question")
+    reading.join()
+    embedder.close()
+    assert done == ["question"] * 5 + ["documents"]
+
+
+async def test_a_document_that_is_embedded_as_the_process_is_killed_is_found_all_the_same(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    path = tmp_path / "ferries.md"
+    text = "\n\n".join(f"# {t}\n\n" + report_of(t, 1) * 40 for t in TOWNS * 3)
+    path.write_text(f"{text}\n\n# Zennor\n\nThe last lamp is lit by Ingrid Sund.\n")
+    kills = []
+
+    def kill(progress: IngestProgress) -> None:
+        if progress.stage == "embedding" and progress.done < progress.total and not kills:
+            kills.append(pid_of(bench.embedder))
+            threading.Timer(0.3, os.kill, (kills[-1], signal.SIGKILL)).start()  # amid the next
+
+    report = await bench.ingestor.ingest_file(
+        path, name=path.name, owner=LIBRARY_OWNER, on_progress=kill
+    )
+    assert kills
+    assert bench.embedder.report().restarts == 1
+    assert report.status == "ready", report.reason
+    assert bench.store.totals() == (1, report.passages)
+    found = bench.search.search("Who lights the last lamp?", [LIBRARY_OWNER], limit=1)
+    assert not found.words_only
+    assert "Ingrid Sund" in found.passages[0].text
+    chunk_ids = bench.store.document_chunk_ids(report.document_id or 0)
+    norms = np.linalg.norm(bench.store.vectors(chunk_ids), axis=1)
+    assert norms == pytest.approx(np.ones(report.passages), abs=1e-2)
+
+
+async def test_a_document_that_ends_the_embedder_is_refused_and_the_others_are_taken(
+    need_models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_models("embedder")
+    faults = tmp_path / "faults.json"
+    faults.write_text(json.dumps({"embedder": "poison"}))
+    monkeypatch.setattr(engines.process, "COMMAND", ("-P", str(FAULTY_CHILD), str(faults)))
+    names = ("a.md", "b.md", "c.md")
+    for name, what in zip(names, ("a lamp", POISON, "a rope"), strict=True):
+        (tmp_path / name).write_text(f"# Shed\n\nThere is {what} in the shed.\n")
+    async with open_workbench(load_settings(data_dir=tmp_path / "data")) as bench:
+        sources = [SourceFile(tmp_path / name, name) for name in names]
+        told = {
+            report.name: report
+            async for report in bench.ingestor.ingest_many(sources, owner=LIBRARY_OWNER)
+        }
+        assert {name: report.status for name, report in told.items()} == {
+            "a.md": "ready", "b.md": "failed", "c.md": "ready",
+        }  # fmt: skip
+        assert (told["b.md"].reason or "").startswith("The embedder failed on it twice")
+        found = bench.search.search("What rope is in the shed?", [LIBRARY_OWNER], limit=1)
+        assert "rope" in found.passages[0].text
+        assert not found.words_only
+
+
+def test_texts_of_any_number_and_length_are_embedded_as_they_are_one_by_one(
+    embedder: Embedder,
+) -> None:
+    """They go over in portions; a text of more than one is a portion of its own."""
+    assert embedder.encode([]).shape == (0, DIMENSION)
+    assert embedder.count_tokens([]) == []
+    long = "harbour " * (PORTION_CHARS // 8 + 9)
+    texts = ["a", long, *(report_of(town, n) for town in TOWNS[:4] for n in range(4)), "", "b"]
+    here = SentenceEncoder(load_settings().models_dir)
+    theirs = np.concatenate([here.encode([text]) for text in texts])
+    assert embedder.encode(texts) == pytest.approx(theirs, abs=1e-3)
+    many = [report_of("Ennis", n) for n in range(2 * PORTION_CHARS // 150)]
+    assert embedder.count_tokens(many) == here.count_tokens(many)
+    here.close()
+    embedder.close()
+
+
+def test_closing_leaves_neither_process_nor_thread(embedder: Embedder) -> None:
+    embedder.load()
+    pid = pid_of(embedder)
+    embedder.close()
+    assert not psutil.pid_exists(pid)
+    assert not any(thread.name == "xoe-embedder" for thread in threading.enumerate())
+
+
+async def test_many_may_ask_at_once_as_the_process_is_killed(embedder: Embedder) -> None:
+    await asyncio.to_thread(embedder.load)
+    whole = [embedder.encode_question(town) for town in TOWNS]
+    asked = [asyncio.create_task(asyncio.to_thread(embedder.encode_question, t)) for t in TOWNS]
+    os.kill(pid_of(embedder), signal.SIGKILL)
+    asked += [asyncio.create_task(asyncio.to_thread(embedder.encode_question, t)) for t in TOWNS]
+    for number, vector in enumerate(await asyncio.gather(*asked)):
+        assert vector == pytest.approx(whole[number % len(TOWNS)], abs=1e-3)
+    embedder.close()
