@@ -13,9 +13,14 @@ _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", 
 """What such a process sees of the server's environment: nothing with a secret in it."""
 
 
+def contained_environment() -> dict[str, str]:
+    """Return what such a process sees of the server's environment."""
+    environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
+    return environment | {"PYTHONUTF8": "1"}
+
+
 async def start_contained(module: str, *arguments: str) -> Process:
     """Run a module of ours with pipes for its input and output. Raises ``OSError``."""
-    environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # no module of the working folder stands in for a real one
@@ -25,7 +30,7 @@ async def start_contained(module: str, *arguments: str) -> Process:
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
-        env=environment | {"PYTHONUTF8": "1"},
+        env=contained_environment(),
         start_new_session=True,  # Ctrl-C is for the server, which ends what it has started
     )
 

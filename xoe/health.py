@@ -10,10 +10,12 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.identity import SCOPE_KEY, Identity
+from engines import llama_build
 from telemetry.metrics import CONTENT_TYPE, HttpMetrics
 from telemetry.turn_record import TurnRecord, in_tree
 from xoe import __version__
 from xoe.readiness import Readiness
+from xoe.settings import Settings
 from xoe.startup import Startup
 from xoe.vitals import house_of
 
@@ -30,6 +32,14 @@ class HealthComponent(BaseModel):
     state: Literal["loading", "ready", "failed", "off"]
     detail: str = Field(description="A sentence for a person.")
     since: str = Field(description="When it came into its state.")
+
+
+class HealthBuild(BaseModel):
+    """Which of llama.cpp's builds runs the language model."""
+
+    variant: str = Field(description="What it is compiled for.")
+    reason: str = Field(description="Why it is not the best that the processor lists; or empty.")
+    proven: bool = Field(description="Whether it has read and written on this processor.")
 
 
 class HealthResponse(BaseModel):
@@ -53,6 +63,7 @@ class HealthResponse(BaseModel):
                             "since": "2026-01-05T08:00:03.500Z",
                         }
                     ],
+                    "llama_build": {"variant": "AVX2", "reason": "", "proven": True},
                     "version": "0.1.0",
                     "timestamp": "2026-01-05T09:30:00.000Z",
                 }
@@ -70,6 +81,9 @@ class HealthResponse(BaseModel):
     level_reason: str = Field(description="Why it is not a better one; empty at full.")
     loading: list[str] = Field(description="What is still loading.")
     components: list[HealthComponent]
+    llama_build: HealthBuild | None = Field(
+        description="null where the model is asked over the network."
+    )
     version: str
     timestamp: str
 
@@ -184,6 +198,7 @@ async def health(request: Request, response: Response) -> HealthResponse:
             HealthComponent(name=c.name, state=c.state, detail=c.detail, since=iso(c.since))
             for c in readiness.components
         ],
+        llama_build=_build(startup.settings),
         version=__version__,
         timestamp=_now(),
     )
@@ -265,9 +280,17 @@ def _for_everybody(readiness: Readiness) -> HealthResponse:
         level_reason="",
         loading=[],
         components=[],
+        llama_build=None,
         version="",
         timestamp=_now(),
     )
+
+
+def _build(settings: Settings) -> HealthBuild | None:
+    if settings.llm_base_url:
+        return None
+    build = llama_build.current()
+    return HealthBuild(variant=build.variant, reason=build.reason, proven=build.proven)
 
 
 def _now() -> str:

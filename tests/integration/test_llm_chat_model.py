@@ -8,9 +8,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from engines import FRIENDLY, ask, request, shared_engine, until_idle
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
+from llm_engines import FRIENDLY, ask, request, shared_engine, until_idle
 
 from chains.llm.budget import PastTurn, fit_prompt
 from chains.llm.chat_model import QUEUED, LocalChatModel, to_turns

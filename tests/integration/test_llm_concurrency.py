@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from engines import (
+from llm_engines import (
     PATIENCE_S,
     Reply,
     ask,

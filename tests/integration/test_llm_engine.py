@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import PATIENCE_S, ask, request, running_engine, settings_for, shared_engine
+from llm_engines import PATIENCE_S, ask, request, running_engine, settings_for, shared_engine
 
 from chains.llm.engine import ChatTurn, GenerationRequest, LlmEngine
 from chains.llm.runtime import LlamaRuntime, RuntimeFault

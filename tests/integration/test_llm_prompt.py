@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engines import SYSTEM, settings_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from llm_engines import SYSTEM, settings_for
 
 from chains.llm.answers import AnswerMemory
 from chains.llm.native import load_model

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import FRIENDLY, ask, settings_for, until_idle
+from llm_engines import FRIENDLY, ask, settings_for, until_idle
 
 from chains.llm.engine import ChatTurn, LlmEngine
 from xoe.errors import MeasuringError

@@ -1,0 +1,1 @@
+"""The processes that native engines live in, and their protocol."""
