@@ -21,7 +21,7 @@ run:
 test:
 	@scripts/sync test
 	@$(MAKE) --no-print-directory check
-	@$(XOE) models pull fast tiny embedder stt stt-light tts
+	@$(XOE) models pull --prove fast tiny embedder stt stt-light tts
 	@scripts/chromium
 	@scripts/sshd
 	@exec .venv/bin/python -m pytest $(ARGS)
@@ -38,7 +38,7 @@ check:
 
 bench:
 	@scripts/sync bench
-	@$(XOE) models pull fast embedder
+	@$(XOE) models pull --prove fast embedder
 	@exec $(XOE) bench $(or $(ARGS),all)
 
 fuzz:

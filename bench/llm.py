@@ -27,6 +27,7 @@ from chains.llm.engine import (
     TextPiece,
 )
 from chains.llm.service import LlmService
+from engines import llama_build
 from engines.wire import Head
 from models.provision import model_path
 from xoe.settings import Settings
@@ -266,6 +267,7 @@ class RawModel:
         # Behind chains.llm, so that its choice of how threads wait is the baseline's too.
         import llama_cpp
 
+        llama_build.load()
         threads = settings.llm_threads or psutil.cpu_count(logical=False) or 1
         self._model: Any = llama_cpp.Llama(
             str(model_path(settings.llm_profile, settings.models_dir)),

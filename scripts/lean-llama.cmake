@@ -1,4 +1,23 @@
-# Read by llama.cpp's build right after its project() line (see scripts/sync). The Python package
-# switches llama.cpp's helper library on by force, though nothing in it is used from Python; a
-# normal variable wins over that cache entry, and the build takes half the time.
+# Read by llama.cpp's build right after its project() line (see scripts/sync).
+
+# The Python package switches llama.cpp's helper library on by force, though nothing in it is used
+# from Python; a normal variable wins over that cache entry, and the build takes half the time.
 set(LLAMA_BUILD_COMMON OFF)
+
+# Of the variants for processors those that differ in speed (engines/llama_build.py knows them).
+# Each takes half a minute of a core. The list is in the file that reads this switch, just before
+# the function is first called.
+set(XOE_VARIANTS
+    sapphirerapids cascadelake skylakex alderlake haswell sse42
+    armv8.6_1 armv8.2_2 armv8.2_1 armv8.0_1)
+function(xoe_choose_variants variable access)
+    if(COMMAND ggml_add_cpu_backend_variant AND NOT COMMAND _ggml_add_cpu_backend_variant)
+        # What a function of the same name replaces is kept with an underscore before it.
+        function(ggml_add_cpu_backend_variant tag)
+            if(tag IN_LIST XOE_VARIANTS)
+                _ggml_add_cpu_backend_variant(${tag} ${ARGN})
+            endif()
+        endfunction()
+    endif()
+endfunction()
+variable_watch(GGML_CPU_ALL_VARIANTS xoe_choose_variants)

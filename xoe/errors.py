@@ -22,6 +22,7 @@ XoeError
 │   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
 │   ├── EngineNotReadyError  still loading, or failed to load
 │   ├── EngineStalledError   the model does not go on with what it was given
+│   ├── LlamaBuildError      no build of llama.cpp works on this processor, or none can be tried
 │   └── GenerationError      the model failed while it was answering
 ├── MeasuringError           the models cannot be measured now
 ├── SpeechError              something about speaking
@@ -147,6 +148,10 @@ class EngineNotReadyError(EngineError):
 
 class EngineStalledError(EngineError):
     """The model does not go on with what it was given."""
+
+
+class LlamaBuildError(EngineError):
+    """No build of llama.cpp works on this processor, or none could be tried."""
 
 
 class GenerationError(EngineError):

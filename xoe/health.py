@@ -10,10 +10,12 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.identity import SCOPE_KEY, Identity
+from engines import llama_build
 from telemetry.metrics import CONTENT_TYPE, HttpMetrics
 from telemetry.turn_record import TurnRecord, in_tree
 from xoe import __version__
 from xoe.readiness import Readiness
+from xoe.settings import Settings
 from xoe.startup import Startup
 from xoe.vitals import house_of
 
@@ -44,6 +46,14 @@ class HealthEngine(BaseModel):
     restarts: int = Field(description="How often it was started again after it was lost.")
     problem: str = Field(description="Why it is not there, or how it was lost last.")
     memory_mb: int = Field(description="Resident memory.")
+
+
+class HealthBuild(BaseModel):
+    """Which of llama.cpp's builds runs the language model."""
+
+    variant: str = Field(description="What it is compiled for.")
+    reason: str = Field(description="Why it is not the best that the processor lists; or empty.")
+    proven: bool = Field(description="Whether it has read and written on this processor.")
 
 
 class HealthResponse(BaseModel):
@@ -77,6 +87,7 @@ class HealthResponse(BaseModel):
                             "memory_mb": 640,
                         }
                     ],
+                    "llama_build": {"variant": "AVX2", "reason": "", "proven": True},
                     "version": "0.1.0",
                     "timestamp": "2026-01-05T09:30:00.000Z",
                 }
@@ -95,6 +106,9 @@ class HealthResponse(BaseModel):
     loading: list[str] = Field(description="What is still loading.")
     components: list[HealthComponent]
     engines: list[HealthEngine] = Field(description="The engines' processes.")
+    llama_build: HealthBuild | None = Field(
+        description="null where the model is asked over the network."
+    )
     version: str
     timestamp: str
 
@@ -210,6 +224,7 @@ async def health(request: Request, response: Response) -> HealthResponse:
             for c in readiness.components
         ],
         engines=[] if services is None else [_engine(report) for report in services.engines()],
+        llama_build=_build(startup.settings),
         version=__version__,
         timestamp=_now(),
     )
@@ -292,6 +307,7 @@ def _for_everybody(readiness: Readiness) -> HealthResponse:
         loading=[],
         components=[],
         engines=[],
+        llama_build=None,
         version="",
         timestamp=_now(),
     )
@@ -306,6 +322,13 @@ def _engine(report: EngineReport) -> HealthEngine:
         problem=report.problem,
         memory_mb=report.memory_bytes >> 20,
     )
+
+
+def _build(settings: Settings) -> HealthBuild | None:
+    if settings.llm_base_url:
+        return None
+    build = llama_build.current()
+    return HealthBuild(variant=build.variant, reason=build.reason, proven=build.proven)
 
 
 def _now() -> str:

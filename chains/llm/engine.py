@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Final
 
 import psutil
@@ -18,9 +18,11 @@ from chains.llm.request import (
     StreamEvent,
     TextPiece,
 )
+from engines import llama_build
 from engines.process import EngineFault, EngineLost, EngineProcess
 from engines.wire import Frame, Head
 from engines.worker import EngineReport, Recipe, Worker, WorkerState
+from models.provision import ensure_present
 from xoe.errors import (
     EngineError,
     EngineNotReadyError,
@@ -87,6 +89,7 @@ class LlmEngine:
                 lost=_lost,
                 closed=_closed,
                 stall_s=settings.llm_stall_s,
+                environment=self._environment,
             ),
             self._queue,
             on_change=on_change,
@@ -218,6 +221,14 @@ class LlmEngine:
             raise
         except EngineError:
             return ask()
+
+    def _environment(self, prove: bool) -> Mapping[str, str]:
+        """Choose a build of llama.cpp that runs here, proven with the model if it is not yet."""
+        build = llama_build.current()
+        if prove or not build.proven:
+            path = ensure_present(self._settings.llm_profile, self._settings.models_dir)
+            build = llama_build.ensure_proven(path, again=prove)
+        return llama_build.environment(build)
 
     async def _prepare(self, process: EngineProcess) -> None:
         profile = self._settings.llm_profile

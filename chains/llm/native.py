@@ -12,6 +12,7 @@ from typing import Any
 import llama_cpp
 import structlog
 
+from engines import llama_build
 from xoe.errors import ModelLoadError
 
 log = structlog.get_logger(__name__)
@@ -32,10 +33,11 @@ def _log_line(level: int, text: bytes, _: ctypes.c_void_p) -> None:
 def check_backend() -> None:
     """Make llama.cpp ready, once in a process, and send its messages to the log.
 
-    They would otherwise be printed on stderr.
+    They would otherwise be printed on stderr. Raises ``LlamaBuildError``.
     """
-    llama_cpp.llama_backend_init()
     llama_cpp.llama_log_set(_log_line, None)
+    llama_build.load()
+    llama_cpp.llama_backend_init()
 
 
 def stand_behind() -> None:

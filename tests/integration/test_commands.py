@@ -114,6 +114,15 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     assert {f["what"] for f in broken} >= {"model fast", "model embedder"}
 
 
+def test_doctor_proves_llama_cpp_when_asked(tmp_path: Path) -> None:
+    proven = xoe("doctor", "--prove", "--data-dir", "data", "--json", cwd=tmp_path, XOE_PORT="0")
+    assert proven.returncode == 0, proven.stdout
+    (build,) = [
+        f for f in json.loads(proven.stdout)["findings"] if f["what"] == "llama.cpp's build"
+    ]
+    assert "works on this processor" in build["detail"]
+
+
 def test_an_unknown_setting_is_refused_with_the_nearest_named(tmp_path: Path) -> None:
     result = xoe("config", "--json", cwd=tmp_path, XOE_RETRIEVAL_PASAGES="3")
     assert result.returncode == 1

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from servers import Server, xoe
 
+from engines import llama_build
 from telemetry.turn_file import FOLDER
 
 pytestmark = pytest.mark.integration
@@ -98,6 +99,12 @@ def test_health_tells_the_level_and_since_when_each_part_is_as_it_is(server: Ser
         assert part["state"] == "ready"
         assert part["detail"]
         assert moment(part["since"]) <= now
+    build = llama_build.current()
+    assert health["llama_build"] == {
+        "variant": build.variant,
+        "reason": build.reason,
+        "proven": True,
+    }
     again = get(server, "/health").json()
     assert again["components"] == health["components"]
     assert again["level_since"] == health["level_since"]

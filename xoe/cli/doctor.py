@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import psutil
 import typer
 from rich.console import Console
 
+from engines import llama_build
 from models.provision import default_names, ensure_present
 from xoe import running
 from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
@@ -38,11 +39,18 @@ class Finding:
     """What was found and, when it is not right, how to mend it."""
 
 
-def doctor_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor_command(
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help="See again, in some seconds, which llama.cpp runs here."),
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Look for what is missing on this computer; exit code 1 when something is."""
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
-        findings = [_guarded(check, settings) for check in _checks(settings)]
+        findings = [_guarded(check, settings) for check in _checks(settings, prove)]
     healthy = all(finding.ok for finding in findings)
     if as_json:
         print_json({"healthy": healthy, "findings": [asdict(finding) for finding in findings]})
@@ -56,12 +64,14 @@ def doctor_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], str]]]:
+def _checks(settings: Settings, prove: bool) -> Iterator[tuple[str, Callable[[Settings], str]]]:
     yield "Python", _python
     for engine in (*ENGINES, *(VOICE_ENGINES if settings.voice else ())):
         yield engine, _importer(engine)
     for name in default_names(settings):
         yield f"model {name}", _model(name)
+    if not settings.llm_base_url:
+        yield "llama.cpp's build", _prove if prove else _build
     yield "Redis", _redis
     yield "data folder", _data_folder
     yield "documents", _documents
@@ -94,6 +104,22 @@ def _importer(module: str) -> Callable[[Settings], str]:
 
 def _model(name: str) -> Callable[[Settings], str]:
     return lambda settings: f"{ensure_present(name, settings.models_dir)} is whole"
+
+
+def _build(_settings: Settings) -> str:
+    build = llama_build.current()
+    proven = (
+        "which works on this processor"
+        if build.proven
+        else "not tried on this processor yet; the server does that, or 'xoe doctor --prove'"
+    )
+    return f"for {build.variant}, {proven}" + (f" ({build.reason})" if build.reason else "")
+
+
+def _prove(settings: Settings) -> str:
+    model = ensure_present(settings.llm_profile, settings.models_dir)
+    llama_build.ensure_proven(model, again=True, say=lambda _: None)
+    return _build(settings)
 
 
 def _redis(settings: Settings) -> str:

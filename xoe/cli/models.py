@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from engines.llama_build import ensure_proven
 from models.advice import megabytes
 from models.manifest import load_manifest
-from models.provision import default_names, installed, model_dir, pull, verify
+from models.provision import default_names, installed, model_dir, model_path, pull, verify
 from xoe.cli.common import AsJson, errors, print_json, reported, settings_for
 from xoe.cli.model_progress import show_progress
 from xoe.errors import ModelDamagedError, ModelMissingError
@@ -68,6 +69,10 @@ def pull_models(
     names: Annotated[
         list[str] | None, typer.Argument(help="Models to fetch; none: those the settings need.")
     ] = None,
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help="Then see that llama.cpp runs on this processor."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch models. What is there and whole stays; an interrupted pull goes on where it stopped."""
@@ -93,9 +98,13 @@ def pull_models(
         ]
         if as_json:
             print_json({"models_dir": str(settings.models_dir), "models": models})
-            return
-        for model in models:
-            typer.echo(f"{model['name']}: {model['status']}, {model['path']}")
+        else:
+            for model in models:
+                typer.echo(f"{model['name']}: {model['status']}, {model['path']}")
+        llms = [outcome.entry for outcome in outcomes if outcome.entry.kind == "llm"]
+        if prove and llms:
+            smallest = min(llms, key=lambda entry: entry.bytes)
+            ensure_proven(model_path(smallest.name, settings.models_dir), say=errors.print)
 
 
 @app.command("verify")
