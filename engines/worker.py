@@ -370,11 +370,11 @@ class Worker(Generic[J]):
                 self._note(exc)
                 await asyncio.sleep(pause_s(unready))
                 continue
-            except XoeError as exc:
-                self._fail(exc, loading)
-                return
-            except EngineFault as exc:
-                self._fail(self._unloadable(str(exc)), loading)
+            except (XoeError, EngineFault) as exc:
+                if self._process is not None:  # the next start is to find nothing of this one
+                    await self._process.stop()
+                problem = exc if isinstance(exc, XoeError) else self._unloadable(str(exc))
+                self._fail(problem, loading)
                 return
             unready, ready_at = 0, time.monotonic()
             process.expect(SILENCE_S)
