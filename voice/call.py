@@ -393,14 +393,16 @@ class Call:
             at += heard.clause
 
     async def _send(self, track: str, pcm: bytes) -> None:
-        reply = self._reply
+        reply, note = self._reply, self._degraded(self._view.note)
         if reply is not None and not reply.has_sounded:
             reply.has_sounded = True
             first_audio = (self._clock() - reply.ended_at) * 1000
             reply.stages = replace(reply.stages, first_audio=first_audio)
             if not reply.is_aside:
                 self._conversation.sounded(first_audio)
-            await self._show(state=CallState.SPEAKING, note=self._degraded(self._view.note))
+            await self._show(state=CallState.SPEAKING, note=note)
+        elif reply is not None:  # the spare voice may have taken over amid it
+            await self._show(note=note)
         self._echo.sent(pcm, self._clock())
         await self._page.send_audio(track, pcm)
 
