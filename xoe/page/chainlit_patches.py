@@ -151,10 +151,13 @@ def reload_the_page_alone() -> None:
     the edited file cannot be loaded, the page stays as it was.
     """
     from chainlit import server
+    from chainlit.config import config
 
     load: Callable[[str], None] = vars(server)["load_module"]
+    works = config.code, config.features  # Chainlit has read both anew when it loads the page
 
     def load_page(target: str, force_refresh: bool = False) -> None:
+        nonlocal works
         before = _page_modules() if force_refresh else {}
         for name in before:
             del sys.modules[name]
@@ -164,7 +167,9 @@ def reload_the_page_alone() -> None:
             for name in _page_modules():
                 del sys.modules[name]
             sys.modules.update(before)
+            config.code, config.features = works
             raise
+        works = config.code, config.features
 
     vars(server)["load_module"] = load_page
 
