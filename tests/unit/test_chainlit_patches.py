@@ -116,7 +116,7 @@ def test_without_it_chainlits_routes_would_answer_for_ours(
     assert client.request(method, path).text == "ours"
 
 
-def test_without_it_a_page_is_not_kept_with_its_server(client: TestClient) -> None:
+def test_our_own_route_keeps_a_page_with_its_server(client: TestClient) -> None:
     answer = client.post("/set-session-cookie", json={"session_id": "ab-12"})
     assert answer.status_code == 200
     cookie = answer.headers["set-cookie"].lower()

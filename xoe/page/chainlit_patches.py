@@ -1,8 +1,8 @@
 """All that goes beyond what Chainlit offers: its attributes replaced, its routes taken over.
 
 Chainlit is held to one minor version for these. Each has a test in
-``tests/unit/test_chainlit_patches.py`` or ``tests/integration/test_chainlit_patches.py`` that says
-what breaks without it; a new version is taken when they pass. Two more stand where they must:
+``tests/unit/test_chainlit_patches.py`` (the reload in ``tests/integration/test_reload.py``) that
+says what breaks without it; a new version is taken when they pass. Two more stand where they must:
 ``xoe.lean`` keeps parts of Chainlit from being imported at all, and ``.chainlit/config.toml``
 switches off what has a switch.
 
