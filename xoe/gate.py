@@ -11,11 +11,11 @@ import asyncio
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +25,7 @@ from accounts.identity import Identity
 from accounts.sessions import COOKIE, Refusal
 from xoe.doors import Door, door_of
 from xoe.errors import XoeError
+from xoe.page import chainlit_patches
 from xoe.page.notice import notice
 from xoe.page.visitor import visitor_of
 from xoe.people import CONSOLE, People
@@ -39,7 +40,6 @@ ENTRANCES: Final = ("/login", "/invitation/", "/shared/", "/health")
 OPERATORS: Final = (
     *("/status", "/metrics", "/health/", "/share", "/accounts", "/docs", "/redoc", "/openapi.json"),
 )
-CHAINLIT_COOKIE: Final = "access_token"
 
 _Why = Refusal | None
 """Why a cookie is refused; ``None`` where there was none."""
@@ -84,7 +84,7 @@ class Gate:
                 return
             await self._admit(scope, receive, send, people, found)
         elif _is_for(path, ENTRANCES):
-            await self._app(_without_chainlit_cookie(scope), receive, send)
+            await self._app(chainlit_patches.as_nobody(scope), receive, send)
         else:
             log.info("gate.refused", door=door_of(scope).name, reason=found or "nobody")
             await _refuse(scope, receive, send, _refusal(scope, found))
@@ -92,7 +92,7 @@ class Gate:
     async def _admit(
         self, scope: Scope, receive: Receive, send: Send, people: People, found: Identity
     ) -> None:
-        inner = _with_chainlit_cookie(scope, found)
+        inner = chainlit_patches.as_known(scope, found)
         inner[identities.SCOPE_KEY] = found
         token = identities.current.set(found)
         try:
@@ -193,38 +193,6 @@ def _is_for(path: str, prefixes: tuple[str, ...]) -> bool:
         else path.rstrip("/") == prefix or (path.startswith(f"{prefix}/") and prefix != "/health")
         for prefix in prefixes
     )
-
-
-def _with_chainlit_cookie(scope: Scope, found: Identity) -> Scope:
-    from chainlit.auth import create_jwt
-    from chainlit.user import User
-
-    user = User(identifier=found.id, display_name=found.name, metadata={"role": found.role})
-    return _cookies(scope, f"{CHAINLIT_COOKIE}={create_jwt(user)}")
-
-
-def _without_chainlit_cookie(scope: Scope) -> Scope:
-    return _cookies(scope, None)
-
-
-def _cookies(scope: Scope, added: str | None) -> Scope:
-    """Return the scope without any of Chainlit's own cookies, and with ``added``."""
-    kept = [
-        pair
-        for pair in Headers(scope=scope).get("cookie", "").split(";")
-        if pair.strip() and not pair.strip().startswith(CHAINLIT_COOKIE)
-    ]
-    inner: dict[str, Any] = {**scope, "headers": list(scope["headers"])}
-    headers = MutableHeaders(scope=inner)
-    pairs = [*kept, *([added] if added else [])]
-    if pairs:
-        headers["cookie"] = "; ".join(pair.strip() for pair in pairs)
-    else:
-        del headers["cookie"]
-    # Chainlit takes a token from this header too.
-    if headers.get("authorization", "").lower().startswith("bearer"):
-        del headers["authorization"]
-    return inner
 
 
 def _refusal(scope: Scope, why: _Why) -> Response:

@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         from chainlit.server import app as page
     from chainlit.utils import mount_chainlit
 
-    from xoe import accounts_api, api, health
+    from xoe import accounts_api, api, health, problems
     from xoe.page import firstrun, interface, status, web
     from xoe.share import routes as share_routes
 
@@ -56,7 +56,8 @@ def create_app(settings: Settings) -> FastAPI:
         share_routes.router,
     )
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, responses=problems.DESCRIBED)
+    problems.tell_in_sentences(app)
     app.state.interface = routes_of(*routers)
     app.state.http_metrics = http_metrics(app.state.interface)
     web.install(page, settings, alone=False)

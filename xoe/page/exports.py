@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +23,7 @@ from threads.links import DAYS, Links, SharedLink
 from threads.store import Threads
 from threads.types import StoredThread
 from xoe.errors import LinkError, XoeError
+from xoe.page.forms import json_of
 from xoe.page.markup import neutralise
 from xoe.page.notice import notice
 
@@ -38,7 +38,6 @@ ANSWER_PATH: Final = "/export/{thread}/{message}.{kind}"
 LINKS_PATH: Final = "/links"
 LINK_PATH: Final = "/links/{link}"
 SHARED_PATH: Final = "/shared/{token}"
-_MAX_BODY: Final = 4096
 _POLICY: Final = f"{POLICY}; frame-ancestors 'none'; sandbox"
 _NO_CHAT: Final = (
     "There is no such chat of yours, or nothing of it is saved yet. Please try again in a moment."
@@ -94,7 +93,7 @@ async def list_links(request: Request) -> Response:
 
 async def make_link(request: Request) -> Response:
     """``POST /links`` with ``{"thread", "message"?, "days"?}``: a link, told this once."""
-    asked = await _json(request)
+    asked = await json_of(request)
     thread_id, message, days = asked.get("thread"), asked.get("message"), asked.get("days", DAYS)
     if (
         not isinstance(thread_id, str)
@@ -184,19 +183,6 @@ async def _people(request: Request) -> People:
     if startup is None:
         raise LinkError("The server is starting or stopping. Please try again in a moment.")
     return await startup.people()
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY:
-            return {}
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _link(link: SharedLink) -> dict[str, Any]:

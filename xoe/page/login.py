@@ -17,7 +17,7 @@ from accounts.proofs import DEVICE_COOKIE, DEVICE_S, FORM_COOKIE, form_token, is
 from accounts.sessions import COOKIE
 from xoe.doors import door_of
 from xoe.errors import LoginError, LoginThrottledError, StoreError
-from xoe.page import forms
+from xoe.page import chainlit_patches, forms
 
 if TYPE_CHECKING:
     from xoe.people import People
@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 LOGIN_PATH: Final = "/login"
 LOGOUT_PATH: Final = "/logout"
 _FORM_S: Final = 3600
-_CHAINLIT_COOKIE: Final = "access_token"
 _OLD_FORM: Final = "This page was open too long, or in a browser without cookies. Please try again."
 
 _FORM: Final = """
@@ -99,7 +98,7 @@ async def log_out(request: Request) -> Response:
 
 def forget_cookies(response: Response) -> Response:
     """Take the login's cookies out of the browser."""
-    for cookie in (COOKIE, _CHAINLIT_COOKIE):
+    for cookie in (COOKIE, chainlit_patches.COOKIE):
         response.delete_cookie(cookie, path="/")
     return response
 
