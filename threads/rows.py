@@ -149,6 +149,12 @@ async def drop(
     await connection.execute(delete(tables.removed).where(tables.removed.c.thread == thread, old))
 
 
+async def put_upload(connection: AsyncConnection, dialect: Dialect, thread: int, name: str) -> None:
+    """Note that a document came in by a chat."""
+    noted = upsert(dialect, tables.uploads).values(thread=thread, name=name)
+    await connection.execute(noted.on_conflict_do_nothing())
+
+
 async def is_of_a_chat(connection: AsyncConnection, owner: str, name: str) -> bool:
     """Return whether a document is known to have come in by one of the owner's chats."""
     uploads = tables.uploads

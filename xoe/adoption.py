@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from database.unfinished import Unfinished, note
 from threads.store import Threads
 from xoe.errors import DocumentError
 from xoe.leftovers import Leftovers
@@ -29,9 +30,11 @@ async def belongings_of(owner: str, threads: Threads, documents: Catalog) -> Lef
 async def adopt(owner: str, heir: str, threads: Threads, documents: Catalog) -> Leftovers:
     """Give all that ``owner`` has to ``heir``; return what is left with ``owner``.
 
-    A document stays whose name ``heir`` has already; the same text twice is dropped. Can be
-    repeated when it was cut short. Raises ``StoreError``.
+    A document stays whose name ``heir`` has already; the same text twice is dropped. It is noted
+    until it is done: what was cut short goes on at the next start. Raises ``StoreError``.
     """
+    async with threads.db.write() as connection:
+        await note(connection, Unfinished("adoption", owner, name=heir))
     theirs = {d.name: d.sha256 for d in await documents.documents((heir,))}
     kept = set()
     for document in await documents.documents((owner,)):

@@ -11,7 +11,6 @@ from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
 
 from accounts.identity import SCOPE_KEY, Identity
-from threads.deletion import delete_owner
 from xoe.page import session as pages
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ class PageGuests:
             who = _identity(session)
             if who is not None and who.id == identity:
                 await self._end(session)
-        await services.store.delete_owner(identity)
-        await services.history.clear_owner(identity)
-        await delete_owner((await self._startup.people()).db, identity)
+        await services.chats.delete_owner(identity)
         log.info("guest.forgotten")
 
     async def _end(self, session: WebsocketSession) -> None:
