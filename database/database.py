@@ -18,11 +18,11 @@ from database import schema
 from database.unfinished import HOME, folder_id
 from database.upsert import Dialect
 from xoe.errors import DiskFullError, SettingsError, StoreDamagedError, StoreError
-from xoe.settings import Settings
+from xoe.settings import PEOPLE_FILE, Settings
 
 log = structlog.get_logger(__name__)
 
-FILE_NAME: Final = "people.sqlite"
+FILE_NAME: Final = PEOPLE_FILE
 _BUSY_MS: Final = 5000
 """How long a writer waits for another one: the command line beside a running server."""
 _CONNECTIONS: Final = 8

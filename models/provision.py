@@ -9,20 +9,20 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.advice import Missing, by_hand
-from models.fetching import Fetcher, Outcome, ProgressSink
-from models.index import PackageIndex, index_url
 from models.integrity import is_remembered, matches
 from models.manifest import Manifest, ModelEntry, load_manifest
-from models.sources import HubSource, WheelSource
-from models.transfer import Sleep, Transfer, open_client
 from xoe.errors import ModelDamagedError, ModelMissingError
 from xoe.settings import Settings
 
+if TYPE_CHECKING:
+    from models.fetching import Outcome, ProgressSink
+    from models.transfer import Sleep
+
 __all__ = [
-    "Outcome",
-    "ProgressSink",
+    "are_there",
     "default_names",
     "ensure_present",
     "installed",
@@ -112,6 +112,17 @@ def verify(
     _refuse_damaged(entry, models_dir, damaged)
 
 
+def are_there(names: Sequence[str], models_dir: Path, *, manifest: Manifest | None = None) -> bool:
+    """Return whether all of them are known to be here and whole, so that nothing is to be pulled.
+
+    Next to free: a file that was hashed and has not changed since is known.
+    """
+    manifest = manifest or load_manifest()
+    files = [(name, file) for name in names for file in manifest.entry(name).files]
+    paths = [(model_dir(name, models_dir) / file.path, file) for name, file in files]
+    return all(_size(path) is not None and is_remembered(path, file) for path, file in paths)
+
+
 def pull(
     names: Sequence[str],
     models_dir: Path,
@@ -128,6 +139,12 @@ def pull(
     for all that could not be had, ``ModelDamagedError`` when the sources sent other bytes than
     the manifest's, ``DiskFullError`` when there is no room.
     """
+    # HTTP's library takes a while to load, and nothing is to be fetched mostly.
+    from models.fetching import Fetcher
+    from models.index import PackageIndex, index_url
+    from models.sources import HubSource, WheelSource
+    from models.transfer import Transfer, open_client
+
     environ = os.environ if environ is None else environ
     manifest = manifest or load_manifest()
     entries = [manifest.entry(name) for name in dict.fromkeys(names)]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.upsert import Dialect, upsert
 from threads import tables
-from threads.text import ID_MAX_CHARS, NOTE_MAX_CHARS, clean, extra_json
+from threads.text import ID_MAX_CHARS, NOTE_MAX_CHARS, clean, element_id, extra_json
 from threads.types import Role, StoredMessage
 from threads.words import words_of
 from xoe.errors import ThreadLimitError
@@ -115,11 +115,6 @@ async def put_element(
     """Add what a message shows beside its text."""
     values = {"message": message, "kind": kind, "content": content}
     await connection.execute(insert(_elements).values(id=element_id(message_id, kind), **values))
-
-
-def element_id(message_id: str, kind: str) -> str:
-    """Return the id of what a message shows beside its text."""
-    return f"{clean(message_id, ID_MAX_CHARS)}-{kind}"
 
 
 async def drop_from(

@@ -13,8 +13,8 @@ from database.unfinished import Unfinished, is_noted, strike
 from threads import tables
 from threads.changes import Change
 from threads.remarks import Judge, TakeBackJudgement
-from threads.rows import element_id, number_of
-from threads.text import citations_of, clean, files_of, loaded
+from threads.rows import number_of
+from threads.text import citations_of, clean, element_id, files_of, loaded
 from threads.types import (
     KeptTurn,
     Standing,

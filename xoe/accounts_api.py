@@ -11,7 +11,6 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.identity import USER
-from accounts.users import normalised
 from xoe.errors import AccountError, XoeError
 from xoe.health import startup_of
 from xoe.page.guests import PageGuests
@@ -44,6 +43,8 @@ async def changed(request: Request) -> Done:
 @router.post("/accounts/forget", tags=["accounts"])
 async def forget(request: Request, body: ForgetRequest) -> Done:
     """Delete all that is kept of an account that was removed."""
+    from accounts.users import normalised  # with the database, behind the page
+
     startup = startup_of(request)
     people = await startup.people()
     try:

@@ -18,10 +18,10 @@ import structlog
 
 from accounts.identity import SESSION
 from chains.types import Answer, Citation, Question
-from state.history import ChatHistory, HistoryEntry
+from state.history import DEGRADED, ChatHistory, HistoryEntry
 from threads.changes import Ask, Drop, Files, Forget, Found, Keep
 from threads.deletion import delete_owner, delete_thread
-from threads.recorder import Recorder
+from threads.recorder import UNSAVED, Recorder
 from threads.store import Threads
 from threads.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
 from xoe.catalog import Catalog
@@ -51,6 +51,13 @@ class Chats:
         self.finisher = Finisher(threads.db, history, documents)
         self._max_turns = max_turns
         self._comparing: dict[tuple[str, str], asyncio.Lock] = {}
+
+    @property
+    def note(self) -> str:
+        """A line for the reader while what is said is kept in memory only; mostly empty."""
+        if self.recorder.is_behind:
+            return UNSAVED
+        return DEGRADED if self._history.is_degraded else ""
 
     # ── a turn ───────────────────────────────────────────────────────────────────────────────
 

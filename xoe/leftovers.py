@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from database import Database
-from threads.deletion import delete_owner
-from threads.store import Threads
 from xoe.errors import RedisError
 from xoe.settings import Settings
+
+if TYPE_CHECKING:
+    from database import Database
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def counted(count: int, noun: str) -> str:
 
 async def leftovers_of(owner: str, database: Database, settings: Settings) -> Leftovers:
     """Count what there is of ``owner``. Raises ``StoreError``."""
+    from threads.store import Threads
+
     chats = await Threads(database).count(owner)
     return Leftovers(chats, await asyncio.to_thread(_documents, owner, settings))
 
@@ -49,6 +52,7 @@ async def delete_leftovers(owner: str, database: Database, settings: Settings) -
     from ingest.vector_index import VectorIndexes
     from state.history import ChatHistory
     from state.redis import RedisConnection
+    from threads.deletion import delete_owner
     from xoe.catalog import Catalog
     from xoe.finishing import Finisher
     from xoe.lock import DataFolder

@@ -260,7 +260,7 @@ def token_command(
     """
 
     async def make(people: People, _settings: Settings) -> str:
-        from accounts.sessions import PROGRAM
+        from accounts.identity import PROGRAM
 
         account = await people.users.get(name)
         if account.disabled:

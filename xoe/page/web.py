@@ -16,7 +16,7 @@ from xoe.page import account, exports, invitation, login, reading, uploads
 from xoe.page.modules import remember_modules
 from xoe.page.preference import PreferredProfile
 from xoe.page.visitor import VisitorCookie
-from xoe.people import People
+from xoe.people import Doorkeeper
 from xoe.protection import protected
 from xoe.settings import Settings
 
@@ -41,7 +41,7 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
     app.add_middleware(VisitorCookie)
     app.add_middleware(PreferredProfile)
     if alone:
-        app.add_middleware(protected, settings=settings, people=lambda: _people(app))
+        app.add_middleware(protected, settings=settings, keeper=lambda: _keeper(app))
     app.state.readings = reading.Readings()
     app.router.routes[:0] = [
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
@@ -67,11 +67,11 @@ def routes_of_people() -> list[Route]:
     ]
 
 
-async def _people(app: FastAPI) -> People:
+def _keeper(app: FastAPI) -> Doorkeeper:
     startup: Startup | None = app.state.startup
     if startup is None:
         raise XoeError("The server is starting or stopping. Please try again in a moment.")
-    return await startup.people()
+    return startup
 
 
 def attach(app: FastAPI, startup: Startup) -> None:
