@@ -273,6 +273,11 @@ class Store:
         with self._database.reading() as db:
             return [row[0] for row in db.execute("SELECT owner FROM collections")]
 
+    def collection_ids(self) -> list[int]:
+        """Return the ids of all collections."""
+        with self._database.reading() as db:
+            return [row[0] for row in db.execute("SELECT id FROM collections")]
+
     def outdated_owners(self) -> list[str]:
         """Return the owners whose chunks another embedder or splitter made."""
         with self._database.reading() as db:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -261,6 +262,26 @@ class VectorIndexes:
             for collection_id, index in self._open.items():
                 if index.saved_revision != index.revision:
                     index.save(self._path(collection_id), self._store.fingerprint.embedder)
+
+    def scrub(self, owner: str) -> None:
+        """Take what was deleted out of ``owner``'s file, and the files of deleted collections away.
+
+        Raises ``OSError``.
+        """
+        with self._lock:
+            for collection_id, _owner, revision in self._store.revisions((owner,)):
+                if self._path(collection_id).is_dir():
+                    self._synced(collection_id, revision).save(
+                        self._path(collection_id), self._store.fingerprint.embedder
+                    )
+            saved = list(self._folder.glob("collection-*"))
+            kept = {self._path(number).name for number in self._store.collection_ids()}
+            for folder in saved:
+                if folder.name not in kept:
+                    shutil.rmtree(folder)
+            for number in tuple(self._open):
+                if self._path(number).name not in kept:
+                    del self._open[number]
 
     def _synced(self, collection_id: int, revision: int) -> VectorIndex:
         fingerprint = self._store.fingerprint

@@ -26,8 +26,7 @@ import socketio
 from page_client import PageClient
 from servers import Server, free_port, xoe
 
-from accounts.identity import Identity, Role
-from accounts.sessions import COOKIE
+from accounts.identity import COOKIE, Identity, Role
 from xoe import running
 from xoe.people import People
 from xoe.settings import Settings

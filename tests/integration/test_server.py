@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import httpx
 import pytest
 from lengths import length
 from prometheus_client.parser import text_string_to_metric_families
-from servers import Server, read_events
+from servers import START_S, Server, read_events
 
 from ingest.store import DATABASE_NAME
 
@@ -173,6 +175,29 @@ def test_what_keeps_the_engines_from_coming_up_ends_the_server_with_a_sentence(
     assert "Traceback" not in server.log
     (kept,) = (server.data_dir / "quarantine").rglob(DATABASE_NAME)
     assert kept.read_bytes() == b"no database" * 1000
+
+
+def test_who_has_no_login_is_kept_out_from_the_first_request_on(tmp_path: Path) -> None:
+    """Also while the database that the accounts are in is not open yet."""
+    server = Server(tmp_path, {"XOE_VOICE": "false", "XOE_LLM_BASE_URL": "http://127.0.0.1:9/v1"})
+    settings = ("--data-dir", str(server.data_dir))
+    command = [*server.command()[:3], "user", "add", "ada", "--password-stdin", *settings]
+    subprocess.run(command, input=b"kettle orbit lantern\n", cwd=tmp_path, check=True)
+    server.start(wait=False)
+    seen: list[tuple[str, int]] = []
+    try:
+        deadline = time.monotonic() + START_S
+        while not server.health().get("ready"):
+            assert time.monotonic() < deadline, server.log[-3000:]
+            for path, accept in (("/", "text/html"), ("/page/standing", "*/*"), ("/status", "*/*")):
+                with contextlib.suppress(httpx.TransportError):
+                    headers = {"accept": accept}
+                    url = f"{server.url}{path}"
+                    answer = httpx.get(url, headers=headers, timeout=60, trust_env=False)
+                    seen.append((path, answer.status_code))
+    finally:
+        server.stop()
+    assert set(seen) == {("/", 303), ("/page/standing", 401), ("/status", 401)}
 
 
 def test_metrics_are_there_for_prometheus(server: Server) -> None:

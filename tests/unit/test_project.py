@@ -84,9 +84,17 @@ def test_nothing_touches_the_import_path_or_pickles() -> None:
 
 def test_the_page_is_there_before_the_engines_are_imported() -> None:
     """What takes seconds to import is not needed to show a page."""
-    heavy = ("numpy", "faiss", "onnxruntime", "langchain_core", "llama_cpp", "faster_whisper")
+    heavy = (
+        *("numpy", "faiss", "onnxruntime", "langchain_core", "llama_cpp", "faster_whisper"),
+        *("sqlalchemy", "aiosqlite", "redis", "argon2", "cryptography", "psutil", "requests"),
+        *("opentelemetry.sdk", "openai", "snowballstemmer", "puremagic", "segno", "rich.progress"),
+        *("mcp", "traceloop", "aiohttp", "xoe.services", "xoe.cli.doctor", "xoe.cli.share"),
+    )
     program = f"""
 import sys
+from typer.testing import CliRunner
+from xoe.cli import app
+assert CliRunner().invoke(app, ["serve", "--help"]).exit_code == 0
 from xoe.server import create_app
 from xoe.settings import Settings
 create_app(Settings())

@@ -9,7 +9,6 @@ import structlog
 from chainlit.session import WebsocketSession
 
 from accounts.identity import SCOPE_KEY, Identity
-from threads.deletion import delete_owner
 from xoe.page import chainlit_patches
 from xoe.page import session as pages
 
@@ -43,9 +42,7 @@ class PageGuests:
             who = _identity(session)
             if who is not None and who.id == identity:
                 await self._end(session)
-        await services.store.delete_owner(identity)
-        await services.history.clear_owner(identity)
-        await delete_owner((await self._startup.people()).db, identity)
+        await services.chats.delete_owner(identity)
         log.info("guest.forgotten")
 
     async def _end(self, session: WebsocketSession) -> None:

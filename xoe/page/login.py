@@ -11,15 +11,14 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from accounts.desk import LOGIN_S, LoggedIn
-from accounts.identity import SCOPE_KEY, Identity
+from accounts.identity import COOKIE, LOGIN_S, SCOPE_KEY, Identity
 from accounts.proofs import DEVICE_COOKIE, DEVICE_S, FORM_COOKIE, form_token, is_form_token
-from accounts.sessions import COOKIE
 from xoe.doors import door_of
 from xoe.errors import LoginError, LoginThrottledError, StoreError
 from xoe.page import chainlit_patches, forms
 
 if TYPE_CHECKING:
+    from accounts.desk import LoggedIn
     from xoe.people import People
     from xoe.startup import Startup
 

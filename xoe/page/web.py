@@ -12,7 +12,7 @@ from xoe.errors import XoeError
 from xoe.page import account, chainlit_patches, exports, invitation, login, reading, uploads
 from xoe.page.preference import PreferredProfile
 from xoe.page.visitor import VisitorCookie
-from xoe.people import People
+from xoe.people import Doorkeeper
 from xoe.problems import tell_in_sentences
 from xoe.protection import protected
 from xoe.settings import Settings
@@ -37,7 +37,7 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
     app.add_middleware(PreferredProfile)
     if alone:
         chainlit_patches.reload_the_page_alone()
-        app.add_middleware(protected, settings=settings, people=lambda: _people(app))
+        app.add_middleware(protected, settings=settings, keeper=lambda: _keeper(app))
     app.state.readings = reading.Readings()
     routes = [
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
@@ -64,11 +64,11 @@ def routes_of_people() -> list[Route]:
     ]
 
 
-async def _people(app: FastAPI) -> People:
+def _keeper(app: FastAPI) -> Doorkeeper:
     startup: Startup | None = app.state.startup
     if startup is None:
         raise XoeError("The server is starting or stopping. Please try again in a moment.")
-    return await startup.people()
+    return startup
 
 
 def attach(app: FastAPI, startup: Startup) -> None:
