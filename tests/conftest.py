@@ -12,6 +12,9 @@ import documents
 import pytest
 import structlog
 from postgres import Postgres, running_postgres
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from models.provision import installed
 from xoe.settings import load_settings
@@ -22,13 +25,39 @@ _PROJECT = Path(__file__).resolve().parent.parent
 _ORDER = ("unit", "integration", "faults", "browser")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is quick first, and the browser last.
+def pytest_configure() -> None:
+    """Give each of two processes one core: llama.cpp's threads would wait for one another's."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("XOE_LLM_THREADS", "1")
 
-    Playwright's synchronous interface keeps an event loop running until the session ends, in
-    which no asynchronous test could run.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is quick first, and what needs the models last."""
+    files: dict[Path, tuple[bool, int]] = {}
+    for item in items:
+        needs_models, _ = files.get(item.path, (False, 0))
+        folder = item.path.relative_to(_PROJECT / "tests").parts[0]
+        needs_models = needs_models or "need_models" in getattr(item, "fixturenames", ())
+        files[item.path] = (needs_models or folder == "browser", _ORDER.index(folder))
+    items.sort(key=lambda item: files[item.path])
+
+
+class TwoLanes(LoadFileScheduling):
+    """Files from both ends: one process begins with the last, the others with the first.
+
+    So what needs the models stays in one process until the two meet, and no model has to share
+    the cores with another.
     """
-    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(_PROJECT / "tests").parts[0]))
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node is self.nodes[0]:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoLanes:
+    config.option.loadscopereorder = False
+    return TwoLanes(config, log)
 
 
 @pytest.fixture(autouse=True)

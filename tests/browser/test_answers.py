@@ -164,13 +164,14 @@ def kept_of(chat: Any, word: str) -> list[bytes]:
 @pytest.fixture(scope="module")
 def own_server(new_server: Callable) -> Iterator[Any]:
     """A server that these tests start and stop themselves."""
-    server = new_server()
+    server = new_server(XOE_VOICE="false")
     yield server
     server.stop()
 
 
 def test_the_first_question_waits_for_what_is_still_loading(own_server, new_chat: Callable) -> None:
     own_server.start(wait=False)
+    own_server.wait_until(bool)
     chat = new_chat(on=own_server).open()
     answer = chat.ask("How often must the coffee machine be descaled?")
     expect(answer).to_contain_text("eight weeks")

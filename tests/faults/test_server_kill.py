@@ -26,7 +26,7 @@ from state.history import history_key
 
 pytestmark = pytest.mark.faults
 
-KILLS = length(3, 100)
+KILLS = length(2, 100)
 VISITOR = "0123456789abcdef0123456789abcdef"
 SESSIONS = 2
 
@@ -51,10 +51,15 @@ class Told:
 async def test_killed_at_any_moment_it_starts_again_with_all_that_was_told(
     tmp_path: Path, need_models
 ) -> None:
-    need_models("fast", "embedder")
+    need_models("tiny", "embedder")
     server = Server(
         tmp_path,
-        {"XOE_VOICE": "false", "XOE_LLM_MAX_TOKENS": "16", "XOE_LIMIT_QUESTIONS": "1000000"},
+        {
+            "XOE_VOICE": "false",
+            "XOE_LLM_PROFILE": "tiny",
+            "XOE_LLM_MAX_TOKENS": "16",
+            "XOE_LIMIT_QUESTIONS": "1000000",
+        },
     )
     (server.library / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
     told = Told()

@@ -215,26 +215,22 @@ def test_listening_beyond_this_computer_is_refused(tmp_path: Path) -> None:
     assert "xoe user add" in server.log
 
 
-def test_history_survives_a_restart(tmp_path: Path, need_models) -> None:
-    need_models("fast", "embedder")
-    server = Server(tmp_path, {"XOE_LLM_MAX_TOKENS": "32"})
+def test_history_survives_a_restart_and_a_kill(tmp_path: Path, need_models) -> None:
+    """Three starts of a server: what the first was asked is known to the second and the third."""
+    need_models("tiny", "embedder")
+    quick = {"XOE_VOICE": "false", "XOE_LLM_PROFILE": "tiny", "XOE_LLM_MAX_TOKENS": "32"}
+    server = Server(tmp_path, quick)
     (server.library / "garden-shed.md").write_text(GARDEN)
     with server.running():
-        server.ask("Who laid the roof of the shed?", session_id="s")
-    with server.running():
-        answer = server.ask("And when did she do it?", session_id="s")
-    assert "2019" in answer["answer"]
-
-
-def test_history_survives_a_kill(tmp_path: Path, need_models) -> None:
-    need_models("fast", "embedder")
-    server = Server(tmp_path, {"XOE_LLM_MAX_TOKENS": "32"})
-    (server.library / "garden-shed.md").write_text(GARDEN)
+        server.ask("Who laid the roof of the shed?", session_id="stopped")
     server.start()
-    server.ask("Who laid the roof of the shed?", session_id="s")
-    server.kill()
+    try:
+        assert "2019" in server.ask("And when did she do it?", session_id="stopped")["answer"]
+        server.ask("Who laid the roof of the shed?", session_id="killed")
+    finally:
+        server.kill()
     with server.running():
-        assert "2019" in server.ask("And when did she do it?", session_id="s")["answer"]
+        assert "2019" in server.ask("And when did she do it?", session_id="killed")["answer"]
 
 
 def test_many_questions_at_once_are_all_answered_and_none_mixed_up(
