@@ -63,6 +63,7 @@ VARIANTS: Final = (
     Variant("skylakex", "AVX-512", _AVX512),
     Variant("alderlake", "AVX-VNNI", _AVX2 | {"avx_vnni"}),
     Variant("haswell", "AVX2", _AVX2),
+    Variant("sandybridge", "AVX", frozenset(("sse4_2", "avx"))),
     Variant("sse42", "any processor (SSE4.2)", frozenset(("sse4_2",))),
     Variant("armv8.6_1", "SVE and I8MM", frozenset(("asimddp", "asimdhp", "sve", "i8mm"))),
     Variant("armv8.2_2", "FP16 and dot products", frozenset(("asimddp", "asimdhp"))),
