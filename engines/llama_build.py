@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import functools
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -298,7 +299,9 @@ def _listed(failed: Sequence[tuple[Variant, str]]) -> str:
 
 def _processor(cpuinfo: Path) -> Processor:
     try:
-        return parse_cpuinfo(cpuinfo.read_text(encoding="utf-8", errors="replace"))
+        with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+            # The first processor's: the kernel takes its time for each of some hundred.
+            return parse_cpuinfo("".join(itertools.takewhile(str.strip, lines)))
     except OSError:
         return Processor("unknown", frozenset())
 
