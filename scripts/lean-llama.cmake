@@ -7,7 +7,7 @@ set(LLAMA_BUILD_COMMON OFF)
 # Of the variants for processors those that differ in speed; engines/llama_build.py knows them. Each
 # takes half a minute of a core. GCC knows AMX and AVX-VNNI from version 11 on.
 set(XOE_VARIANTS
-    sapphirerapids cascadelake skylakex alderlake haswell sse42
+    sapphirerapids cascadelake skylakex alderlake haswell sandybridge sse42
     armv8.6_1 armv8.2_2 armv8.2_1 armv8.0_1)
 include(CheckCXXCompilerFlag)
 check_cxx_compiler_flag(-mamx-int8 XOE_KNOWS_AMX)

@@ -92,11 +92,12 @@ def test_a_text_that_is_no_cpuinfo_names_no_flags() -> None:
 @pytest.mark.parametrize(
     ("flags", "tags"),
     [
-        (AMX, ["sapphirerapids", "cascadelake", "skylakex", "haswell", "sse42"]),
-        (f"{AVX512} avx512_vnni", ["cascadelake", "skylakex", "haswell", "sse42"]),
-        (AVX512, ["skylakex", "haswell", "sse42"]),
-        (f"{AVX2} avx_vnni", ["alderlake", "haswell", "sse42"]),
-        ("sse4_2 avx", ["sse42"]),
+        (AMX, ["sapphirerapids", "cascadelake", "skylakex", "haswell", "sandybridge", "sse42"]),
+        (f"{AVX512} avx512_vnni", ["cascadelake", "skylakex", "haswell", "sandybridge", "sse42"]),
+        (AVX512, ["skylakex", "haswell", "sandybridge", "sse42"]),
+        (f"{AVX2} avx_vnni", ["alderlake", "haswell", "sandybridge", "sse42"]),
+        ("sse4_2 avx", ["sandybridge", "sse42"]),
+        ("sse4_2", ["sse42"]),
         ("sse2", []),
     ],
 )
