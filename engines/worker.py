@@ -370,11 +370,11 @@ class Worker(Generic[J]):
                 self._note(exc)
                 await asyncio.sleep(pause_s(unready))
                 continue
-            except XoeError as exc:
-                self._fail(exc, loading)
-                return
-            except EngineFault as exc:
-                self._fail(self._unloadable(str(exc)), loading)
+            except (XoeError, EngineFault) as exc:
+                if self._process is not None:  # the next start is to find nothing of this one
+                    await self._process.stop()
+                problem = exc if isinstance(exc, XoeError) else self._unloadable(str(exc))
+                self._fail(problem, loading)
                 return
             unready, ready_at = 0, time.monotonic()
             process.expect(SILENCE_S)
@@ -546,12 +546,12 @@ class Worker(Generic[J]):
     async def _renew_if_grown(self) -> None:
         """End a process that has grown, when nobody needs it now; it is started again at once."""
         process = self._process
-        if process is None or not self.idle:
+        if process is None:
             return
         now = process.memory_bytes()
         if self._baseline_bytes is None:
             self._baseline_bytes = now
-        elif now > self._baseline_bytes + GROWTH_BYTES:
+        elif now > self._baseline_bytes + GROWTH_BYTES and self.idle:
             log.info("engine.renewed", engine=self._recipe.name, memory_mb=now >> 20)
             self._set("loading")
             await process.stop()

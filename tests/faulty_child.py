@@ -17,6 +17,7 @@ from typing import Any
 
 _FILE = Path(sys.argv[1])
 _FAILED, _OUT_OF_MEMORY = -3, -2
+_SIGNALS = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}
 POISON = "arsenic"
 """"embedder": "poison": a text with this word ends the process."""
 
@@ -34,8 +35,16 @@ def active(part: str) -> str:
 
 
 def fail(part: str) -> None:
-    if active(part):
+    kind = active(part)
+    if kind in _SIGNALS:
+        suffer(kind)
+    elif kind:
         raise RuntimeError(f"injected: {part}")
+
+
+def suffer(kind: str) -> None:
+    """Let this process be killed, or stopped."""
+    os.kill(os.getpid(), _SIGNALS[kind])
 
 
 def infect_llm() -> None:
@@ -45,7 +54,10 @@ def infect_llm() -> None:
 
     def faulty_decode(*arguments: Any) -> Any:
         kind = active("llm")
-        if kind:
+        if kind in _SIGNALS:
+            if arguments[1].n_tokens == 1:  # it writes: amid an answer
+                suffer(kind)
+        elif kind:
             return _OUT_OF_MEMORY if kind == "memory" else _FAILED
         return decode(*arguments)
 
@@ -98,8 +110,11 @@ def infect_voice(part: str, service: Any) -> None:
     speech = service.speech
 
     def faulty(self: Any, *arguments: Any) -> Iterator[Any]:
-        fail(part)
-        yield from speech(self, *arguments)
+        if active(part) not in _SIGNALS:
+            fail(part)
+        for samples in speech(self, *arguments):
+            yield samples
+            fail(part)  # amid the text
 
     service.speech = faulty
 

@@ -35,7 +35,7 @@ from threads.store import Threads
 from voice.desk import CallDesk
 from xoe.catalog import Catalog
 from xoe.chats import Chats
-from xoe.errors import EngineNotReadyError, XoeError
+from xoe.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
 from xoe.ladder import Ladder
 from xoe.limits import RateLimits
 from xoe.lock import DataFolder
@@ -330,7 +330,10 @@ class Services:
         if self.engine is None:
             return f"{self.settings.llm_model or 'model'} at {self.settings.llm_base_url}"
         await self.engine.start()
-        await self.engine.warm(_OPENING)
+        try:
+            await self.engine.warm(_OPENING)
+        except (EngineStalledError, GenerationError) as exc:  # it comes back, and reads it then
+            log.warning("model.opening_unread", error=str(exc))
         self._is_model_up = True
         return self._model_purpose()
 

@@ -13,6 +13,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -150,6 +151,32 @@ def engine(server: FaultyServer, **faults: str) -> Iterator[None]:
 
 
 @contextmanager
+def killed(server: FaultyServer, name: str) -> Iterator[None]:
+    """Kill an engine's process again and again, each time that it has been there for two seconds.
+
+    What it was doing is lost as it comes; the others above are hit amid their work.
+    """
+    is_over, kills = threading.Event(), 0
+
+    def kill() -> None:
+        nonlocal kills
+        while not is_over.wait(2):
+            for one in server.health().get("engines", []):
+                if one["name"] == name and one["state"] == "ready":
+                    os.kill(one["pid"], signal.SIGKILL)
+                    kills += 1
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+    assert kills
+
+
+@contextmanager
 def redis_killed(server: FaultyServer) -> Iterator[None]:
     server.redis_process.kill()
     yield
@@ -242,6 +269,22 @@ FAULTS = [
         CITED,
         rf"{CITED}.*no voice just now",
     ),
+    Fault("LLM killed amid an answer", lambda s: engine(s, llm="killed"), PASSAGES),
+    Fault("LLM stopped amid an answer", lambda s: engine(s, llm="stopped"), PASSAGES),
+    Fault(
+        "STT killed while it listens",
+        lambda s: engine(s, stt="killed"),
+        CITED,
+        rf"{CITED}.*smaller model listens",
+    ),
+    Fault(
+        "TTS killed while it speaks",
+        lambda s: engine(s, tts="killed"),
+        CITED,
+        rf"{CITED}.*simpler voice speaks",
+    ),
+    Fault("embedder killed every two seconds", lambda s: killed(s, "embedder"), CITED),
+    Fault("speech detector killed every two seconds", lambda s: killed(s, "vad"), CITED),
     Fault("Redis killed", redis_killed, CITED),
     # Our own server that hangs is replaced, on a slow machine before the spoken turn has ended.
     Fault("Redis stopped", redis_stopped, rf"{CITED}.*kept in memory only", CITED),

@@ -350,6 +350,7 @@ async def test_one_that_cannot_load_says_why_at_once_and_may_be_started_again() 
         for _ in range(2):
             with pytest.raises(ModelLoadError, match=r"cannot be loaded.*an odd engine"):
                 await asyncio.wrap_future(worker.start())
+            assert worker.pid is None  # each start is one from the beginning
     finally:
         worker.stop()
 
