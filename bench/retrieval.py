@@ -1,8 +1,8 @@
 """Search times by size of the library, and what the search finds on real questions.
 
 Random vectors and words measure time; also while documents are taken in. Where the SQuAD 2.0 file
-is at hand (``XOE_SHARED_DIR``,
-or ``shared`` beside the project) recall and the gate are measured on its questions too.
+is at hand (``XOE_SHARED_DIR``, or ``shared`` beside the project) recall and the gate are measured
+on its questions too.
 """
 
 from __future__ import annotations
