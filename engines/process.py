@@ -327,7 +327,9 @@ def _spawn(
             stderr=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
             env={**contained_environment(), "MALLOC_ARENA_MAX": "2", **environment},
-            start_new_session=True,  # Ctrl-C is for the server
+            # Ctrl-C is for the server. No session of its own: where the kernel shares out
+            # processors among sessions, a thread's priority counts in its session only.
+            process_group=0,
         )
     except OSError:
         ours.close()

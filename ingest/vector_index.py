@@ -24,7 +24,7 @@ import numpy as np
 import structlog
 
 from ingest.store import Store
-from ingest.vectors import Vectors
+from ingest.vectors import Rows, Vectors
 from xoe.durable import publish
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,6 @@ HNSW_BUILD_WIDTH = 120
 HNSW_SEARCH_WIDTH = 96
 HNSW_DEAD_SHARE = 0.2
 """HNSW cannot forget; past this share of removed vectors it is built anew."""
-
-Rows = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 _PAIR_BYTES = 16
 _COUNT_BYTES = 8
@@ -90,7 +88,9 @@ class VectorIndex:
         """Bring the index to the database's state, reading only what is new."""
         if revision == self.revision:
             return
-        wanted = store.chunk_rows(collection_id)
+        # What was loaded is compared row by row once.
+        known = self.rows if self.revision >= 0 else None
+        wanted = store.chunk_rows(collection_id, known)
         try:
             self._follow(store, wanted)
         except BaseException:
@@ -100,12 +100,16 @@ class VectorIndex:
 
     def _follow(self, store: Store, wanted: Rows) -> None:
         ids = wanted[:, 0]
-        gone = np.setdiff1d(self.ids, ids, assume_unique=True)
-        new = np.setdiff1d(ids, self.ids, assume_unique=True)
+        if len(self.rows) and np.array_equal(wanted[: len(self.rows)], self.rows):
+            gone, new, changed = ids[:0], ids[len(self.rows) :], False
+        else:
+            gone = np.setdiff1d(self.ids, ids, assume_unique=True)
+            new = np.setdiff1d(ids, self.ids, assume_unique=True)
+            changed = _other_vectors(self.rows, wanted)
         exact = len(ids) <= self._exact_limit
         dead = self._index.ntotal - len(self.ids) + len(gone)
         worn = not exact and dead > HNSW_DEAD_SHARE * max(1, len(ids))
-        if exact != self.exact or worn or _other_vectors(self.rows, wanted):
+        if exact != self.exact or worn or changed:
             self._index, new, gone = self._new_index(exact=exact), ids, gone[:0]
         if len(gone) and exact:
             self._index.remove_ids(faiss.IDSelectorBatch(gone))
