@@ -34,7 +34,7 @@ REST_S: Final = 600.0
 LONG_LIFE_S: Final = 30.0
 """An engine that lived so long is started again at once, whatever was before."""
 MAX_PAUSE_S: Final = 2.0
-CALL_WAIT_S: Final = 10.0
+CALL_WAIT_S: Final = 30.0
 """How long a call waits for an engine that is being started again."""
 LOAD_S: Final = 300.0
 """An engine that has not loaded its model by then is stuck, however alive it looks."""
