@@ -152,6 +152,14 @@ async def until_health(
     return told
 
 
+async def ready_pid(server: FaultyServer, engine: str) -> int:
+    """Wait until the engine is ready; return its process's id."""
+    told = await until_health(
+        server, lambda told: engines(told).get(engine, {}).get("state") == "ready"
+    )
+    return int(engines(told)[engine]["pid"])
+
+
 async def until_back(server: FaultyServer, engine: str, pid: int, since: float) -> float:
     """Wait until another process of the engine is ready; return the seconds since ``since``."""
 
@@ -280,13 +288,14 @@ async def lose(server: FaultyServer, page: PageClient, engine: str, kind: str, t
         await turn_before.begin()
         await turn_before.end()  # the spare engine is started when it is needed
         turn = Turn(page, turn.phase, turn.number, turn.question)
-    told = await until_health(
-        server, lambda told: engines(told).get(engine, {}).get("state") == "ready"
-    )
-    pid = engines(told)[engine]["pid"]
+    pid = await ready_pid(server, engine)
     await turn.begin()
     sent_at = time.monotonic()
-    psutil.Process(pid).send_signal(getattr(signal, kind))
+    try:
+        psutil.Process(pid).send_signal(getattr(signal, kind))
+    except psutil.NoSuchProcess:  # it was taken for stuck, on a machine that is very busy
+        pid, sent_at = await ready_pid(server, engine), time.monotonic()
+        psutil.Process(pid).send_signal(getattr(signal, kind))
     coming = asyncio.create_task(until_back(server, engine, pid, sent_at))
     answered_at = await turn.end()
     back_s = await coming
