@@ -29,6 +29,7 @@ pytestmark = pytest.mark.faults
 KILLS = length(2, 100)
 VISITOR = "0123456789abcdef0123456789abcdef"
 SESSIONS = 2
+SLOWEST_S = 120
 
 
 CUT_OFF = (
@@ -70,6 +71,8 @@ async def test_killed_at_any_moment_it_starts_again_with_all_that_was_told(
             check(server, told)
             busy = [asyncio.ensure_future(one) for one in work(server, told, kill)]
             await asyncio.sleep(chance.uniform(0.5, 12.0))
+            if kill == KILLS - 1:
+                await something(told)
         finally:
             await asyncio.to_thread(server.kill)
         _, working = await asyncio.wait(busy, timeout=5)
@@ -93,6 +96,13 @@ async def test_killed_at_any_moment_it_starts_again_with_all_that_was_told(
         print(f"{len(told.uploads)} uploads, {len(told.library)} files of the library")
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def something(told: Told) -> None:
+    """Wait until there is something to lose, on a machine where a few kills came before it."""
+    async with asyncio.timeout(SLOWEST_S):
+        while not (told.library and (told.turns or told.uploads)):
+            await asyncio.sleep(0.1)
 
 
 def work(server: Server, told: Told, kill: int):
