@@ -311,6 +311,7 @@ class Services:
                 self._set("model", "loading", f"is being started again{why}")
             case "ready" if component.state == "loading":
                 self._set("model", "ready", self._model_purpose())
+                self.recovery.look()
             case "failed" if component.state != "failed":  # it did not come up again
                 self._is_model_up = False
                 self._set("model", "failed", report.problem)
