@@ -353,6 +353,7 @@ async def test_one_that_ends_at_each_job_is_proven_and_left_alone_unless_a_job_i
         marks=str(marks), environment=lambda prove: {"PROVE": "proven"} if prove else {}
     )
     try:
+        await asyncio.wrap_future(worker.start())
         for _ in range(3):  # a good job now and then: it goes on
             with pytest.raises(LostError):
                 await heard(worker, "die", signal=signal.SIGSEGV)
