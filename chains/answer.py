@@ -319,7 +319,7 @@ class AnswerChain:
             with self._tracer.span("citations"):
                 answer = self._finish(turn, writing.text, fault)
             with self._tracer.span("remember"):
-                await self._remember(turn, writing.text, answer)
+                await self._remember(turn, None if fault else writing.text, answer)
             timings = replace(writing.timings, total=turn.elapsed_ms())
             log.info(
                 "turn.done",
@@ -388,7 +388,8 @@ class AnswerChain:
         answer = direct(written)
         return labelled_direct(answer) if turn.library_lost else answer
 
-    async def _remember(self, turn: Turn, written: str, answer: Answer) -> None:
+    async def _remember(self, turn: Turn, written: str | None, answer: Answer) -> None:
+        """Keep the turn; ``written``: what the model wrote, ``None`` where it did not end."""
         prompt = turn.prompt
         # What the model wrote stays in its prompt only where it was also what the user was told.
         raw = written if answer.grounded or not turn.grounds else None
