@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import documents
 import pytest
 import structlog
 from postgres import Postgres, running_postgres
@@ -75,8 +75,11 @@ def logging_as_at_first() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def make_documents() -> ModuleType:
-    """The generators of real documents: ``make_documents.pdf()`` and so on."""
-    return documents
+    """The generators of real documents: ``make_documents.pdf()`` and so on.
+
+    Imported by who asks for it: the library that writes PDFs takes a second.
+    """
+    return importlib.import_module("documents")
 
 
 @pytest.fixture(scope="session")
