@@ -3,6 +3,8 @@
 .PHONY: help run test lint bench fuzz long clean
 
 XOE := .venv/bin/xoe
+# Where a shell forbids it, each of some hundred processes would compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make run     install what is missing, then serve the page (PORT=8000 DATA_DIR=data)"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import documents
 import pytest
 import structlog
 from postgres import Postgres, running_postgres
@@ -33,13 +33,14 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is quick first, and what needs the models last."""
-    files: dict[Path, tuple[bool, int]] = {}
+    files: dict[str, tuple[bool, int]] = {}
     for item in items:
-        needs_models, _ = files.get(item.path, (False, 0))
-        folder = item.path.relative_to(_PROJECT / "tests").parts[0]
-        needs_models = needs_models or "need_models" in getattr(item, "fixturenames", ())
-        files[item.path] = (needs_models or folder == "browser", _ORDER.index(folder))
-    items.sort(key=lambda item: files[item.path])
+        file = item.nodeid.partition("::")[0]
+        folder = file.split("/")[1]
+        needs_models = folder == "browser" or "need_models" in getattr(item, "fixturenames", ())
+        before, order = files.get(file, (False, _ORDER.index(folder)))
+        files[file] = (before or needs_models, order)
+    items.sort(key=lambda item: files[item.nodeid.partition("::")[0]])
 
 
 class TwoLanes(LoadFileScheduling):
@@ -75,8 +76,11 @@ def logging_as_at_first() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def make_documents() -> ModuleType:
-    """The generators of real documents: ``make_documents.pdf()`` and so on."""
-    return documents
+    """The generators of real documents: ``make_documents.pdf()`` and so on.
+
+    Imported by who asks for it: the library that writes PDFs takes a second.
+    """
+    return importlib.import_module("documents")
 
 
 @pytest.fixture(scope="session")
