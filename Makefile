@@ -3,10 +3,12 @@
 .PHONY: help run test lint bench fuzz long clean
 
 XOE := .venv/bin/xoe
+# Where a shell forbids it, each of some hundred processes would compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make run     install what is missing, then serve the page (PORT=8000 DATA_DIR=data)"
-	@echo "make test    lint, then all tests (ARGS='tests/unit -k word' for some)"
+	@echo "make test    lint, then all tests (ARGS='tests/unit -k word': some, and no lint)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure against the baselines (ARGS='llm --json' for one)"
 	@echo "make fuzz    random inputs, ten minutes for each part (ARGS=60: a minute)"
@@ -20,11 +22,11 @@ run:
 
 test:
 	@scripts/sync test
-	@$(MAKE) --no-print-directory check
+	@$(if $(ARGS),,$(MAKE) --no-print-directory check)
 	@$(XOE) models pull --prove fast tiny embedder stt stt-light tts
 	@scripts/chromium
 	@scripts/sshd
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@exec .venv/bin/python -m pytest $(or $(ARGS),-n 2)
 
 lint:
 	@scripts/sync lint bench
@@ -48,7 +50,8 @@ fuzz:
 long:
 	@scripts/sync test
 	@FAULT_MATRIX=docs/faults.md LONG_TESTS=1 .venv/bin/python -m pytest -s \
-		$(or $(ARGS),tests/faults tests/integration/test_server.py)
+		$(or $(ARGS),tests/faults tests/integration/test_server.py \
+		tests/integration/test_breaker_stores.py)
 
 clean:
 	rm -rf .venv .tools .files .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from accounts.identity import LOGIN_S
 from accounts.proofs import Devices
 from accounts.sessions import Sessions
 from accounts.throttle import Attempt, LoginThrottle, network_of
@@ -16,8 +17,6 @@ from xoe.errors import AccountError, LoginError, LoginThrottledError
 
 log = structlog.get_logger(__name__)
 
-LOGIN_S: Final = 14 * 24 * 3600.0
-"""How long a browser stays logged in."""
 _NOBODY: Final = "?"
 """What attempts with an impossible name are counted by."""
 

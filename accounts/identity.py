@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 Role = Literal["operator", "user", "guest"]
+Refusal = Literal["unknown", "expired", "ended"]
+"""Why a cookie is none, or no more: never given out, run out, or logged out and revoked."""
+
+COOKIE: Final = "xoe_session"
+LOGIN_S: Final = 14 * 24 * 3600.0
+"""How long a browser stays logged in."""
+PROGRAM: Final = "program:"
+"""What the address of a login begins with that is a program's, made on the command line."""
 
 SCOPE_KEY: Final = "xoe.identity"
 """Where the gate puts the identity in an ASGI scope."""

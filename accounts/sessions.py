@@ -9,19 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
-from accounts.identity import Identity
+from accounts.identity import Identity, Refusal
 from accounts.tables import logins
 from database import Database
-
-COOKIE: Final = "xoe_session"
-PROGRAM: Final = "program:"
-"""What the address of a login begins with that is a program's, made on the command line."""
-Refusal = Literal["unknown", "expired", "ended"]
-"""Why a cookie is none, or no more: never given out, run out, or logged out and revoked."""
 
 _TOKEN_CHARS: Final = (20, 100)
 _KNOWN_S: Final = 2.0

@@ -29,6 +29,7 @@ from accounts import strength
 from accounts.identity import USER, Identity, Role
 from accounts.passwords import Passwords
 from database import Database, metadata
+from database.unfinished import Unfinished, note, strike
 from xoe.errors import AccountError, LoginError, StoreError
 
 ROLES: Final[tuple[Role, ...]] = ("operator", "user", "guest")
@@ -159,6 +160,8 @@ class Users:
                     disabled=False,
                 )
             )
+            # What an earlier account of that name has left is this one's, and does not go.
+            await strike(connection, Unfinished("owner", account.id), anywhere=True)
         self._any = (self._clock(), True)
         return account
 
@@ -181,15 +184,17 @@ class Users:
             raise _none(normalised(name))
         return account
 
-    async def remove(self, name: str) -> Account:
+    async def remove(self, name: str, *, with_data: bool = False) -> Account:
         """Remove an account and return what it was.
 
-        What belongs to it is left. Raises ``AccountError`` when there is none, or it is the only
-        operator.
+        What belongs to it is left or, ``with_data``, noted as what is to go. Raises
+        ``AccountError`` when there is none, or it is the only operator.
         """
         async with self._database.write() as connection:
             account = await self._changing(connection, name, stays_operator=False)
             await connection.execute(delete(users).where(users.c.name == account.name))
+            if with_data:
+                await note(connection, Unfinished("owner", account.id))
         return account
 
     async def set_role(self, name: str, role: Role) -> Account:

@@ -1,7 +1,8 @@
 """Search times by size of the library, and what the search finds on real questions.
 
-Random vectors and words measure time. Where the SQuAD 2.0 file is at hand (``XOE_SHARED_DIR``,
-or ``shared`` beside the project) recall and the gate are measured on its questions too.
+Random vectors and words measure time; also while documents are taken in. Where the SQuAD 2.0 file
+is at hand (``XOE_SHARED_DIR``, or ``shared`` beside the project) recall and the gate are measured
+on its questions too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bench.rows import BenchRow
 from chains.gate import is_answerable
 from chains.retriever import HybridSearch
 from chains.types import LIBRARY_OWNER
+from ingest.ingestor import SourceFile
 from ingest.loaders import LoadedDocument
 from ingest.splitter import split
 from xoe.settings import SHARED_ENV, Settings
@@ -30,6 +32,11 @@ from xoe.workbench import Workbench, open_workbench
 SIZES = ((1_000, "1k"), (10_000, "10k"), (100_000, "100k"))
 QUESTIONS = 100
 WARM_UP = 5
+TAKEN_IN = 500
+"""Documents that come while a chat asks."""
+PARAGRAPHS = 4
+PACE_S = 0.2
+"""From one question of the chat to the next."""
 SQUAD = "eval/squad2-dev-a.json"
 SQUAD_QUESTIONS = 300
 
@@ -43,6 +50,7 @@ async def run(settings: Settings) -> list[BenchRow]:
             async with open_workbench(alone) as bench:
                 words = Words(settings.models_dir)
                 rows += await asyncio.to_thread(_search_rows, bench, words, count, label)
+    rows += await _while_ingesting(settings)
     rows += await _squad_rows(settings)
     return rows
 
@@ -62,6 +70,61 @@ def _search_rows(bench: Workbench, words: Words, count: int, label: str) -> list
             f"search_p95_{label}", np.percentile(times, 95), "ms", np.percentile(plain, 95)
         ),
     ]
+
+
+async def _while_ingesting(settings: Settings) -> list[BenchRow]:
+    """Search as a chat does, in a thread beside the loop, while that loop takes documents in."""
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        alone = settings.model_copy(update={"data_dir": Path(scratch) / "data"})
+        async with open_workbench(alone) as bench:
+            words = Words(settings.models_dir)
+            await asyncio.to_thread(fill_store, bench.store, words, SIZES[1][0])
+            await asyncio.to_thread(bench.indexes.warm, [LIBRARY_OWNER])
+            sources = await asyncio.to_thread(_written, words, Path(scratch))
+
+            async def take_in() -> None:
+                async for report in bench.ingestor.ingest_many(sources, owner=LIBRARY_OWNER):
+                    if report.status != "ready":
+                        raise RuntimeError(report.reason)
+
+            async def ask() -> float:
+                question = words.question()
+                begun = time.perf_counter()
+                await asyncio.to_thread(bench.search.search, question, [LIBRARY_OWNER], limit=3)
+                ms = (time.perf_counter() - begun) * 1e3
+                await asyncio.sleep(PACE_S)
+                return ms
+
+            for _ in range(WARM_UP):
+                await ask()
+            idle = [await ask() for _ in range(QUESTIONS)]
+            begun = time.perf_counter()
+            ingest = asyncio.create_task(take_in())
+            busy = []
+            while not ingest.done():
+                busy.append(await ask())
+            await ingest
+            seconds = time.perf_counter() - begun
+            idle += [await ask() for _ in range(QUESTIONS)]
+    return [
+        BenchRow.against(
+            f"search_{name}_while_ingesting",
+            np.percentile(busy, share),
+            "ms",
+            np.percentile(idle, share),
+        )
+        for name, share in (("p50", 50), ("p95", 95))
+    ] + [BenchRow("search_while_ingesting_rate", TAKEN_IN / seconds, "documents/s")]
+
+
+def _written(words: Words, folder: Path) -> list[SourceFile]:
+    sources = []
+    for number in range(TAKEN_IN):
+        path = folder / f"letter-{number}.md"
+        text = "\n\n".join(words.paragraph() for _ in range(PARAGRAPHS))
+        path.write_text(f"# Letter {number}\n\n{text}\n", encoding="utf-8")
+        sources.append(SourceFile(path, path.name))
+    return sources
 
 
 def _plain(

@@ -42,8 +42,9 @@ def _run(settings: Settings) -> list[BenchRow]:
         folder = Path(scratch)
         (folder / "bare.py").write_text(BARE_APP, encoding="utf-8")
         _measure_ours(folder, settings)  # the first start indexes the library
-        ours = [_measure_ours(folder, settings) for _ in range(ROUNDS)]
-        bare = [_measure_bare(folder) for _ in range(ROUNDS)]
+        # In turn, so that what else the machine does meanwhile meets both alike.
+        pairs = [(_measure_ours(folder, settings), _measure_bare(folder)) for _ in range(ROUNDS)]
+    ours, bare = zip(*pairs, strict=True)
     page, ready, megabytes = (median(column) for column in zip(*ours, strict=True))
     bare_page, bare_megabytes = (median(column) for column in zip(*bare, strict=True))
     files = [model_path(name, settings.models_dir) for name in default_names(settings)]

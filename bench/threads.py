@@ -28,9 +28,8 @@ from sqlalchemy import insert
 from bench.rows import BenchRow
 from database import Database
 from threads import tables
-from threads.rows import element_id
 from threads.store import Threads
-from threads.text import citations_json
+from threads.text import citations_json, element_id
 from threads.types import StoredCitation
 from xoe.settings import Settings
 

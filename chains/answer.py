@@ -36,7 +36,7 @@ from chains.degraded import (
 )
 from chains.followup import asks_for_overview, is_small_talk, search_text
 from chains.gate import is_answerable
-from chains.generation import GenerationStats, Generator
+from chains.generation import GenerationStats, Generator, encodable
 from chains.memory import Memory
 from chains.overview import Overview
 from chains.prompt_builder import Prompt, PromptBuilder
@@ -206,7 +206,7 @@ class AnswerChain:
                 pass
 
     async def _recall(self, question: Question) -> Turn:
-        _check(question, self._settings)
+        question = _checked(question, self._settings)
         turn = Turn(question)
         with self._tracer.span("history"):
             exchanges = await self._memory.recall(question)
@@ -419,8 +419,8 @@ def _events(stream: AsyncIterator[AnswerEvent]) -> AsyncGenerator[AnswerEvent, N
     return cast(AsyncGenerator[AnswerEvent, None], stream)
 
 
-def _check(question: Question, settings: Settings) -> None:
-    """Raise ``QuestionError`` for what is no question."""
+def _checked(question: Question, settings: Settings) -> Question:
+    """Return a question that every engine takes; raise ``QuestionError`` for what is none."""
     length = len(question.text.strip())
     if length == 0:
         raise QuestionError("The question is empty. Type what you would like to know.")
@@ -429,3 +429,4 @@ def _check(question: Question, settings: Settings) -> None:
             f"The question has {length} characters; the limit is {settings.question_max_chars}. "
             "Shorten it, or add the text as a document and ask about that."
         )
+    return replace(question, text=encodable(question.text))

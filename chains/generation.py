@@ -86,13 +86,21 @@ class Generator:
             ) from exc
 
 
+def encodable(text: str) -> str:
+    """Return ``text`` with a question mark for each half of a surrogate pair.
+
+    JSON can bring them in; nothing that takes bytes takes them, so one would fail every engine.
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
 def _events(chunk: AIMessageChunk) -> list[Queued | Token | GenerationStats]:
     events: list[Queued | Token | GenerationStats] = []
     place = chunk.additional_kwargs.get("queued")
     if place is not None:
         events.append(Queued(int(place)))
     if isinstance(chunk.content, str) and chunk.content:
-        events.append(Token(chunk.content))
+        events.append(Token(encodable(chunk.content)))
     told = chunk.response_metadata
     if "prompt_tokens" in told:
         events.append(

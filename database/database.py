@@ -15,13 +15,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from database import schema
+from database.unfinished import HOME, folder_id
 from database.upsert import Dialect
 from xoe.errors import DiskFullError, SettingsError, StoreDamagedError, StoreError
-from xoe.settings import Settings
+from xoe.settings import PEOPLE_FILE, Settings
 
 log = structlog.get_logger(__name__)
 
-FILE_NAME: Final = "people.sqlite"
+FILE_NAME: Final = PEOPLE_FILE
 _BUSY_MS: Final = 5000
 """How long a writer waits for another one: the command line beside a running server."""
 _CONNECTIONS: Final = 8
@@ -57,7 +58,8 @@ class Database:
         if url is None:
             engine = await asyncio.to_thread(_sqlite, settings.data_dir / FILE_NAME)
         else:
-            engine = _postgresql(url.get_secret_value())
+            home = await asyncio.to_thread(_home, settings.data_dir)
+            engine = _postgresql(url.get_secret_value(), home)
         database = cls(engine)
         try:
             async with database.write() as connection:
@@ -137,6 +139,7 @@ def _sqlite(path: Path) -> AsyncEngine:
         URL.create("sqlite+aiosqlite", database=str(path)),
         pool_size=_CONNECTIONS,
         max_overflow=0,
+        execution_options={HOME: ""},  # the folder that it lies in
         connect_args={"timeout": _BUSY_MS / 1000},
     )
 
@@ -157,7 +160,14 @@ def _sqlite(path: Path) -> AsyncEngine:
     return engine
 
 
-def _postgresql(address: str) -> AsyncEngine:
+def _home(data_dir: Path) -> str:
+    try:
+        return folder_id(data_dir)
+    except OSError as exc:
+        raise StoreError(f"The data folder {data_dir} cannot be written.") from exc
+
+
+def _postgresql(address: str, home: str) -> AsyncEngine:
     try:
         url = make_url(address)
     except ArgumentError as exc:
@@ -170,6 +180,7 @@ def _postgresql(address: str) -> AsyncEngine:
             pool_size=_CONNECTIONS,
             max_overflow=0,
             pool_pre_ping=True,
+            execution_options={HOME: home},
             connect_args={"timeout": 5, "command_timeout": 10},
         )
     except ModuleNotFoundError as exc:

@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import functools
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,6 +64,7 @@ VARIANTS: Final = (
     Variant("skylakex", "AVX-512", _AVX512),
     Variant("alderlake", "AVX-VNNI", _AVX2 | {"avx_vnni"}),
     Variant("haswell", "AVX2", _AVX2),
+    Variant("sandybridge", "AVX", frozenset(("sse4_2", "avx"))),
     Variant("sse42", "any processor (SSE4.2)", frozenset(("sse4_2",))),
     Variant("armv8.6_1", "SVE and I8MM", frozenset(("asimddp", "asimdhp", "sve", "i8mm"))),
     Variant("armv8.2_2", "FP16 and dot products", frozenset(("asimddp", "asimdhp"))),
@@ -297,7 +299,9 @@ def _listed(failed: Sequence[tuple[Variant, str]]) -> str:
 
 def _processor(cpuinfo: Path) -> Processor:
     try:
-        return parse_cpuinfo(cpuinfo.read_text(encoding="utf-8", errors="replace"))
+        with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+            # The first processor's: the kernel takes its time for each of some hundred.
+            return parse_cpuinfo("".join(itertools.takewhile(str.strip, lines)))
     except OSError:
         return Processor("unknown", frozenset())
 

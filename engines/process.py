@@ -326,8 +326,10 @@ def _spawn(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
-            env={**contained_environment(), "MALLOC_ARENA_MAX": "2", **environment},
-            start_new_session=True,  # Ctrl-C is for the server
+            env={**contained_environment(), **environment},
+            # Ctrl-C is for the server. No session of its own: where the kernel shares out
+            # processors among sessions, a thread's priority counts in its session only.
+            process_group=0,
         )
     except OSError:
         ours.close()

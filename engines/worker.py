@@ -29,12 +29,14 @@ WorkerState = Literal["stopped", "loading", "ready", "failed"]
 PROVE_AFTER: Final = 2
 """Deaths in a row before it was ready, after which it is proven that it can run here at all."""
 GIVE_UP_AFTER: Final = 4
+BARREN_GIVE_UP_AFTER: Final = 8
+"""Deaths in a row at the first job of a life: the half of them before it is proven again."""
 REST_S: Final = 600.0
-"""So long an engine is left alone that did not come up ``GIVE_UP_AFTER`` times."""
+"""So long an engine is left alone that did not come up, or ended at each job."""
 LONG_LIFE_S: Final = 30.0
 """An engine that lived so long is started again at once, whatever was before."""
 MAX_PAUSE_S: Final = 2.0
-CALL_WAIT_S: Final = 10.0
+CALL_WAIT_S: Final = 30.0
 """How long a call waits for an engine that is being started again."""
 LOAD_S: Final = 300.0
 """An engine that has not loaded its model by then is stuck, however alive it looks."""
@@ -163,6 +165,9 @@ class Worker(Generic[J]):
         self._restarts = 0
         self._last_loss = ""
         self._baseline_bytes: int | None = None
+        self._finished = 0
+        """Jobs that its process has done."""
+        self._lost_at_work = False
         self._opening = asyncio.Lock()
         self._settled = asyncio.Event()
 
@@ -356,16 +361,17 @@ class Worker(Generic[J]):
             self._fail(self._unloadable(f"{type(exc).__name__}, see the log"), loading)
 
     async def _keep_loaded(self, loading: Future[None]) -> None:
-        unready = losses = 0
+        unready = barren = losses = 0
         while True:
+            must_prove = unready == PROVE_AFTER or barren == BARREN_GIVE_UP_AFTER // 2
             try:
-                process = await self._open(prove=unready == PROVE_AFTER)
+                process = await self._open(prove=must_prove)
                 await self._prepare(process)
             except EngineLost as exc:
                 unready += 1
                 if unready >= GIVE_UP_AFTER:
                     self._rests_until = time.monotonic() + REST_S
-                    self._fail(self._left_alone(exc), loading)
+                    self._fail(self._left_alone(exc, unready), loading)
                     return
                 self._note(exc)
                 await asyncio.sleep(pause_s(unready))
@@ -384,7 +390,14 @@ class Worker(Generic[J]):
             self._work()
             ended = await asyncio.shield(process.ended)
             self._set("loading")
+            if self._finished:
+                barren = 0
             if ended is not None:
+                barren += self._lost_at_work and not self._finished
+                if barren >= BARREN_GIVE_UP_AFTER:
+                    self._rests_until = time.monotonic() + REST_S
+                    self._fail(self._left_alone(ended, barren), loading)
+                    return
                 self._note(ended)
                 losses = 1 if time.monotonic() - ready_at > LONG_LIFE_S else losses + 1
                 await asyncio.sleep(pause_s(losses - 1))
@@ -406,10 +419,10 @@ class Worker(Generic[J]):
         self._last_loss = str(ended)
         log.warning("engine.restart", engine=self._recipe.name, reason=str(ended))
 
-    def _left_alone(self, ended: EngineLost) -> ModelLoadError:
+    def _left_alone(self, ended: EngineLost, times: int) -> ModelLoadError:
         error = ModelLoadError(
-            f"{self._recipe.title} does not start: {GIVE_UP_AFTER} times in a row {ended}. It is "
-            f"left alone for {REST_S / 60:.0f} minutes; 'xoe doctor' may tell why."
+            f"{self._recipe.title} does not stay: {times} times in a row {ended}. It is left alone "
+            f"for {REST_S / 60:.0f} minutes; 'xoe doctor' may tell why."
         )
         error.__cause__ = ended
         return error
@@ -445,6 +458,7 @@ class Worker(Generic[J]):
                     recipe.name, recipe.service, recipe.options, environment
                 )
                 self._process, self._baseline_bytes = process, None
+                self._finished, self._lost_at_work = 0, False
                 process.ended.add_done_callback(lambda _: self._forget(process))
             return self._process
 
@@ -524,8 +538,11 @@ class Worker(Generic[J]):
         except XoeError as exc:
             failure = exc
         except (EngineLost, EngineFault) as exc:
+            self._lost_at_work = isinstance(exc, EngineLost)
             failure = self._recipe.lost(exc)
             failure.__cause__ = exc
+        else:
+            self._finished += 1
         self._number = None
         with self._lock:
             self._running = None

@@ -35,7 +35,7 @@ from ingest.moving import move
 from ingest.splitter import Chunk, search_heading
 from ingest.swap import DATABASE_NAME as DATABASE_NAME
 from ingest.swap import Hold
-from ingest.vectors import Vectors
+from ingest.vectors import Rows, Vectors
 from xoe.errors import StoreError
 
 CHECK_AT_OPEN_BYTES = 64 * 2**20
@@ -60,6 +60,13 @@ def _mending(call: _Call) -> _Call:
             return call(self, *args, **kwargs)
 
     return cast(_Call, mended)
+
+
+_SUMS = """
+SELECT COUNT(*), SUM(vector_digest & 0xFFFFFFFF), SUM(vector_digest >> 32),
+    SUM((id & 0xFFFFF) * (vector_digest & 0x3FFFFF))
+FROM chunks WHERE collection_id = ? AND id <= ?
+"""
 
 
 @dataclass(frozen=True)
@@ -273,6 +280,11 @@ class Store:
         with self._database.reading() as db:
             return [row[0] for row in db.execute("SELECT owner FROM collections")]
 
+    def collection_ids(self) -> list[int]:
+        """Return the ids of all collections."""
+        with self._database.reading() as db:
+            return [row[0] for row in db.execute("SELECT id FROM collections")]
+
     def outdated_owners(self) -> list[str]:
         """Return the owners whose chunks another embedder or splitter made."""
         with self._database.reading() as db:
@@ -329,14 +341,20 @@ class Store:
                 self._compare("collection", expected, *fields)
         return [(row[2], row[3], row[0]) for row in rows]
 
-    def chunk_rows(self, collection_id: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-        """Return ``(chunk id, its vector's hash)`` of a collection, by id; int64, ``(n, 2)``."""
+    def chunk_rows(self, collection_id: int, known: Rows | None = None) -> Rows:
+        """Return ``(chunk id, its vector's hash)`` of a collection, by id; int64, ``(n, 2)``.
+
+        ``known``: what was returned earlier. Where nothing of it has changed, as its number and
+        sums tell, only what is behind it is read: SQLite adds up faster than rows are fetched.
+        """
+        read = "SELECT id, vector_digest FROM chunks WHERE collection_id = ? AND id > ? ORDER BY id"
         with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT id, vector_digest FROM chunks WHERE collection_id = ? ORDER BY id",
-                (collection_id,),
-            ).fetchall()
-        return np.array(rows, dtype=np.int64).reshape(-1, 2)
+            if known is not None and len(known):
+                last = int(known[-1, 0])
+                if db.execute(_SUMS, (collection_id, last)).fetchone() == _sums(known):
+                    fresh = db.execute(read, (collection_id, last)).fetchall()
+                    return np.concatenate((known, _rows(fresh)))
+            return _rows(db.execute(read, (collection_id, 0)).fetchall())
 
     def document_chunk_ids(self, document_id: int) -> list[int]:
         """Return a document's chunk ids in the order of its text."""
@@ -532,6 +550,18 @@ def _bump(db: sqlite3.Connection, collection_id: int) -> None:
 
 def _prefixed(columns: str) -> str:
     return ", ".join(f"d.{column}" for column in columns.split(", "))
+
+
+def _rows(rows: list[tuple[int, int]]) -> Rows:
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def _sums(rows: Rows) -> tuple[int, int, int, int]:
+    """Return what ``_SUMS`` does; the products tell vectors that have changed places."""
+    ids, digests = rows.T
+    low, high = digests & 0xFFFF_FFFF, digests >> 32
+    products = (ids & 0xF_FFFF) * (digests & 0x3F_FFFF)
+    return len(rows), int(low.sum()), int(high.sum()), int(products.sum())
 
 
 def _blocks(values: Sequence[int], size: int = 500) -> list[tuple[int, ...]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ import numpy as np
 import structlog
 
 from ingest.store import Store
-from ingest.vectors import Vectors
+from ingest.vectors import Rows, Vectors
 from xoe.durable import publish
 
 log = structlog.get_logger(__name__)
@@ -39,8 +40,6 @@ HNSW_BUILD_WIDTH = 120
 HNSW_SEARCH_WIDTH = 96
 HNSW_DEAD_SHARE = 0.2
 """HNSW cannot forget; past this share of removed vectors it is built anew."""
-
-Rows = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 _PAIR_BYTES = 16
 _COUNT_BYTES = 8
@@ -89,7 +88,9 @@ class VectorIndex:
         """Bring the index to the database's state, reading only what is new."""
         if revision == self.revision:
             return
-        wanted = store.chunk_rows(collection_id)
+        # What was loaded is compared row by row once.
+        known = self.rows if self.revision >= 0 else None
+        wanted = store.chunk_rows(collection_id, known)
         try:
             self._follow(store, wanted)
         except BaseException:
@@ -99,12 +100,16 @@ class VectorIndex:
 
     def _follow(self, store: Store, wanted: Rows) -> None:
         ids = wanted[:, 0]
-        gone = np.setdiff1d(self.ids, ids, assume_unique=True)
-        new = np.setdiff1d(ids, self.ids, assume_unique=True)
+        if len(self.rows) and np.array_equal(wanted[: len(self.rows)], self.rows):
+            gone, new, changed = ids[:0], ids[len(self.rows) :], False
+        else:
+            gone = np.setdiff1d(self.ids, ids, assume_unique=True)
+            new = np.setdiff1d(ids, self.ids, assume_unique=True)
+            changed = _other_vectors(self.rows, wanted)
         exact = len(ids) <= self._exact_limit
         dead = self._index.ntotal - len(self.ids) + len(gone)
         worn = not exact and dead > HNSW_DEAD_SHARE * max(1, len(ids))
-        if exact != self.exact or worn or _other_vectors(self.rows, wanted):
+        if exact != self.exact or worn or changed:
             self._index, new, gone = self._new_index(exact=exact), ids, gone[:0]
         if len(gone) and exact:
             self._index.remove_ids(faiss.IDSelectorBatch(gone))
@@ -261,6 +266,26 @@ class VectorIndexes:
             for collection_id, index in self._open.items():
                 if index.saved_revision != index.revision:
                     index.save(self._path(collection_id), self._store.fingerprint.embedder)
+
+    def scrub(self, owner: str) -> None:
+        """Take what was deleted out of ``owner``'s file, and the files of deleted collections away.
+
+        Raises ``OSError``.
+        """
+        with self._lock:
+            for collection_id, _owner, revision in self._store.revisions((owner,)):
+                if self._path(collection_id).is_dir():
+                    self._synced(collection_id, revision).save(
+                        self._path(collection_id), self._store.fingerprint.embedder
+                    )
+            saved = list(self._folder.glob("collection-*"))
+            kept = {self._path(number).name for number in self._store.collection_ids()}
+            for folder in saved:
+                if folder.name not in kept:
+                    shutil.rmtree(folder)
+            for number in tuple(self._open):
+                if self._path(number).name not in kept:
+                    del self._open[number]
 
     def _synced(self, collection_id: int, revision: int) -> VectorIndex:
         fingerprint = self._store.fingerprint

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xoe.settings import Settings
 
 __all__ = [
+    "are_there",
     "default_names",
     "ensure_present",
     "installed",
@@ -108,6 +109,17 @@ def verify(
         if not good:
             damaged.append(file.path)
     _refuse_damaged(entry, models_dir, damaged)
+
+
+def are_there(names: Sequence[str], models_dir: Path, *, manifest: Manifest | None = None) -> bool:
+    """Return whether all of them are known to be here and whole, so that nothing is to be pulled.
+
+    Next to free: a file that was hashed and has not changed since is known.
+    """
+    manifest = manifest or load_manifest()
+    files = [(name, file) for name in names for file in manifest.entry(name).files]
+    paths = [(model_dir(name, models_dir) / file.path, file) for name, file in files]
+    return all(_size(path) is not None and is_remembered(path, file) for path, file in paths)
 
 
 def pull(

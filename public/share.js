@@ -25,8 +25,7 @@ async function ask(path, body) {
   const answer = await fetch(path, { cache: "no-store", ...options })
   const said = await answer.json().catch(() => ({}))
   if (answer.ok) return said
-  const detail = Array.isArray(said.detail) ? `${said.detail[0].loc.at(-1)}: ${said.detail[0].msg}.` : said.detail
-  throw Object.assign(new Error(detail || `The server answered with ${answer.status}.`), { status: answer.status, fingerprint: said.fingerprint })
+  throw Object.assign(new Error(said.detail || `The server answered with ${answer.status}.`), { status: answer.status, fingerprint: said.fingerprint })
 }
 
 // ── Guests ───────────────────────────────────────────────────────────────────────────────────

@@ -193,13 +193,13 @@
     for (const item of [...list.children]) if (!names.includes(item.dataset.name)) item.remove()
   }
 
-  function showParts(parts) {
+  function showParts(parts, build) {
     keep(byId("parts"), parts.map(part => part.name))
     for (const part of parts) {
       const [, state, detail, sinceWhen] = card(byId("parts"), part.name)
       say(state, part.state)
       state.className = `state ${GOOD[part.state] || ""}`
-      say(detail, part.detail)
+      say(detail, part.name === "model" && build ? `${part.detail}; ${buildOf(build)}` : part.detail)
       say(sinceWhen, since(part.since))
     }
   }
@@ -213,6 +213,11 @@
       say(detail, engine.problem && `${engine.state === "ready" ? "Lost last: " : ""}${engine.problem}`)
       say(about, `process ${engine.pid ?? "–"}, ${number(engine.memory_mb)} MiB, started again ${engine.restarts} times`)
     }
+  }
+
+  function buildOf(build) {
+    const name = `llama.cpp for ${build.variant}${build.proven ? "" : ", not yet seen to work here"}`
+    return build.reason ? `${name}. ${build.reason}` : name
   }
 
   function showCircuits(circuits) {
@@ -310,7 +315,7 @@
       get("/metrics", [200, 503])
     ])
     showLevel(health)
-    showParts(health.components)
+    showParts(health.components, health.llama_build)
     showEngines(health.engines)
     showCircuits(circuits.circuits)
     showTurns(turns.turns)

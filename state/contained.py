@@ -31,7 +31,9 @@ async def start_contained(module: str, *arguments: str) -> Process:
         stdout=PIPE,
         stderr=DEVNULL,
         env=contained_environment(),
-        start_new_session=True,  # Ctrl-C is for the server, which ends what it has started
+        # Ctrl-C is for the server, which ends what it has started. No session of its own: where
+        # the kernel shares out processors among sessions, a priority counts in its session only.
+        process_group=0,
     )
 
 

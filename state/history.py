@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -156,17 +156,22 @@ class ChatHistory:
         """Forget a chat."""
         await self._bring(self._buffer.clear(history_key(owner, session_id)))
 
-    async def clear_owner(self, owner: str) -> None:
-        """Forget all chats of ``owner``: those in memory, and those that only Redis holds."""
+    async def delete(self, session_id: str, owner: str) -> bool:
+        """Forget a chat and that there was one; return whether Redis has nothing of it now."""
+        return await self._delete({history_key(owner, session_id)})
+
+    async def delete_owner(self, owner: str) -> bool:
+        """Do the same with all chats of ``owner``: those here, and those that only Redis holds."""
         prefix = owner_prefix(owner)
         keys = {one.key for one in self._buffer.sessions() if one.key.startswith(prefix)}
-        if self._connection.is_up:
+        are_all = self._connection.is_up
+        if are_all:
             try:
                 keys |= await self._store.keys(prefix)
-            except RedisError as exc:  # they end with their time to live
-                log.warning("history.not_all_cleared", error=str(exc))
-        for key in keys:
-            await self._bring(self._buffer.clear(key))
+            except RedisError as exc:
+                log.warning("history.not_all_deleted", error=str(exc))
+                are_all = False
+        return await self._delete(keys) and are_all
 
     async def drain(self, wait_s: float) -> bool:
         """Wait, ``wait_s`` at most, until Redis holds everything; return whether it does."""
@@ -180,6 +185,19 @@ class ChatHistory:
             task.cancel()
         await asyncio.gather(*self._reads, return_exceptions=True)
         await self._writer.aclose()
+
+    async def _delete(self, keys: Collection[str]) -> bool:
+        sessions = [self._buffer.clear(key) for key in keys]
+        for session in sessions:
+            await self._bring(session)
+        if not self._connection.is_up or any(session.pending for session in sessions):
+            return False
+        try:
+            await self._store.delete(keys)
+        except RedisError as exc:
+            log.warning("history.not_deleted", error=str(exc))
+            return False
+        return True
 
     async def _bring(self, session: Session) -> None:
         self._writer.wake(session)

@@ -10,7 +10,7 @@ to do about it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -169,13 +169,26 @@ class HistoryStore:
         ]
 
     async def keys(self, prefix: str) -> set[str]:
-        """Return the keys of all chats whose keys begin with ``prefix``."""
+        """Return the keys of all chats, also of empty ones, whose keys begin with ``prefix``."""
 
         async def command(client: Redis) -> set[str]:
-            pattern = re.sub(r"([\\\[\]?*^])", r"\\\1", prefix) + "*:history"
+            pattern = re.sub(r"([\\\[\]?*^])", r"\\\1", prefix) + "*"
             return {key.decode() async for key in client.scan_iter(pattern, count=1000)}
 
-        return await self._connection.run(command)
+        found = await self._connection.run(command)
+        return {f"{key.rpartition(':')[0]}:history" for key in found}
+
+    async def delete(self, keys: Collection[str]) -> None:
+        """Delete chats with what is noted about them.
+
+        Whoever holds one of them in memory finds Redis behind what it has confirmed, and goes on.
+        """
+
+        async def command(client: Redis) -> None:
+            for key in keys:
+                await client.delete(key, state_key(key))
+
+        await self._connection.run(command)
 
     def _arguments(self, write: Write) -> list[Any]:
         lost = "ask" if write.restore is None else "restore" if write.restore else "accept"

@@ -18,6 +18,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from xoe.errors import ProcessLostError
+
 T = TypeVar("T")
 
 DEPOSIT: Final = 0.1
@@ -62,12 +64,14 @@ def attempts(
     """Return the attempts of one call, for ``async for attempt in …: with attempt: …``.
 
     Only ``transient`` errors are tried again, after an exponential wait with jitter, ``most``
-    times in all, while ``may_retry`` holds and the budget lasts. The last error is raised.
+    times in all, while ``may_retry`` holds and the budget lasts. The last error is raised. A lost
+    process is not waited for: starting it again takes longer than a turn should.
     """
     budget.call()
 
     def again(error: BaseException) -> bool:
-        return isinstance(error, transient) and may_retry() and budget.take()
+        may = isinstance(error, transient) and not isinstance(error, ProcessLostError)
+        return may and may_retry() and budget.take()
 
     return aiter(
         AsyncRetrying(

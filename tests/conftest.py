@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import documents
 import pytest
 import structlog
 from postgres import Postgres, running_postgres
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from models.provision import installed
 from xoe.settings import load_settings
@@ -22,13 +25,40 @@ _PROJECT = Path(__file__).resolve().parent.parent
 _ORDER = ("unit", "integration", "faults", "browser")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is quick first, and the browser last.
+def pytest_configure() -> None:
+    """Give each of two processes one core: llama.cpp's threads would wait for one another's."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("XOE_LLM_THREADS", "1")
 
-    Playwright's synchronous interface keeps an event loop running until the session ends, in
-    which no asynchronous test could run.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is quick first, and what needs the models last."""
+    files: dict[str, tuple[bool, int]] = {}
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        folder = file.split("/")[1]
+        needs_models = folder == "browser" or "need_models" in getattr(item, "fixturenames", ())
+        before, order = files.get(file, (False, _ORDER.index(folder)))
+        files[file] = (before or needs_models, order)
+    items.sort(key=lambda item: files[item.nodeid.partition("::")[0]])
+
+
+class TwoLanes(LoadFileScheduling):
+    """Files from both ends: one process begins with the last, the others with the first.
+
+    So what needs the models stays in one process until the two meet, and no model has to share
+    the cores with another.
     """
-    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(_PROJECT / "tests").parts[0]))
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node is self.nodes[0]:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoLanes:
+    config.option.loadscopereorder = False
+    return TwoLanes(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +76,11 @@ def logging_as_at_first() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def make_documents() -> ModuleType:
-    """The generators of real documents: ``make_documents.pdf()`` and so on."""
-    return documents
+    """The generators of real documents: ``make_documents.pdf()`` and so on.
+
+    Imported by who asks for it: the library that writes PDFs takes a second.
+    """
+    return importlib.import_module("documents")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -49,7 +50,22 @@ def infect_engines() -> None:
     engines.process.COMMAND = ("-P", child, str(_FILE))  # type: ignore[misc]
 
 
+def infect_deletion() -> None:
+    """The process ends when it comes to a deleted chat's document."""
+    from xoe.catalog import Catalog
+
+    delete_named = Catalog.delete_named
+
+    async def faulty(self: Catalog, *arguments: Any) -> None:
+        if active("deletion"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        await delete_named(self, *arguments)
+
+    Catalog.delete_named = faulty  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    infect_deletion()
     infect_retrieval()
     infect_engines()
     from xoe.cli import main

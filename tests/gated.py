@@ -29,10 +29,14 @@ class Gated:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.settings = settings
         self.door = Door("local")
-        self._app = protected(app, settings, self.people)
+        self._app = protected(app, settings, lambda: self)
         self._people: People | None = None
+        self.console_token = "what the command line sends"
         self.services: Any = None
         """As far as a test needs them."""
+
+    async def any_account(self) -> bool:
+        return await (await self.people()).users.any_account()
 
     async def people(self) -> People:
         if self._people is None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +41,8 @@ class LanServer(Server):
         ports = ["--lan-port", str(self.secure_port), "--lan-http-port", str(self.plain_port)]
         return [*super().command(), "--lan", *ports]
 
-    def add_account(self) -> None:
-        command = [sys.executable, "-m", "xoe.cli", "user", "add", NAME, "--role", "operator"]
-        done = subprocess.run(
-            [*command, "--password-stdin", "--data-dir", str(self.data_dir)],
-            input=PASSWORD + "\n",
-            text=True,
-            capture_output=True,
-            env={**os.environ, **self.environment},
-        )
-        assert done.returncode == 0, done.stderr
+    def add_operator(self) -> None:
+        self.add_account(NAME, PASSWORD, "operator")
 
     def wait_open(self) -> None:
         """Wait until the door is open, whatever still loads behind it."""

@@ -36,6 +36,7 @@ PATIENCE_S = 600
 def settings_for(profile: str = "tiny", **fields: Any) -> Settings:
     """Settings for a model that is there; skips the test where it is not."""
     models_dir = fields.pop("models_dir", Settings().models_dir)
+    fields.setdefault("llm_stall_s", PATIENCE_S)  # on a busy machine a model may not get on
     if profile not in {entry.name for entry in installed(models_dir)}:
         pytest.skip(f"the model is not here: xoe models pull {profile}")
     return Settings(llm_profile=profile, models_dir=models_dir, **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,10 @@ import httpx
 import psutil
 import pytest
 import redis
+
+from accounts.identity import Role
+from xoe.people import People
+from xoe.settings import Settings
 
 START_S = 180
 """The longest wait for a server on a machine that is busy with something else."""
@@ -76,15 +82,32 @@ class Server:
             self.wait_ready()
 
     def wait_ready(self) -> None:
+        self.wait_until(lambda health: health.get("loading") == [])
+
+    def wait_until(self, so: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until what the health route says is so; it says nothing before the page is there."""
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
                 break
-            if self.health().get("loading", [""]) == []:
+            if so(self.health()):
                 return
-            time.sleep(0.2)
+            time.sleep(0.1)
         self.stop()
         pytest.fail(f"the server did not get ready:\n{self.log[-3000:]}")
+
+    def add_account(self, name: str, password: str, role: Role, shown: str | None = None) -> None:
+        """Make an account, as ``xoe user add`` does, beside the server or before it."""
+
+        async def add() -> None:
+            people = await People.open(Settings(data_dir=self.data_dir))
+            try:
+                await people.users.add(name, password, role=role, shown=shown)
+            finally:
+                await people.aclose()
+
+        with ThreadPoolExecutor(1) as thread:  # whoever calls may have a running loop of its own
+            thread.submit(lambda: asyncio.run(add())).result()
 
     def health(self) -> dict[str, Any]:
         """Return what the health route says, or nothing while it does not answer."""

@@ -14,7 +14,8 @@ from typing import Any, Final
 from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.upsert import Dialect, upsert
+from database.unfinished import Unfinished, note, strike
+from database.upsert import Dialect
 from threads import rows, tables
 from threads.text import citations_json, clean, extra_json, files_json, name_of
 from threads.types import KeptTurn, StoredFile, StoredMessage
@@ -83,6 +84,8 @@ class Ask(Change):
         ).scalar()
         turn = 0.0 if last is None else float(int(last) + 1)
         number = await rows.put(connection, dialect, thread, turn, question, None)
+        for file in names:
+            await self._claim(connection, dialect, thread, clean(file))
         if question.files:
             files = files_json(question.files)
         if files is not None:
@@ -93,6 +96,17 @@ class Ask(Change):
             )
         )
         return True
+
+    async def _claim(
+        self, connection: AsyncConnection, dialect: Dialect, thread: int, name: str
+    ) -> None:
+        """Note that a file is about to be read, and keep the document that it was already.
+
+        That one was to go with a chat that is deleted, and belongs to this one now.
+        """
+        await note(connection, Unfinished("upload", self.owner, self.thread_id, name))
+        if await strike(connection, Unfinished("document", self.owner, name=name)):
+            await rows.put_upload(connection, dialect, thread, name)
 
 
 @dataclass(frozen=True)
@@ -242,6 +256,8 @@ class Files(Change):
     async def apply(self, connection: AsyncConnection, dialect: Dialect) -> bool:
         """Carry it out; return whether there was anything to carry it out on."""
         thread = await self._thread(connection)
+        for file in self.files:
+            await self._read(connection, dialect, thread, file)
         question = thread and await rows.find(connection, thread, self.asked_id, "user")
         if not thread or not question:
             return False
@@ -252,12 +268,21 @@ class Files(Change):
         )
         content = files_json(self.files)
         await rows.put_element(connection, question.number, "files", self.asked_id, content)
-        for file in self.files:
-            is_new = file.state == "ready" or (
-                file.state == "unchanged"
-                and await rows.is_of_a_chat(connection, self.owner, file.name)
-            )
-            if is_new:
-                noted = upsert(dialect, tables.uploads).values(thread=thread, name=clean(file.name))
-                await connection.execute(noted.on_conflict_do_nothing())
         return True
+
+    async def _read(
+        self, connection: AsyncConnection, dialect: Dialect, thread: int | None, file: StoredFile
+    ) -> None:
+        """Note that a document came by this chat; it is to go where the chat has gone meanwhile."""
+        name = clean(file.name)
+        reading = Unfinished("upload", self.owner, self.thread_id, name)
+        goes = Unfinished("document", self.owner, name=name)
+        was_kept = await strike(connection, reading)
+        is_of_a_chat = await rows.is_of_a_chat(connection, self.owner, name)
+        if thread is None:
+            if was_kept and file.state == "ready" and not is_of_a_chat:
+                await note(connection, goes)
+        elif file.state in ("ready", "unchanged"):
+            was_of_a_chat = await strike(connection, goes)
+            if file.state == "ready" or is_of_a_chat or was_of_a_chat:
+                await rows.put_upload(connection, dialect, thread, name)

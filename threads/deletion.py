@@ -14,6 +14,7 @@ from sqlalchemy import delete, exists, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database import Database, upsert
+from database.unfinished import Unfinished, note
 from threads import tables
 from threads.rows import TRACES_KEPT_S, number_of
 
@@ -23,7 +24,8 @@ _threads, _uploads = tables.threads, tables.uploads
 async def delete_thread(db: Database, owner: str, thread_id: str, at: float) -> list[str] | None:
     """Delete a chat of ``owner``'s; ``None`` when there is none of that id.
 
-    Returns the names of the documents that came in by this chat and by no other. ``at`` is now, in
+    Returns the names of the documents that came in by this chat and by no other: that they are to
+    go, and what Redis has of the chat, is noted (``database.unfinished``). ``at`` is now, in
     seconds since 1970. Raises ``StoreError``.
     """
     async with db.write() as connection:
@@ -37,19 +39,29 @@ async def delete_thread(db: Database, owner: str, thread_id: str, at: float) -> 
             noted.on_conflict_do_update(index_elements=["owner", "id"], set_={"at": at})
         )
         await connection.execute(delete(gone).where(gone.c.at < at - TRACES_KEPT_S))
-        await _delete(connection, db, _threads.c.number == number)
+        await _delete(connection, _threads.c.number == number)
+        follow = [Unfinished("document", owner, name=name) for name in names]
+        await note(connection, Unfinished("history", owner, thread_id), *follow)
     await db.scrub()
     return names
 
 
 async def delete_owner(db: Database, owner: str) -> int:
-    """Delete all chats of ``owner``; return how many there were. Raises ``StoreError``."""
+    """Delete all chats of ``owner``; return how many there were. Raises ``StoreError``.
+
+    That all else of ``owner`` is to go is noted.
+    """
     async with db.write() as connection:
-        count = await _delete(connection, db, _threads.c.owner == owner)
-        await connection.execute(delete(tables.deleted).where(tables.deleted.c.owner == owner))
-    if count:
-        await db.scrub()
+        count = await delete_chats(connection, owner)
+        await note(connection, Unfinished("owner", owner))
+    await db.scrub()
     return count
+
+
+async def delete_chats(connection: AsyncConnection, owner: str) -> int:
+    """Delete all chats of ``owner`` inside a transaction; return how many there were."""
+    await connection.execute(delete(tables.deleted).where(tables.deleted.c.owner == owner))
+    return await _delete(connection, _threads.c.owner == owner)
 
 
 async def _own_uploads(connection: AsyncConnection, owner: str, number: int) -> list[str]:
@@ -64,11 +76,11 @@ async def _own_uploads(connection: AsyncConnection, owner: str, number: int) -> 
     return list((await connection.execute(found)).scalars())
 
 
-async def _delete(connection: AsyncConnection, db: Database, which: Any) -> int:
+async def _delete(connection: AsyncConnection, which: Any) -> int:
     # The messages by name, so that the triggers which keep the words see each of them.
     numbers = select(_threads.c.number).where(which)
     await connection.execute(delete(tables.messages).where(tables.messages.c.thread.in_(numbers)))
     count = (await connection.execute(delete(_threads).where(which))).rowcount
-    if db.dialect == "sqlite" and count:
+    if connection.dialect.name == "sqlite" and count:
         await connection.execute(text("INSERT INTO thread_words(thread_words) VALUES ('optimize')"))
     return count

@@ -20,9 +20,9 @@ from sqlalchemy import Column, Float, ForeignKey, Index, String, Table, Text, de
 from database import Database, metadata
 from threads import tables
 from threads.rows import number_of
+from threads.types import LINK_DAYS
 from xoe.errors import LinkError
 
-DAYS: Final = 7.0
 MAX_DAYS: Final = 90.0
 MAX_LINKS: Final = 100
 """Of one owner, at a time."""
@@ -78,7 +78,7 @@ class Links:
         *,
         name: str,
         message: str | None = None,
-        days: float = DAYS,
+        days: float = LINK_DAYS,
     ) -> tuple[SharedLink, str]:
         """Return a new link to ``page`` and its token.
 

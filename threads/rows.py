@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.upsert import Dialect, upsert
 from threads import tables
-from threads.text import ID_MAX_CHARS, NOTE_MAX_CHARS, clean, extra_json
+from threads.text import ID_MAX_CHARS, NOTE_MAX_CHARS, clean, element_id, extra_json
 from threads.types import Role, StoredMessage
 from threads.words import words_of
 from xoe.errors import ThreadLimitError
@@ -117,11 +117,6 @@ async def put_element(
     await connection.execute(insert(_elements).values(id=element_id(message_id, kind), **values))
 
 
-def element_id(message_id: str, kind: str) -> str:
-    """Return the id of what a message shows beside its text."""
-    return f"{clean(message_id, ID_MAX_CHARS)}-{kind}"
-
-
 async def drop_from(
     connection: AsyncConnection, dialect: Dialect, thread: int, asked_id: str, at: float
 ) -> bool:
@@ -147,6 +142,12 @@ async def drop(
     await connection.execute(delete(_messages).where(chosen))
     old = tables.removed.c.at < at - TRACES_KEPT_S
     await connection.execute(delete(tables.removed).where(tables.removed.c.thread == thread, old))
+
+
+async def put_upload(connection: AsyncConnection, dialect: Dialect, thread: int, name: str) -> None:
+    """Note that a document came in by a chat."""
+    noted = upsert(dialect, tables.uploads).values(thread=thread, name=name)
+    await connection.execute(noted.on_conflict_do_nothing())
 
 
 async def is_of_a_chat(connection: AsyncConnection, owner: str, name: str) -> bool:

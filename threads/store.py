@@ -9,11 +9,12 @@ from sqlalchemy import Row, Select, and_, delete, func, or_, select, text, tuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database import Database
+from database.unfinished import Unfinished, is_noted, strike
 from threads import tables
 from threads.changes import Change
 from threads.remarks import Judge, TakeBackJudgement
-from threads.rows import element_id, number_of
-from threads.text import citations_of, clean, files_of, loaded
+from threads.rows import number_of
+from threads.text import citations_of, clean, element_id, files_of, loaded
 from threads.types import (
     KeptTurn,
     Standing,
@@ -155,7 +156,11 @@ class Threads:
             out = select(taken_out.c.id).where(
                 taken_out.c.thread == thread, taken_out.c.id.in_(answers)
             )
-            known = (await connection.execute(here.union(out))).scalars().all()
+            known: Collection[str] = (await connection.execute(here.union(out))).scalars().all()
+            if await is_noted(
+                connection, "history", owner, thread=clean(thread_id)
+            ) or await is_noted(connection, "histories", owner):
+                known = answers  # Redis still has what a deleted chat of that id said
             latest = (
                 select(_messages)
                 .where(_messages.c.thread == thread, _messages.c.remembered)
@@ -187,7 +192,7 @@ class Threads:
         """Make all chats of ``owner`` those of ``heir``; return how many there were.
 
         ``without``: names of documents that do not go along; the chats no longer count them as
-        theirs. A chat whose id ``heir`` has already stays.
+        theirs. A chat whose id ``heir`` has already stays. The adoption is struck: this ends it.
         """
         known = select(_threads.c.id).where(_threads.c.owner == heir)
         given = and_(_threads.c.owner == owner, _threads.c.id.not_in(known))
@@ -197,6 +202,7 @@ class Threads:
                 theirs = uploads.c.thread.in_(numbers), uploads.c.name == clean(name)
                 await connection.execute(delete(uploads).where(*theirs))
             moved = await connection.execute(update(_threads).where(given).values(owner=heir))
+            await strike(connection, Unfinished("adoption", owner, name=heir))
         return moved.rowcount
 
     def _saying(self, words: list[str]) -> Any:

@@ -33,6 +33,11 @@ def clean(text: str, limit: int = TEXT_MAX_CHARS) -> str:
     return cut.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+def element_id(message_id: str, kind: str) -> str:
+    """Return the id of what a message shows beside its text."""
+    return f"{clean(message_id, ID_MAX_CHARS)}-{kind}"
+
+
 def name_of(text: str) -> str:
     """Return what a chat is called: one line of its first question, or what somebody typed."""
     return clean(_SPACE.sub(" ", text).strip(), NAME_MAX_CHARS)

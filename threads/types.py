@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Role = Literal["user", "assistant"]
+
+LINK_DAYS: Final = 7.0
+"""How long a read-only link lasts, if nothing else is asked for."""
 
 
 @dataclass(frozen=True)

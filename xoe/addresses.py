@@ -7,8 +7,6 @@ import re
 import socket
 from typing import Final
 
-import psutil
-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_ADDRESSES: Final = 48
@@ -22,6 +20,8 @@ def machine_addresses() -> tuple[Address, ...]:
 
     A link-local IPv6 address needs its interface's name behind it, which no browser takes.
     """
+    import psutil  # not needed where the server listens for this computer alone
+
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}
     found: list[Address] = []
     for interface, entries in psutil.net_if_addrs().items():

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from threads.store import Threads
 from xoe.errors import DocumentError
 from xoe.leftovers import Leftovers
 
 if TYPE_CHECKING:
+    from threads.store import Threads
     from xoe.catalog import Catalog  # comes with the engines, after the page
 
 log = structlog.get_logger(__name__)
@@ -29,9 +29,13 @@ async def belongings_of(owner: str, threads: Threads, documents: Catalog) -> Lef
 async def adopt(owner: str, heir: str, threads: Threads, documents: Catalog) -> Leftovers:
     """Give all that ``owner`` has to ``heir``; return what is left with ``owner``.
 
-    A document stays whose name ``heir`` has already; the same text twice is dropped. Can be
-    repeated when it was cut short. Raises ``StoreError``.
+    A document stays whose name ``heir`` has already; the same text twice is dropped. It is noted
+    until it is done: what was cut short goes on at the next start. Raises ``StoreError``.
     """
+    from database.unfinished import Unfinished, note  # with the database, behind the page
+
+    async with threads.db.write() as connection:
+        await note(connection, Unfinished("adoption", owner, name=heir))
     theirs = {d.name: d.sha256 for d in await documents.documents((heir,))}
     kept = set()
     for document in await documents.documents((owner,)):

@@ -15,9 +15,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from accounts.identity import identity_of
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
-from xoe.errors import EngineBusyError, EngineNotReadyError, QuestionError, XoeError
+from xoe.errors import XoeError
 from xoe.health import startup_of
 from xoe.limits import LimitKind, retry_after, too_fast
+from xoe.problems import UNEXPECTED, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -90,12 +91,6 @@ class QueryResponse(BaseModel):
     timings_ms: dict[str, float] = Field(description="The stages that ran, in milliseconds.")
 
 
-class Problem(BaseModel):
-    """What went wrong, as a sentence."""
-
-    detail: str
-
-
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "The question is empty or too long."},
     429: {"model": Problem, "description": "Asked too fast; `Retry-After` tells when to go on."},
@@ -107,15 +102,12 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 async def query(request: Request, body: QueryRequest) -> QueryResponse:
     """Ask a question and wait for the whole answer."""
     await _count(request, body)
-    try:
-        async with aclosing(_events(request, body)) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    return _response(event.answer)
-                if await request.is_disconnected():
-                    break
-    except XoeError as exc:
-        raise HTTPException(_status(exc), str(exc), _headers(exc)) from exc
+    async with aclosing(_events(request, body)) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                return _response(event.answer)
+            if await request.is_disconnected():
+                break
     raise HTTPException(499, "The client went away.")
 
 
@@ -165,7 +157,7 @@ async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerS
     except XoeError as exc:
         yield _sse("error", Problem(detail=str(exc)))
     except Exception:
-        yield _sse("error", Problem(detail="The answer failed; the server's log says why."))
+        yield _sse("error", Problem(detail=UNEXPECTED))
         raise
 
 
@@ -245,13 +237,3 @@ def _citation(citation: Citation) -> QueryCitation:
         start=citation.start,
         end=citation.end,
     )
-
-
-def _status(exc: XoeError) -> int:
-    if isinstance(exc, QuestionError):
-        return 422
-    return 503 if isinstance(exc, EngineBusyError | EngineNotReadyError) else 500
-
-
-def _headers(exc: XoeError) -> dict[str, str] | None:
-    return {"Retry-After": "5"} if _status(exc) == 503 else None

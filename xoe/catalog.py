@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from ingest.store import DocumentInfo, Store
 from xoe.errors import StoreError
+
+if TYPE_CHECKING:
+    from ingest.vector_index import VectorIndexes
 
 log = structlog.get_logger(__name__)
 
@@ -16,9 +20,10 @@ log = structlog.get_logger(__name__)
 class Catalog:
     """Async access to the store's lists."""
 
-    def __init__(self, store: Store) -> None:
-        """Ask ``store``, each time in a thread."""
+    def __init__(self, store: Store, indexes: VectorIndexes | None = None) -> None:
+        """Ask ``store``, each time in a thread; ``indexes`` are made of it, where there are any."""
         self._store = store
+        self._indexes = indexes
 
     async def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
         """Return all documents of ``owners``, failed ones too, by owner and name."""
@@ -32,6 +37,29 @@ class Catalog:
         """Remove a document of ``owner``'s; False if there is none."""
         return await asyncio.to_thread(self._store.delete_document, document_id, owner)
 
+    async def delete_named(self, name: str, owner: str) -> None:
+        """Remove the document ``name`` of ``owner``'s, if there is one."""
+
+        def delete() -> None:
+            found = self._store.find_document(owner, name)
+            if found is not None:
+                self._store.delete_document(found.id, owner)
+
+        await asyncio.to_thread(delete)
+
+    async def is_there(self, name: str, owner: str) -> bool:
+        """Return whether ``owner`` has a document ``name`` that could be read."""
+        found = await asyncio.to_thread(self._store.find_document, owner, name)
+        return found is not None and found.status == "ready"
+
+    async def scrub(self, owner: str) -> None:
+        """Take what was deleted of ``owner``'s out of the saved vectors. Raises ``StoreError``."""
+        if self._indexes is not None:
+            try:
+                await asyncio.to_thread(self._indexes.scrub, owner)
+            except OSError as exc:
+                raise StoreError("The vectors cannot be saved just now.") from exc
+
     async def move_document(self, document_id: int, owner: str, to_owner: str) -> bool:
         """Give a document of ``owner``'s to ``to_owner``; False if there is none.
 
@@ -44,8 +72,9 @@ class Catalog:
         return await asyncio.to_thread(self._store.owners)
 
     async def delete_owner(self, owner: str) -> None:
-        """Remove everything that belongs to ``owner``."""
+        """Remove everything that belongs to ``owner``, the saved vectors too."""
         await asyncio.to_thread(self._store.delete_owner, owner)
+        await self.scrub(owner)
 
     async def check_behind(self) -> None:
         """Check a database that was too large to be checked before it was served.

@@ -18,14 +18,15 @@ import structlog
 
 from accounts.identity import SESSION
 from chains.types import Answer, Citation, Question
-from state.history import ChatHistory, HistoryEntry
+from state.history import DEGRADED, ChatHistory, HistoryEntry
 from threads.changes import Ask, Drop, Files, Forget, Found, Keep
 from threads.deletion import delete_owner, delete_thread
-from threads.recorder import Recorder
+from threads.recorder import UNSAVED, Recorder
 from threads.store import Threads
 from threads.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
 from xoe.catalog import Catalog
 from xoe.errors import StoreError, ThreadLimitError
+from xoe.finishing import Finisher
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +48,16 @@ class Chats:
         self.threads = threads
         self.recorder = Recorder(threads)
         self._history = history
-        self._documents = documents
+        self.finisher = Finisher(threads.db, history, documents)
         self._max_turns = max_turns
         self._comparing: dict[tuple[str, str], asyncio.Lock] = {}
+
+    @property
+    def note(self) -> str:
+        """A line for the reader while what is said is kept in memory only; mostly empty."""
+        if self.recorder.is_behind:
+            return UNSAVED
+        return DEGRADED if self._history.is_degraded else ""
 
     # ── a turn ───────────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +131,8 @@ class Chats:
         self, owner: str, thread_id: str, asked_id: str, files: Sequence[StoredFile]
     ) -> None:
         """Note what came of the files of a question, and that they came by this chat."""
-        await self._bring(Files(owner, thread_id, asked_id, tuple(files)))
+        if not await self._bring(Files(owner, thread_id, asked_id, tuple(files))):
+            await self.finisher.finish()  # the chat was deleted while they were read
 
     async def forget(self, owner: str, thread_id: str) -> None:
         """Begin afresh: the model is told no more of what was said, the reader still sees it."""
@@ -183,22 +192,22 @@ class Chats:
     async def delete(self, owner: str, thread_id: str) -> bool:
         """Delete a chat for good, and the documents that came in by it alone.
 
-        Returns whether there was one. Raises ``StoreError``.
+        Returns whether there was one. What another store does not take at once follows when it
+        does. Raises ``StoreError``, and then the chat is there still.
         """
         self.recorder.forget(owner, thread_id)
         names = await delete_thread(self.threads.db, owner, thread_id, time.time())
-        await self._history.clear(thread_id, owner)
         if names is None:
+            await self._history.clear(thread_id, owner)
             return False
-        for document in await self._documents.documents((owner,)) if names else ():
-            if document.name in names:
-                await self._documents.delete_document(document.id, owner)
-        log.info("chats.deleted", documents=len(names))
+        left = await self.finisher.finish()
+        log.info("chats.deleted", documents=len(names), left=left)
         return True
 
     async def delete_owner(self, owner: str) -> None:
-        """Delete all chats of somebody who is gone. Raises ``StoreError``."""
+        """Delete all chats and documents of somebody who is gone. Raises ``StoreError``."""
         await delete_owner(self.threads.db, owner)
+        await self.finisher.finish()
 
     async def delete_left_behind(self, is_gone: Callable[[str], bool]) -> None:
         """Delete the chats of pages that keep no cookie and are closed, after an hour."""

@@ -24,11 +24,14 @@ XoeError
 │   ├── EngineStalledError   the model does not go on with what it was given
 │   ├── LlamaBuildError      no build of llama.cpp works on this processor, or none can be tried
 │   └── GenerationError      the model failed while it was answering
+│       └── GenerationLostError  its process was lost (a ProcessLostError too, as those below)
 ├── MeasuringError           the models cannot be measured now
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
+│   │   └── SynthesisLostError
 │   └── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
 ├── TranscriptionError       what was said could not be turned into text
+│   ├── TranscriptionLostError
 │   └── TranscriptionBusyError  too many pieces of speech wait
 ├── RetrievalError           the documents cannot be searched
 ├── QuestionError            an empty or over-long question
@@ -42,6 +45,7 @@ XoeError
 │   ├── WeakPasswordError    easy to guess; the message says why
 │   └── LoginError           the name or the password is wrong, or the account is switched off
 │       └── LoginThrottledError  too many attempts; ``retry_after_s`` tells how long to wait
+├── ProcessLostError         an engine's process was lost; it is being started again by itself
 ├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
 └── RedisError               Redis cannot be reached or started
 
@@ -158,6 +162,18 @@ class GenerationError(EngineError):
     """The model failed while it was answering."""
 
 
+class ProcessLostError(XoeError):
+    """The process that an engine lives in was lost.
+
+    It counts for no circuit breaker and is not tried again: the process is started again by
+    itself, with pauses of its own, and is left alone where that does not help.
+    """
+
+
+class GenerationLostError(GenerationError, ProcessLostError):
+    """The model's process was lost while it was answering."""
+
+
 class MeasuringError(XoeError):
     """The language models cannot be measured now; the sentence says why."""
 
@@ -168,6 +184,10 @@ class SpeechError(XoeError):
 
 class SynthesisError(SpeechError):
     """The voice failed, or was shut down, while it was speaking."""
+
+
+class SynthesisLostError(SynthesisError, ProcessLostError):
+    """The voice's process was lost while it was speaking."""
 
 
 class SpeechBusyError(SpeechError):
@@ -184,6 +204,10 @@ class SpeechBusyError(SpeechError):
 
 class TranscriptionError(XoeError):
     """What was said could not be turned into text."""
+
+
+class TranscriptionLostError(TranscriptionError, ProcessLostError):
+    """The process of speech recognition was lost while it was listening."""
 
 
 class TranscriptionBusyError(TranscriptionError):

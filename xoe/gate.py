@@ -10,24 +10,24 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 from urllib.parse import quote
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accounts import identity as identities
-from accounts.identity import Identity
-from accounts.sessions import COOKIE, Refusal
+from accounts.identity import COOKIE, Identity, Refusal
 from xoe.doors import Door, door_of
 from xoe.errors import XoeError
+from xoe.page import chainlit_patches
 from xoe.page.notice import notice
 from xoe.page.visitor import visitor_of
-from xoe.people import CONSOLE, People
+from xoe.people import CONSOLE, Doorkeeper
 from xoe.reach import is_loopback
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ ENTRANCES: Final = ("/login", "/invitation/", "/shared/", "/health")
 OPERATORS: Final = (
     *("/status", "/metrics", "/health/", "/share", "/accounts", "/docs", "/redoc", "/openapi.json"),
 )
-CHAINLIT_COOKIE: Final = "access_token"
+_BUSY_S: Final = 0.5
 
 _Why = Refusal | None
 """Why a cookie is refused; ``None`` where there was none."""
@@ -61,10 +61,10 @@ class Gate:
     A websocket whose login ends is closed within two seconds, at once when it is ended here.
     """
 
-    def __init__(self, app: ASGIApp, people: Callable[[], Awaitable[People]]) -> None:
-        """Wrap ``app``; ``people`` returns who may come in, when that is known."""
+    def __init__(self, app: ASGIApp, keeper: Callable[[], Doorkeeper]) -> None:
+        """Wrap ``app``; ``keeper`` returns who knows who may come in, or raises ``XoeError``."""
         self._app = app
-        self._people = people
+        self._keeper = keeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or a websocket of somebody known, or refuse it."""
@@ -72,8 +72,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            people = await self._people()
-            found = await identify(scope, people)
+            keeper = self._keeper()
+            found = await identify(scope, keeper)
         except XoeError as exc:
             await _refuse(scope, receive, send, _answer(scope, "Not just now", str(exc), 503))
             return
@@ -82,34 +82,34 @@ class Gate:
             if _is_for(path, OPERATORS) and not found.is_operator:
                 await _refuse(scope, receive, send, _answer(scope, "Not for you", _NOT_YOURS, 403))
                 return
-            await self._admit(scope, receive, send, people, found)
+            await self._admit(scope, receive, send, keeper, found)
         elif _is_for(path, ENTRANCES):
-            await self._app(_without_chainlit_cookie(scope), receive, send)
+            await self._app(chainlit_patches.as_nobody(scope), receive, send)
         else:
             log.info("gate.refused", door=door_of(scope).name, reason=found or "nobody")
             await _refuse(scope, receive, send, _refusal(scope, found))
 
     async def _admit(
-        self, scope: Scope, receive: Receive, send: Send, people: People, found: Identity
+        self, scope: Scope, receive: Receive, send: Send, keeper: Doorkeeper, found: Identity
     ) -> None:
-        inner = _with_chainlit_cookie(scope, found)
+        inner = chainlit_patches.as_known(scope, found)
         inner[identities.SCOPE_KEY] = found
         token = identities.current.set(found)
         try:
             if scope["type"] == "http":
                 await self._app(inner, receive, send)
             else:
-                await _Socket(self._app, inner, receive, send).serve(people, found)
+                await _Socket(self._app, inner, receive, send).serve(keeper, found)
         finally:
             identities.current.reset(token)
 
 
-async def identify(scope: Scope, people: People) -> Identity | _Why:
+async def identify(scope: Scope, keeper: Doorkeeper) -> Identity | _Why:
     """Return who sent a request, or why nobody is."""
     door, headers = door_of(scope), Headers(scope=scope)
     bearer = headers.get("authorization", "")
     if door.name == "local" and secrets.compare_digest(
-        bearer.encode(), f"Bearer {people.console_token}".encode()
+        bearer.encode(), f"Bearer {keeper.console_token}".encode()
     ):
         return CONSOLE
     cookies = headers.get("cookie", "")
@@ -117,11 +117,13 @@ async def identify(scope: Scope, people: People) -> Identity | _Why:
     kind, _, given = bearer.partition(" ")
     if not token and kind.lower() == "bearer":
         token = given.strip()
-    found: Identity | _Why = await people.sessions.find(token) if token else None
+    found: Identity | _Why = None
+    if token:
+        found = await (await keeper.people()).sessions.find(token)
     if isinstance(found, Identity):
         return found
     is_here = door.admits_visitors and _is_from_here(scope)
-    if is_here and not await people.users.any_account():
+    if is_here and not await keeper.any_account():
         known = visitor_of(cookies)
         return identities.visitor(known) if known else identities.without_cookie("")
     return found
@@ -148,8 +150,8 @@ class _Socket:
         self._accepted = asyncio.Event()
         self._over = False
 
-    async def serve(self, people: People, found: Identity) -> None:
-        watch = asyncio.create_task(self._watch(people, found))
+    async def serve(self, keeper: Doorkeeper, found: Identity) -> None:
+        watch = asyncio.create_task(self._watch(keeper, found))
         try:
             await self._app(self._scope, self._take, self._give)
         finally:
@@ -166,13 +168,14 @@ class _Socket:
         if message["type"] == "websocket.accept":
             self._accepted.set()
 
-    async def _watch(self, people: People, found: Identity) -> None:
+    async def _watch(self, keeper: Doorkeeper, found: Identity) -> None:
         await self._accepted.wait()
         while True:
-            await people.sessions.wait_for_change()
             try:
-                now = await identify(self._scope, people)
+                await (await keeper.people()).sessions.wait_for_change()
+                now = await identify(self._scope, keeper)
             except XoeError:
+                await asyncio.sleep(_BUSY_S)
                 continue  # the database is busy: who was let in stays until it says otherwise
             if now != found:
                 break
@@ -193,38 +196,6 @@ def _is_for(path: str, prefixes: tuple[str, ...]) -> bool:
         else path.rstrip("/") == prefix or (path.startswith(f"{prefix}/") and prefix != "/health")
         for prefix in prefixes
     )
-
-
-def _with_chainlit_cookie(scope: Scope, found: Identity) -> Scope:
-    from chainlit.auth import create_jwt
-    from chainlit.user import User
-
-    user = User(identifier=found.id, display_name=found.name, metadata={"role": found.role})
-    return _cookies(scope, f"{CHAINLIT_COOKIE}={create_jwt(user)}")
-
-
-def _without_chainlit_cookie(scope: Scope) -> Scope:
-    return _cookies(scope, None)
-
-
-def _cookies(scope: Scope, added: str | None) -> Scope:
-    """Return the scope without any of Chainlit's own cookies, and with ``added``."""
-    kept = [
-        pair
-        for pair in Headers(scope=scope).get("cookie", "").split(";")
-        if pair.strip() and not pair.strip().startswith(CHAINLIT_COOKIE)
-    ]
-    inner: dict[str, Any] = {**scope, "headers": list(scope["headers"])}
-    headers = MutableHeaders(scope=inner)
-    pairs = [*kept, *([added] if added else [])]
-    if pairs:
-        headers["cookie"] = "; ".join(pair.strip() for pair in pairs)
-    else:
-        del headers["cookie"]
-    # Chainlit takes a token from this header too.
-    if headers.get("authorization", "").lower().startswith("bearer"):
-        del headers["authorization"]
-    return inner
 
 
 def _refusal(scope: Scope, why: _Why) -> Response:

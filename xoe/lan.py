@@ -249,7 +249,8 @@ def _listen_near(port: int) -> socket.socket:
 def _listen(kind: type[_Listener], port: int, option: str) -> _Listener:
     """Listen on all addresses, of IPv4 and, where there is such a thing, of IPv6."""
     dual = socket.has_dualstack_ipv6()
-    listener = kind(socket.AF_INET6 if dual else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    listener = kind(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # see xoe.listener
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if dual:

@@ -17,8 +17,15 @@ _REPLACED = {
     "traceloop.sdk": ("Traceloop",),  # literalai.client, which nobody configures here
     "mcp": ("ClientSession",),  # chainlit.callbacks, for an annotation
     "httpx._main": ("main",),  # httpx's command line
+    "literalai.exporter": ("LoggingSpanExporter",),  # that service's client, and what it watches
+    "literalai.instrumentation.mistralai": ("instrument_mistralai",),
+    "literalai.instrumentation.openai": ("instrument_openai",),
+    "literalai.requirements": ("check_all_requirements",),
 }
-_HIDDEN = ("aiohttp", "redis")  # optional for engineio and socketio; Redis is loaded later
+_HIDDEN = (
+    *("aiohttp", "redis", "requests"),  # optional for engineio and socketio; Redis is loaded later
+    "cryptography",  # optional for PyJWT; the page's tokens are signed with HMAC
+)
 
 
 class _LeftOut:

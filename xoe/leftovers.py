@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from database import Database
-from threads.deletion import delete_owner
-from threads.store import Threads
 from xoe.errors import RedisError
 from xoe.settings import Settings
+
+if TYPE_CHECKING:
+    from database import Database
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ def counted(count: int, noun: str) -> str:
 
 async def leftovers_of(owner: str, database: Database, settings: Settings) -> Leftovers:
     """Count what there is of ``owner``. Raises ``StoreError``."""
+    from threads.store import Threads
+
     chats = await Threads(database).count(owner)
     return Leftovers(chats, await asyncio.to_thread(_documents, owner, settings))
 
@@ -42,26 +46,31 @@ async def leftovers_of(owner: str, database: Database, settings: Settings) -> Le
 async def delete_leftovers(owner: str, database: Database, settings: Settings) -> None:
     """Delete all there is of ``owner``; only while no server runs. Raises ``XoeError``.
 
-    Where Redis cannot be reached, what it holds ends by itself within the history's time.
+    What Redis holds follows at the server's next start where it cannot be reached now.
     """
+    from ingest.store import Fingerprint, Store
+    from ingest.vector_index import VectorIndexes
     from state.history import ChatHistory
     from state.redis import RedisConnection
+    from threads.deletion import delete_owner
+    from xoe.catalog import Catalog
+    from xoe.finishing import Finisher
     from xoe.lock import DataFolder
 
     with DataFolder(settings.data_dir):
         await delete_owner(database, owner)
-        await asyncio.to_thread(_delete_documents, owner, settings)
+        store = await asyncio.to_thread(Store, settings.data_dir, Fingerprint("", 0, ""))
+        indexes = VectorIndexes(store, settings.data_dir / "index", exact_limit=0)
         connection = RedisConnection(settings)
         history = ChatHistory(connection, settings)
         try:
-            await connection.start()
-            await history.clear_owner(owner)
-            await history.drain(settings.redis_timeout_s)
-        except RedisError:
-            return
+            with contextlib.suppress(RedisError):
+                await connection.start()
+            await Finisher(database, history, Catalog(store, indexes)).finish(only=owner)
         finally:
             await history.aclose()
             await connection.aclose()
+            await asyncio.to_thread(store.close)
 
 
 def _documents(owner: str, settings: Settings) -> int:
@@ -74,14 +83,3 @@ def _documents(owner: str, settings: Settings) -> int:
         return len(store.documents((owner,)))
     finally:
         store.close()
-
-
-def _delete_documents(owner: str, settings: Settings) -> None:
-    from ingest.store import DATABASE_NAME, Fingerprint, Store
-
-    if (settings.data_dir / DATABASE_NAME).is_file():
-        store = Store(settings.data_dir, Fingerprint("", 0, ""))
-        try:
-            store.delete_owner(owner)
-        finally:
-            store.close()

@@ -6,7 +6,7 @@ are set outside the app that makes the errors.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +15,7 @@ from xoe.gate import Gate
 from xoe.limits import BodyLimits, body_limits
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage
-from xoe.people import People
+from xoe.people import Doorkeeper
 from xoe.reach import names_of
 from xoe.settings import Settings
 
@@ -40,10 +40,10 @@ _DATA_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; sandbox; {_NO_FR
 _PUBLIC = ("/assets/", "/public/", "/static-offline-docs/", "/avatars/", "/favicon", "/logo")
 
 
-def protected(app: ASGIApp, settings: Settings, people: Callable[[], Awaitable[People]]) -> ASGIApp:
-    """Return ``app`` with all of it round it; ``people`` tells who may come in."""
+def protected(app: ASGIApp, settings: Settings, keeper: Callable[[], Doorkeeper]) -> ASGIApp:
+    """Return ``app`` with all of it round it; ``keeper`` returns who knows who may come in."""
     inner = BodyLimits(OfflinePage(app), limits=body_limits(settings))
-    return ProtectingHeaders(HostGuard(Gate(inner, people), names=names_of(settings)))
+    return ProtectingHeaders(HostGuard(Gate(inner, keeper), names=names_of(settings)))
 
 
 class ProtectingHeaders:

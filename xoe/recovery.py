@@ -7,6 +7,7 @@ user having to ask, through its own circuit breaker: while that is open nothing 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -30,6 +31,7 @@ class Recovery:
         self._checks = checks
         self._on_change = on_change
         self._failed: set[str] = set()
+        self._soon = asyncio.Event()
 
     def works(self, part: str) -> bool:
         """Tell whether ``part`` worked when it was used last."""
@@ -43,10 +45,17 @@ class Recovery:
         log.info("part.back" if works else "part.failed", part=part)
         self._on_change()
 
+    def look(self) -> None:
+        """Try the failed parts now: something has changed."""
+        self._soon.set()
+
     async def run(self) -> None:
         """Look after the failed parts until cancelled."""
         while True:
-            await asyncio.sleep(_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY_S):
+                    await self._soon.wait()
+            self._soon.clear()
             for part in sorted(self._failed):
                 await self._try(part)
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,6 +27,9 @@ from xoe.startup import Startup
 if TYPE_CHECKING:
     from xoe.lan import Lan
 
+HEAD_START_S: Final = 0.1
+"""What a page that is waited for has to itself before the engines' libraries are imported."""
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the app: our routes, and the page at ``/``. ``serve`` attaches what they call."""
@@ -35,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         from chainlit.server import app as page
     from chainlit.utils import mount_chainlit
 
-    from xoe import accounts_api, api, health
+    from xoe import accounts_api, api, health, problems
     from xoe.page import firstrun, interface, status, web
     from xoe.share import routes as share_routes
 
@@ -56,7 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
         share_routes.router,
     )
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, responses=problems.DESCRIBED)
+    problems.tell_in_sentences(app)
     app.state.interface = routes_of(*routers)
     app.state.http_metrics = http_metrics(app.state.interface)
     web.install(page, settings, alone=False)
@@ -106,24 +110,27 @@ async def _serve(
     app.state.startup = startup
     web.attach(page, startup)
     whole = AccessLog(
-        protected(app, startup.settings, startup.people),
+        protected(app, startup.settings, lambda: startup),
         routes=app.state.interface,
         metrics=app.state.http_metrics,
     )
     startup.doors = Doors(whole)
     startup.sharing = Sharing(startup.settings, startup.doors, startup.people, PageGuests(startup))
-    server = _MainServer(server_config(whole), before_shutdown=startup.sharing.aclose)
+    loop = asyncio.get_running_loop()
+    server = _MainServer(
+        server_config(whole),
+        after_startup=lambda: loop.call_later(HEAD_START_S, _load_the_rest, startup),
+        before_shutdown=startup.sharing.aclose,
+    )
     # uvicorn raises a signal that ended it once more, and SIGTERM would then end the process
     # before the services have stopped.
-    loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, lambda: setattr(server, "should_exit", True))
     watcher = asyncio.create_task(_end_without_services(startup, server))
     try:
         uds = startup.settings.uds
         url = address(listener)
-        people = await startup.people()
         await asyncio.to_thread(
-            running.announce, startup.settings.data_dir, url, uds, people.console_token
+            running.announce, startup.settings.data_dir, url, uds, startup.console_token
         )
         if announce:
             print(f"\n  Xoe-NovAi is at {uds or url}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
@@ -131,7 +138,6 @@ async def _serve(
             await lan.open(startup.doors)
             if announce:
                 print(lan.announcement(sys.stdout.encoding or "ascii"), flush=True)  # noqa: T201
-        startup.sharing.begin()
         await server.serve(sockets=[listener])
         if not server.started:
             raise XoeError("The server could not start; the log says why.")
@@ -143,22 +149,37 @@ async def _serve(
 
 
 class _MainServer(uvicorn.Server):
-    """Ends what it shares before it ends anything else."""
+    """Loads the rest behind the page, and ends what it shares before it ends anything else."""
 
     def __init__(
-        self, config: uvicorn.Config, *, before_shutdown: Callable[[], Awaitable[None]]
+        self,
+        config: uvicorn.Config,
+        *,
+        after_startup: Callable[[], object],
+        before_shutdown: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(config)
+        self._after_startup = after_startup
         self._before_shutdown = before_shutdown
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._after_startup()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._before_shutdown()
         await super().shutdown(sockets)
 
 
+def _load_the_rest(startup: Startup) -> None:
+    startup.load()
+    if startup.sharing is not None:
+        startup.sharing.begin()
+
+
 async def _end_without_services(startup: Startup, server: uvicorn.Server) -> None:
     try:
-        await startup.wait()
+        await startup.settled()
     except BaseException:
         server.should_exit = True
         raise

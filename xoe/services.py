@@ -80,7 +80,7 @@ class Services:
         self.limits = RateLimits.of(settings)
         self._folder = folder
         self._bench = bench
-        self.store = Catalog(bench.store)
+        self.store = Catalog(bench.store, bench.indexes)
         self.search = bench.search
         self.ingestor = bench.ingestor
         self.metrics = Metrics()
@@ -167,6 +167,7 @@ class Services:
             folder.release()
             raise
         services._own_database = own
+        await services.chats.finisher.finish(nobody_reads=True)
         services._begin("redis", services._start_redis)
         services._begin("model", services._start_model)
         if sync_library:
@@ -174,6 +175,7 @@ class Services:
         if settings.voice and with_voice:
             services._begin("voice", services._start_voice)
         services._spawn(services._save_indexes())
+        services._spawn(services.chats.finisher.run())
         services._spawn(services.store.check_behind())
         services._spawn(watch_loop(services.metrics))
         services._spawn(services.memory.run())
@@ -309,6 +311,7 @@ class Services:
                 self._set("model", "loading", f"is being started again{why}")
             case "ready" if component.state == "loading":
                 self._set("model", "ready", self._model_purpose())
+                self.recovery.look()
             case "failed" if component.state != "failed":  # it did not come up again
                 self._is_model_up = False
                 self._set("model", "failed", report.problem)

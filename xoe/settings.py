@@ -25,6 +25,8 @@ from xoe.errors import SettingsError
 
 ENV_PREFIX = "XOE_"
 CONFIG_ENV = "XOE_CONFIG"
+PEOPLE_FILE = "people.sqlite"
+"""The database of chats and accounts in the data folder, where no URL names another."""
 SHARED_ENV = "XOE_SHARED_DIR"
 """Where tests and benches find evaluation data that is not part of the project."""
 

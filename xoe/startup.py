@@ -1,18 +1,20 @@
 """Brings the services up behind the page, which is served before they are there.
 
-Importing the engines takes seconds, most of them in Python; none of that is needed to show the
-page or to tell that it is starting.
+Importing the engines takes seconds, most of them in Python, and the database's library one; none
+of it is needed to show the page or to tell that it is starting. It begins when the page has been
+served, or as soon as somebody asks for what it brings.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from xoe.lock import DataFolder
-from xoe.people import People
+from xoe.people import People, is_without_accounts
 from xoe.readiness import Component, Readiness
 from xoe.settings import Settings
 
@@ -29,32 +31,35 @@ _STARTING = Readiness(
 
 
 class Startup:
-    """The services of one server, there or on their way. Begin with ``begin``, inside a loop."""
+    """The services of one server, there or on their way. Make with ``begin``, inside a loop."""
 
-    def __init__(
-        self, settings: Settings, people: asyncio.Task[People], work: asyncio.Task[Services]
-    ) -> None:
-        """``people`` and ``work`` end with what they load, or with what keeps it from coming."""
+    def __init__(self, settings: Settings, folder: DataFolder) -> None:
+        """``folder`` is taken, and let go at the end."""
         self.settings = settings
         self.doors: Doors | None = None
         """The doors beside the local one; ``None`` where Chainlit runs the server itself."""
         self.sharing: Sharing | None = None
         """What shares the app; ``None`` there too."""
-        self._people = people
-        self._work = work
+        self._console_token = secrets.token_urlsafe(32)
+        self._folder = folder
+        self._wanted = asyncio.Event()
+        self._people = asyncio.create_task(self._open_people(), name="people")
+        self._work = asyncio.create_task(self._bring_up(), name="startup")
 
     @classmethod
     def begin(cls, settings: Settings) -> Startup:
-        """Take the data folder and start to load.
+        """Take the data folder; nothing is loaded before it is wanted.
 
         Raises ``StoreLockedError`` when another server has the folder, ``StoreError`` when it
         cannot be written.
         """
         folder = DataFolder(settings.data_dir)
         folder.acquire()
-        people = asyncio.create_task(People.open(settings), name="people")
-        work = asyncio.create_task(_load(settings, folder, people), name="startup")
-        return cls(settings, people, work)
+        return cls(settings, folder)
+
+    def load(self) -> None:
+        """Begin to load what is not there; harmless when it has begun."""
+        self._wanted.set()
 
     @property
     def services(self) -> Services | None:
@@ -65,11 +70,36 @@ class Startup:
 
     async def wait(self) -> Services:
         """Return the services when they are there. Raises what kept them from coming up."""
+        self.load()
+        return await self.settled()
+
+    async def settled(self) -> Services:
+        """Do the same without asking for them."""
         return await asyncio.shield(self._work)
+
+    # ── who may come in ──────────────────────────────────────────────────────────────────────
+
+    @property
+    def console_token(self) -> str:
+        """What the command line sends; new at each start, and in the data folder meanwhile."""
+        return self._console_token
 
     async def people(self) -> People:
         """Return who may come in, when it is known. Raises what kept it from being found out."""
+        self.load()
         return await asyncio.shield(self._people)
+
+    async def any_account(self) -> bool:
+        """Return whether there is an account, so that everybody has to log in.
+
+        Until the database is open its file is looked at, which takes no library; where that does
+        not say for certain that there is none, the database is waited for.
+        """
+        if not self._people.done() and await asyncio.to_thread(is_without_accounts, self.settings):
+            return False
+        return await (await self.people()).users.any_account()
+
+    # ── the rest ─────────────────────────────────────────────────────────────────────────────
 
     def once_there(self, act: Callable[[], None]) -> None:
         """Call ``act`` when the services have come up."""
@@ -82,20 +112,26 @@ class Startup:
 
     async def aclose(self) -> None:
         """Stop the services; while they are still loading this waits until they are there."""
-        await asyncio.wait([self._work])
+        if not self._wanted.is_set():
+            self._work.cancel()
+            self._people.cancel()
+        await asyncio.wait([self._work, self._people])
         services = self.services
         if services is not None:
             await services.aclose()
         if not self._people.cancelled() and self._people.exception() is None:
             await self._people.result().aclose()
+        self._folder.release()
 
+    async def _open_people(self) -> People:
+        await self._wanted.wait()
+        return await People.open(self.settings)
 
-async def _load(settings: Settings, folder: DataFolder, people: asyncio.Task[People]) -> Services:
-    try:
-        threads = (await people).threads  # a damaged database is told at once, before any request
+    async def _bring_up(self) -> Services:
+        # A damaged database is told before anything else is loaded.
+        threads = (await asyncio.shield(self._people)).threads
         module = await asyncio.to_thread(import_module, "xoe.services")
-        services: Services = await module.Services.create(settings, folder=folder, threads=threads)
-    except BaseException:
-        folder.release()
-        raise
-    return services
+        services: Services = await module.Services.create(
+            self.settings, folder=self._folder, threads=threads
+        )
+        return services

@@ -28,6 +28,7 @@ from xoe.errors import (
     EngineNotReadyError,
     EngineStalledError,
     GenerationError,
+    GenerationLostError,
     XoeError,
 )
 from xoe.settings import Settings
@@ -251,7 +252,12 @@ def _warming(messages: Sequence[ChatTurn], profile: str) -> Head:
 def _lost(reason: Exception) -> XoeError:
     if isinstance(reason, EngineLost) and reason.is_stuck:
         return EngineStalledError("The model does not respond just now; it is being started again.")
-    if isinstance(reason, EngineLost | EngineFault):
+    if isinstance(reason, EngineLost):
+        return GenerationLostError(
+            "The model was lost while it was answering; it is being started again. Please ask "
+            "again in a moment."
+        )
+    if isinstance(reason, EngineFault):
         return GenerationError("The model failed while it was answering. Please ask again.")
     return _closed()
 

@@ -7,8 +7,6 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-import puremagic
-
 from ingest.loaders.archives import zip_names
 from ingest.loaders.document import Kind
 from ingest.loaders.encoding import looks_like_text
@@ -162,6 +160,8 @@ def _sample_text(head: bytes) -> str:
 
 
 def _binary_name(head: bytes) -> str:
+    import puremagic  # with the parser: names of kinds need nothing of it
+
     try:
         found = puremagic.magic_string(head)
     except puremagic.PureError:

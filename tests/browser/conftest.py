@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
@@ -26,9 +20,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
-
-from models.provision import installed
-from xoe.settings import load_settings
+from servers import Server
 
 CHROMIUM_ARGS = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -36,7 +28,6 @@ CHROMIUM_ARGS = [
 ]
 ANSWER_MS = 120_000
 """The longest wait for a real model on a machine that is busy with something else."""
-START_S = 300
 TOUR_OFF = '"off"'
 """What the page keeps where its tour is not wanted: it would stand before every other test."""
 UPLOAD_MB = 2
@@ -64,98 +55,50 @@ Tell the caretaker, Mr Lindqvist, on the same day when a key is lost. A new key 
 """
 
 
-@dataclass
-class Server:
-    """A running server."""
-
-    url: str
-    data_dir: Path
-    library: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    def start(self, *, wait: bool = True) -> None:
-        """Start; wait until everything is loaded, or else only until the page is there."""
-        command = [sys.executable, "-m", "xoe.cli", "serve", "--port", str(self.port)]
-        folders = ["--data-dir", str(self.data_dir), "--library", str(self.library)]
-        settings = {"XOE_LLM_MAX_TOKENS": "48", "XOE_UPLOAD_MAX_MB": str(UPLOAD_MB)}
-        with (self.data_dir.parent / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, *folders],
-                env={**os.environ, **settings},
-                stdout=log,
-                stderr=log,
-                cwd=self.data_dir.parent,
-            )
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            health = self.health()
-            if health and not (wait and health["loading"]):
-                return
-            time.sleep(0.1)
-        self.stop()
-        pytest.fail((self.data_dir.parent / "server.log").read_text()[-3000:])
-
-    def health(self) -> dict[str, Any]:
-        """Return what the health route says, or nothing while it does not answer."""
-        try:
-            answer: dict[str, Any] = httpx.get(f"{self.url}/health", timeout=5).json()
-        except httpx.HTTPError:
-            return {}
-        return answer
-
-    def stop(self) -> None:
-        """Stop as Ctrl-C does."""
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-            self.process = None
-
-
 @pytest.fixture(scope="session")
-def new_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Server]:
-    """Make servers that are not started yet; skips where the models are not installed."""
-    there = {entry.name for entry in installed(load_settings().models_dir)}
-    if not {"fast", "embedder"} <= there:
-        pytest.skip("the models 'fast' and 'embedder' are not installed: xoe models pull")
+def new_server(
+    tmp_path_factory: pytest.TempPathFactory, need_models: Callable[..., None]
+) -> Callable[..., Server]:
+    """Make servers that are not started yet, with more settings as ``XOE_…``.
 
-    def make() -> Server:
-        home = tmp_path_factory.mktemp("server")
-        library = home / "library"
-        library.mkdir()
-        (library / "coffee-machine.md").write_text(COFFEE)
-        (library / "office-rules.md").write_text(RULES)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        return Server(f"http://127.0.0.1:{port}", home / "data", library, port)
+    The smallest model writes: what is quoted and cited is found without it.
+    """
+    need_models("tiny", "embedder")
+
+    def make(**environment: str) -> Server:
+        settings = {
+            "XOE_LLM_PROFILE": "tiny",
+            "XOE_LLM_MAX_TOKENS": "48",
+            "XOE_UPLOAD_MAX_MB": str(UPLOAD_MB),
+        }
+        server = Server(tmp_path_factory.mktemp("server"), settings | environment)
+        (server.library / "coffee-machine.md").write_text(COFFEE)
+        (server.library / "office-rules.md").write_text(RULES)
+        return server
 
     return make
 
 
 @pytest.fixture(scope="session")
-def server(new_server: Callable[[], Server]) -> Iterator[Server]:
+def server(new_server: Callable[..., Server]) -> Iterator[Server]:
     """The server that most tests share."""
-    server = new_server()
-    server.start()
-    yield server
-    server.stop()
+    with new_server().running() as server:
+        yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright_session() -> Iterator[Playwright]:
-    """Playwright's driver, patient enough for a machine that is busy."""
+    """Playwright's driver, patient enough for a machine that is busy.
+
+    Its synchronous interface keeps an event loop running, in which no asynchronous test of
+    another module could run.
+    """
     expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright_session: Playwright) -> Iterator[Browser]:
     """Chromium; skips where there is none."""
     browser = launch(playwright_session)
@@ -275,16 +218,19 @@ class Chat:
 
 
 @pytest.fixture
-def new_chat(browser: Browser, server: Server) -> Iterator[Callable[..., Chat]]:
-    """Open pages in browsers of their own; each must ask no other host and break no policy."""
+def new_chat(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callable[..., Chat]]:
+    """Open pages in browsers of their own; each must ask no other host and break no policy.
+
+    Without ``on`` it is the page of the server that the tests share, started when it is needed.
+    """
     contexts: list[BrowserContext] = []
     chats: list[Chat] = []
 
-    def make(on: Server = server, *, using: Browser = browser, **options: Any) -> Chat:
+    def make(on: Server | None = None, *, using: Browser = browser, **options: Any) -> Chat:
         context = using.new_context(**options)
         context.set_default_timeout(ANSWER_MS)
         page = context.new_page()
-        chat = Chat(page, on, [], [])
+        chat = Chat(page, on or request.getfixturevalue("server"), [], [])
         page.on("request", lambda request: chat.requests.append(request.url))
         page.on("websocket", lambda socket: chat.requests.append(socket.url))
         page.on("pageerror", lambda error: chat.problems.append(str(error)))

@@ -38,20 +38,12 @@ OPEN = "[role=dialog][data-state=open], dialog[open], [role=menu], [role=listbox
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with an operator and a user, so that everything there is can be shown."""
     home = tmp_path_factory.mktemp("accessible")
-    server = Server(home, environment={"XOE_LLM_MAX_TOKENS": "24"})
+    server = Server(home, {"XOE_LLM_PROFILE": "tiny", "XOE_LLM_MAX_TOKENS": "24"})
     (server.library / "coffee.md").write_text(
         "# Coffee\n\n## Descaling\n\nDescale the machine every eight weeks, with citric acid.\n"
     )
-    for name, role in (("ana", "operator"), ("bob", "user")):
-        command = [sys.executable, "-m", "xoe.cli", "user", "add", name, "--role", role]
-        done = subprocess.run(
-            [*command, "--password-stdin", "--data-dir", str(server.data_dir)],
-            input=f"{PASSWORD}\n",
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    server.add_account("ana", PASSWORD, "operator")
+    server.add_account("bob", PASSWORD, "user")
     with server.running():
         yield server
 

@@ -18,12 +18,14 @@ QUESTION = "Who laid the roof of the shed?"
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[FaultyServer]:
-    need_models("fast", "embedder")
+    need_models("tiny", "embedder")
     environment = {
         "XOE_VOICE": "false",
+        "XOE_LLM_PROFILE": "tiny",
         "XOE_LLM_MAX_TOKENS": "48",
         "XOE_BREAKER_OPEN_S": "1",
-        "XOE_LLM_STALL_S": "3",
+        "XOE_BREAKER_OPEN_MAX_S": "4",
+        "XOE_LLM_STALL_S": "6",
     }
     server = FaultyServer(tmp_path_factory.mktemp("faulty"), environment)
     server.set_faults()

@@ -18,10 +18,8 @@ KEY = "What does a new key cost?"
 @pytest.fixture(scope="module")
 def kept(new_server):
     """A server of this module's own, as it is stopped amid the tests."""
-    server = new_server()
-    server.start()
-    yield server
-    server.stop()
+    with new_server(XOE_VOICE="false").running() as server:
+        yield server
 
 
 @pytest.fixture

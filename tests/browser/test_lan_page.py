@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[La
         pytest.skip("this computer has no address on a network")
     server = LanServer(tmp_path_factory.mktemp("lan"), {"XOE_LLM_MAX_TOKENS": "48"})
     (server.library / "office-rules.md").write_text(RULES)
-    server.add_account()
+    server.add_operator()
     with server.running():
         yield server
 

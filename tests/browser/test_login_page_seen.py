@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,23 +19,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         tmp_path_factory.mktemp("login"),
         {"XOE_VOICE": "false", "XOE_LLM_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"},
     )
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "xoe.cli", "user", "add", "ada", "--password-stdin"),
-            *("--display", "Ada L.", "--data-dir", str(server.data_dir)),
-        ],
-        input=f"{PASSWORD}\n",
-        text=True,
-        check=True,
-        timeout=120,
-        cwd=server.home,
-    )
+    server.add_account("ada", PASSWORD, "operator", "Ada L.")
     server.start(wait=False)
     try:
-        deadline = time.monotonic() + 180
-        while not server.health().get("ready"):
-            assert time.monotonic() < deadline, server.log[-2000:]
-            time.sleep(0.2)
+        server.wait_until(lambda health: bool(health.get("ready")))
         yield server
     finally:
         server.stop()

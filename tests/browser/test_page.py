@@ -84,7 +84,7 @@ def test_commands_answer(chat) -> None:
     status = chat.ask("/status ")
     for part in ("redis", "model", "library", "installed models", "2, of which 0 are yours", "MiB"):
         expect(status).to_contain_text(part)
-    expect(chat.ask("/model ")).to_contain_text("answered by Fast")
+    expect(chat.ask("/model ")).to_contain_text("answered by Tiny")
     expect(chat.ask("/model fast")).to_contain_text("From now on")
     expect(chat.ask("/model **huge**")).to_contain_text("**huge** is not installed here")
     expect(chat.ask("/reset ")).to_contain_text("forgotten")
@@ -134,7 +134,7 @@ def test_an_unknown_chat_profile_is_answered_by_the_default_with_a_note(new_chat
     )
     chat.open()
     expect(chat.page.locator(".xoe-note")).to_contain_text("There is no model “Omniscient” here")
-    expect(chat.ask("/model ")).to_contain_text("answered by Fast")
+    expect(chat.ask("/model ")).to_contain_text("answered by Tiny")
 
 
 def test_hostile_settings_are_refused_with_a_note(new_chat) -> None:

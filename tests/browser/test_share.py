@@ -34,12 +34,13 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 def house(
     tmp_path_factory: pytest.TempPathFactory, sshd: SshServer, need_models: Callable[..., None]
 ) -> Iterator[Server]:
-    need_models("fast", "embedder")
+    need_models("tiny", "embedder")
     server = Server(
         tmp_path_factory.mktemp("house"),
         {
             "XOE_SHARE_SSH_CONFIG": str(sshd.client_config),
             "XOE_SHARE_OWNER": "Ada Lovelace",
+            "XOE_LLM_PROFILE": "tiny",
             "XOE_LLM_MAX_TOKENS": "48",
         },
     )

@@ -44,6 +44,8 @@ def test_it_shows_how_the_house_is(
     expect(page.locator("#level")).to_have_text(health["level"].replace("_", " "))
     expect(page.locator("#ladder [aria-current]")).to_have_count(1)
     expect(page.locator("#parts li h3")).to_have_text([c["name"] for c in health["components"]])
+    model = page.locator("#parts li[data-name=model] .detail")
+    expect(model).to_contain_text(f"llama.cpp for {health['llama_build']['variant']}")
     expect(page.locator("#circuits li", has_text="llm-load")).to_contain_text("closed")
     expect(page.locator("#problem")).to_be_hidden()
     said = page.get_by_role("img", name="Memory").get_attribute("aria-label") or ""

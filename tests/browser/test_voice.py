@@ -141,8 +141,8 @@ def test_speaking_over_the_answer_cuts_it_and_asks_the_next_question(
     first, second = spoken(
         "How often must the coffee machine be descaled?", "When does the office close on Fridays?"
     )
-    # The second question comes about two seconds into the answer to the first.
-    sound = write_wav(tmp_path / "q.wav", silence(4), first, silence(3.2), second, silence(20))
+    # The second question comes amid the answer to the first, which takes nine seconds to say.
+    sound = write_wav(tmp_path / "q.wav", silence(4), first, silence(5), second, silence(20))
     chat = talk(sound)
     asked = chat.page.locator("[data-step-type=user_message]")
     expect(asked.nth(1)).to_contain_text(re.compile("office", re.I), timeout=60_000)

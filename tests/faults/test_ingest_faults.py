@@ -27,7 +27,7 @@ from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.faults
 
-KILLS = length(12, 50)
+KILLS = length(6, 50)
 DOCUMENTS = 24
 VICTIM = Path(__file__).resolve().parent.parent / "ingest_victim.py"
 WORDS = ("harbour", "lantern", "meadow", "granite", "violin", "copper", "falcon", "barley")
@@ -150,8 +150,9 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(tmp_path: Path) -> None:
         (tmp_path / "first.txt").write_text("The harbour master lives in the yellow house.")
         first = xoe("ingest", "first.txt", "--data-dir", str(disk / "data"), cwd=tmp_path)
         assert first.returncode == 0, first.stderr
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 200_000))
         paragraph = " ".join(f"Word{i} of the long report is here." for i in range(60))
-        big = "\n\n".join(f"{paragraph} {i}" for i in range(300))
+        big = "\n\n".join(f"{paragraph} {i}" for i in range(40))
         (tmp_path / "big.txt").write_text(big)
         full = xoe("ingest", "big.txt", "--data-dir", str(disk / "data"), cwd=tmp_path)
         assert full.returncode == 1
@@ -222,22 +223,21 @@ def test_a_server_tells_damaged_documents_sets_them_aside_and_begins_anew(tmp_pa
 def test_a_model_file_with_one_byte_flipped_is_refused(tmp_path: Path) -> None:
     settings = load_settings()
     models = tmp_path / "models"
-    for name in ("fast", "embedder"):
+    for name in ("tiny", "embedder"):
         source = model_dir(name, settings.models_dir)
         if not source.is_dir():
             pytest.skip(f"not installed: xoe models pull {name}")
         shutil.copytree(source, models / name)
-    victim = next((models / "fast").glob("*.gguf"))
+    victim = next((models / "tiny").glob("*.gguf"))
     with victim.open("r+b") as file:
         file.seek(victim.stat().st_size // 2)
         byte = file.read(1)
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
-    result = xoe("models", "verify", "fast", cwd=tmp_path, XOE_MODELS_DIR=str(models))
+    there = {"XOE_MODELS_DIR": str(models), "XOE_LLM_PROFILE": "tiny"}
+    result = xoe("models", "verify", "tiny", cwd=tmp_path, **there)
     assert result.returncode == 1
-    asked = xoe(
-        *("ask", "Who?", "--data-dir", "data", "--json"), cwd=tmp_path, XOE_MODELS_DIR=str(models)
-    )
+    asked = xoe(*("ask", "Who?", "--data-dir", "data", "--json"), cwd=tmp_path, **there)
     assert asked.returncode == 1
     assert "SHA-256" in asked.stdout + asked.stderr
     assert "Traceback" not in asked.stderr
@@ -276,8 +276,9 @@ def test_no_model_and_no_network_is_one_clear_message(tmp_path: Path) -> None:
 def test_without_the_voices_models_and_a_network_everything_but_calls_works(
     tmp_path: Path, need_models
 ) -> None:
-    need_models("fast", "embedder")
-    server = Server(tmp_path, without_models(tmp_path / "models", "fast", "embedder"))
+    need_models("tiny", "embedder")
+    environment = without_models(tmp_path / "models", "tiny", "embedder")
+    server = Server(tmp_path, environment | {"XOE_LLM_PROFILE": "tiny"})
     (server.library / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
     with server.running():
         assert "There is no voice for now" in server.log

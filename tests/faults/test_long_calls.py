@@ -37,11 +37,11 @@ from xoe.settings import Settings, load_settings
 
 pytestmark = pytest.mark.faults
 
-TURNS = length(200, 1000)
+TURNS = length(100, 1000)
 TURNS_OF_ALL_ENGINES = 20
 WARM_UP = 100
 GROWTH_BYTES = 10_000_000
-MINUTES_OF_EACH_NOISE = 5
+MINUTES_OF_EACH_NOISE = length(1, 5)
 SHORT = "The light is on."
 LONG = (
     "The light in the living room is on now, and so is the one in the kitchen, as they go together."
@@ -197,7 +197,7 @@ def resident_bytes() -> int:
 
 
 def check_growth(resident: list[int], warm_up: int) -> int:
-    growth = max(resident[-10:]) - max(resident[warm_up - 10 : warm_up])
+    growth = max(resident[-10:]) - max(resident[:warm_up][-10:])
     assert growth < GROWTH_BYTES
     return growth
 
@@ -243,7 +243,7 @@ def minutes_of(noise: Callable[[float], Samples]) -> Iterator[Samples]:
         yield noise(20.0)
 
 
-async def test_in_twenty_minutes_of_silence_hum_music_and_noise_there_is_no_turn(
+async def test_in_minutes_of_silence_hum_music_and_noise_there_is_no_turn(
     settings: Settings,
 ) -> None:
     voice, vad = EspeakSynthesizer(), SileroVad()

@@ -21,10 +21,10 @@ KEPT_TURNS = 20
 def test_a_thousand_turns_take_no_more_memory_and_history_keeps_its_limit(
     tmp_path: Path, need_models
 ) -> None:
-    need_models("fast", "embedder")
+    need_models("tiny", "embedder")
     # Faster than anybody asks, so the limit on that is raised.
-    environment = {"XOE_HISTORY_MAX_TURNS": str(KEPT_TURNS), "XOE_LIMIT_QUESTIONS": "1000000"}
-    server = Server(tmp_path, environment)
+    limits = {"XOE_HISTORY_MAX_TURNS": str(KEPT_TURNS), "XOE_LIMIT_QUESTIONS": "1000000"}
+    server = Server(tmp_path, {"XOE_LLM_PROFILE": "tiny", "XOE_VOICE": "false"} | limits)
     (server.library / "shed.md").write_text("# Shed\n\nThe roof was laid by Ingrid in 2019.\n")
     with server.running(), httpx.Client(trust_env=False, timeout=300) as client:
         assert server.process is not None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shims import built_shim
 from store_model import FINGERPRINT, contents, passages, put
 
 from ingest import database
@@ -39,13 +39,7 @@ OPERATIONS = (
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("c++")
-    if compiler is None:
-        pytest.skip("there is no C compiler to build the fault shim with")
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    source = ("-x", "c", str(TESTS / "fault_shim.c"), "-ldl")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), *source], check=True)
-    return library
+    return built_shim(tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture(scope="module")

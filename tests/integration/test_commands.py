@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(autouse=True)
 def _models(need_models) -> None:
-    need_models("fast", "embedder")
+    need_models("fast", "tiny", "embedder")
 
 
 def test_ingest_takes_folders_files_and_globs_and_knows_them_again(
@@ -87,7 +87,8 @@ def test_ask_answers_from_the_data_folder_with_one_json_object(tmp_path: Path) -
 
 
 def test_a_running_server_is_asked_and_sees_what_is_ingested_beside_it(tmp_path: Path) -> None:
-    server = Server(tmp_path, {"XOE_LLM_MAX_TOKENS": "32"})
+    quick = {"XOE_VOICE": "false", "XOE_LLM_PROFILE": "tiny", "XOE_LLM_MAX_TOKENS": "32"}
+    server = Server(tmp_path, quick)
     (server.library / "a.md").write_text("# Shop\n\nThe shop sells bread and butter.\n")
     (tmp_path / "lamp.txt").write_text("The lighthouse lamp in Dornbusch turns every 5 seconds.")
     with server.running():

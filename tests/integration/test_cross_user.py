@@ -26,8 +26,7 @@ import socketio
 from page_client import PageClient
 from servers import Server, free_port, xoe
 
-from accounts.identity import Identity, Role
-from accounts.sessions import COOKIE
+from accounts.identity import COOKIE, Identity, Role
 from xoe import running
 from xoe.people import People
 from xoe.settings import Settings
@@ -258,23 +257,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Se
         # No model answers there: passages are quoted, at once.
         {"XOE_VOICE": "false", "XOE_LLM_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"},
     )
-    asyncio.run(make_accounts(server))
+    for name, role in ACCOUNTS.items():
+        server.add_account(name, PASSWORD, role)
     server.start(wait=False)
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not server.health().get("ready"):
-            assert time.monotonic() < deadline, server.log[-3000:]
-            time.sleep(0.2)
+        server.wait_until(lambda health: bool(health.get("ready")))
         yield server
     finally:
         server.stop()
-
-
-async def make_accounts(server: Server) -> None:
-    people = await People.open(Settings(data_dir=server.data_dir))
-    for name, role in ACCOUNTS.items():
-        await people.users.add(name, PASSWORD, role=role)
-    await people.aclose()
 
 
 @asynccontextmanager

@@ -320,11 +320,13 @@ def test_the_compose_files_redis_starts_keeps_its_file_and_asks_for_the_password
 def test_a_server_on_a_unix_socket_answers_its_owner_and_ends_on_sigterm(
     tmp_path: Path, need_models: Callable[..., None]
 ) -> None:
-    need_models("fast", "embedder")
+    need_models("tiny", "embedder")
     # A socket's path is short, pytest's folders need not be.
     with tempfile.TemporaryDirectory(prefix="xoe-") as folder:
         path = Path(folder) / "xoe.sock"
-        server = Server(tmp_path, {"XOE_UDS": str(path), "XOE_VOICE": "false"})
+        server = Server(
+            tmp_path, {"XOE_UDS": str(path), "XOE_VOICE": "false", "XOE_LLM_PROFILE": "tiny"}
+        )
         server.start(wait=False)
         try:
             deadline = time.monotonic() + 120

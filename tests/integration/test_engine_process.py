@@ -344,6 +344,32 @@ async def test_one_that_never_comes_up_is_proven_once_and_then_left_alone(
         worker.stop()
 
 
+async def test_one_that_ends_at_each_job_is_proven_and_left_alone_unless_a_job_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.worker.BARREN_GIVE_UP_AFTER", 2)
+    marks = tmp_path / "marks"
+    worker = puppet(
+        marks=str(marks), environment=lambda prove: {"PROVE": "proven"} if prove else {}
+    )
+    try:
+        await asyncio.wrap_future(worker.start())
+        for _ in range(3):  # a good job now and then: it goes on
+            with pytest.raises(LostError):
+                await heard(worker, "die", signal=signal.SIGSEGV)
+            assert await works(worker)
+        for _ in range(3):  # the first of them in a life that did something
+            with pytest.raises(LostError):
+                await heard(worker, "die", signal=signal.SIGSEGV)
+        await until(lambda: worker.state == "failed")
+        assert "2 times in a row" in (worker.problem or "")
+        assert marks.read_text().splitlines()[-1] == "proven."
+        with pytest.raises(EngineNotReadyError):
+            worker.submit(Words("words", {"count": 1}))
+    finally:
+        worker.stop()
+
+
 async def test_one_that_cannot_load_says_why_at_once_and_may_be_started_again() -> None:
     worker = puppet(flaw="odd")
     try:

@@ -35,8 +35,8 @@ CIRCUIT = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Server]:
-    need_models("fast", "embedder")
-    settings = {"XOE_LLM_MAX_TOKENS": "32", "XOE_VOICE": "false"}
+    need_models("tiny", "embedder")
+    settings = {"XOE_LLM_PROFILE": "tiny", "XOE_LLM_MAX_TOKENS": "32", "XOE_VOICE": "false"}
     server = Server(tmp_path_factory.mktemp("health"), settings)
     (server.library / "tower.md").write_text(DOCUMENT)
     with server.running():

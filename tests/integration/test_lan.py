@@ -13,17 +13,19 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from lan import LanServer, own_address
+from servers import free_port
 
 pytestmark = pytest.mark.integration
 
 ADDRESS = own_address()
+NO_ENGINES = {"XOE_VOICE": "false", "XOE_LLM_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}
 NAME = socket.gethostname().split(".")[0].lower()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanServer]:
-    server = LanServer(tmp_path_factory.mktemp("lan"), {"XOE_VOICE": "false"})
-    server.add_account()
+    server = LanServer(tmp_path_factory.mktemp("lan"), dict(NO_ENGINES))
+    server.add_operator()
     server.start(wait=False)
     server.wait_open()
     yield server
@@ -186,8 +188,8 @@ def test_without_an_account_it_does_not_start_and_says_what_to_do(tmp_path) -> N
 
 
 def test_a_damaged_authority_keeps_it_from_starting_and_is_left(tmp_path) -> None:
-    other = LanServer(tmp_path, {"XOE_VOICE": "false"})
-    other.add_account()
+    other = LanServer(tmp_path, dict(NO_ENGINES))
+    other.add_operator()
     folder = other.data_dir / "tls"
     folder.mkdir()
     (folder / "authority.pem").write_text("half a fi")
@@ -196,7 +198,7 @@ def test_a_damaged_authority_keeps_it_from_starting_and_is_left(tmp_path) -> Non
 
 
 def test_a_port_in_use_is_named(tmp_path, server: LanServer) -> None:
-    other = LanServer(tmp_path, {"XOE_VOICE": "false"})
-    other.add_account()
+    other = LanServer(tmp_path, dict(NO_ENGINES))
+    other.add_operator()
     other.secure_port = server.secure_port
     assert "--lan-port" in refusal(other)

@@ -211,6 +211,8 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def until(found: Callable[[], Any]) -> Any:
+    given_up = time.monotonic() + 300
     while not (value := found()):
+        assert time.monotonic() < given_up
         time.sleep(0.05)
     return value

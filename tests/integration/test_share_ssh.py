@@ -271,12 +271,13 @@ async def test_cloudflareds_address_is_found(far: Far, monkeypatch: pytest.Monke
 def server(
     tmp_path_factory: pytest.TempPathFactory, sshd: SshServer, need_models: Callable[..., None]
 ) -> Iterator[Server]:
-    need_models("fast", "embedder")
+    need_models("tiny", "embedder")
     server = Server(
         tmp_path_factory.mktemp("share"),
         {
             "XOE_SHARE_SSH_CONFIG": str(sshd.client_config),
             "XOE_VOICE": "false",
+            "XOE_LLM_PROFILE": "tiny",
             "XOE_SHARE_OWNER": "Ada",
         },
     )

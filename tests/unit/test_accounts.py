@@ -15,6 +15,7 @@ from accounts.passwords import Passwords
 from accounts.sessions import Sessions
 from accounts.users import MAX_ACCOUNTS, Users, normalised, users
 from database import Database
+from database.unfinished import Unfinished, unfinished
 from xoe.errors import AccountError, LoginError, StoreError, WeakPasswordError
 from xoe.settings import Settings
 
@@ -201,3 +202,19 @@ async def test_there_are_so_many_accounts_and_no_more(accounts: Users, database:
         await connection.execute(text(insert), {"most": MAX_ACCOUNTS})
     with pytest.raises(AccountError, match="may be no more"):
         await accounts.add("ben", GOOD)
+
+
+async def test_what_is_to_go_is_noted_with_the_account_and_kept_for_one_of_that_name(
+    accounts: Users, database: Database
+) -> None:
+    async def left() -> list[Unfinished]:
+        async with database.read() as connection:
+            return await unfinished(connection)
+
+    await accounts.add("ada", GOOD)
+    for with_data in (False, True):
+        await accounts.add("ben", GOOD)
+        await accounts.remove("ben", with_data=with_data)
+        assert await left() == [Unfinished("owner", "user:ben")] * with_data
+    await accounts.add("ben", GOOD)
+    assert await left() == []

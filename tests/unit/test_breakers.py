@@ -19,7 +19,14 @@ from state.breaker_memory import MemoryStore
 from state.breaker_store import Reply
 from state.breakers import BREAKER_NAMES, Breakers, breaker_configs
 from state.redis import RedisConnection
-from xoe.errors import CircuitOpenError, QuestionError, RedisError, TranscriptionError, XoeError
+from xoe.errors import (
+    CircuitOpenError,
+    QuestionError,
+    RedisError,
+    TranscriptionError,
+    TranscriptionLostError,
+    XoeError,
+)
 from xoe.settings import Settings, load_settings
 
 TRANSIENT = (TranscriptionError, TimeoutError)
@@ -144,6 +151,17 @@ async def cancelled(work: Any) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_lost_process_counts_for_nothing_as_it_is_started_again_by_itself(
+    house: House,
+) -> None:
+    for _ in range(5):
+        with pytest.raises(TranscriptionLostError):
+            async with house.breakers.guard("stt", transient=(TranscriptionError,)):
+                raise TranscriptionLostError("lost")
+    view = (await house.breakers.views())["stt"]
+    assert (view.calls, view.healthy) == (0, True)
 
 
 async def test_a_cancellation_counts_for_nothing_and_gives_a_probes_place_back(

@@ -1,18 +1,21 @@
-"""The database of people and chats, on SQLite."""
+"""The database of people and chats."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
+from postgres import Postgres
 from pydantic import SecretStr
 from sqlalchemy import insert, select, text
 
 from database import Database, schema
 from database.database import FILE_NAME
+from database.unfinished import Unfinished, note, strike, unfinished
 from xoe.errors import SettingsError, StoreDamagedError, StoreError
 from xoe.settings import Settings
 
@@ -96,3 +99,21 @@ async def test_a_second_row_for_the_version_is_impossible(tmp_path: Path) -> Non
         async with database.write() as connection:
             await connection.execute(insert(VERSIONS).values(only=2, version=1))
     await database.aclose()
+
+
+async def test_servers_on_one_postgresql_do_not_take_each_others_notes_for_their_own(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """Each has documents of its own: what one has to delete, the other cannot."""
+    url = SecretStr(postgres.database(f"homes_{secrets.token_hex(6)}"))
+    task = Unfinished("document", "user:anna", name="plan.pdf")
+    for folder, expected in (("a", [task]), ("b", []), ("a", [task])):
+        settings = Settings(data_dir=tmp_path / folder, database_url=url)
+        database = await Database.open(settings)
+        async with database.write() as connection:
+            if expected:
+                await note(connection, task)
+            else:
+                assert not await strike(connection, task)
+            assert await unfinished(connection) == expected
+        await database.aclose()

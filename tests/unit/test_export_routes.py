@@ -12,8 +12,7 @@ from hostile_text import Tags, everything
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from accounts.identity import Identity
-from accounts.sessions import COOKIE
+from accounts.identity import COOKIE, Identity
 from threads.changes import Ask, Keep
 from threads.store import Threads
 from threads.types import StoredCitation, StoredMessage

@@ -16,8 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from accounts.identity import SCOPE_KEY, Identity, current
-from accounts.sessions import COOKIE
+from accounts.identity import COOKIE, SCOPE_KEY, Identity, current
 from xoe.doors import Door
 from xoe.page import invitation
 
@@ -162,7 +161,7 @@ def test_what_is_the_operators_is_refused_to_users(house, path: str) -> None:
 def test_the_console_comes_in_here_only(house) -> None:
     client, gated = house
     add_account(client, gated)
-    header = {"authorization": f"Bearer {people(client, gated).console_token}"}
+    header = {"authorization": f"Bearer {gated.console_token}"}
     assert client.get("/x", headers=header).json()["id"] == "console"
     assert client.get("/x", headers={"authorization": "Bearer no"}).status_code == 401
     gated.door = SHARE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import stat
 from pathlib import Path
@@ -13,6 +14,7 @@ from database import Database
 from xoe import running
 from xoe.addresses import machine_addresses
 from xoe.errors import SettingsError
+from xoe.lan import LanListener, _listen
 from xoe.listener import UNIX_URL, address, bind, release
 from xoe.lock import DataFolder
 from xoe.page.guard import _hostname
@@ -39,6 +41,27 @@ def test_a_unix_socket_is_for_its_owner_only_and_goes_with_the_server(settings: 
     assert address(listener) == UNIX_URL
     release(listener, settings)
     assert not settings.uds.exists()
+
+
+@pytest.mark.parametrize("kind", ["local", "lan"])
+async def test_a_piece_of_an_answer_does_not_wait_for_the_one_before(
+    kind: str, tmp_path: Path
+) -> None:
+    """Nagle's algorithm is off: it held streamed words, and each answer's body, back for 40 ms."""
+    settings = Settings(data_dir=tmp_path, port=0)
+    listener = bind(settings) if kind == "local" else _listen(LanListener, 0, "--lan-port")
+    is_off: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def look(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        is_off.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async with await asyncio.start_server(look, sock=listener):
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+        writer.write(b"\x16")
+        assert await asyncio.wait_for(is_off, 30)
+        writer.close()
 
 
 def test_the_guard_answers_to_the_name_that_is_asked_over_the_socket(settings: Settings) -> None:

@@ -25,6 +25,7 @@ from engines.llama_build import (
 from engines.llama_proof import judge
 from xoe.errors import LlamaBuildError
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 AVX2 = "fpu sse4_2 avx avx2 fma f16c bmi2"
 AVX512 = f"{AVX2} avx512f avx512cd avx512vl avx512dq avx512bw"
 AMX = f"{AVX512} avx512_vnni avx512vbmi avx512_bf16 amx_bf16 amx_tile amx_int8"
@@ -91,17 +92,23 @@ def test_a_text_that_is_no_cpuinfo_names_no_flags() -> None:
 @pytest.mark.parametrize(
     ("flags", "tags"),
     [
-        (AMX, ["sapphirerapids", "cascadelake", "skylakex", "haswell", "sse42"]),
-        (f"{AVX512} avx512_vnni", ["cascadelake", "skylakex", "haswell", "sse42"]),
-        (AVX512, ["skylakex", "haswell", "sse42"]),
-        (f"{AVX2} avx_vnni", ["alderlake", "haswell", "sse42"]),
-        ("sse4_2 avx", ["sse42"]),
+        (AMX, ["sapphirerapids", "cascadelake", "skylakex", "haswell", "sandybridge", "sse42"]),
+        (f"{AVX512} avx512_vnni", ["cascadelake", "skylakex", "haswell", "sandybridge", "sse42"]),
+        (AVX512, ["skylakex", "haswell", "sandybridge", "sse42"]),
+        (f"{AVX2} avx_vnni", ["alderlake", "haswell", "sandybridge", "sse42"]),
+        ("sse4_2 avx", ["sandybridge", "sse42"]),
+        ("sse4_2", ["sse42"]),
         ("sse2", []),
     ],
 )
 def test_a_processor_is_given_only_what_it_lists(flags: str, tags: list[str]) -> None:
     found = eligible(Processor("any", frozenset(flags.split())), VARIANTS)
     assert [variant.tag for variant in found] == tags
+
+
+def test_every_build_that_is_known_is_compiled() -> None:
+    listed = (ROOT / "scripts" / "lean-llama.cmake").read_text().partition("set(XOE_VARIANTS")[2]
+    assert listed.partition(")")[0].split() == [variant.tag for variant in VARIANTS]
 
 
 # ── what is chosen, and what is said

@@ -13,8 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from accounts.identity import identity_of
-from accounts.sessions import COOKIE
+from accounts.identity import COOKIE, identity_of
 from xoe.page import account, forms, login, web
 
 OTHER = "saddle pillow fourteen"

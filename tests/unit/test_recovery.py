@@ -42,3 +42,22 @@ async def test_a_failed_part_comes_back_by_itself(quick: None) -> None:
     running.cancel()
     assert len(tried) == 3
     assert told == [False, True]
+
+
+async def test_a_failed_part_is_tried_at_once_when_something_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery, "_EVERY_S", 600)
+
+    async def check() -> None:
+        return
+
+    after = Recovery({"model": check}, on_change=lambda: None)
+    running = asyncio.create_task(after.run())
+    await asyncio.sleep(0)
+    after.report("model", works=False)
+    after.look()
+    async with asyncio.timeout(10):
+        while not after.works("model"):
+            await asyncio.sleep(0.001)
+    running.cancel()

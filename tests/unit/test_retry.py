@@ -9,6 +9,7 @@ import pytest
 
 from state.bulkhead import Bulkhead, BulkheadFullError
 from state.retry import RESERVE, RetryBudget, attempts, retried
+from xoe.errors import GenerationError, GenerationLostError
 
 
 class HiccupError(Exception):
@@ -37,6 +38,13 @@ async def test_a_permanent_error_is_not() -> None:
     work = Flaky(ValueError("no"), HiccupError())
     with pytest.raises(ValueError, match="no"):
         await retried(work, budget=RetryBudget(), transient=(HiccupError,))
+    assert work.calls == 1
+
+
+async def test_a_lost_process_is_not_waited_for() -> None:
+    work = Flaky(GenerationLostError("lost"))
+    with pytest.raises(GenerationLostError):
+        await retried(work, budget=RetryBudget(), transient=(GenerationError,))
     assert work.calls == 1
 
 

@@ -18,13 +18,9 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_setting_is_read_somewhere() -> None:
     """A setting that nothing reads is a bug."""
     root = Path(__file__).resolve().parent.parent.parent
-    folders = (
-        *("xoe", "chains", "ingest", "state", "telemetry", "models", "voice", "bench"),
-        *("accounts", "database", "threads", "tunnels"),
-    )
     code = (root / "app.py").read_text()
-    for folder in folders:
-        for path in (root / folder).rglob("*.py"):
+    for package in root.glob("*/__init__.py"):
+        for path in package.parent.rglob("*.py"):
             if path.name != "settings.py":
                 code += path.read_text()
     unread = [name for name in Settings.model_fields if f".{name}" not in code]

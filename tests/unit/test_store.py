@@ -256,6 +256,25 @@ def test_the_index_follows_the_database(store: Store, tmp_path: Path, exact_limi
     assert len(alive) == 40
 
 
+def test_rows_read_behind_known_ones_are_those_that_a_whole_read_gives(store: Store) -> None:
+    """Whatever happened meanwhile, also where two vectors have only changed places."""
+    put(store, "library", "a.txt", "one", "two", "three", seed=1)
+    [(collection, _, _)] = store.revisions(["library"])
+    known = store.chunk_rows(collection)
+    first = put(store, "library", "b.txt", "four", seed=2)
+    after = store.chunk_rows(collection, known)
+    assert after.tolist() == store.chunk_rows(collection).tolist()
+    assert len(after) == 4
+    put(store, "library", "b.txt", "five", "six", seed=3, sha="other")
+    assert ids_of(store, first) != after[3:, 0].tolist()
+    replaced = store.chunk_rows(collection, after)
+    assert replaced.tolist() == store.chunk_rows(collection).tolist() != after.tolist()
+    swapped = replaced.copy()
+    swapped[[0, 1], 1] = swapped[[1, 0], 1]
+    assert store.chunk_rows(collection, swapped).tolist() == replaced.tolist()
+    assert store.chunk_rows(collection, known[:0]).tolist() == replaced.tolist()
+
+
 def test_the_index_searches_only_the_owners_asked_for(store: Store, tmp_path: Path) -> None:
     index = indexes(store, tmp_path)
     ann = put(store, "visitor:ann", "a.txt", "alpha", seed=1)

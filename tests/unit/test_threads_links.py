@@ -12,9 +12,9 @@ from sqlalchemy import text
 from database import Database
 from threads.changes import Ask, Keep
 from threads.deletion import delete_thread
-from threads.links import DAYS, MAX_DAYS, MAX_PAGE_CHARS, Links
+from threads.links import MAX_DAYS, MAX_PAGE_CHARS, Links
 from threads.store import Threads
-from threads.types import StoredMessage
+from threads.types import LINK_DAYS, StoredMessage
 from xoe.errors import LinkError
 from xoe.settings import Settings
 
@@ -61,7 +61,7 @@ async def test_a_link_shows_the_page_for_a_week(links: Links, clock: Clock) -> N
     assert await links.page(token) == "<p>then</p>"
     assert await links.list(ANNA) == (link,)
     assert (link.thread, link.message, link.name) == ("chat", "a", "Chat")
-    assert link.ends_at - clock.now == DAYS * DAY_S
+    assert link.ends_at - clock.now == LINK_DAYS * DAY_S
     clock.now = link.ends_at - 1
     assert await links.page(token) == "<p>then</p>"
     clock.now += 1

@@ -12,6 +12,7 @@ import pytest
 
 from database import Database
 from database.database import FILE_NAME
+from database.unfinished import Unfinished, unfinished
 from threads import rows
 from threads.changes import RECOVERED, Ask, Drop, Files, Forget, Found, Keep
 from threads.deletion import delete_owner, delete_thread
@@ -270,6 +271,65 @@ async def test_only_documents_that_came_by_no_other_chat_go_with_one(threads: Th
     await threads.apply(Files(BERT, "t1", "q", files(("own.pdf", "ready"))))
     assert await delete_thread(threads.db, ANNA, "t1", 1.0) == ["own.pdf"]
     assert await delete_thread(threads.db, ANNA, "t2", 1.0) == ["both.pdf"]
+
+
+async def left(threads: Threads) -> list[Unfinished]:
+    async with threads.db.read() as connection:
+        return await unfinished(connection)
+
+
+async def drop_in(threads: Threads, thread: str, name: str, state: str) -> None:
+    """Ask with a file, and tell what came of it."""
+    file = StoredFile(name, "stopped")
+    await threads.apply(Ask(ANNA, thread, replace(asked("q", "A file"), files=(file,))))
+    await threads.apply(Files(ANNA, thread, "q", (StoredFile(name, state),)))
+
+
+async def test_what_a_deleted_chat_leaves_elsewhere_is_noted_with_its_deletion(
+    threads: Threads,
+) -> None:
+    await drop_in(threads, "t", "own.pdf", "ready")
+    assert await left(threads) == []
+    assert await delete_thread(threads.db, ANNA, "t", 2.0) == ["own.pdf"]
+    history = Unfinished("history", ANNA, "t")
+    assert set(await left(threads)) == {history, Unfinished("document", ANNA, name="own.pdf")}
+    assert await delete_owner(threads.db, BERT) == 0
+    assert Unfinished("owner", BERT) in await left(threads)
+
+
+async def test_a_document_that_is_to_go_stays_when_it_is_dropped_into_another_chat(
+    threads: Threads,
+) -> None:
+    await drop_in(threads, "t1", "own.pdf", "ready")
+    await delete_thread(threads.db, ANNA, "t1", 2.0)
+    await drop_in(threads, "t2", "own.pdf", "unchanged")
+    assert await left(threads) == [Unfinished("history", ANNA, "t1")]
+    assert await delete_thread(threads.db, ANNA, "t2", 3.0) == ["own.pdf"]
+
+
+async def test_a_document_whose_chat_is_deleted_while_it_is_read_goes_too(
+    threads: Threads,
+) -> None:
+    file = StoredFile("own.pdf", "stopped")
+    await threads.apply(Ask(ANNA, "t", replace(asked("q", "A file"), files=(file,))))
+    assert await left(threads) == [Unfinished("upload", ANNA, "t", "own.pdf")]
+    assert await delete_thread(threads.db, ANNA, "t", 2.0) == []
+    assert not await threads.apply(Files(ANNA, "t", "q", (StoredFile("own.pdf", "ready"),)))
+    assert set(await left(threads)) == {
+        Unfinished("history", ANNA, "t"),
+        Unfinished("document", ANNA, name="own.pdf"),
+    }
+    # One that was never kept takes nothing along: what was read by it is its owner's.
+    assert not await threads.apply(Files(ANNA, "no", "q", (StoredFile("x.pdf", "ready"),)))
+    assert len(await left(threads)) == 2
+
+
+async def test_what_redis_still_has_of_a_deleted_chat_is_not_found_again(threads: Threads) -> None:
+    await say(threads, ANNA, "t", "1", "Q1", "A1")
+    await delete_thread(threads.db, ANNA, "t", 2.0)
+    await threads.apply(Ask(ANNA, "t", asked("q2", "A new question in the open page")))
+    standing = await threads.standing(ANNA, "t", ["a1"], 10)
+    assert (standing.state, standing.known) == ("kept", {"a1"})
 
 
 @pytest.mark.parametrize("text", ["nul\0inside", "half \ud83d surrogate", "x" * 300_000, "", "🤖"])

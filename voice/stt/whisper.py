@@ -13,12 +13,17 @@ import numpy as np
 import structlog
 
 from engines.job import Job
-from engines.process import EngineProcess
+from engines.process import EngineLost, EngineProcess
 from engines.wire import Head
 from engines.worker import EngineReport, Recipe, Worker
 from voice.stt.transcriber import Transcriber
 from voice.stt.transcript import DecodeRequest, Transcript
-from xoe.errors import EngineNotReadyError, TranscriptionBusyError, TranscriptionError
+from xoe.errors import (
+    EngineNotReadyError,
+    TranscriptionBusyError,
+    TranscriptionError,
+    TranscriptionLostError,
+)
 
 if TYPE_CHECKING:
     from xoe.settings import Settings
@@ -140,9 +145,7 @@ class WhisperTranscriber(Transcriber):
                     "floor_frames": max(floor_frames, _LOWEST_FLOORS[model]),
                 },
                 prepare=_prepare,
-                lost=lambda _: TranscriptionError(
-                    "Speech recognition failed. Please say it again, or type."
-                ),
+                lost=_lost,
                 closed=lambda: EngineNotReadyError(
                     "Speech recognition is not running. Please type instead."
                 ),
@@ -212,6 +215,12 @@ class WhisperTranscriber(Transcriber):
     async def aclose(self) -> None:
         """End the process; what waits fails with ``EngineNotReadyError``."""
         await asyncio.to_thread(self._worker.stop)
+
+
+def _lost(reason: Exception) -> TranscriptionError:
+    is_gone = isinstance(reason, EngineLost) and not reason.is_stuck
+    kind = TranscriptionLostError if is_gone else TranscriptionError
+    return kind("Speech recognition failed. Please say it again, or type.")
 
 
 async def _prepare(process: EngineProcess) -> None:

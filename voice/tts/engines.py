@@ -16,7 +16,7 @@ from engines.wire import Head
 from engines.worker import EngineReport, Recipe, Worker
 from voice.tts.pieces import pieces
 from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
-from xoe.errors import SpeechBusyError, SynthesisError, XoeError
+from xoe.errors import SpeechBusyError, SynthesisError, SynthesisLostError, XoeError
 
 QUEUE_LIMIT: Final = 32
 """Texts that may wait for one engine. A clause takes some 0.2 s: the last waits for seconds."""
@@ -239,4 +239,5 @@ class EspeakSynthesizer(ProcessSynthesizer):
 def _lost(reason: Exception) -> XoeError:
     if isinstance(reason, EngineLost) and reason.is_stuck:
         return SynthesisError("The voice does not respond.")
-    return SynthesisError("The voice failed while it was speaking.")
+    kind = SynthesisLostError if isinstance(reason, EngineLost) else SynthesisError
+    return kind("The voice failed while it was speaking.")

@@ -1,49 +1,65 @@
-"""The command line: ``xoe``."""
+"""The command line: ``xoe``. What a command needs is imported when it is called."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any, Final
+
 import typer
+from typer.core import TyperGroup
 
 from xoe import __version__
-from xoe.cli import (
-    ask,
-    backup,
-    bench,
-    config,
-    doctor,
-    ingest,
-    models,
-    say,
-    serve,
-    share,
-    status,
-    trace,
-    transcribe,
-    user,
-)
+
+_COMMANDS: Final = {
+    **{
+        name: f"{name}:{name}_command"
+        for name in ("serve", "share", "ingest", "ask", "say", "transcribe", "status", "trace")
+    },
+    "doctor": "doctor:doctor_command",
+    "backup": "backup:backup_command",
+    "restore": "backup:restore_command",
+    "config": "config:config_command",
+    **{name: f"{name}:app" for name in ("models", "bench", "user")},
+}
+"""Where each command is: the module's name and what it is called there."""
+
+
+class _OnDemand(TyperGroup):
+    """Knows the names of its commands, and imports each when it is wanted."""
+
+    def __init__(self, **given: Any) -> None:
+        """Make the group, as typer does."""
+        super().__init__(**given)
+        self.commands: Any = dict.fromkeys(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; ``None`` where there is none of that name."""
+        if cmd_name in _COMMANDS and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _command(cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _command(name: str) -> Any:
+    module, _, attribute = _COMMANDS[name].partition(":")
+    found = getattr(import_module(f"xoe.cli.{module}"), attribute)
+    holder = typer.Typer(pretty_exceptions_enable=False)
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name)
+    else:
+        holder.command(name)(found)
+        holder.callback()(lambda: None)  # a group, however many commands it has
+    group = typer.main.get_group(holder)
+    return group.commands[name]
+
 
 app = typer.Typer(
     name="xoe",
+    cls=_OnDemand,
     help="Xoe-NovAi: ask your own documents, on your own computer.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serve.serve_command)
-app.command("share")(share.share_command)
-app.command("ingest")(ingest.ingest_command)
-app.command("ask")(ask.ask_command)
-app.command("say")(say.say_command)
-app.command("transcribe")(transcribe.transcribe_command)
-app.command("status")(status.status_command)
-app.command("trace")(trace.trace_command)
-app.command("doctor")(doctor.doctor_command)
-app.command("backup")(backup.backup_command)
-app.command("restore")(backup.restore_command)
-app.command("config")(config.config_command)
-app.add_typer(models.app, name="models")
-app.add_typer(bench.app, name="bench")
-app.add_typer(user.app, name="user")
 
 
 def _version(wanted: bool) -> None:

@@ -58,8 +58,7 @@ def _ask_server(server: running.RunningServer, body: dict[str, Any]) -> dict[str
     if response.is_success:
         answer: dict[str, Any] = response.json()
         return answer
-    detail = response.json().get("detail", response.text)
-    raise QuestionError(detail if isinstance(detail, str) else detail[0]["msg"])
+    raise QuestionError(response.json().get("detail", response.text))
 
 
 async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from models.provision import default_names, installed, voice_names
+from models.provision import are_there, default_names, installed, voice_names
 from models.provision import pull as pull_models
 from xoe.cli.common import DataDir, Library, errors, reported, settings_for
-from xoe.cli.model_progress import show_progress
 from xoe.errors import ModelError
 from xoe.settings import Settings
 
@@ -59,6 +58,10 @@ def _fetch_missing(settings: Settings) -> None:
     without the language model the passages, without the embedder what is found by its words.
     Raises ``ModelError`` when there is neither of these two.
     """
+    if are_there(default_names(settings), settings.models_dir):
+        return
+    from xoe.cli.model_progress import show_progress
+
     voice = voice_names(settings)
     needed = [name for name in default_names(settings) if name not in voice]
     with show_progress() as progress:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tunnels import SERVICES
 from xoe import running
-from xoe.cli.common import AsJson, DataDir, errors, fail, print_json, reported, settings_for
+from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
 from xoe.cli.share_show import copy_to_clipboard, print_link, print_state
 from xoe.errors import ShareError
 
@@ -184,12 +184,8 @@ def _checked(answer: httpx.Response) -> dict[str, Any]:
     fields = _fields(answer)
     if answer.status_code == 200:
         return fields
-    detail = fields.get("detail")
-    if isinstance(detail, list):  # what the fields themselves do not allow
-        first = detail[0] if detail else {}
-        name = str((first.get("loc") or ["?"])[-1]).replace("_", "-")
-        fail(f"--{name}: {first.get('msg', 'is not valid')}.")
-    raise ShareError(str(detail or f"The server answered with {answer.status_code}."))
+    sentence = fields.get("detail") or f"The server answered with {answer.status_code}."
+    raise ShareError(str(sentence))
 
 
 def _path(given: Path | None) -> str | None:

@@ -133,7 +133,7 @@ def remove_command(
     async def remove(people: People, settings: Settings) -> str:
         from xoe.leftovers import delete_leftovers, leftovers_of
 
-        account = await people.users.remove(name)
+        account = await people.users.remove(name, with_data=delete_data)
         await people.sessions.revoke_all(account.id)
         server = _tell(settings)
         left = await leftovers_of(account.id, people.db, settings)
@@ -260,7 +260,7 @@ def token_command(
     """
 
     async def make(people: People, _settings: Settings) -> str:
-        from accounts.sessions import PROGRAM
+        from accounts.identity import PROGRAM
 
         account = await people.users.get(name)
         if account.disabled:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from accounts.identity import USER, Identity, identity_of, visitor
+from accounts.identity import PROGRAM, USER, Identity, identity_of, visitor
 from accounts.proofs import form_token, is_form_token
-from accounts.sessions import PROGRAM, Login
 from accounts.strength import MAX_LENGTH, MIN_LENGTH
 from xoe import adoption
 from xoe.errors import AccountError, LoginError, LoginThrottledError, XoeError
@@ -24,6 +23,7 @@ from xoe.page.login import LOGIN_PATH, address_of, forget_cookies, people_of
 from xoe.page.visitor import visitor_of
 
 if TYPE_CHECKING:
+    from accounts.sessions import Login
     from xoe.people import People
 
 PATH: Final = "/account"

@@ -22,9 +22,7 @@ from chains.types import (
     Sources,
     Token,
 )
-from state.history import DEGRADED
 from state.ladder import Level
-from threads.recorder import UNSAVED
 from xoe.errors import EngineNotReadyError
 from xoe.page import elements
 from xoe.page.elements import FOUND, NEAREST, SOURCES
@@ -135,10 +133,8 @@ def _notes(services: Services, question: Question, finished: Answer) -> list[str
     notes = []
     if not finished.grounded and question.use_library and _is_loading(services, "library"):
         notes.append(_UNREAD)
-    if services.chats.recorder.is_behind:
-        notes.append(UNSAVED)
-    elif services.history.is_degraded:
-        notes.append(DEGRADED)
+    if services.chats.note:
+        notes.append(services.chats.note)
     return notes
 
 

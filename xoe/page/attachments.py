@@ -16,6 +16,7 @@ import structlog
 from threads.types import StoredFile
 from xoe.errors import XoeError
 from xoe.page import elements, session, uploads
+from xoe.page.chainlit_patches import name_first_interaction
 from xoe.page.elements import FileLine
 from xoe.page.starters import about_document, starter_questions
 
@@ -61,7 +62,7 @@ async def read_attachments(
 ) -> None:
     """Ingest the files of a message in order, showing each one's progress and then its outcome."""
     board = _Board([FileLine(attachment.name) for attachment in attachments])
-    await _name_first_interaction(attachments[0].name)
+    await name_first_interaction(attachments[0].name)
     await board.show()
     refresher = asyncio.create_task(board.keep_fresh())
     slots = asyncio.Semaphore(_AT_ONCE)
@@ -93,13 +94,6 @@ async def read_attachments(
         files = [_file_of(line) for line in board.lines]
         await services.chats.note_files(owner, session.session_id(), asked_id, files)
         await board.refresh()
-
-
-async def _name_first_interaction(name: str) -> None:
-    """Let the page offer Stop: it does so only after a first message that had a text."""
-    thread_id = session.websocket_session().thread_id
-    interaction = {"interaction": name, "thread_id": thread_id}
-    await cl.context.emitter.emit("first_interaction", interaction)
 
 
 async def _ingest(

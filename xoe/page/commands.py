@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import chainlit as cl
-import psutil
 from chainlit.types import CommandDict
 
 from chains.types import LIBRARY_OWNER
@@ -178,6 +177,8 @@ async def _say(text: str) -> None:
 
 
 def _resident_mib() -> int:
+    import psutil  # with the engines, behind the page
+
     return int(psutil.Process().memory_info().rss) // _MIB
 
 

@@ -11,12 +11,17 @@ import chainlit as cl
 import structlog
 from chainlit.types import ThreadDict
 
-from chains.citations import strip_marks
 from chains.types import Question
 from xoe.errors import StoreError, XoeError
 from xoe.limits import too_fast
 from xoe.page import attachments, commands, profiles, session, standing
 from xoe.page.answering import answer, new_reply, offer_actions
+from xoe.page.chainlit_patches import (
+    drop_old_messages,
+    greet_at_each_connection,
+    resume_once,
+    take_stop_remark_away,
+)
 from xoe.page.markup import plain
 from xoe.page.options import AnswerOptions, panel, read_options
 from xoe.page.resumed import SHOWN_MESSAGES, thread_dict
@@ -42,16 +47,12 @@ _GOES_ON = "*The server was started again. This chat goes on where it was.*"
 _NO_SUCH_CHAT = "There is no chat of yours at this address, so this is a new one."
 # Of a chat that is opened again, the last messages get their buttons back.
 _WITH_ACTIONS = 40
-# What Chainlit itself says on Stop; the answer is marked as stopped where it broke off.
-_CHAINLIT_STOPPED = "Task manually stopped."
 
 
 async def begin(startup: Startup) -> None:
     """Greet a new chat; go on quietly with one that outlived the server."""
     opened = session.websocket_session()
-    # While a page loads slowly it may connect twice, and drops what came by its first connection.
-    # So it is greeted at each, until something is said.
-    opened.chat_started = False
+    greet_at_each_connection(opened)
     if opened.restored and opened.has_first_interaction:
         return
     await commands.announce()
@@ -96,9 +97,7 @@ async def _greet(startup: Startup, welcome: Welcome) -> None:
 async def resume(startup: Startup, thread: ThreadDict) -> None:
     """Go on with a kept chat: what it says is in ``thread``, which is set right here."""
     opened = session.websocket_session()
-    # Once for each page: when its connection comes back, it still shows what it showed.
-    opened.thread_id_to_resume = None
-    opened.chat_started = True
+    resume_once(opened)
     await commands.announce()
     if startup.services is not None:
         await _resume(startup.services, thread)
@@ -182,7 +181,7 @@ async def take(services: Services, message: cl.Message | None, *, temperature: f
             log.exception("page.failed")
             await complain(_UNEXPECTED)
         finally:
-            session.drop_old_messages()
+            drop_old_messages(cl.context.session)
     await standing.tell(services, chat)
 
 
@@ -191,10 +190,7 @@ async def stop() -> None:
     chat = session.current_chat()
     if chat is not None:
         chat.stop()
-    for message in reversed(cl.chat_context.get()):
-        if message.content == _CHAINLIT_STOPPED and message.type == "assistant_message":
-            await message.remove()
-            return
+    await take_stop_remark_away()
 
 
 async def change_options(services: Services, values: Mapping[str, object]) -> AnswerOptions:
@@ -239,6 +235,8 @@ async def _carry_out(
         chat.remember(message.id)
         call = session.current_call()
         if call is not None and call.is_deaf:
+            from chains.citations import strip_marks  # with the engines, behind the page
+
             await call.say(strip_marks(finished.text))
     elif not files:
         await cl.Message(content="Type a question, or drop a document here.").send()

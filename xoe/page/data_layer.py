@@ -35,7 +35,6 @@ from chainlit.user import PersistedUser, User
 from fastapi import HTTPException
 
 from accounts.identity import SESSION, current
-from threads.remarks import Judge, Rename, TakeBackJudgement
 from threads.types import ThreadSummary
 from xoe.errors import StoreError
 from xoe.page import session
@@ -161,6 +160,8 @@ class ChatData(BaseDataLayer):
         tags: list[str] | None = None,
     ) -> None:
         """Rename a chat. Its first question names it by itself, and nothing else is believed."""
+        from threads.remarks import Rename  # with the database, behind the page
+
         owner = owner_of(thread_id)
         if owner is None or not name:
             return
@@ -189,6 +190,8 @@ class ChatData(BaseDataLayer):
 
         The page names the answer, or the turn that it is of.
         """
+        from threads.remarks import Judge
+
         owner = owner_of(feedback.threadId or "")
         named = self._turns.get(feedback.forId, feedback.forId.removeprefix(RUN))
         judged = Judge(
@@ -201,6 +204,8 @@ class ChatData(BaseDataLayer):
 
     async def delete_feedback(self, feedback_id: str) -> bool:
         """Take back one of the asker's thumbs."""
+        from threads.remarks import TakeBackJudgement
+
         owner = asker()
         threads = await self._threads()
         taken_back = TakeBackJudgement(owner or "", feedback_id)

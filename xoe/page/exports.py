@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,14 +19,14 @@ from accounts.identity import SESSION, Identity, identity_of
 from threads.export import KINDS, answer_of, export
 from threads.export.clean import line, shown_date
 from threads.export.page import POLICY, html_of
-from threads.links import DAYS, Links, SharedLink
-from threads.store import Threads
-from threads.types import StoredThread
+from threads.types import LINK_DAYS, StoredThread
 from xoe.errors import LinkError, XoeError
+from xoe.page.forms import json_of
 from xoe.page.markup import neutralise
 from xoe.page.notice import notice
 
 if TYPE_CHECKING:
+    from threads.links import SharedLink
     from xoe.people import People
     from xoe.startup import Startup
 
@@ -38,7 +37,6 @@ ANSWER_PATH: Final = "/export/{thread}/{message}.{kind}"
 LINKS_PATH: Final = "/links"
 LINK_PATH: Final = "/links/{link}"
 SHARED_PATH: Final = "/shared/{token}"
-_MAX_BODY: Final = 4096
 _POLICY: Final = f"{POLICY}; frame-ancestors 'none'; sandbox"
 _NO_CHAT: Final = (
     "There is no such chat of yours, or nothing of it is saved yet. Please try again in a moment."
@@ -86,7 +84,7 @@ async def send_export(request: Request) -> Response:
 async def list_links(request: Request) -> Response:
     """``GET /links``: the links of whoever asks, without their tokens, which are not known."""
     try:
-        found = await Links((await _people(request)).db).list(_owner(request))
+        found = await (await _people(request)).links.list(_owner(request))
     except XoeError as exc:
         return _sentence(str(exc), 503)
     return JSONResponse({"links": [_link(link) for link in found]})
@@ -94,8 +92,12 @@ async def list_links(request: Request) -> Response:
 
 async def make_link(request: Request) -> Response:
     """``POST /links`` with ``{"thread", "message"?, "days"?}``: a link, told this once."""
-    asked = await _json(request)
-    thread_id, message, days = asked.get("thread"), asked.get("message"), asked.get("days", DAYS)
+    asked = await json_of(request)
+    thread_id, message, days = (
+        asked.get("thread"),
+        asked.get("message"),
+        asked.get("days", LINK_DAYS),
+    )
     if (
         not isinstance(thread_id, str)
         or not isinstance(message, str | None)
@@ -112,7 +114,7 @@ async def make_link(request: Request) -> Response:
         page = await asyncio.to_thread(
             partial(html_of, thread, subtitle=f"Shared from {shown_date(thread.created_at)}")
         )
-        link, token = await Links((await _people(request)).db).create(
+        link, token = await (await _people(request)).links.create(
             _owner(request),
             thread_id,
             page,
@@ -131,7 +133,7 @@ async def make_link(request: Request) -> Response:
 async def take_back(request: Request) -> Response:
     """``DELETE /links/ID``: a link of whoever asks leads nowhere from now on."""
     try:
-        links = Links((await _people(request)).db)
+        links = (await _people(request)).links
         was_there = await links.revoke(_owner(request), request.path_params["link"])
     except XoeError as exc:
         return _sentence(str(exc), 503)
@@ -144,7 +146,7 @@ async def take_back(request: Request) -> Response:
 async def show_shared(request: Request) -> Response:
     """``GET /shared/TOKEN``: what was shared; the same page for all that lead nowhere."""
     try:
-        page = await Links((await _people(request)).db).page(request.path_params["token"])
+        page = await (await _people(request)).links.page(request.path_params["token"])
     except XoeError as exc:
         return _unlisted(notice("Not just now", str(exc), status=503))
     if page is None:
@@ -168,7 +170,7 @@ async def _chat(request: Request, thread_id: str, message: str | None) -> Stored
     owner = _owner(request)
     if owner == SESSION:  # a browser without cookies: known by its page, not by its requests
         return None
-    thread = await Threads((await _people(request)).db).get(owner, thread_id)
+    thread = await (await _people(request)).threads.get(owner, thread_id)
     if thread is None or not thread.messages:
         return None
     return thread if message is None else answer_of(thread, message)
@@ -184,19 +186,6 @@ async def _people(request: Request) -> People:
     if startup is None:
         raise LinkError("The server is starting or stopping. Please try again in a moment.")
     return await startup.people()
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY:
-            return {}
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _link(link: SharedLink) -> dict[str, Any]:

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
@@ -56,6 +57,24 @@ async def fields_of(request: Request) -> dict[str, str]:
     except ValueError:
         return {}
     return dict(pairs)
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object that was sent; an empty one for all else, and for what is too long.
+
+    What a database or a browser could not take is all else too: NaN, half of a surrogate pair.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MAX_FORM_BYTES:
+            return {}
+    try:
+        value = json.loads(body)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def is_from_here(request: Request) -> bool:

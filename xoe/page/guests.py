@@ -6,12 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import structlog
-from chainlit.chat_context import chat_contexts
-from chainlit.session import WebsocketSession, ws_sessions_id
-from chainlit.user_session import user_sessions
+from chainlit.session import WebsocketSession
 
 from accounts.identity import SCOPE_KEY, Identity
-from threads.deletion import delete_owner
+from xoe.page import chainlit_patches
 from xoe.page import session as pages
 
 if TYPE_CHECKING:
@@ -31,25 +29,20 @@ class PageGuests:
 
     def here(self) -> frozenset[str]:
         """Return the identities of whom a page is open."""
-        from chainlit.server import sio
-
         return frozenset(
             who.id
-            for session in tuple(ws_sessions_id.values())
-            if (who := _identity(session)) is not None
-            and sio.manager.is_connected(session.socket_id, "/")
+            for session in chainlit_patches.open_sessions()
+            if (who := _identity(session)) is not None and chainlit_patches.is_connected(session)
         )
 
     async def forget(self, identity: str) -> None:
         """Stop what runs for somebody, and delete all that is kept of them."""
         services = await self._startup.wait()
-        for session in tuple(ws_sessions_id.values()):
+        for session in chainlit_patches.open_sessions():
             who = _identity(session)
             if who is not None and who.id == identity:
                 await self._end(session)
-        await services.store.delete_owner(identity)
-        await services.history.clear_owner(identity)
-        await delete_owner((await self._startup.people()).db, identity)
+        await services.chats.delete_owner(identity)
         log.info("guest.forgotten")
 
     async def _end(self, session: WebsocketSession) -> None:
@@ -61,9 +54,7 @@ class PageGuests:
             chat.stop()
             if running:
                 await asyncio.wait(running, timeout=_STOP_S)
-        user_sessions.pop(session.id, None)
-        chat_contexts.pop(session.id, None)
-        await session.delete()
+        await chainlit_patches.end_session(session)
 
 
 def _identity(session: WebsocketSession) -> Identity | None:

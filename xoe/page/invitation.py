@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from accounts.identity import GUEST, SCOPE_KEY, Identity
-from accounts.sessions import COOKIE
+from accounts.identity import COOKIE, GUEST, SCOPE_KEY, Identity
 from xoe.errors import InvitationError, XoeError
 from xoe.page.notice import notice
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import TYPE_CHECKING
 
-from chainlit.logger import logger
 from fastapi import FastAPI
 
 from telemetry.logging import configure_logging
 from xoe.errors import XoeError
-from xoe.page import web
+from xoe.page import chainlit_patches, web
 from xoe.settings import load_settings
 from xoe.startup import Startup
 
@@ -34,13 +32,10 @@ async def services(app: FastAPI) -> Services:
 
 def prepare(app: FastAPI) -> None:
     """Make Chainlit's app this page, unless the server has done so before it loaded ``app.py``."""
-    # Chainlit looks for the profiles' overrides of its settings, of which there are none, in a way
-    # that cannot work in a running loop; and it misses a translation of the one page that there is.
-    warnings.filterwarnings("ignore", message="coroutine 'set_chat_profiles' was never awaited")
-    logger.addFilter(lambda record: "Translated markdown file" not in record.msg)
+    chainlit_patches.quieten()
     startup: Startup | None = getattr(app.state, "startup", None)
     if startup is not None:  # a reload: Chainlit has read its own limits again
-        web.apply_limits(startup.settings)
+        chainlit_patches.offer_no_more(startup.settings)
     try:
         web.install(app, load_settings())
     except XoeError as exc:

@@ -11,15 +11,14 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from accounts.desk import LOGIN_S, LoggedIn
-from accounts.identity import SCOPE_KEY, Identity
+from accounts.identity import COOKIE, LOGIN_S, SCOPE_KEY, Identity
 from accounts.proofs import DEVICE_COOKIE, DEVICE_S, FORM_COOKIE, form_token, is_form_token
-from accounts.sessions import COOKIE
 from xoe.doors import door_of
 from xoe.errors import LoginError, LoginThrottledError, StoreError
-from xoe.page import forms
+from xoe.page import chainlit_patches, forms
 
 if TYPE_CHECKING:
+    from accounts.desk import LoggedIn
     from xoe.people import People
     from xoe.startup import Startup
 
@@ -28,7 +27,6 @@ log = structlog.get_logger(__name__)
 LOGIN_PATH: Final = "/login"
 LOGOUT_PATH: Final = "/logout"
 _FORM_S: Final = 3600
-_CHAINLIT_COOKIE: Final = "access_token"
 _OLD_FORM: Final = "This page was open too long, or in a browser without cookies. Please try again."
 
 _FORM: Final = """
@@ -99,7 +97,7 @@ async def log_out(request: Request) -> Response:
 
 def forget_cookies(response: Response) -> Response:
     """Take the login's cookies out of the browser."""
-    for cookie in (COOKIE, _CHAINLIT_COOKIE):
+    for cookie in (COOKIE, chainlit_patches.COOKIE):
         response.delete_cookie(cookie, path="/")
     return response
 

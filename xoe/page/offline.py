@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import Any
 
@@ -10,22 +9,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_LINK = re.compile(r"<link\b[^>]*>", re.IGNORECASE | re.DOTALL)
-_FOREIGN_HREF = re.compile(r"""href\s*=\s*["'](?:https?:)?//""", re.IGNORECASE)
-_INLINE_SCRIPT = re.compile(r"<script(?![^>]*\bsrc\s*=)", re.IGNORECASE)
-_COMMENT = re.compile(r"[ \t]*<!--.*?-->\n?", re.DOTALL)
+from xoe.page.chainlit_patches import CLOSED, with_named_scripts, without_foreign_links
+
 # Content-hashed names: what has one of them never changes.
 _IMMUTABLE = "/assets/"
-# Parts of Chainlit that this page does not use: MCP, the widget for other sites, what describes its
-# own interface, and the calls
-# by which a browser would write the properties of an element that the server made.
-_CLOSED = ("/mcp", "/copilot", "/project/element", "/redoc", "/docs/oauth2-redirect")
-
-
-def without_foreign_links(html: str) -> str:
-    """Return the page without links to other hosts (fonts, stylesheets, preconnects)."""
-    kept = _LINK.sub(lambda found: "" if _FOREIGN_HREF.search(found[0]) else found[0], html)
-    return _COMMENT.sub("", kept)
 
 
 def content_security_policy(host: str, nonce: str) -> str:
@@ -67,7 +54,7 @@ class OfflinePage:
             await self._app(scope, receive, send)
             return
         if _is_closed(scope["path"]):
-            missing = JSONResponse({"detail": "Not found"}, status_code=404)
+            missing = JSONResponse({"detail": "There is nothing at this address."}, status_code=404)
             await missing(scope, receive, send)
             return
         reply = _Reply(scope, send)
@@ -101,8 +88,7 @@ class _Reply:
     async def _send_page(self, start: Message) -> None:
         nonce = secrets.token_urlsafe(16)
         html = without_foreign_links(self._body.decode("utf-8"))
-        html = _INLINE_SCRIPT.sub(f'<script nonce="{nonce}"', html)
-        body = html.encode("utf-8")
+        body = with_named_scripts(html, nonce).encode("utf-8")
         headers = MutableHeaders(scope=start)
         host = Headers(scope=self._scope).get("host", "")
         headers.setdefault("Content-Security-Policy", content_security_policy(host, nonce))
@@ -113,7 +99,7 @@ class _Reply:
 
 
 def _is_closed(path: str) -> bool:
-    return any(path == closed or path.startswith(f"{closed}/") for closed in _CLOSED)
+    return any(path == closed or path.startswith(f"{closed}/") for closed in CLOSED)
 
 
 def _uncompressed(scope: Scope) -> Scope:

@@ -17,7 +17,7 @@ from chainlit.step import StepDict
 from chainlit.types import FeedbackDict, ThreadDict
 
 from chains.types import Citation
-from threads.rows import element_id
+from threads.text import element_id
 from threads.types import StoredCitation, StoredFile, StoredMessage, StoredThread
 from xoe.page import elements, profiles
 from xoe.page.elements import NEAREST, SOURCES, FileLine

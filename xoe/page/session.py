@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import chainlit as cl
-from chainlit.chat_context import chat_contexts
 from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
 
 from accounts.identity import SESSION, Identity, identity_of, without_cookie
+from xoe.page import chainlit_patches
 from xoe.page.options import AnswerOptions
 from xoe.settings import LlmProfile
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _KEY = "xoe_chat"
 _CALL = "xoe_call"
 _SAFE_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
-# Chainlit keeps every message of a session for ever; editing needs only those in sight.
-_KEPT_MESSAGES = 200
 
 
 @dataclass
@@ -48,8 +46,7 @@ class Chat:
             yield
             return
         self.running.add(task)
-        # Chainlit's Stop cancels this one; for an edited question it would keep the old task.
-        cl.context.session.current_task = task
+        chainlit_patches.let_stop_reach(cl.context.session, task)
         try:
             yield
         finally:
@@ -77,7 +74,7 @@ class Chat:
     def remember(self, message_id: str) -> None:
         """Note that a question was answered, so that its turn is in the history."""
         self.answered.append(message_id)
-        del self.answered[:-_KEPT_MESSAGES]
+        del self.answered[: -chainlit_patches.KEPT_MESSAGES]
 
 
 def start_chat(options: AnswerOptions, profile: LlmProfile | None) -> Chat:
@@ -124,7 +121,9 @@ def chat_of(session: BaseSession) -> Chat | None:
 
 def safe_id(given: str) -> str:
     """Return the id under which a chat is kept that the browser calls ``given``."""
-    return given if _SAFE_ID.fullmatch(given) else hashlib.sha256(given.encode()).hexdigest()
+    if _SAFE_ID.fullmatch(given):
+        return given
+    return hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def identity() -> Identity:
@@ -151,20 +150,10 @@ def is_left_behind(an_owner: str) -> bool:
     """Whether ``an_owner`` is a session, known by no cookie, that is gone for good."""
     if not an_owner.startswith(SESSION):
         return False
-    here = {safe_id(known.thread_id) for known in tuple(ws_sessions_id.values())}
+    here = {safe_id(known.thread_id) for known in chainlit_patches.open_sessions()}
     return an_owner.removeprefix(SESSION) not in here
 
 
 def websocket_session() -> WebsocketSession:
     """Return Chainlit's session of the current page."""
     return cast(WebsocketSession, cl.context.session)
-
-
-def drop_old_messages() -> None:
-    """Forget the messages of closed sessions, and all but the latest of this one."""
-    for known in tuple(chat_contexts):
-        if known not in ws_sessions_id:
-            del chat_contexts[known]
-    kept = chat_contexts.get(cl.context.session.id)
-    if kept is not None:
-        del kept[:-_KEPT_MESSAGES]

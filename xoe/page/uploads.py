@@ -7,7 +7,6 @@ at its size, and fails on an empty one.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,6 +24,7 @@ from accounts.identity import Identity, identity_of
 from ingest.names import safe_name
 from xoe.errors import DiskFullError, DocumentError, DocumentTooLargeError, XoeError
 from xoe.limits import retry_after, too_fast
+from xoe.page.chainlit_patches import keep_files_in
 
 if TYPE_CHECKING:
     from xoe.settings import Settings
@@ -43,20 +43,11 @@ _AS_ATTACHMENT = "application/octet-stream"
 
 
 def prepare_folder(data_dir: Path) -> Path:
-    """Return the emptied folder for uploads, and have Chainlit's sessions use it.
-
-    Chainlit joins the session's id, which the browser chooses, to a folder in the project, and
-    deletes that folder when the session ends: an id such as ``../..`` would delete anything.
-    Here the folder's name is the id's hash.
-    """
+    """Return the emptied folder for uploads, and have Chainlit's sessions use it."""
     root = data_dir / "uploads"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True, mode=0o700)
-
-    def files_dir(session: BaseSession) -> Path:
-        return root / hashlib.sha256(session.id.encode()).hexdigest()[:32]
-
-    BaseSession.files_dir = property(files_dir)  # type: ignore[method-assign,assignment]
+    keep_files_in(root)
     return root
 
 

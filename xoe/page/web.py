@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from typing import TYPE_CHECKING
 
 import structlog
-from chainlit.config import config
 from fastapi import FastAPI
 from starlette.routing import Route
 
 from xoe.errors import XoeError
-from xoe.page import account, exports, invitation, login, reading, uploads
-from xoe.page.modules import remember_modules
+from xoe.page import account, chainlit_patches, exports, invitation, login, reading, uploads
 from xoe.page.preference import PreferredProfile
 from xoe.page.visitor import VisitorCookie
-from xoe.people import People
+from xoe.people import Doorkeeper
+from xoe.problems import tell_in_sentences
 from xoe.protection import protected
 from xoe.settings import Settings
 
@@ -34,16 +31,15 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
     """
     if getattr(app.state, "page_installed", False):
         return
-    # Chainlit shows chats to somebody with a login only. It never sees one: the gate makes it
-    # believe what it has found out, with a secret that nobody else has to know.
-    os.environ["CHAINLIT_CUSTOM_AUTH"] = "true"
-    os.environ["CHAINLIT_AUTH_SECRET"] = secrets.token_urlsafe(32)
+    chainlit_patches.believe_the_gate()
+    tell_in_sentences(app)
     app.add_middleware(VisitorCookie)
     app.add_middleware(PreferredProfile)
     if alone:
-        app.add_middleware(protected, settings=settings, people=lambda: _people(app))
+        chainlit_patches.reload_the_page_alone()
+        app.add_middleware(protected, settings=settings, keeper=lambda: _keeper(app))
     app.state.readings = reading.Readings()
-    app.router.routes[:0] = [
+    routes = [
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
         Route(reading.READ_PATH, reading.send_reading, methods=["GET"]),
         Route(invitation.PATH, invitation.redeem, methods=["GET"]),
@@ -51,6 +47,7 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
         *exports.routes(),
         Route(reading.DICTATION_PATH, reading.receive_dictation, methods=["POST"]),
     ]
+    chainlit_patches.take_over(app, routes)
     app.state.page_installed = True
 
 
@@ -67,19 +64,18 @@ def routes_of_people() -> list[Route]:
     ]
 
 
-async def _people(app: FastAPI) -> People:
+def _keeper(app: FastAPI) -> Doorkeeper:
     startup: Startup | None = app.state.startup
     if startup is None:
         raise XoeError("The server is starting or stopping. Please try again in a moment.")
-    return await startup.people()
+    return startup
 
 
 def attach(app: FastAPI, startup: Startup) -> None:
     """Hand the services, there or on their way, to the page; uploads go to their data folder."""
     app.state.startup = startup
-    startup.once_there(lambda: remember_modules(app))
     uploads.prepare_folder(startup.settings.data_dir)
-    apply_limits(startup.settings)
+    chainlit_patches.offer_no_more(startup.settings)
 
 
 def detach(app: FastAPI) -> None:
@@ -88,14 +84,3 @@ def detach(app: FastAPI) -> None:
     if startup is not None:
         app.state.startup = None
         uploads.remove_folder(startup.settings.data_dir)
-
-
-def apply_limits(settings: Settings) -> None:
-    """Tell the browser what is to be had, so that it offers nothing that would be refused."""
-    upload = config.features.spontaneous_file_upload
-    if upload is not None:
-        upload.max_size_mb = settings.upload_max_mb
-        upload.max_files = settings.upload_max_files
-    audio = config.features.audio
-    if audio is not None:
-        audio.enabled = settings.voice

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from accounts.invitations import Guest
 from xoe.errors import XoeError
+
+if TYPE_CHECKING:
+    from accounts.invitations import Guest
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Annotated, Any, Literal
 
-import segno
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -143,6 +142,8 @@ async def code(request: Request) -> Response:
     if link is None:
         raise HTTPException(404, "Nothing is shared.")
     image = BytesIO()
+    import segno  # not needed for the page
+
     segno.make(link, micro=False).save(image, kind="svg", scale=4, light="#fff")
     return Response(image.getvalue(), media_type="image/svg+xml")
 

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from accounts.invitations import Guest, Invitation
 from tunnels import KnownHosts, LocalEnd, Tunnel, TunnelEvent, tunnel_for
 from xoe.doors import Doors
 from xoe.errors import ShareError, XoeError
@@ -26,6 +25,7 @@ from xoe.share.view import GuestView, ShareView, ShareWish
 if TYPE_CHECKING:
     import ssl
 
+    from accounts.invitations import Guest, Invitation
     from xoe.people import People
     from xoe.settings import Settings
 
@@ -118,8 +118,9 @@ class Sharing:
     # ── beginning ────────────────────────────────────────────────────────────────────────────
 
     def begin(self) -> None:
-        """Take back, behind the page, what a server before this one left."""
-        self._recovery = asyncio.create_task(self._recover(), name="share-recovery")
+        """Take back, behind the page, what a server before this one left; once."""
+        if self._recovery is None:
+            self._recovery = asyncio.create_task(self._recover(), name="share-recovery")
 
     async def _recover(self) -> None:
         """Revoke invitations of earlier shares, and delete what is kept of their guests."""
@@ -166,6 +167,7 @@ class Sharing:
             wish.tunnel, known, self._tunnel_changed, ssh_config=settings.share_ssh_config
         )
         people = await self._people()
+        self.begin()
         if self._recovery is not None:  # or it would take back what is given now
             await asyncio.wait([self._recovery])
         listener, path = bind(settings.data_dir)

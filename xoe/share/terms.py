@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from accounts.invitations import Invitation
 from xoe.doors import Door
 from xoe.errors import CertificateError, ShareError
 from xoe.share.view import MAX_GUESTS, MAX_HOURS, ShareWish
+
+if TYPE_CHECKING:
+    from accounts.invitations import Invitation
 
 
 def check(wish: ShareWish) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from accounts.invitations import Scope
 from tunnels import TunnelWish
+
+if TYPE_CHECKING:
+    from accounts.invitations import Scope
 
 ShareState = Literal["off", "starting", "up", "lost", "refused", "ended"]
 """``ended``: for a few seconds whoever comes is still told so."""
