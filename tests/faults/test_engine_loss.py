@@ -315,7 +315,7 @@ async def test_an_engine_is_lost_and_nothing_else(
     phases = itertools.cycle(EVERY_PHASE if LONG and engine not in SPARE else own)
     for _ in range(SIGNALS.index(kind)):  # one signal after the other, one phase after the other
         next(phases)
-    asked = 0
+    late: list[Round] = []
     async with open_page(server.url, visitor=VISITOR) as page:
         await page.until(lambda: bool(page.answers) and page.events[-1][0] == "task_end")
         for number, phase in zip(range(TIMES), phases, strict=False):
@@ -325,11 +325,12 @@ async def test_an_engine_is_lost_and_nothing_else(
             if LONG:
                 await until_health(server, lambda told: told.get("level") == "full")
                 noticed_s = SILENCE_S + 0.5 if kind == "SIGSTOP" else 0.0
-                assert seen.answer_s <= ANSWER_MAX_S, seen
-                assert seen.back_s <= BACK_MAX_S + noticed_s, seen
+                if seen.answer_s > ANSWER_MAX_S or seen.back_s > BACK_MAX_S + noticed_s:
+                    late.append(seen)
         asked = len(page.asked)
         shown = list(page.answers)
         thread = page.thread_id
+    assert not late, f"{len(late)} of {TIMES} took too long: {late}"
     if not thread:
         return  # nothing but files was sent
     async with open_page(server.url, visitor=VISITOR, thread=thread) as page:
