@@ -18,6 +18,7 @@ import psutil
 
 from bench.rows import BenchRow
 from models.provision import default_names, model_path
+from xoe.memory import share_bytes
 from xoe.settings import Settings, site_root
 
 ROUNDS = 3
@@ -119,7 +120,7 @@ def _get(url: str) -> httpx.Response:
 def _resident_mb(process: subprocess.Popen[bytes]) -> float:
     parent = psutil.Process(process.pid)
     family = [parent, *parent.children(recursive=True)]
-    return float(sum(member.memory_info().rss for member in family)) / 1e6
+    return sum(share_bytes(member) for member in family) / 1e6
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

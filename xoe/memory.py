@@ -49,10 +49,11 @@ def used_bytes() -> int:
     What several of them share, such as libraries and a model's file, counts once.
     """
     process = psutil.Process()
-    return sum(_share_bytes(each) for each in (process, *process.children(recursive=True)))
+    return sum(share_bytes(each) for each in (process, *process.children(recursive=True)))
 
 
-def _share_bytes(process: psutil.Process) -> int:
+def share_bytes(process: psutil.Process) -> int:
+    """Return the resident memory of a process, of what others have too its share; 0: it ended."""
     try:
         for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
