@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import psutil
@@ -71,6 +72,8 @@ class Pending:
         self.on_event = on_event
         self.stall_s = stall_s
         self.heard_at = time.monotonic()
+        self.credit_s = stall_s or 0.0
+        """Of the time that it waits for a processor, so much is not counted."""
         self.is_cancelled = False
         """It is to end: that it gets on with its work does not help it any more."""
 
@@ -295,7 +298,7 @@ class EngineProcess:
         self._watching.cancel()
 
     async def _watch(self) -> None:
-        seen_at = time.monotonic()
+        seen_at, delays = time.monotonic(), _RunDelays(self.pid)
         while True:
             await asyncio.sleep(_WATCH_S)
             now = time.monotonic()
@@ -307,8 +310,34 @@ class EngineProcess:
                 continue
             if now - self._heard_at > self._patience_s:
                 await self.kill(EngineLost("it did not answer any more", is_stuck=True))
-            elif any(pending.is_stuck(now) for pending in self._calls.values()):
+                continue
+            if any(pending.stall_s for pending in self._calls.values()):
+                waited_s = min(delays.waited_s(), _WATCH_S)
+                for pending in self._calls.values():
+                    credit_s = min(waited_s, pending.credit_s)
+                    pending.credit_s -= credit_s
+                    pending.heard_at += credit_s
+            if any(pending.is_stuck(now) for pending in self._calls.values()):
                 await self.kill(EngineLost("it did not get on with its work", is_stuck=True))
+
+
+class _RunDelays:
+    """How long a process's threads wait for a processor: a starved engine is not a stuck one."""
+
+    def __init__(self, pid: int) -> None:
+        self._tasks = Path(f"/proc/{pid}/task")
+        self._known: dict[str, int] = {}
+
+    def waited_s(self) -> float:
+        """Return the longest that one thread has waited since the last time, in seconds."""
+        delays: dict[str, int] = {}
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it ends, or is not told here
+            for task in self._tasks.iterdir():
+                # On the processor, waiting for one (both in ns), time slices.
+                delays[task.name] = int((task / "schedstat").read_text().split()[1])
+        known, self._known = self._known, delays
+        waits = (delay - known[name] for name, delay in delays.items() if name in known)
+        return max(waits, default=0) / 1e9
 
 
 def _spawn(

@@ -33,8 +33,8 @@ BARREN_GIVE_UP_AFTER: Final = 8
 """Deaths in a row at the first job of a life: the half of them before it is proven again."""
 REST_S: Final = 600.0
 """So long an engine is left alone that did not come up, or ended at each job."""
-LONG_LIFE_S: Final = 30.0
-"""An engine that lived so long is started again at once, whatever was before."""
+LONG_LIFE_S: Final = 10.0
+"""An engine that lived so long, or did something, is started again at once, whatever was before."""
 MAX_PAUSE_S: Final = 2.0
 CALL_WAIT_S: Final = 30.0
 """How long a call waits for an engine that is being started again."""
@@ -166,7 +166,7 @@ class Worker(Generic[J]):
         self._last_loss = ""
         self._baseline_bytes: int | None = None
         self._finished = 0
-        """Jobs that its process has done."""
+        """Jobs and calls that its process has done since it was ready."""
         self._lost_at_work = False
         self._opening = asyncio.Lock()
         self._settled = asyncio.Event()
@@ -277,9 +277,12 @@ class Worker(Generic[J]):
         async def carry_out() -> Frame:
             process = await (self._ready_process() if needs_ready else self._any_process())
             try:
-                return await process.call(method, arguments, payload, stall_s=stall_s)
+                frame = await process.call(method, arguments, payload, stall_s=stall_s)
             except (EngineLost, EngineFault, CallCancelled) as exc:
+                self._lost_at_work |= needs_ready and isinstance(exc, EngineLost)
                 raise self._recipe.lost(exc) from exc
+            self._finished += needs_ready
+            return frame
 
         async def counted() -> Frame:
             task: asyncio.Task[Frame] = asyncio.current_task()  # type: ignore[assignment]
@@ -399,7 +402,8 @@ class Worker(Generic[J]):
                     self._fail(self._left_alone(ended, barren), loading)
                     return
                 self._note(ended)
-                losses = 1 if time.monotonic() - ready_at > LONG_LIFE_S else losses + 1
+                is_well = self._finished or time.monotonic() - ready_at > LONG_LIFE_S
+                losses = 1 if is_well else losses + 1
                 await asyncio.sleep(pause_s(losses - 1))
 
     async def _prepare(self, process: EngineProcess) -> None:

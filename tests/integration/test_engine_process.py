@@ -26,6 +26,7 @@ from engine_service import ClosedError, LostError, Words, heard, puppet
 
 import engines.process
 import engines.worker
+from engines.process import _RunDelays
 from engines.wire import LENGTHS, MAX_PAYLOAD_BYTES
 from engines.worker import GIVE_UP_AFTER, PROVE_AFTER, Worker
 from xoe.errors import EngineBusyError, EngineNotReadyError, ModelLoadError, QuestionError
@@ -292,12 +293,14 @@ async def test_one_that_dies_again_and_again_is_started_with_growing_pauses(
         for _ in range(3):
             with pytest.raises(LostError):
                 await heard(worker, "die", signal=int(signal.SIGSEGV))
-            assert await works(worker)
+        assert await works(worker)  # it has done something now
+        with pytest.raises(LostError):
+            await heard(worker, "die", signal=int(signal.SIGSEGV))
         monkeypatch.setattr(engines.worker, "LONG_LIFE_S", 0.0)  # it has lived long now
         with pytest.raises(LostError):
             await heard(worker, "die", signal=int(signal.SIGSEGV))
         assert await works(worker)
-    assert pauses == [0, 1, 2, 0]
+    assert pauses == [0, 1, 2, 0, 0]
 
 
 async def test_one_that_dies_while_it_loads_is_started_again(tmp_path: Path) -> None:
@@ -632,3 +635,24 @@ async def test_a_server_that_was_stopped_for_a_while_keeps_its_engine(
     server.send_signal(signal.SIGCONT)
     await asyncio.sleep(1)
     assert engine_of(server) == engine
+
+
+async def test_waiting_for_a_processor_is_told_from_standing_still() -> None:
+    spin = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nwhile True: pass"
+    sleep = "import time; time.sleep(600)"
+    programs = [
+        subprocess.Popen([sys.executable, "-c", program]) for program in (spin, spin, spin, sleep)
+    ]
+    try:
+        starved, asleep = _RunDelays(programs[0].pid), _RunDelays(programs[-1].pid)
+        starved.waited_s()
+        await until(lambda: starved.waited_s() > 0.005)
+        asleep.waited_s()
+        await asyncio.sleep(0.5)
+        assert asleep.waited_s() == 0
+        assert starved.waited_s() > 0.1
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+    assert _RunDelays(programs[0].pid).waited_s() == 0  # it has ended: there is nothing to tell
