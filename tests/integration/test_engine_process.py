@@ -639,14 +639,17 @@ async def test_a_server_that_was_stopped_for_a_while_keeps_its_engine(
 
 async def test_waiting_for_a_processor_is_told_from_standing_still() -> None:
     spin = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nwhile True: pass"
-    sleep = "import time; time.sleep(600)"
+    sleep = "import time; print(flush=True); time.sleep(600)"
     programs = [
-        subprocess.Popen([sys.executable, "-c", program]) for program in (spin, spin, spin, sleep)
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        for program in (spin, spin, spin, sleep)
     ]
     try:
         starved, asleep = _RunDelays(programs[0].pid), _RunDelays(programs[-1].pid)
         starved.waited_s()
         await until(lambda: starved.waited_s() > 0.005)
+        await asyncio.to_thread(programs[-1].stdout.readline)  # it has started
+        await asyncio.sleep(0.2)
         asleep.waited_s()
         await asyncio.sleep(0.5)
         assert asleep.waited_s() == 0
@@ -654,5 +657,5 @@ async def test_waiting_for_a_processor_is_told_from_standing_still() -> None:
     finally:
         for program in programs:
             program.kill()
-            program.wait()
+            program.communicate()
     assert _RunDelays(programs[0].pid).waited_s() == 0  # it has ended: there is nothing to tell
