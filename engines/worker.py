@@ -40,6 +40,8 @@ CALL_WAIT_S: Final = 30.0
 """How long a call waits for an engine that is being started again."""
 LOAD_S: Final = 300.0
 """An engine that has not loaded its model by then is stuck, however alive it looks."""
+RESTART_WAIT_S: Final = 5.0
+"""How long a job waits for an engine that is being started again; longer, and it does without."""
 GROWTH_BYTES: Final = 512 * 2**20
 """An engine that has grown by so much since it was loaded is started afresh when it is idle."""
 
@@ -168,6 +170,9 @@ class Worker(Generic[J]):
         self._finished = 0
         """Jobs and calls that its process has done since it was ready."""
         self._lost_at_work = False
+        self._overdue: asyncio.TimerHandle | None = None
+        self._is_overdue = False
+        """It is being started again for longer than a job waits."""
         self._opening = asyncio.Lock()
         self._settled = asyncio.Event()
 
@@ -241,6 +246,8 @@ class Worker(Generic[J]):
                 raise self._recipe.closed()
             if self._problem is not None:
                 raise self._recipe.refused(self._problem) from self._problem
+            if self._is_overdue:
+                raise self._recipe.lost(_BEING_STARTED)
             starts_now = self._is_idle()
             self._queue.put(job)
             if not starts_now:
@@ -434,11 +441,25 @@ class Worker(Generic[J]):
     def _set(self, state: WorkerState, problem: XoeError | None = None) -> None:
         with self._lock:
             self._state, self._problem = state, problem
-        if state == "loading":
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+        self._is_overdue = False
+        if state == "loading":  # again: the first time it is ``start`` that says so
             self._settled.clear()
+            loop = asyncio.get_running_loop()
+            self._overdue = loop.call_later(RESTART_WAIT_S, self._let_go)
         else:
             self._settled.set()
         self._on_change()
+
+    def _let_go(self) -> None:
+        """Let nobody wait any more: it takes too long to start it again."""
+        with self._lock:
+            self._is_overdue = True
+            waiting = self._queue.clear()
+        for job in waiting:
+            job.end(self._recipe.lost(_BEING_STARTED))
 
     def _fail(self, problem: XoeError, loading: Future[None]) -> None:
         self._set("failed", problem)
@@ -481,7 +502,7 @@ class Worker(Generic[J]):
             raise self._problem
         process = self._process
         if self._state != "ready" or process is None:
-            raise self._recipe.lost(EngineLost("it is being started again"))
+            raise self._recipe.lost(_BEING_STARTED)
         return process
 
     async def _any_process(self) -> EngineProcess:
@@ -584,10 +605,13 @@ class Worker(Generic[J]):
         if tasks:
             await asyncio.wait(tasks)
         self._life = self._serving = None
+        if self._overdue is not None:
+            self._overdue.cancel()
         with self._lock:
             running, self._running = self._running, None
             left = self._queue.clear()
             self._state, self._problem, self._rests_until = "stopped", None, 0.0
+            self._is_overdue = False
             loading, self._loading = self._loading, None
         if loading is not None and not loading.done():
             loading.set_exception(self._recipe.closed())
@@ -595,6 +619,9 @@ class Worker(Generic[J]):
             await self._process.stop()
         for job in (*([running] if running is not None else ()), *left):
             job.end(self._recipe.closed())
+
+
+_BEING_STARTED: Final = EngineLost("it is being started again")
 
 
 def _failed(problem: XoeError) -> Future[Any]:

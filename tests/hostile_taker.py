@@ -50,9 +50,11 @@ class Watch:
             self.peak_mb = max(self.peak_mb, own.memory_info().rss / MB)
             for child in own.children():
                 try:
+                    if "engines.child" in child.cmdline():  # its socket is how we talk to it
+                        continue
                     links = list(Path(f"/proc/{child.pid}/fd").iterdir())
                     targets = {int(link.name): str(link.readlink()) for link in links}
-                except OSError:  # it has ended
+                except (OSError, psutil.Error):  # it has ended
                     continue
                 # The lowest five are its input and output, which are socket pairs of asyncio's.
                 self.sockets |= {

@@ -314,7 +314,8 @@ def test_without_the_embedder_words_are_found_and_documents_wait_until_it_is_the
         bring(models, "embedder")
         late = xoe("ingest", str(server.library), *folder, cwd=tmp_path, **environment)
         assert late.returncode == 0, late.stderr
-        assert "spring" in server.ask("What feeds the pond?")["answer"]
+        # It is looked for again after some seconds, when it is needed.
+        server.wait_until(lambda _: "spring" in server.ask("What feeds the pond?")["answer"])
 
 
 def test_without_the_language_model_the_passages_are_quoted_until_it_is_there(

@@ -593,7 +593,7 @@ async def test_a_call_that_ends_while_it_speaks_is_silent_at_once(
     assert line.waiting == 0
 
 
-async def _divide(_: object) -> None:
+async def _divide(*_: object) -> None:
     raise ZeroDivisionError
 
 

@@ -54,7 +54,11 @@ def voices(need_models) -> dict[str, Samples]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Server]:
     need_models("fast", "embedder", "stt", "stt-light", "tts")
-    environment = {"XOE_LLM_MAX_TOKENS": "48", "XOE_STT_LANGUAGE": "en"}
+    environment = {
+        "XOE_LLM_MAX_TOKENS": "48",
+        "XOE_STT_LANGUAGE": "en",
+        "XOE_LIMIT_AUDIO": "1000",  # what is limited has a test of its own
+    }
     server = Server(tmp_path_factory.mktemp("server"), environment)
     (server.library / "garden-shed.md").write_text(GARDEN)
     with server.running():

@@ -659,3 +659,21 @@ async def test_waiting_for_a_processor_is_told_from_standing_still() -> None:
             program.kill()
             program.communicate()
     assert _RunDelays(programs[0].pid).waited_s() == 0  # it has ended: there is nothing to tell
+
+
+async def test_nobody_waits_long_for_one_that_is_being_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines.worker, "RESTART_WAIT_S", 0.2)
+    monkeypatch.setattr(engines.worker, "pause_s", lambda _: 1.5)
+    with running(puppet()) as worker:
+        with pytest.raises(LostError):
+            await heard(worker, "die", signal=int(signal.SIGSEGV))
+        await until(lambda: worker.state == "loading")
+        waiting = Words("words", {"count": 1})
+        worker.submit(waiting)
+        await ends_with(waiting, LostError)
+        with pytest.raises(LostError, match="being started again"):
+            worker.submit(Words("words", {"count": 1}))
+        await until(lambda: worker.state == "ready")
+        assert await works(worker)

@@ -109,7 +109,7 @@ async def start(request: Request, body: ShareRequest) -> Response:
 @router.get("/share/state", tags=["sharing"])
 async def state(request: Request) -> dict[str, Any]:
     """Return what is shared, and who is on."""
-    return sharing_of(request).view().json()
+    return (await sharing_of(request).view_now()).json()
 
 
 @router.get("/share/events", tags=["sharing"], response_class=EventSourceResponse)

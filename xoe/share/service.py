@@ -102,6 +102,12 @@ class Sharing:
         left_s = None if deadline is None or not view.is_on else round(deadline.left_s())
         return replace(view, guests=guests, ends_in_s=left_s)
 
+    async def view_now(self) -> ShareView:
+        """Return the same, with who has come in a moment ago. Raises ``StoreError``."""
+        if self._view.is_on:
+            await self._look_at_guests(await self._people())
+        return self.view()
+
     async def views(self) -> AsyncIterator[ShareView]:
         """Yield what is shared, at once and at each change, until the server stops."""
         last: ShareView | None = None
@@ -227,10 +233,11 @@ class Sharing:
 
     async def end_guest(self, guest_id: str) -> ShareView:
         """Send one guest out, and delete what is kept of them. Raises ``ShareError``."""
+        people = await self._people()
+        await self._look_at_guests(people)
         guest = next((g for g in self._guests if guest_id in (g.id, str(g.number))), None)
         if guest is None or not self._view.is_on:
             raise ShareError("There is no such guest.")
-        people = await self._people()
         await people.invitations.end_guest(guest.id)
         await self._look_at_guests(people)
         return self.view()
