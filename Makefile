@@ -26,7 +26,7 @@ test:
 	@$(XOE) models pull --prove fast tiny embedder stt stt-light tts
 	@scripts/chromium
 	@scripts/sshd
-	@exec .venv/bin/python -m pytest $(or $(ARGS),-n 2)
+	@exec .venv/bin/python -m pytest $(or $(ARGS),-n 2 --reruns 1)
 
 lint:
 	@scripts/sync lint bench
