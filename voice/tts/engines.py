@@ -234,6 +234,12 @@ class EspeakSynthesizer(ProcessSynthesizer):
             style=style,
             queue_limit=queue_limit,
         )
+        self._language = voice
+
+    @property
+    def language(self) -> str:
+        """The language as espeak-ng names it; known before it has started."""
+        return self._language
 
 
 def _lost(reason: Exception) -> XoeError:
