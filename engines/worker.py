@@ -19,6 +19,7 @@ import structlog
 
 from engines.job import Job
 from engines.process import SILENCE_S, CallCancelled, EngineFault, EngineLost, EngineProcess
+from engines.restarts import Losses
 from engines.wire import Frame, Head
 from xoe.errors import EngineNotReadyError, ModelLoadError, XoeError
 
@@ -26,16 +27,8 @@ log = structlog.get_logger(__name__)
 
 WorkerState = Literal["stopped", "loading", "ready", "failed"]
 
-PROVE_AFTER: Final = 2
-"""Deaths in a row before it was ready, after which it is proven that it can run here at all."""
-GIVE_UP_AFTER: Final = 4
-BARREN_GIVE_UP_AFTER: Final = 8
-"""Deaths in a row at the first job of a life: the half of them before it is proven again."""
 REST_S: Final = 600.0
 """So long an engine is left alone that did not come up, or ended at each job."""
-LONG_LIFE_S: Final = 10.0
-"""An engine that lived so long, or did something, is started again at once, whatever was before."""
-MAX_PAUSE_S: Final = 2.0
 CALL_WAIT_S: Final = 30.0
 """How long a call waits for an engine that is being started again."""
 LOAD_S: Final = 300.0
@@ -57,8 +50,6 @@ class Recipe:
     """``module:Class`` of an ``engines.service.Service``."""
     options: Head
     """What the class is made with."""
-    prepare: Callable[[EngineProcess], Awaitable[None]]
-    """Loads what it needs to be ready, also after it was started again."""
     lost: Callable[[Exception], XoeError]
     """The error for what was under way when the process was lost or its engine failed."""
     closed: Callable[[], XoeError]
@@ -67,6 +58,10 @@ class Recipe:
         default=lambda problem: EngineNotReadyError(str(problem))
     )
     """The error for a job of an engine that could not be loaded, because of a problem."""
+    prepare: Callable[[EngineProcess], Awaitable[object]] = field(
+        default=lambda process: process.call("load", {})
+    )
+    """Loads what it needs to be ready, also after it was started again."""
     stall_s: float | None = None
     """A job that does not get on for so long is stuck: its process is killed."""
     environment: Callable[[bool], Mapping[str, str]] = field(default=lambda _: {})
@@ -236,6 +231,10 @@ class Worker(Generic[J]):
             self._in_loop(self._begin, loading)
         return loading
 
+    async def started(self) -> None:
+        """Wait for ``start``, whose work goes on when the caller gives up."""
+        await asyncio.shield(asyncio.wrap_future(self.start()))
+
     def submit(self, job: J) -> None:
         """Let ``job`` wait for its turn.
 
@@ -371,20 +370,18 @@ class Worker(Generic[J]):
             self._fail(self._unloadable(f"{type(exc).__name__}, see the log"), loading)
 
     async def _keep_loaded(self, loading: Future[None]) -> None:
-        unready = barren = losses = 0
+        losses = Losses()
         while True:
-            must_prove = unready == PROVE_AFTER or barren == BARREN_GIVE_UP_AFTER // 2
             try:
-                process = await self._open(prove=must_prove)
+                process = await self._open(prove=losses.must_prove)
                 await self._prepare(process)
             except EngineLost as exc:
-                unready += 1
-                if unready >= GIVE_UP_AFTER:
-                    self._rests_until = time.monotonic() + REST_S
-                    self._fail(self._left_alone(exc, unready), loading)
+                pause_s = losses.unready()
+                if losses.is_hopeless:
+                    self._leave_alone(exc, losses.in_a_row, loading)
                     return
                 self._note(exc)
-                await asyncio.sleep(pause_s(unready))
+                await asyncio.sleep(pause_s)
                 continue
             except (XoeError, EngineFault) as exc:
                 if self._process is not None:  # the next start is to find nothing of this one
@@ -392,7 +389,8 @@ class Worker(Generic[J]):
                 problem = exc if isinstance(exc, XoeError) else self._unloadable(str(exc))
                 self._fail(problem, loading)
                 return
-            unready, ready_at = 0, time.monotonic()
+            losses.ready()
+            ready_at = time.monotonic()
             process.expect(SILENCE_S)
             self._set("ready")
             if not loading.done():
@@ -400,18 +398,19 @@ class Worker(Generic[J]):
             self._work()
             ended = await asyncio.shield(process.ended)
             self._set("loading")
-            if self._finished:
-                barren = 0
-            if ended is not None:
-                barren += self._lost_at_work and not self._finished
-                if barren >= BARREN_GIVE_UP_AFTER:
-                    self._rests_until = time.monotonic() + REST_S
-                    self._fail(self._left_alone(ended, barren), loading)
-                    return
-                self._note(ended)
-                is_well = self._finished or time.monotonic() - ready_at > LONG_LIFE_S
-                losses = 1 if is_well else losses + 1
-                await asyncio.sleep(pause_s(losses - 1))
+            pause_s = losses.ended(
+                lived_s=time.monotonic() - ready_at,
+                finished=self._finished,
+                at_work=self._lost_at_work,
+                is_lost=ended is not None,
+            )
+            if ended is None:
+                continue
+            if losses.is_hopeless:
+                self._leave_alone(ended, losses.in_a_row, loading)
+                return
+            self._note(ended)
+            await asyncio.sleep(pause_s)
 
     async def _prepare(self, process: EngineProcess) -> None:
         try:
@@ -430,13 +429,14 @@ class Worker(Generic[J]):
         self._last_loss = str(ended)
         log.warning("engine.restart", engine=self._recipe.name, reason=str(ended))
 
-    def _left_alone(self, ended: EngineLost, times: int) -> ModelLoadError:
+    def _leave_alone(self, ended: EngineLost, times: int, loading: Future[None]) -> None:
+        self._rests_until = time.monotonic() + REST_S
         error = ModelLoadError(
             f"{self._recipe.title} does not stay: {times} times in a row {ended}. It is left alone "
             f"for {REST_S / 60:.0f} minutes; 'xoe doctor' may tell why."
         )
         error.__cause__ = ended
-        return error
+        self._fail(error, loading)
 
     def _set(self, state: WorkerState, problem: XoeError | None = None) -> None:
         with self._lock:
@@ -628,8 +628,3 @@ def _failed(problem: XoeError) -> Future[Any]:
     failed: Future[Any] = Future()
     failed.set_exception(problem)
     return failed
-
-
-def pause_s(losses: int) -> float:
-    """Return how long to wait before an engine is started that was lost so often in a row."""
-    return 0.0 if losses <= 0 else min(0.25 * 2 ** (losses - 1), MAX_PAUSE_S)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import structlog
 from langchain_core.embeddings import Embeddings
 
-from engines.process import EngineFault, EngineLost, EngineProcess
+from engines.process import EngineFault, EngineLost
 from engines.wire import Frame, Head
 from engines.worker import EngineReport, NoQueue, Recipe, Worker
 from ingest.vectors import DIMENSION, Vectors
@@ -67,7 +67,6 @@ class Embedder(Embeddings):
                 title="The embedder",
                 service="ingest.encoder:EncoderService",
                 options={"models_dir": str(models_dir), "workers": workers},
-                prepare=_prepare,
                 lost=lambda reason: ModelLoadError(f"The embedder failed: {reason}."),
                 closed=lambda: ModelLoadError("The embedder has been shut down."),
             ),
@@ -157,10 +156,6 @@ class Embedder(Embeddings):
 def _tell_missing(loading: Future[None]) -> None:
     if (failure := loading.exception()) is not None:
         log.error("embedder.missing", error=str(failure))
-
-
-async def _prepare(process: EngineProcess) -> None:
-    await process.call("load", {})
 
 
 def _portions(texts: Sequence[str]) -> Iterator[list[str]]:

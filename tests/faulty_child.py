@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_FILE = Path(sys.argv[1])
 _FAILED, _OUT_OF_MEMORY = -3, -2
 _SIGNALS = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}
 POISON = "arsenic"
@@ -26,7 +25,8 @@ def active(part: str) -> str:
     """Return the fault of ``part`` after it has hung as long as it is to hang; mostly empty."""
     while True:
         try:
-            kind = str(json.loads(_FILE.read_text()).get(part, ""))
+            told = json.loads(Path(os.environ["FAULTS_FILE"]).read_text())
+            kind = str(told.get(part, ""))
         except (OSError, ValueError):
             kind = ""
         if kind != "hang":
@@ -143,5 +143,6 @@ INFECTIONS = {
 if __name__ == "__main__":
     from engines.child import main
 
+    os.environ["FAULTS_FILE"] = sys.argv[1]
     INFECTIONS.get(sys.argv[4], lambda: None)()
     main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -7,27 +7,13 @@ engine's library begins; everything above it is the real thing. The file named b
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-_FILE = Path(os.environ["FAULTS_FILE"])
-
-
-def active(part: str) -> str:
-    """Return the fault of ``part`` after it has hung as long as it is to hang; mostly empty."""
-    while True:
-        try:
-            kind = str(json.loads(_FILE.read_text()).get(part, ""))
-        except (OSError, ValueError):
-            kind = ""
-        if kind != "hang":
-            return kind
-        time.sleep(0.05)
+from faulty_child import active
 
 
 def infect_retrieval() -> None:
@@ -47,7 +33,7 @@ def infect_engines() -> None:
     import engines.process
 
     child = str(Path(__file__).with_name("faulty_child.py"))
-    engines.process.COMMAND = ("-P", child, str(_FILE))  # type: ignore[misc]
+    engines.process.COMMAND = ("-P", child, os.environ["FAULTS_FILE"])  # type: ignore[misc]
 
 
 def infect_deletion() -> None:

@@ -195,6 +195,10 @@ class PageClient:
         """All that the page's cards hold, as JSON."""
         return json.dumps([data for event, data in self.events if event == "element"])
 
+    def has_read(self, name: str) -> bool:
+        """Whether the card of that file says that it is ready."""
+        return f'"name": "{name}", "state": "ready"' in self.elements.replace('\\"', '"')
+
     @property
     def bar(self) -> list[dict[str, Any]]:
         """What the bar of the call was told."""

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from engines.process import EngineProcess
 from engines.wire import Frame
 from engines.worker import EngineReport, NoQueue, Recipe, Worker
 from voice.audio import FRAME_SAMPLES, Samples
@@ -49,7 +48,6 @@ class SileroVad:
                 title="The speech detector",
                 service="voice.vad_service:VadService",
                 options={"path": str(self._path)},
-                prepare=_prepare,
                 lost=lambda reason: ModelLoadError(f"The speech detector failed: {reason}."),
                 closed=lambda: ModelLoadError("The speech detector has been shut down."),
             ),
@@ -63,7 +61,7 @@ class SileroVad:
                 f"The speech detector's file {self._path} is missing; installing faster-whisper "
                 "again brings it back. Typing works without it."
             )
-        await asyncio.shield(asyncio.wrap_future(self._worker.start()))
+        await self._worker.started()
 
     def session(self) -> VadSession:
         """Return the state of one stream of sound."""
@@ -133,7 +131,3 @@ class VadSession:
     def reset(self) -> None:
         """Forget what was heard."""
         self._heard = np.zeros(HEARD_VALUES, dtype=np.float32)
-
-
-async def _prepare(process: EngineProcess) -> None:
-    await process.call("load", {})

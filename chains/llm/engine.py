@@ -132,8 +132,7 @@ class LlmEngine:
         ``EngineError`` when its process does not come up. Questions asked meanwhile wait; they
         fail if it fails. A process that is lost later is started again by itself.
         """
-        # The load goes on if the caller gives up, so that the state is true in any case.
-        await asyncio.shield(asyncio.wrap_future(self._worker.start()))
+        await self._worker.started()
 
     async def warm(self, messages: Sequence[ChatTurn], profile: str | None = None) -> int:
         """Read the beginning that prompts will share, the system prompt above all.

@@ -231,8 +231,8 @@ class Turn:
             case "ingesting":
                 await self.page.until(self._is_over)
                 self.answered_at = time.monotonic()
-                cards = self.page.elements.replace('\\"', '"')
-                assert f'"name": "pond-{self.number}.md", "state": "ready"' in cards, cards[-500:]
+                name = f"pond-{self.number}.md"
+                assert self.page.has_read(name), self.page.elements[-500:]
             case _:
                 await self._hear_the_rest()
         return self.answered_at

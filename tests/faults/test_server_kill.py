@@ -130,7 +130,7 @@ async def upload(server: Server, told: Told, kill: int) -> None:
             response = await page.upload(name, document(name))
             assert response.status_code == 200, response.text
             await page.type("", files=[response.json()["id"]])
-            await gone_or(page, lambda name=name: is_ready(page, name))
+            await gone_or(page, lambda name=name: page.has_read(name))
             told.uploads.add(name)
 
 
@@ -165,10 +165,6 @@ async def add(server: Server, told: Told, kill: int) -> None:
 def document(name: str) -> bytes:
     rows = "".join(f"Row {n} of {name} is painted in the colour {n * 7}.\n\n" for n in range(40))
     return f"# About {name}\n\n{rows}".encode()
-
-
-def is_ready(page: PageClient, name: str) -> bool:
-    return f'"name": "{name}", "state": "ready"' in page.elements.replace('\\"', '"')
 
 
 async def gone_or(page: PageClient, done) -> None:

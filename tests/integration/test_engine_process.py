@@ -27,8 +27,9 @@ from engine_service import ClosedError, LostError, Words, heard, puppet
 import engines.process
 import engines.worker
 from engines.process import _RunDelays
+from engines.restarts import GIVE_UP_AFTER, PROVE_AFTER
 from engines.wire import LENGTHS, MAX_PAYLOAD_BYTES
-from engines.worker import GIVE_UP_AFTER, PROVE_AFTER, Worker
+from engines.worker import Worker
 from xoe.errors import EngineBusyError, EngineNotReadyError, ModelLoadError, QuestionError
 
 pytestmark = pytest.mark.integration
@@ -288,7 +289,7 @@ async def test_one_that_dies_again_and_again_is_started_with_growing_pauses(
         pauses.append(losses)
         return 0.0
 
-    monkeypatch.setattr(engines.worker, "pause_s", pause_s)
+    monkeypatch.setattr(engines.restarts, "pause_s", pause_s)
     with running(puppet()) as worker:
         for _ in range(3):
             with pytest.raises(LostError):
@@ -296,7 +297,7 @@ async def test_one_that_dies_again_and_again_is_started_with_growing_pauses(
         assert await works(worker)  # it has done something now
         with pytest.raises(LostError):
             await heard(worker, "die", signal=int(signal.SIGSEGV))
-        monkeypatch.setattr(engines.worker, "LONG_LIFE_S", 0.0)  # it has lived long now
+        monkeypatch.setattr(engines.restarts, "LONG_LIFE_S", 0.0)  # it has lived long now
         with pytest.raises(LostError):
             await heard(worker, "die", signal=int(signal.SIGSEGV))
         assert await works(worker)
@@ -350,7 +351,7 @@ async def test_one_that_never_comes_up_is_proven_once_and_then_left_alone(
 async def test_one_that_ends_at_each_job_is_proven_and_left_alone_unless_a_job_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engines.worker.BARREN_GIVE_UP_AFTER", 2)
+    monkeypatch.setattr("engines.restarts.BARREN_GIVE_UP_AFTER", 2)
     marks = tmp_path / "marks"
     worker = puppet(
         marks=str(marks), environment=lambda prove: {"PROVE": "proven"} if prove else {}
@@ -665,7 +666,7 @@ async def test_nobody_waits_long_for_one_that_is_being_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(engines.worker, "RESTART_WAIT_S", 0.2)
-    monkeypatch.setattr(engines.worker, "pause_s", lambda _: 1.5)
+    monkeypatch.setattr(engines.restarts, "pause_s", lambda _: 1.5)
     with running(puppet()) as worker:
         with pytest.raises(LostError):
             await heard(worker, "die", signal=int(signal.SIGSEGV))

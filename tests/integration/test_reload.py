@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -119,12 +118,8 @@ async def said(watched: Watched) -> tuple[str, str]:
         response = await page.upload("note.txt", b"The gate of the mill is painted blue.\n")
         assert response.status_code == 200, response.text
         await page.type("", files=[response.json()["id"]])
-        await page.until(lambda: "note.txt" in page.elements and '"ready"' in page.elements)
-        answer = ""
-        async with asyncio.timeout(60):
-            while "blue" not in answer:  # other cards say "ready" too
-                answer = await page.ask(QUESTION)
-        return refused, answer
+        await page.until(lambda: page.has_read("note.txt"))
+        return refused, await page.ask(QUESTION)
 
 
 async def test_the_page_works_after_each_edit_and_shows_it(watched: Watched) -> None:

@@ -7,9 +7,17 @@ import threading
 import pytest
 
 from engines.process import how_it_ended
+from engines.restarts import (
+    BARREN_GIVE_UP_AFTER,
+    GIVE_UP_AFTER,
+    LONG_LIFE_S,
+    MAX_PAUSE_S,
+    PROVE_AFTER,
+    Losses,
+    pause_s,
+)
 from engines.service import Call, Cancelled
 from engines.wire import LENGTHS, MAX_HEAD_BYTES, MAX_PAYLOAD_BYTES, lengths, pack, unpack
-from engines.worker import MAX_PAUSE_S, pause_s
 
 
 def test_a_frame_is_its_lengths_its_head_and_its_payload() -> None:
@@ -44,6 +52,46 @@ def test_the_pauses_before_a_start_grow_to_a_limit() -> None:
     assert pauses == sorted(pauses)
     assert len(set(pauses)) > 3
     assert pauses[-1] == MAX_PAUSE_S
+
+
+def test_an_engine_that_does_not_come_up_is_proven_once_and_then_given_up() -> None:
+    losses = Losses()
+    proven = []
+    for _ in range(GIVE_UP_AFTER):
+        assert not losses.is_hopeless
+        losses.unready()
+        proven.append(losses.must_prove)
+    assert [n + 1 for n, is_so in enumerate(proven) if is_so] == [PROVE_AFTER]
+    assert losses.is_hopeless
+    assert losses.in_a_row == GIVE_UP_AFTER
+
+
+def test_an_engine_that_ends_at_its_first_job_each_time_is_given_up_unless_it_did_something() -> (
+    None
+):
+    losses = Losses()
+    for _ in range(BARREN_GIVE_UP_AFTER - 1):
+        losses.ended(lived_s=0.1, finished=0, at_work=True, is_lost=True)
+    assert not losses.is_hopeless
+    assert losses.ended(lived_s=0.1, finished=1, at_work=True, is_lost=True) == 0
+    assert losses.in_a_row == 0
+    for _ in range(BARREN_GIVE_UP_AFTER):
+        losses.ended(lived_s=0.1, finished=0, at_work=True, is_lost=True)
+    assert losses.is_hopeless
+
+
+def test_only_quick_losses_make_the_pause_grow() -> None:
+    losses = Losses()
+
+    def quick() -> float:
+        return losses.ended(lived_s=0.1, finished=0, at_work=False, is_lost=True)
+
+    first, second, third = quick(), quick(), quick()
+    assert first == 0 < second < third
+    assert losses.ended(lived_s=LONG_LIFE_S + 1, finished=0, at_work=False, is_lost=True) == 0
+    assert quick() == second
+    assert losses.ended(lived_s=0.1, finished=0, at_work=False, is_lost=False) == 0  # was told to
+    assert not losses.is_hopeless
 
 
 def test_how_a_process_ended_is_told_in_words() -> None:

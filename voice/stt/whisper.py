@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from engines.job import Job
-from engines.process import EngineLost, EngineProcess
+from engines.process import EngineLost
 from engines.wire import Head
 from engines.worker import EngineReport, Recipe, Worker
 from voice.stt.transcriber import Transcriber
@@ -144,7 +144,6 @@ class WhisperTranscriber(Transcriber):
                     "threads": threads,
                     "floor_frames": max(floor_frames, _LOWEST_FLOORS[model]),
                 },
-                prepare=_prepare,
                 lost=_lost,
                 closed=lambda: EngineNotReadyError(
                     "Speech recognition is not running. Please type instead."
@@ -181,8 +180,7 @@ class WhisperTranscriber(Transcriber):
         Raises ``ModelMissingError``, ``ModelDamagedError`` or ``ModelLoadError``. A process that is
         lost later is started again by itself.
         """
-        # The load goes on if the caller gives up, so that the state is true in any case.
-        await asyncio.shield(asyncio.wrap_future(self._worker.start()))
+        await self._worker.started()
 
     async def decode(self, request: DecodeRequest) -> Transcript:
         """Transcribe one piece of speech; see ``Transcriber.decode``."""
@@ -221,7 +219,3 @@ def _lost(reason: Exception) -> TranscriptionError:
     is_gone = isinstance(reason, EngineLost) and not reason.is_stuck
     kind = TranscriptionLostError if is_gone else TranscriptionError
     return kind("Speech recognition failed. Please say it again, or type.")
-
-
-async def _prepare(process: EngineProcess) -> None:
-    await process.call("load", {})

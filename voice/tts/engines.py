@@ -146,8 +146,7 @@ class ProcessSynthesizer(Synthesizer):
 
         A process that is lost later is started again by itself.
         """
-        # The load goes on if the caller gives up, so that the state is true in any case.
-        await asyncio.shield(asyncio.wrap_future(self._worker.start()))
+        await self._worker.started()
 
     async def stream(
         self, text: str, style: VoiceStyle | None = None
