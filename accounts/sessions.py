@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from accounts.identity import Identity, Refusal
 from accounts.tables import logins
@@ -94,10 +95,9 @@ class Sessions:
         """End one login: its cookie is refused and its sockets close."""
         await self._revoke(logins.c.id == login_id)
 
-    async def revoke_all(self, identity_id: str, *, but: str | None = None) -> None:
-        """End all logins of somebody, except the one with the id ``but``."""
-        which = logins.c.identity == identity_id
-        await self._revoke(which if but is None else which & (logins.c.id != but))
+    async def revoke_all(self, identity_id: str) -> None:
+        """End all logins of somebody."""
+        await self._revoke(logins.c.identity == identity_id)
 
     async def of(self, identity_id: str) -> tuple[Login, ...]:
         """Return somebody's logins that hold, the latest first."""
@@ -129,10 +129,7 @@ class Sessions:
 
     async def _revoke(self, which: Any) -> None:
         async with self._db.write() as connection:
-            still = logins.c.revoked_at.is_(None)
-            await connection.execute(
-                update(logins).where(which, still).values(revoked_at=self._clock())
-            )
+            await _end(connection, which, self._clock())
         self.look_again()
 
     async def _look_up(self, hashed: str) -> Identity | Refusal:
@@ -151,6 +148,22 @@ class Sessions:
 
 
 _CLOCK_SLACK_S: Final = 300.0
+
+
+async def end_logins(
+    connection: AsyncConnection, identity_id: str, *, but: str | None = None
+) -> None:
+    """End all logins of somebody, except the one with the id ``but``, in a transaction.
+
+    For a change after which they must not hold. ``Sessions.look_again`` is to be called after it.
+    """
+    which = logins.c.identity == identity_id
+    await _end(connection, which if but is None else which & (logins.c.id != but), time.time())
+
+
+async def _end(connection: AsyncConnection, which: Any, now: float) -> None:
+    still = logins.c.revoked_at.is_(None)
+    await connection.execute(update(logins).where(which, still).values(revoked_at=now))
 
 
 def _identity(row: RowMapping) -> Identity:

@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from accounts import strength
 from accounts.identity import USER, Identity, Role
 from accounts.passwords import Passwords
+from accounts.sessions import end_logins
 from database import Database, metadata
 from database.unfinished import Unfinished, note, strike
 from xoe.errors import AccountError, LoginError, StoreError
@@ -185,7 +186,7 @@ class Users:
         return account
 
     async def remove(self, name: str, *, with_data: bool = False) -> Account:
-        """Remove an account and return what it was.
+        """Remove an account, end its logins, and return what it was.
 
         What belongs to it is left or, ``with_data``, noted as what is to go. Raises
         ``AccountError`` when there is none, or it is the only operator.
@@ -193,29 +194,33 @@ class Users:
         async with self._database.write() as connection:
             account = await self._changing(connection, name, stays_operator=False)
             await connection.execute(delete(users).where(users.c.name == account.name))
+            await end_logins(connection, account.id)
             if with_data:
                 await note(connection, Unfinished("owner", account.id))
         return account
 
     async def set_role(self, name: str, role: Role) -> Account:
-        """Change what an account may. Raises ``AccountError`` as ``remove`` does."""
+        """Change what an account may, and end its logins. Raises as ``remove`` does."""
         _check_role(role)
         async with self._database.write() as connection:
             account = await self._changing(connection, name, stays_operator=role == "operator")
             changed = update(users).where(users.c.name == account.name)
             await connection.execute(changed.values(role=role))
+            await end_logins(connection, account.id)
         return await self.get(account.name)
 
     async def set_disabled(self, name: str, disabled: bool) -> Account:
-        """Switch an account off or on again. Raises ``AccountError`` as ``remove`` does."""
+        """Switch an account off, which ends its logins, or on again. Raises as ``remove`` does."""
         async with self._database.write() as connection:
             account = await self._changing(connection, name, stays_operator=not disabled)
             changed = update(users).where(users.c.name == account.name)
             await connection.execute(changed.values(disabled=disabled))
+            if disabled:
+                await end_logins(connection, account.id)
         return await self.get(account.name)
 
-    async def set_password(self, name: str, password: str) -> Account:
-        """Change a password.
+    async def set_password(self, name: str, password: str, *, but: str | None = None) -> Account:
+        """Change a password, and end the account's logins except the one with the id ``but``.
 
         Raises ``AccountError`` when there is no such account, ``WeakPasswordError``.
         """
@@ -226,6 +231,7 @@ class Users:
             account = await self._changing(connection, name, stays_operator=True)
             changed = update(users).where(users.c.name == account.name)
             await connection.execute(changed.values(password=hashed))
+            await end_logins(connection, account.id, but=but)
         return account
 
     async def verify(self, name: str, password: str) -> Account:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from sqlalchemy import select, text, update
 from accounts.desk import LoginDesk
 from accounts.passwords import Passwords
 from accounts.sessions import Sessions
-from accounts.users import MAX_ACCOUNTS, Users, normalised, users
+from accounts.users import MAX_ACCOUNTS, Account, Users, normalised, users
 from database import Database
 from database.unfinished import Unfinished, unfinished
 from xoe.errors import AccountError, LoginError, StoreError, WeakPasswordError
@@ -144,6 +144,44 @@ async def test_who_is_switched_off_is_told_so_only_with_the_password(accounts: U
         await accounts.verify("ben", OTHER)
     await accounts.set_disabled("ben", False)
     assert await accounts.verify("ben", GOOD)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_kept"),
+    [
+        (lambda accounts, _: accounts.remove("ada"), False),
+        (lambda accounts, _: accounts.set_role("ada", "user"), False),
+        (lambda accounts, _: accounts.set_disabled("ada", True), False),
+        (lambda accounts, _: accounts.set_password("ada", OTHER), False),
+        (lambda accounts, mine: accounts.set_password("ada", OTHER, but=mine), True),
+    ],
+)
+async def test_a_change_ends_the_logins_or_does_not_happen(
+    accounts: Users,
+    database: Database,
+    change: Callable[[Users, str], Awaitable[Account]],
+    is_kept: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sessions = Sessions(database)
+    ada = await accounts.add("ada", GOOD)
+    await accounts.add("ben", GOOD, role="operator")
+    tokens = [await sessions.create(ada.identity(), ttl_s=3600) for _ in range(2)]
+    mine, other = [found.id for found in reversed(await sessions.of(ada.id))]
+
+    def cut_off(*_: object, **__: object) -> None:
+        raise RuntimeError("the server was killed here")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
+        patched.setattr("accounts.users.end_logins", cut_off)
+        await change(accounts, mine)
+    assert await accounts.verify("ada", GOOD) == ada
+    assert {login.id for login in await sessions.of(ada.id)} == {mine, other}
+
+    await change(accounts, mine)
+    assert [login.id for login in await sessions.of(ada.id)] == ([mine] if is_kept else [])
+    sessions.look_again()
+    assert await sessions.find(tokens[1]) == "ended"
 
 
 async def test_a_new_password_takes_the_place_of_the_old_one(accounts: Users) -> None:

@@ -134,7 +134,6 @@ def remove_command(
         from xoe.leftovers import delete_leftovers, leftovers_of
 
         account = await people.users.remove(name, with_data=delete_data)
-        await people.sessions.revoke_all(account.id)
         server = _tell(settings)
         left = await leftovers_of(account.id, people.db, settings)
         if not delete_data:
@@ -186,7 +185,6 @@ def passwd_command(name: Name, password_stdin: FromStdin = False, data_dir: Data
     async def passwd(people: People, settings: Settings) -> str:
         await people.users.get(name)  # before anything is typed
         account = await people.users.set_password(name, _new_password(password_stdin))
-        await people.sessions.revoke_all(account.id)
         _tell(settings)
         return f"The password of {account.name} is changed, and all their logins ended."
 
@@ -203,7 +201,6 @@ def role_command(
 
     async def change(people: People, settings: Settings) -> str:
         account = await people.users.set_role(name, cast("Role", role))
-        await people.sessions.revoke_all(account.id)
         _tell(settings)
         return f"{account.name} is {_a(account.role)} now, and has to log in again."
 
@@ -216,7 +213,6 @@ def disable_command(name: Name, data_dir: DataDir = None) -> None:
 
     async def disable(people: People, settings: Settings) -> str:
         account = await people.users.set_disabled(name, True)
-        await people.sessions.revoke_all(account.id)
         _tell(settings)
         return f"{account.name} is switched off. On again: xoe user enable {account.name}"
 

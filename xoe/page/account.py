@@ -127,7 +127,7 @@ async def change_password(request: Request) -> Response:
         if new != fields.get("again"):
             raise AccountError("The two new passwords are not the same. Nothing was changed.")
         await people.desk.verify(name, fields.get("current", ""), address=address_of(request))
-        await people.users.set_password(name, new)
+        await people.users.set_password(name, new, but=me.login)
     except LoginThrottledError as exc:
         return await _page(request, people, problem=str(exc), status=429, wait_s=exc.retry_after_s)
     except LoginError:
@@ -135,7 +135,7 @@ async def change_password(request: Request) -> Response:
         return await _page(request, people, problem=said, status=403)
     except XoeError as exc:
         return await _page(request, people, problem=str(exc), status=422)
-    await people.sessions.revoke_all(me.id, but=me.login)
+    people.sessions.look_again()
     return await _page(request, people, done="The password is changed.")
 
 
