@@ -1,0 +1,8 @@
+"""The page's library is loaded once, and as lean as the server has it."""
+
+from __future__ import annotations
+
+from xoe.lean import leave_out
+
+with leave_out():
+    import chainlit  # noqa: F401
