@@ -198,7 +198,7 @@ class Turn:
                 await self.page.until(lambda: len(self.page.answers) > self.answers)
             case "writing":
                 written = self._written()
-                await self.page.type(f"{ROOF} Please tell me all about it. ({self.number})")
+                await self.page.type(f"{ROOF} Please tell me all about the roof. ({self.number})")
                 await self.page.until(lambda: self._written() > written or self._is_over())
             case "ingesting":
                 name = f"pond-{self.number}.md"
