@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 
 from accounts.identity import Identity, Refusal
 from accounts.tables import logins
-from database import Database
+from database import Database, lock
 
 _TOKEN_CHARS: Final = (20, 100)
 _KNOWN_S: Final = 2.0
@@ -53,6 +53,7 @@ class Sessions:
         """Log ``identity`` in for ``ttl_s`` seconds and return the cookie's value."""
         token, now = secrets.token_urlsafe(32), self._clock()
         async with self._db.write() as connection:
+            await lock(connection, f"logins:{identity.id}")
             await connection.execute(delete(logins).where(logins.c.ends_at < now - _KEPT_S))
             mine = select(logins.c.id).where(logins.c.identity == identity.id)
             newest = mine.order_by(logins.c.created_at.desc()).limit(_PER_IDENTITY - 1)

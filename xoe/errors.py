@@ -11,6 +11,7 @@ XoeError
 │   ├── DocumentTooLargeError
 │   ├── DocumentTypeError    not one of the kinds that can be read
 │   ├── DocumentLockedError  encrypted
+│   ├── UploadBusyError      too much waits to be read already; ``retry_after_s`` tells when
 │   └── DocumentEmptyError   nothing to read in it
 ├── StoreError
 │   ├── StoreLockedError     another server owns the data folder
@@ -29,7 +30,8 @@ XoeError
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
 │   │   └── SynthesisLostError
-│   └── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
+│   ├── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
+│   └── CallBusyError        there are too many calls already
 ├── TranscriptionError       what was said could not be turned into text
 │   ├── TranscriptionLostError
 │   └── TranscriptionBusyError  too many pieces of speech wait
@@ -104,6 +106,15 @@ class DocumentLockedError(DocumentError):
 
 class DocumentEmptyError(DocumentError):
     """A document holds no text."""
+
+
+class UploadBusyError(DocumentError):
+    """Too many files wait to be read already, or they are too large."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        """``retry_after_s``: seconds until it is worth another try."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class StoreError(XoeError):
@@ -200,6 +211,30 @@ class SpeechBusyError(SpeechError):
             "The answer is on the page; please ask for it to be read again in a moment."
         )
         self.waiting = waiting
+
+
+class CallBusyError(SpeechError):
+    """There are too many calls already, so no other one can begin."""
+
+    def __init__(self, limit: int, *, own: int, is_beginning: bool = False) -> None:
+        """``limit``: calls of all together; ``own``: those of who wants one more.
+
+        ``is_beginning``: one is being made on the same page.
+        """
+        if is_beginning:
+            sentence = "A call is being begun on this page already. Please wait a moment."
+        elif own:
+            calls = "a call" if own == 1 else f"{own} calls"
+            sentence = (
+                f"You are in {calls} already, which is the most for one person just now. Please "
+                "end one first; typing works."
+            )
+        else:
+            sentence = (
+                f"Too many people are in a call just now ({limit} at most). Please try again in a "
+                "moment; typing works."
+            )
+        super().__init__(sentence)
 
 
 class TranscriptionError(XoeError):
