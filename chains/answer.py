@@ -56,12 +56,13 @@ from chains.types import (
 )
 from ingest.store import Store
 from state.breakers import Breakers
-from state.bulkhead import Bulkhead, BulkheadFullError
+from state.bulkhead import Bulkhead
 from state.ladder import Budget
 from state.retry import RetryBudget, attempts, retried
 from telemetry.metrics import Metrics
 from telemetry.tracing import Span, Tracer
 from xoe.errors import (
+    BusyError,
     CircuitOpenError,
     EngineBusyError,
     EngineError,
@@ -234,13 +235,19 @@ class AnswerChain:
         return found
 
     async def _search_guarded(self, turn: Turn) -> Turn:
-        async with self._breakers.guard("rag-api", transient=(RetrievalError,)):
+        async with self._breakers.guard("rag-api", transient=(RetrievalError,)) as call:
+            asked = time.perf_counter()
+
+            def find() -> Turn:
+                call.waited(time.perf_counter() - asked)
+                return self._find(turn)
+
             try:
-                return await self._searches.run(
-                    lambda: self._find(turn), timeout_s=self._settings.retrieval_timeout_s
-                )
-            except (TimeoutError, BulkheadFullError) as exc:
+                return await self._searches.run(find, timeout_s=self._settings.retrieval_timeout_s)
+            except TimeoutError as exc:
                 raise RetrievalError("The search of the documents takes too long.") from exc
+            except BusyError:  # counts for no circuit: the search works
+                raise
             except Exception as exc:  # of SQLite, FAISS, ONNX Runtime and the store
                 # Without its message: SQLite's quotes words of the question.
                 log.error("retrieval.error", error=type(exc).__name__)
@@ -374,6 +381,8 @@ class AnswerChain:
                 async for event in events:
                     if isinstance(event, Token):
                         call.done()  # an answer is not slow because it is long
+                    elif isinstance(event, GenerationStats):
+                        call.waited(event.queue_ms / 1000)
                     yield event
 
     def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
