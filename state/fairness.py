@@ -62,6 +62,11 @@ def as_share(whose: Share) -> Iterator[None]:
         current_share.reset(token)
 
 
+def owner_limit(limit: int) -> int:
+    """Return how much of one owner may wait where ``limit`` may wait altogether."""
+    return max(1, limit // SHARE_OF_OWNER)
+
+
 class Pace:
     """How fast what waits is served, from what was served lately."""
 
@@ -218,16 +223,16 @@ class FairQueue(Generic[T]):
     People go before programs, ``PEOPLE_IN_A_ROW`` of them at most while a program waits. Within
     each, what is for the loaded model goes before the rest, ``GROUP_LIMIT`` of it at most.
 
-    One owner may have ``owner_limit`` waiting. Where the queue is full, the newest of whoever has
-    most makes room for somebody who has less, so nobody is refused for another's flood; and of
-    one owner's sessions, the newest of the one that has most. A program's only, unless a person
+    One owner may have so many waiting and no more. Where the queue is full, the newest of whoever
+    has most makes room for somebody who has less, so nobody is refused for another's flood; where
+    an owner's part is, the newest of the session that has most. A program's only, unless a person
     comes. No threads here.
     """
 
     def __init__(
         self,
         limit: int,
-        owner_limit: int | None = None,
+        of_owner: int | None = None,
         *,
         refuse: Callable[[T, BusyError], None],
         busy: type[BusyError] = BusyError,
@@ -235,11 +240,11 @@ class FairQueue(Generic[T]):
     ) -> None:
         """``limit``: how many may wait; ``busy``: what is raised for who may not.
 
-        ``owner_limit``: how many of one owner, an eighth if it is not given. The server's own
-        work is bounded by ``limit`` alone. ``refuse`` ends an item that had to make room.
+        ``of_owner``: how many of one owner, an eighth if it is not given; the server's own work
+        is bounded by ``limit`` alone. ``refuse`` ends an item that had to make room.
         """
         self._limit = limit
-        self._owner_limit = owner_limit or max(1, limit // SHARE_OF_OWNER)
+        self._owner_limit = of_owner or owner_limit(limit)
         self._refuse = refuse
         self._busy = busy
         self._turns: _Turns[T] = _Turns()
@@ -368,13 +373,13 @@ class FairSlots:
         self,
         places: int,
         waiting: int,
-        owner_waiting: int | None = None,
+        of_owner: int | None = None,
         *,
         busy: type[BusyError] = BusyError,
     ) -> None:
-        """Let ``places`` run at a time, and ``waiting`` wait, ``owner_waiting`` of one owner's."""
+        """Let ``places`` run at a time, and ``waiting`` wait, ``of_owner`` of one owner's."""
         self._queue: FairQueue[asyncio.Future[None]] = FairQueue(
-            waiting, owner_waiting, refuse=asyncio.Future.set_exception, busy=busy
+            waiting, of_owner, refuse=asyncio.Future.set_exception, busy=busy
         )
         self._free = places
         self._given_back = 0

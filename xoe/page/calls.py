@@ -9,6 +9,7 @@ import chainlit as cl
 import structlog
 
 from chains.types import LIBRARY_OWNER
+from state.fairness import as_share
 from xoe.errors import XoeError
 from xoe.limits import too_fast
 from xoe.page import conversation, session
@@ -31,7 +32,7 @@ async def begin(services: Services) -> bool:
     session_id = session.session_id()
     if not await _has_room(services):
         return False
-    if wait_s := services.limits.take_for(session.identity(), "audio", session_id):
+    if wait_s := services.limits.take_for(session.identity(), "audio"):
         await _tell({"state": "off"})
         await _say(too_fast("audio", wait_s))
         return False
@@ -61,7 +62,8 @@ async def begin(services: Services) -> bool:
         hints=hints,
     )
     session.set_call(call)
-    services.calls.open(session_id, call)
+    with as_share(session.share()):  # of all that the call's task does
+        services.calls.open(session_id, call)
     await _tell({"state": "mode", "hold": chat.options.hold_to_talk})
     return True
 

@@ -70,7 +70,7 @@ async def receive_upload(request: Request) -> JSONResponse:
         limit = settings.upload_max_files
         return _refusal(429, f"At most {limit} files can wait. Send those first")
     services = startup.services
-    if services is not None and (wait_s := services.limits.take_for(who, "upload", session.id)):
+    if services is not None and (wait_s := services.limits.take_for(who, "upload")):
         return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
     try:
         upload = await _receive(request, session.files_dir, settings.upload_max_mb)
