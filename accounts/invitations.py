@@ -152,6 +152,7 @@ class Invitations:
             name=f"Guest {came + 1}",
             may_upload=invitation.scope == "upload",
             ends_at=invitation.ends_at,
+            invitation=invitation.id,
         )
 
     async def revoke(self, invitation_id: str) -> tuple[Guest, ...]:

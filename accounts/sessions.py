@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
-from accounts.identity import Identity, Refusal
-from accounts.tables import logins
+from accounts.identity import GUEST, Identity, Refusal
+from accounts.tables import guests, logins
 from database import Database, lock
 
 _TOKEN_CHARS: Final = (20, 100)
@@ -138,7 +138,13 @@ class Sessions:
 
     async def _look_up(self, hashed: str) -> Identity | Refusal:
         async with self._db.read() as connection:
-            query = select(logins).where(logins.c.token_hash == hashed)
+            # A guest's login knows the guest, and the guest knows the invitation.
+            came_by = logins.outerjoin(guests, logins.c.identity == GUEST + guests.c.id)
+            query = (
+                select(logins, guests.c.invitation)
+                .select_from(came_by)
+                .where(logins.c.token_hash == hashed)
+            )
             row = (await connection.execute(query)).mappings().first()
         if row is None:
             return "unknown"
@@ -162,6 +168,7 @@ def _identity(row: RowMapping) -> Identity:
         may_upload=row["may_upload"],
         ends_at=row["ends_at"] if row["is_guest"] else None,
         login=row["id"],
+        invitation=row["invitation"],
     )
 
 

@@ -77,6 +77,11 @@ class GuardedCall:
         self._clock = clock
         self._began_s = clock()
         self._took_s: float | None = None
+        self._waited_s = 0.0
+
+    def waited(self, seconds: float) -> None:
+        """Leave out what it waited for its turn: a part is not slow because many ask."""
+        self._waited_s += seconds
 
     def done(self) -> None:
         """Count the time until here only: until a stream's first token, say. Once is enough."""
@@ -86,7 +91,8 @@ class GuardedCall:
     @property
     def took_s(self) -> float:
         """The seconds that count, so far."""
-        return self._clock() - self._began_s if self._took_s is None else self._took_s
+        took_s = self._clock() - self._began_s if self._took_s is None else self._took_s
+        return took_s - self._waited_s
 
 
 def breaker_configs(settings: Settings) -> dict[str, BreakerConfig]:

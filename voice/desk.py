@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from state.allotment import Allotment
+from state.fairness import share
 from telemetry.metrics import VoiceMetrics
 from xoe.errors import CallBusyError
 
@@ -24,6 +25,8 @@ class CallPlace:
 
     owner: str
     session_id: str
+    counts_as: str
+    """The owner of the share, which several may have: all guests of an invitation, say."""
     call: Call | None = None
     task: asyncio.Task[None] | None = None
 
@@ -45,13 +48,14 @@ class CallDesk:
         one may have, or all places are taken.
         """
         before = self._places.get((owner, session_id))
+        counts_as = share().owner or owner
         if before is None:
-            if not self._shares.take(owner):
+            if not self._shares.take(counts_as):
                 self._metrics.refused.inc()
-                raise CallBusyError(self._limit, own=self._shares.held(owner))
+                raise CallBusyError(self._limit, own=self._shares.held(counts_as))
         elif before.call is None:
-            raise CallBusyError(self._limit, own=self._shares.held(owner), is_beginning=True)
-        place = CallPlace(owner, session_id)
+            raise CallBusyError(self._limit, own=self._shares.held(counts_as), is_beginning=True)
+        place = CallPlace(owner, session_id, counts_as)
         self._places[owner, session_id] = place  # the place of the earlier one, if there is one
         if before is not None:
             try:
@@ -110,7 +114,7 @@ class CallDesk:
         key = place.owner, place.session_id
         if self._places.get(key) is place:
             del self._places[key]
-            self._shares.give_back(place.owner)
+            self._shares.give_back(place.counts_as)
             self._count()
 
     def _count(self) -> None:

@@ -20,7 +20,7 @@ XoeError
 │   ├── ThreadLimitError     there are as many chats as are kept
 │   └── BackupError          a backup cannot be written, or is not one that can be restored
 ├── EngineError
-│   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
+│   ├── EngineBusyError      too many questions wait for the model (a BusyError)
 │   ├── EngineNotReadyError  still loading, or failed to load
 │   ├── EngineStalledError   the model does not go on with what it was given
 │   ├── LlamaBuildError      no build of llama.cpp works on this processor, or none can be tried
@@ -47,6 +47,7 @@ XoeError
 │   ├── WeakPasswordError    easy to guess; the message says why
 │   └── LoginError           the name or the password is wrong, or the account is switched off
 │       └── LoginThrottledError  too many attempts; ``retry_after_s`` tells how long to wait
+├── BusyError                too much waits; ``retry_after_s`` tells when to come back
 ├── ProcessLostError         an engine's process was lost; it is being started again by itself
 ├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
 └── RedisError               Redis cannot be reached or started
@@ -145,16 +146,35 @@ class EngineError(XoeError):
     """Something about the language model's engine."""
 
 
-class EngineBusyError(EngineError):
-    """The queue is full."""
+class BusyError(XoeError):
+    """As much waits as may wait: of one owner's, or of all together."""
 
-    def __init__(self, place: int) -> None:
-        """Remember how many requests are ahead: ``place`` ≥ 1."""
-        super().__init__(
-            f"The model is busy: {place} questions are waiting already. "
-            "Please ask again in a moment."
+    server = "The server"
+    things = "requests"
+
+    def __init__(self, waiting: int, retry_after_s: float = 1.0, *, own: bool = False) -> None:
+        """Remember what was reached, and in how many seconds there may be room.
+
+        ``own``: the owner has ``waiting`` of their own, else so many wait altogether.
+        """
+        wait_s = math.ceil(retry_after_s)
+        when = f"in {wait_s} seconds" if wait_s > 1 else "in a moment"
+        reached = (
+            f"You have {waiting} {self.things} under way, as many as there is room for."
+            if own
+            else f"{self.server} is busy: {waiting} {self.things} are waiting already."
         )
-        self.place = place
+        super().__init__(f"{reached} Please try again {when}.")
+        self.waiting = waiting
+        self.retry_after_s = retry_after_s
+        self.own = own
+
+
+class EngineBusyError(EngineError, BusyError):
+    """Too many questions wait for the model."""
+
+    server = "The model"
+    things = "questions"
 
 
 class EngineNotReadyError(EngineError):

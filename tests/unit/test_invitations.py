@@ -132,6 +132,20 @@ async def test_an_invitation_lets_in_as_many_as_it_says(house: House) -> None:
     assert names == [first.id, second.id]
 
 
+async def test_all_guests_of_one_invitation_count_as_one_owner(house: House) -> None:
+    invitation, other = await invite(house), await invite(house)
+    owners = []
+    for link in (invitation, invitation, other):
+        guest = await house.invitations.redeem(link.token)
+        came_in = await found(house, await house.sessions.create(guest, ttl_s=HOUR))
+        assert came_in.share_owner == guest.share_owner
+        owners.append(came_in.share_owner)
+    assert owners[0] == owners[1] == f"invitation:{invitation.id}"
+    assert owners[2] == f"invitation:{other.id}"
+    user = await found(house, await house.sessions.create(somebody(), ttl_s=HOUR))
+    assert user.share_owner == "user:ada"
+
+
 async def test_guests_who_come_at_once_do_not_share_a_place(house: House) -> None:
     invitation = await invite(house, guests=3)
     came = await asyncio.gather(

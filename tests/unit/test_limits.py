@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import httpx
@@ -14,8 +15,20 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 
-from accounts.identity import Identity
-from xoe.limits import BodyLimit, BodyLimits, Rate, RateLimits, body_limits, too_fast
+from accounts.identity import Identity, visitor
+from state.fairness import Share, share
+from xoe.errors import EngineBusyError
+from xoe.limits import (
+    Admission,
+    BodyLimit,
+    BodyLimits,
+    LimitKind,
+    Rate,
+    RateLimits,
+    body_limits,
+    too_fast,
+)
+from xoe.problems import headers_of, status_of
 from xoe.settings import Settings
 
 
@@ -211,12 +224,104 @@ def test_an_upload_may_be_as_large_as_the_settings_say_and_a_question_as_long() 
     assert "/query" not in table
 
 
+def somebody(name: str, invitation: str | None = None) -> Identity:
+    if invitation is None:
+        return Identity(f"user:{name}", "user", name, login="1")
+    return Identity(f"guest:{name}", "guest", name, login="1", invitation=invitation)
+
+
+def granted(limits: RateLimits, who: Identity, kind: LimitKind, times: int = 100) -> int:
+    return sum(limits.take_for(who, kind) == 0 for _ in range(times))
+
+
 def test_a_guests_pages_share_one_rate_of_their_own() -> None:
     settings = Settings(limit_questions=60, limit_guest_questions=4)
-    limits = RateLimits.of(settings)
-    guest, user = Identity("guest:ab", "guest", "Guest 1"), Identity("user:ann", "user", "ann")
-    taken = [limits.take_for(guest, "question", f"page-{n}") == 0 for n in range(4)]
-    assert taken == [True, True, False, False]
-    assert limits.take_for(guest, "program", "address") > 0, "by HTTP it is the same rate"
-    assert limits.take_for(Identity("guest:cd", "guest", "Guest 2"), "question", "page") == 0
-    assert [limits.take_for(user, "question", "page") for _ in range(30)] == [0.0] * 30
+    limits = RateLimits.of(settings, clock=Clock())
+    guest = somebody("ab", "party")
+    assert granted(limits, guest, "question") == 2
+    assert limits.take_for(guest, "program") > 0, "by HTTP it is the same rate"
+    assert granted(limits, somebody("cd", "party"), "question") == 2
+    assert granted(limits, somebody("ann"), "question") == 16
+
+
+def test_all_guests_of_an_invitation_together_have_the_rate_of_one_owner() -> None:
+    settings = Settings(limit_questions=60, limit_guest_questions=12)
+    limits = RateLimits.of(settings, clock=Clock())
+    asked = [granted(limits, somebody(f"{n}", "party"), "question") for n in range(10)]
+    assert sum(asked) == granted(limits, somebody("ann"), "question") == 16
+    assert asked[:2] == [6, 6], "one guest does not use up what is there for all"
+    assert granted(limits, somebody("x", "other party"), "question") == 6
+
+
+def test_at_no_rate_comes_more_at_once_than_one_owner_may_have_waiting() -> None:
+    settings = Settings()
+    limits = RateLimits.of(settings, clock=Clock())
+    for kind in ("question", "program"):
+        at_once = granted(limits, somebody(kind), kind, times=10_000)
+        assert at_once == settings.llm_queue_limit // 8
+
+
+def test_a_session_name_that_another_uses_up_is_still_mine() -> None:
+    limits = RateLimits.of(Settings(), clock=Clock())
+    while not limits.take("session", "user:ann/my-notebook"):
+        pass
+    assert limits.take("session", "user:bob/my-notebook") == 0
+
+
+def test_questions_under_way_are_counted_for_each_owner_and_given_back() -> None:
+    admission = Admission(Settings(llm_queue_limit=32))
+    ann, bob = somebody("ann"), somebody("bob")
+    with contextlib.ExitStack() as under_way:
+        for n in range(4):
+            whose = ann.share_of_program(f"s{n}", "")
+            under_way.enter_context(admission.question(ann, whose))
+        with pytest.raises(EngineBusyError) as error, admission.question(ann, whose):
+            pass
+        assert error.value.own
+        assert status_of(error.value) == 429
+        assert int(headers_of(error.value)["Retry-After"]) >= 1
+        assert "You have 4 questions under way" in str(error.value)
+        with admission.question(bob, bob.share_of_program("s0", "")):
+            assert share() == Share("user:bob", "s0")
+        with admission.question(ann, ann.share_at_page("page")):
+            assert share().interactive
+    assert len(admission) == 0
+
+
+def test_one_guest_leaves_room_for_the_others_of_the_invitation() -> None:
+    admission = Admission(Settings(llm_queue_limit=64))
+    guests = [somebody(f"{n}", "party") for n in range(5)]
+    with contextlib.ExitStack() as under_way:
+
+        def ask(guest: Identity) -> int:
+            for n in range(100):
+                try:
+                    whose = guest.share_of_program(f"s{n}", "")
+                    under_way.enter_context(admission.question(guest, whose))
+                except EngineBusyError:
+                    return n
+            return 100
+
+        assert [ask(guest) for guest in guests] == [2, 2, 2, 2, 0]
+        ann = somebody("ann")
+        assert ask(ann) == 8
+
+
+def test_who_counts_as_whom() -> None:
+    guest, user = somebody("ab", "party"), somebody("ann")
+    assert guest.share_at_page("chat") == Share("invitation:party", "guest:ab", interactive=True)
+    assert guest.share_of_program("s", "::1").owner == "invitation:party"
+    assert user.share_at_page("chat") == Share("user:ann", "chat", interactive=True)
+    assert user.share_of_program("s", "10.0.0.1") == Share("user:ann", "s")
+    here = visitor("0" * 32)
+    assert here.share_at_page("chat").owner == here.id
+    # A program can make up cookies; not its address.
+    assert here.share_of_program("s", "127.0.0.1").owner == "address:127.0.0.1"
+
+
+def test_a_full_server_is_told_otherwise_than_an_owners_own_limit() -> None:
+    full = EngineBusyError(128, 12.3)
+    assert (status_of(full), headers_of(full)) == (503, {"Retry-After": "13"})
+    assert str(full) == (
+        "The model is busy: 128 questions are waiting already. Please try again in 13 seconds."
+    )

@@ -9,6 +9,7 @@ import chainlit as cl
 import structlog
 
 from chains.types import LIBRARY_OWNER
+from state.fairness import as_share
 from xoe.errors import CallBusyError, XoeError
 from xoe.limits import too_fast
 from xoe.page import conversation, session
@@ -25,6 +26,11 @@ _FORMAT = "pcm16"
 
 async def begin(services: Services) -> bool:
     """Begin a call and return True, or say why there can be none."""
+    with as_share(session.share()):  # of all that the call's task does
+        return await _begin(services)
+
+
+async def _begin(services: Services) -> bool:
     who, session_id = session.identity(), session.session_id()
     try:
         place = await services.calls.reserve(who.id, session_id)
@@ -32,7 +38,7 @@ async def begin(services: Services) -> bool:
         await _refuse(str(exc))
         return False
     try:
-        if wait_s := services.limits.take_for(who, "audio", session_id):
+        if wait_s := services.limits.take_for(who, "audio"):
             await _refuse(too_fast("audio", wait_s))
             return False
         await _tell({"state": "loading"})

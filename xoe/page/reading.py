@@ -135,7 +135,7 @@ async def _wait_s(request: Request) -> float:
     """Count a dictation of this browser; return the seconds to wait when there are too many."""
     startup: Startup = request.app.state.startup
     who = identity_of(request.scope)
-    return (await startup.wait()).limits.take_for(who, "audio", f"dictation:{who.id}")
+    return (await startup.wait()).limits.take_for(who, "audio")
 
 
 async def _engines(request: Request) -> VoiceEngines:

@@ -138,7 +138,7 @@ class Arrivals:
         return [
             file["size"]
             for session in chainlit_patches.open_sessions()
-            if session.files and _owner_of(session) == owner
+            if session.files and _identity(session).share_owner == owner
             for file in session.files.values()
         ]
 
@@ -157,10 +157,10 @@ async def receive_upload(request: Request) -> JSONResponse:
     try:
         declared = _declared(request, settings.upload_max_mb)
         free = await asyncio.to_thread(_free_bytes, startup.settings.data_dir)
-        with arrivals.expected(session, who.id, declared, free, settings.upload_max_files):
+        with arrivals.expected(session, who.share_owner, declared, free, settings.upload_max_files):
             services = startup.services
             if services is not None and (
-                wait_s := services.limits.take_for(who, "upload", session.id)
+                wait_s := services.limits.take_for(who, "upload")
             ):
                 return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
             upload = await _receive(request, session.files_dir, settings.upload_max_mb)
@@ -193,11 +193,11 @@ def _keep(session: WebsocketSession, upload: _Upload) -> None:
 def _session(request: Request, who: Identity) -> WebsocketSession | None:
     """Return the page that a file is sent to, if it is there and theirs."""
     session = WebsocketSession.get_by_id(request.query_params.get("session_id", ""))
-    return session if session is not None and _owner_of(session) == who.id else None
+    return session if session is not None and _identity(session).id == who.id else None
 
 
-def _owner_of(session: WebsocketSession) -> str:
-    return identity_of(session.environ["asgi.scope"]).id
+def _identity(session: WebsocketSession) -> Identity:
+    return identity_of(session.environ["asgi.scope"])
 
 
 def forget(session: BaseSession, file_id: str) -> None:
