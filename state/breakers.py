@@ -25,7 +25,7 @@ from state.breaker_memory import MemoryStore
 from state.breaker_redis import RedisStore
 from state.breaker_store import BreakerStore, Reply
 from state.redis import RedisConnection
-from xoe.errors import CircuitOpenError, ProcessLostError, RedisError
+from xoe.errors import BusyError, CircuitOpenError, ProcessLostError, RedisError
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -178,14 +178,14 @@ class Breakers:
         An exception of a ``transient`` class is a failure. Any other counts as neither failure
         nor success, and so does a cancellation: put a time limit *inside* the body, where it is a
         ``TimeoutError``, since one around the guard is a cancellation here. An engine's process
-        that was lost is looked after elsewhere and counts as nothing either. Exceptions pass
-        unchanged. Raises ``CircuitOpenError`` before the body.
+        that was lost is looked after elsewhere and counts as nothing either, nor does one that is
+        only busy. Exceptions pass unchanged. Raises ``CircuitOpenError`` before the body.
         """
         permit = await self._admit(name)
         call = GuardedCall(self._clock)
         try:
             yield call
-        except (asyncio.CancelledError, GeneratorExit, ProcessLostError):
+        except (asyncio.CancelledError, GeneratorExit, ProcessLostError, BusyError):
             await self._release(name, permit)
             raise
         except transient:

@@ -11,6 +11,7 @@ XoeError
 │   ├── DocumentTooLargeError
 │   ├── DocumentTypeError    not one of the kinds that can be read
 │   ├── DocumentLockedError  encrypted
+│   ├── DocumentBusyError    too many files wait to be read (a BusyError)
 │   ├── UploadBusyError      too much waits to be read already; ``retry_after_s`` tells when
 │   └── DocumentEmptyError   nothing to read in it
 ├── StoreError
@@ -30,11 +31,11 @@ XoeError
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
 │   │   └── SynthesisLostError
-│   ├── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
+│   ├── SpeechBusyError      too many texts wait to be spoken (a BusyError)
 │   └── CallBusyError        there are too many calls already
 ├── TranscriptionError       what was said could not be turned into text
 │   ├── TranscriptionLostError
-│   └── TranscriptionBusyError  too many pieces of speech wait
+│   └── TranscriptionBusyError  too many pieces of speech wait (a BusyError)
 ├── RetrievalError           the documents cannot be searched
 ├── QuestionError            an empty or over-long question
 ├── InvitationError          an invitation cannot be made, or lets nobody in
@@ -63,6 +64,30 @@ import math
 
 class XoeError(Exception):
     """Base of all errors raised on purpose."""
+
+
+class BusyError(XoeError):
+    """As much waits as may wait: of one owner's, or of all together."""
+
+    server = "The server"
+    things = "requests"
+
+    def __init__(self, waiting: int, retry_after_s: float = 1.0, *, own: bool = False) -> None:
+        """Remember what was reached, and in how many seconds there may be room.
+
+        ``own``: the owner has ``waiting`` of their own, else so many wait altogether.
+        """
+        wait_s = math.ceil(retry_after_s)
+        when = f"in {wait_s} seconds" if wait_s > 1 else "in a moment"
+        reached = (
+            f"You have {waiting} {self.things} under way, as many as there is room for."
+            if own
+            else f"{self.server} is busy: {waiting} {self.things} are waiting already."
+        )
+        super().__init__(f"{reached} Please try again {when}.")
+        self.waiting = waiting
+        self.retry_after_s = retry_after_s
+        self.own = own
 
 
 class SettingsError(XoeError):
@@ -109,6 +134,13 @@ class DocumentEmptyError(DocumentError):
     """A document holds no text."""
 
 
+class DocumentBusyError(DocumentError, BusyError):
+    """Too many files wait to be read."""
+
+    server = "The reading of files"
+    things = "files"
+
+
 class UploadBusyError(DocumentError):
     """Too many files wait to be read already, or they are too large."""
 
@@ -144,30 +176,6 @@ class BackupError(StoreError):
 
 class EngineError(XoeError):
     """Something about the language model's engine."""
-
-
-class BusyError(XoeError):
-    """As much waits as may wait: of one owner's, or of all together."""
-
-    server = "The server"
-    things = "requests"
-
-    def __init__(self, waiting: int, retry_after_s: float = 1.0, *, own: bool = False) -> None:
-        """Remember what was reached, and in how many seconds there may be room.
-
-        ``own``: the owner has ``waiting`` of their own, else so many wait altogether.
-        """
-        wait_s = math.ceil(retry_after_s)
-        when = f"in {wait_s} seconds" if wait_s > 1 else "in a moment"
-        reached = (
-            f"You have {waiting} {self.things} under way, as many as there is room for."
-            if own
-            else f"{self.server} is busy: {waiting} {self.things} are waiting already."
-        )
-        super().__init__(f"{reached} Please try again {when}.")
-        self.waiting = waiting
-        self.retry_after_s = retry_after_s
-        self.own = own
 
 
 class EngineBusyError(EngineError, BusyError):
@@ -221,16 +229,11 @@ class SynthesisLostError(SynthesisError, ProcessLostError):
     """The voice's process was lost while it was speaking."""
 
 
-class SpeechBusyError(SpeechError):
+class SpeechBusyError(SpeechError, BusyError):
     """Too many texts wait to be spoken."""
 
-    def __init__(self, waiting: int) -> None:
-        """Remember how many wait already."""
-        super().__init__(
-            f"The voice is busy: {waiting} texts are waiting to be spoken already. "
-            "The answer is on the page; please ask for it to be read again in a moment."
-        )
-        self.waiting = waiting
+    server = "The voice"
+    things = "texts to be spoken"
 
 
 class CallBusyError(SpeechError):
@@ -265,16 +268,11 @@ class TranscriptionLostError(TranscriptionError, ProcessLostError):
     """The process of speech recognition was lost while it was listening."""
 
 
-class TranscriptionBusyError(TranscriptionError):
+class TranscriptionBusyError(TranscriptionError, BusyError):
     """Too many pieces of speech wait to be transcribed."""
 
-    def __init__(self, waiting: int) -> None:
-        """Remember how many wait already."""
-        super().__init__(
-            f"Speech recognition is busy: {waiting} pieces of speech are waiting already. "
-            "Please say it again in a moment, or type."
-        )
-        self.waiting = waiting
+    server = "Speech recognition"
+    things = "pieces of speech"
 
 
 class RetrievalError(XoeError):

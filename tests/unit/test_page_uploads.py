@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from accounts.identity import SCOPE_KEY, Identity, visitor
+from state.fairness import Share, as_share
 from xoe.errors import DiskFullError, UploadBusyError
 from xoe.page import uploads
 
@@ -248,8 +249,13 @@ async def test_one_owners_files_leave_room_on_the_disk_for_anothers(
 ) -> None:
     arrivals = uploads.Arrivals()
 
-    def expect(owner: str, size: int) -> AbstractContextManager[None]:
-        return arrivals.expected(session, owner, size, free=100 * MIB, most=50)
+    @contextmanager
+    def expect(owner: str, size: int) -> Iterator[None]:
+        with (
+            as_share(Share(owner)),
+            arrivals.expected(session, size, free=100 * MIB, most=50),
+        ):
+            yield
 
     with ExitStack() as under_way:
         taken = 0

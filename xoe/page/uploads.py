@@ -25,7 +25,9 @@ from starlette.responses import JSONResponse
 from accounts.identity import Identity, identity_of
 from ingest.names import safe_name
 from state.allotment import may_take
+from state.fairness import FairSlots, as_share, share
 from xoe.errors import (
+    BusyError,
     DiskFullError,
     DocumentError,
     DocumentTooLargeError,
@@ -35,6 +37,7 @@ from xoe.errors import (
 from xoe.limits import retry_after, too_fast
 from xoe.page import chainlit_patches
 from xoe.page.chainlit_patches import keep_files_in
+from xoe.problems import headers_of, status_of
 
 if TYPE_CHECKING:
     from xoe.settings import Settings
@@ -46,7 +49,10 @@ UPLOAD_PATH = "/project/file"
 # The multipart wrapping round a file: a boundary and a few header lines.
 _WRAPPING_BYTES = 16 * 1024
 _HEADER_BYTES = 8 * 1024
-_WRITE_BYTES = 1024 * 1024
+_WRITE_BYTES = 256 * 1024
+_WRITTEN_AT_ONCE = 2
+_UNWRITTEN = 1024
+"""Pieces that may wait to be written, one of a file."""
 _MIB = 1024 * 1024
 # Chainlit shows an image or a PDF of a message in full; a chip with the name is what is wanted.
 _AS_ATTACHMENT = "application/octet-stream"
@@ -87,17 +93,19 @@ class Arrivals:
     def __init__(self) -> None:
         """Nothing arrives."""
         self._arriving: set[_Arrival] = set()
+        self.writing = FairSlots(_WRITTEN_AT_ONCE, _UNWRITTEN, _UNWRITTEN // 4)
+        """Places for a piece of a file; owners take turns."""
 
     @contextmanager
     def expected(
-        self, session: WebsocketSession, owner: str, size: int, free: int, most: int
+        self, session: WebsocketSession, size: int, free: int, most: int
     ) -> Iterator[None]:
-        """Keep a place for a file of ``size`` bytes while it is received.
+        """Keep a place for a file of ``size`` bytes of the current share's while it is received.
 
         ``free``: bytes of the disk; ``most``: files that may wait on one page. Raises
         ``UploadBusyError``, or ``DiskFullError`` where nobody's file would fit.
         """
-        arrival = _Arrival(session, owner, size)
+        arrival = _Arrival(session, share().owner, size)
         self._refuse_surplus(arrival, most)
         self._refuse_greed(arrival, free - sum(other.bytes for other in self._arriving))
         self._arriving.add(arrival)
@@ -157,17 +165,22 @@ async def receive_upload(request: Request) -> JSONResponse:
     try:
         declared = _declared(request, settings.upload_max_mb)
         free = await asyncio.to_thread(_free_bytes, startup.settings.data_dir)
-        with arrivals.expected(session, who.share_owner, declared, free, settings.upload_max_files):
+        with (
+            as_share(who.share_at_page(session.id)),
+            arrivals.expected(session, declared, free, settings.upload_max_files),
+        ):
             services = startup.services
-            if services is not None and (
-                wait_s := services.limits.take_for(who, "upload")
-            ):
+            if services is not None and (wait_s := services.limits.take_for(who, "upload")):
                 return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
-            upload = await _receive(request, session.files_dir, settings.upload_max_mb)
+            upload = await _receive(
+                request, session.files_dir, settings.upload_max_mb, arrivals.writing
+            )
             if _session(request, who) is not session:
                 upload.drop()
                 return _refusal(404, _LOST)
             _keep(session, upload)
+    except BusyError as exc:
+        return _refusal(status_of(exc), str(exc), headers_of(exc))
     except UploadBusyError as exc:
         return _refusal(429, str(exc), retry_after(exc.retry_after_s))
     except DocumentTooLargeError as exc:
@@ -211,7 +224,7 @@ def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None)
     return JSONResponse({"detail": reason.rstrip(".") + "."}, status_code=status, headers=headers)
 
 
-async def _receive(request: Request, folder: Path, limit_mb: int) -> _Upload:
+async def _receive(request: Request, folder: Path, limit_mb: int, writing: FairSlots) -> _Upload:
     limit = limit_mb * _MIB
     upload = _Upload(folder / str(uuid.uuid4()))
     try:
@@ -221,7 +234,8 @@ async def _receive(request: Request, folder: Path, limit_mb: int) -> _Upload:
                 upload.size += len(data)
                 if upload.size > limit:
                     raise DocumentTooLargeError(_TOO_LARGE.format(limit=limit_mb))
-                await asyncio.to_thread(file.write, data)
+                async with writing.place():
+                    await asyncio.to_thread(file.write, data)
             await asyncio.to_thread(file.flush)
         if not upload.name:
             raise DocumentError("The upload holds no file.")
