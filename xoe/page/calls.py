@@ -50,7 +50,7 @@ async def begin(services: Services) -> bool:
     from voice.call import Call
     from xoe.page.spoken import SpokenConversation
 
-    await services.calls.close(session_id)
+    await services.calls.close(_call_id())
     if not await _has_room(services):  # others may have called while the engines were loaded
         return False
     call = Call(
@@ -63,14 +63,18 @@ async def begin(services: Services) -> bool:
     )
     session.set_call(call)
     with as_share(session.share()):  # of all that the call's task does
-        services.calls.open(session_id, call)
+        services.calls.open(_call_id(), call)
     await _tell({"state": "mode", "hold": chat.options.hold_to_talk})
     return True
 
 
+def _call_id() -> str:
+    return session.call_id(cl.context.session, session.identity())
+
+
 async def _has_room(services: Services) -> bool:
     """Whether the session may call now; tells why not."""
-    if services.calls.has_room(session.session_id()):
+    if services.calls.has_room(_call_id()):
         return True
     await _tell({"state": "off"})
     await _say(_BUSY.format(limit=services.settings.voice_max_calls))
@@ -115,7 +119,7 @@ def hush() -> None:
 async def end(services: Services) -> None:
     """End the session's call."""
     session.set_call(None)
-    await services.calls.close(session.session_id())
+    await services.calls.close(_call_id())
     await _tell({"state": "off"})
 
 
