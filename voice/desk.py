@@ -23,8 +23,7 @@ log = structlog.get_logger(__name__)
 class CallPlace:
     """A place for a call: taken before the call is made, and kept until it has ended."""
 
-    owner: str
-    session_id: str
+    call_id: str
     counts_as: str
     """The owner of the share, which several may have: all guests of an invitation, say."""
     call: Call | None = None
@@ -32,31 +31,31 @@ class CallPlace:
 
 
 class CallDesk:
-    """Runs calls, one a session. Belongs to one event loop."""
+    """Runs calls, one of an id. Belongs to one event loop."""
 
     def __init__(self, limit: int, metrics: VoiceMetrics) -> None:
         """``limit``: calls at a time."""
         self._limit = limit
         self._metrics = metrics
         self._shares = Allotment(limit)
-        self._places: dict[tuple[str, str], CallPlace] = {}
+        self._places: dict[str, CallPlace] = {}
 
-    async def reserve(self, owner: str, session_id: str) -> CallPlace:
-        """Take a place for a call that is about to be made, and end the session's earlier one.
+    async def reserve(self, call_id: str) -> CallPlace:
+        """Take a place for a call that is about to be made, and end an earlier one of its id.
 
-        Raises ``CallBusyError`` when the session is making one already, the owner has as many as
+        Raises ``CallBusyError`` when one is being made already, the owner has as many as
         one may have, or all places are taken.
         """
-        before = self._places.get((owner, session_id))
-        counts_as = share().owner or owner
+        before = self._places.get(call_id)
+        counts_as = share().owner or call_id
         if before is None:
             if not self._shares.take(counts_as):
                 self._metrics.refused.inc()
                 raise CallBusyError(self._limit, own=self._shares.held(counts_as))
         elif before.call is None:
             raise CallBusyError(self._limit, own=self._shares.held(counts_as), is_beginning=True)
-        place = CallPlace(owner, session_id, counts_as)
-        self._places[owner, session_id] = place  # the place of the earlier one, if there is one
+        place = CallPlace(call_id, counts_as)
+        self._places[call_id] = place  # the place of the earlier one, if there is one
         if before is not None:
             try:
                 await self._end(before)
@@ -67,7 +66,7 @@ class CallDesk:
 
     def open(self, place: CallPlace, call: Call) -> bool:
         """Run ``call`` in a task of its own; False when the place was given up meanwhile."""
-        if self._places.get((place.owner, place.session_id)) is not place:
+        if self._places.get(place.call_id) is not place:
             return False
         place.call = call
         place.task = asyncio.create_task(self._run(place, call), name="call")
@@ -79,22 +78,22 @@ class CallDesk:
         if place.call is None:
             self._leave(place)
 
-    def call(self, owner: str, session_id: str) -> Call | None:
-        """Return the session's call, if it has one."""
-        place = self._places.get((owner, session_id))
+    def call(self, call_id: str) -> Call | None:
+        """Return the call of that id, if there is one."""
+        place = self._places.get(call_id)
         return None if place is None else place.call
 
-    async def close(self, owner: str, session_id: str) -> None:
-        """End the session's call, if it has one or makes one; returns when it has ended."""
-        place = self._places.get((owner, session_id))
+    async def close(self, call_id: str) -> None:
+        """End the call of that id, if there is one or one is made; returns when it has ended."""
+        place = self._places.get(call_id)
         if place is not None:
             self._leave(place)
             await self._end(place)
 
     async def aclose(self) -> None:
         """End all calls."""
-        for owner, session_id in tuple(self._places):
-            await self.close(owner, session_id)
+        for call_id in tuple(self._places):
+            await self.close(call_id)
 
     async def _run(self, place: CallPlace, call: Call) -> None:
         try:
@@ -111,9 +110,8 @@ class CallDesk:
             await asyncio.wait([place.task])
 
     def _leave(self, place: CallPlace) -> None:
-        key = place.owner, place.session_id
-        if self._places.get(key) is place:
-            del self._places[key]
+        if self._places.get(place.call_id) is place:
+            del self._places[place.call_id]
             self._shares.give_back(place.counts_as)
             self._count()
 

@@ -14,12 +14,12 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from accounts.identity import identity_of
+from accounts.identity import Identity, identity_of
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
 from state.fairness import Share
 from xoe.errors import XoeError
 from xoe.health import startup_of
-from xoe.limits import LimitKind, retry_after, too_fast
+from xoe.limits import LimitKind, RateLimits, retry_after, too_fast
 from xoe.problems import UNEXPECTED, Problem
 
 log = structlog.get_logger(__name__)
@@ -113,17 +113,20 @@ async def _admitted(request: Request, body: QueryRequest) -> AsyncGenerator[None
     or can be sent to nobody.
     """
     services = await startup_of(request).wait()
-    who = identity_of(request.scope)
-    whose = _share(request, body)
+    who, whose = identity_of(request.scope), _share(request, body)
+    with services.admission.question(who, whose):
+        _count(services.limits, who, whose, body)
+        yield
+
+
+def _count(limits: RateLimits, who: Identity, whose: Share, body: QueryRequest) -> None:
     kind: LimitKind = "program"
-    wait_s = services.limits.take_for(who, kind, owner=whose.owner)
+    wait_s = limits.take_for(who, kind, owner=whose.owner)
     if not wait_s and body.session_id is not None and not who.is_guest:
         kind = "session"
-        wait_s = services.limits.take(kind, f"{whose.owner}/{body.session_id}")
+        wait_s = limits.take(kind, f"{whose.owner}/{body.session_id}")
     if wait_s:
         raise HTTPException(429, too_fast(kind, wait_s), retry_after(wait_s))
-    with services.admission.question(who, whose):
-        yield
 
 
 def _share(request: Request, body: QueryRequest) -> Share:

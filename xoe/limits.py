@@ -20,8 +20,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from state.fairness import OwnerQuota, Share, as_share, owner_limit
-from xoe.errors import EngineBusyError
+from state.fairness import FairSlots, OwnerQuota, Share, as_share, owner_limit
+from xoe.errors import BusyError, EngineBusyError
+from xoe.problems import headers_of, status_of, told
 
 if TYPE_CHECKING:
     from accounts.identity import Identity
@@ -57,6 +58,10 @@ _JSON_BYTES = 256 * _KIB
 _MAX_HEADERS = 100
 _MAX_HEADER_BYTES = 32 * _KIB
 _MAX_URL_BYTES = 8 * _KIB
+_READS = ("/project/thread", "/export/", "/links")
+"""What lists, searches, opens and exports chats."""
+_READS_AT_ONCE = 4
+_READS_WAITING = 512
 _IDLE_S = 30.0
 """Longest pause between two pieces of a request's body."""
 
@@ -181,6 +186,54 @@ class Admission:
         of_session = self._of_guest if who.is_guest else None
         with as_share(whose), self._quota.hold(of_session=of_session):
             yield
+
+
+class FairRequests:
+    """ASGI middleware: requests that read much of the database are served a few at a time.
+
+    Owners take turns. A place is held from when the request's body is whole until its answer
+    begins, so that none is held by a client that is slow.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self._app = app
+        self._slots = FairSlots(_READS_AT_ONCE, _READS_WAITING)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request when it is its turn, or refuse it with 429 or 503."""
+        if scope["type"] != "http" or not scope["path"].startswith(_READS):
+            await self._app(scope, receive, send)
+            return
+        came = [await receive()]
+        while came[-1]["type"] == "http.request" and came[-1].get("more_body", False):
+            came.append(await receive())
+        came.reverse()
+
+        async def replayed() -> Message:
+            return came.pop() if came else await receive()
+
+        try:
+            await self._slots.acquire()
+        except BusyError as exc:
+            await told(status_of(exc), str(exc), headers_of(exc))(scope, receive, send)
+            return
+        holds = True
+
+        def give_back() -> None:
+            nonlocal holds
+            if holds:
+                holds = False
+                self._slots.release()
+
+        async def sent(message: Message) -> None:
+            give_back()
+            await send(message)
+
+        try:
+            await self._app(scope, replayed, sent)
+        finally:
+            give_back()
 
 
 def _halved(a_minute: int) -> Rate:

@@ -23,6 +23,7 @@ from accounts.sessions import Sessions
 from accounts.users import Users
 from database import Database
 from state.allotment import Allotment
+from state.fairness import Share, as_share
 from telemetry.metrics import VoiceMetrics
 from threads import links as links_module
 from threads import rows
@@ -172,7 +173,7 @@ def call() -> Call:
 
 async def test_calls_begun_at_once_are_as_many_as_may_be() -> None:
     async def begin(calls: CallDesk, number: int) -> bool:
-        place = await calls.reserve(f"user:{number}", "chat")
+        place = await calls.reserve(f"user:{number} chat")
         await asyncio.sleep(0)  # the engines are loaded
         return calls.open(place, call())
 
@@ -185,42 +186,43 @@ async def test_calls_begun_at_once_are_as_many_as_may_be() -> None:
 async def test_a_call_whose_making_fails_or_is_given_up_leaves_its_place() -> None:
     calls = desk(1)
     for _ in range(3):
-        calls.release(await calls.reserve("user:ada", "chat"))
-    given_up = await calls.reserve("user:ada", "chat")
-    await calls.close("user:ada", "chat")
+        calls.release(await calls.reserve("user:ada chat"))
+    given_up = await calls.reserve("user:ada chat")
+    await calls.close("user:ada chat")
     assert not calls.open(given_up, call())
-    place = await calls.reserve("user:ben", "chat")
+    place = await calls.reserve("user:ben chat")
     calls.release(given_up)  # nobody else's
     with pytest.raises(CallBusyError, match="Too many people"):
-        await calls.reserve("user:cy", "chat")
+        await calls.reserve("user:cy chat")
     assert calls.open(place, call())
     await calls.aclose()
 
 
 async def test_a_page_has_one_call_and_ends_nobody_elses() -> None:
     calls = desk(2)
-    first = await calls.reserve("user:ada", "chat")
+    first = await calls.reserve("user:ada chat")
     with pytest.raises(CallBusyError, match="already"):  # twice at once on one page
-        await calls.reserve("user:ada", "chat")
+        await calls.reserve("user:ada chat")
     assert calls.open(first, call())
-    again = await calls.reserve("user:ada", "chat")  # the page was loaded anew
+    again = await calls.reserve("user:ada chat")  # the page was loaded anew
     assert first.task is not None
     assert first.task.done()
     assert calls.open(again, call())
-    same_chat_id = await calls.reserve("user:ben", "chat")
-    assert calls.call("user:ada", "chat") is again.call
+    same_chat_id = await calls.reserve("user:ben chat")
+    assert calls.call("user:ada chat") is again.call
     calls.release(same_chat_id)
     await calls.aclose()
 
 
 async def test_one_persons_calls_leave_a_place_for_others() -> None:
     calls = desk(5)
-    for number in range(3):
-        assert calls.open(await calls.reserve("user:ada", f"chat{number}"), call())
-    with pytest.raises(CallBusyError, match="You are in 3 calls"):
-        await calls.reserve("user:ada", "chat3")
-    assert calls.open(await calls.reserve("user:ben", "chat"), call())
-    assert calls.open(await calls.reserve("user:cy", "chat"), call())
+    with as_share(Share("user:ada")):
+        for number in range(3):
+            assert calls.open(await calls.reserve(f"user:ada chat{number}"), call())
+        with pytest.raises(CallBusyError, match="You are in 3 calls"):
+            await calls.reserve("user:ada chat3")
+    assert calls.open(await calls.reserve("user:ben chat"), call())
+    assert calls.open(await calls.reserve("user:cy chat"), call())
     await calls.aclose()
 
 

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from accounts.identity import Identity, visitor
-from state.fairness import Share, share
+from state.fairness import Share, as_share, share
 from xoe.errors import EngineBusyError
 from xoe.limits import (
     Admission,
     BodyLimit,
     BodyLimits,
+    FairRequests,
     LimitKind,
     Rate,
     RateLimits,
@@ -325,3 +327,54 @@ def test_a_full_server_is_told_otherwise_than_an_owners_own_limit() -> None:
     assert str(full) == (
         "The model is busy: 128 questions are waiting already. Please try again in 13 seconds."
     )
+
+
+async def test_reads_of_the_database_are_served_to_owners_in_turns() -> None:
+    """A slow reader of answers, and a slow sender of requests, hold no place."""
+    served: list[str] = []
+    goes_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        assert body == b"whole"
+        served.append(share().owner)
+        await goes_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    fair = FairRequests(app)
+    statuses: dict[str, list[int]] = {"a": [], "b": []}
+
+    async def ask(owner: str, *, first: asyncio.Event | None = None) -> None:
+        bodies = iter([b"who", b"le"] if first is not None else [b"whole"])
+
+        async def receive() -> Message:
+            body = next(bodies)
+            if first is not None and body == b"le":
+                await first.wait()
+            return {"type": "http.request", "body": body, "more_body": body == b"who"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses[owner].append(message["status"])
+            else:
+                await asyncio.sleep(0)
+
+        with as_share(Share(owner, interactive=True)):
+            scope = {"type": "http", "method": "POST", "path": "/project/threads"}
+            await fair(scope, receive, send)
+
+    never = asyncio.Event()
+    slow = [asyncio.create_task(ask("a", first=never)) for _ in range(8)]
+    flood = [asyncio.create_task(ask("a")) for _ in range(200)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(ask("b"))
+    await asyncio.sleep(0)
+    assert served == ["a"] * 4
+    assert statuses["a"].count(429) == 200 - 4 - 64
+    goes_on.set()
+    await asyncio.gather(*flood, other)
+    assert "b" in served[4:8]
+    assert statuses["b"] == [200]
+    for task in slow:
+        task.cancel()

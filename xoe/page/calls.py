@@ -31,9 +31,9 @@ async def begin(services: Services) -> bool:
 
 
 async def _begin(services: Services) -> bool:
-    who, session_id = session.identity(), session.session_id()
+    who = session.identity()
     try:
-        place = await services.calls.reserve(who.id, session_id)
+        place = await services.calls.reserve(_call_id())
     except CallBusyError as exc:
         await _refuse(str(exc))
         return False
@@ -73,6 +73,10 @@ async def _open(services: Services, place: CallPlace) -> bool:
     session.set_call(call)
     await _tell({"state": "mode", "hold": chat.options.hold_to_talk})
     return True
+
+
+def _call_id() -> str:
+    return session.call_id(cl.context.session, session.identity())
 
 
 async def _refuse(sentence: str) -> None:
@@ -118,7 +122,7 @@ def hush() -> None:
 async def end(services: Services) -> None:
     """End the session's call."""
     session.set_call(None)
-    await services.calls.close(session.owner(), session.session_id())
+    await services.calls.close(_call_id())
     await _tell({"state": "off"})
 
 

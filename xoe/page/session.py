@@ -142,6 +142,11 @@ def owner() -> str:
     return identity().id
 
 
+def call_id(session: BaseSession, who: Identity) -> str:
+    """Return the id of a page's call; a chat's alone would be whatever its browser says."""
+    return f"{who.id}/{id_of(session)}"
+
+
 def share() -> Share:
     """Return as whose work counts what the current page asks for."""
     return identity().share_at_page(session_id())
