@@ -27,23 +27,31 @@ ME, OTHER = visitor("0" * 32), visitor("1" * 32)
 ASKER = Identity(ME.id, "guest", "Guest 1", may_upload=False)
 
 
+def page_of(who: Identity, session_id: str) -> WebsocketSession:
+    return WebsocketSession(
+        id=session_id,
+        socket_id=f"socket of {session_id}",
+        emit=lambda *_: None,
+        emit_call=lambda *_: None,
+        user_env={},
+        client_type="webapp",
+        environ={"asgi.scope": {SCOPE_KEY: who}},
+    )
+
+
+def forget_page(session: WebsocketSession) -> None:
+    ws_sessions_id.pop(session.id)
+    ws_sessions_sid.pop(session.socket_id)
+
+
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[WebsocketSession]:
     """A session whose browser chose an id that points out of the folder."""
     chainlits_own = BaseSession.files_dir
     uploads.prepare_folder(tmp_path / "data")
-    session = WebsocketSession(
-        id=SESSION,
-        socket_id="socket",
-        emit=lambda *_: None,
-        emit_call=lambda *_: None,
-        user_env={},
-        client_type="webapp",
-        environ={"asgi.scope": {SCOPE_KEY: ME}},
-    )
+    session = page_of(ME, SESSION)
     yield session
-    ws_sessions_id.pop(SESSION)
-    ws_sessions_sid.pop("socket")
+    forget_page(session)
     BaseSession.files_dir = chainlits_own  # type: ignore[method-assign]
 
 
@@ -55,7 +63,7 @@ async def client(session: WebsocketSession, tmp_path: Path) -> AsyncIterator[htt
     app.state.startup = SimpleNamespace(settings=settings, services=None)
 
     async def gated(scope: Any, receive: Any, send: Any) -> None:
-        who = {"other": OTHER, "asker": ASKER}.get(
+        who = {"other": OTHER, "asker": ASKER, "flood": visitor("2" * 32)}.get(
             dict(scope["headers"]).get(b"x-who", b"").decode()
         )
         await app({**scope, SCOPE_KEY: who or ME}, receive, send)
@@ -64,6 +72,7 @@ async def client(session: WebsocketSession, tmp_path: Path) -> AsyncIterator[htt
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", params={"session_id": SESSION}
     ) as client:
+        client.app = app  # type: ignore[attr-defined]
         yield client
 
 
@@ -271,6 +280,35 @@ async def test_one_owners_files_leave_room_on_the_disk_for_anothers(
         pass
 
 
+async def test_a_flood_of_files_delays_anothers_by_the_pieces_being_written(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    pages = [page_of(who, f"of-{who.id}") for who in (visitor("2" * 32), OTHER)]
+    arrivals: uploads.Arrivals = client.app.state.arrivals  # type: ignore[attr-defined]
+    there: list[str] = []
+
+    async def upload(page: WebsocketSession, who: str) -> None:
+        headers, params = {"x-who": who}, {"session_id": page.id}
+        files = {"file": (f"{who}.txt", b"text")}
+        answer = await client.post("/project/file", params=params, files=files, headers=headers)
+        assert answer.status_code == 200
+        there.append(who)
+
+    try:
+        async with arrivals.writing.place(), arrivals.writing.place():  # a slow disk
+            flood = [asyncio.create_task(upload(pages[0], "flood")) for _ in range(3)]
+            while arrivals.writing.waiting < 3:
+                await asyncio.sleep(0)
+            single = asyncio.create_task(upload(pages[1], "other"))
+            while arrivals.writing.waiting < 4:
+                await asyncio.sleep(0)
+        await asyncio.gather(*flood, single)
+    finally:
+        for page in pages:
+            forget_page(page)
+    assert there.index("other") <= 2
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
@@ -317,4 +355,4 @@ async def test_the_end_of_a_session_removes_its_own_folder_only(
     (bystander / "b.txt").write_text("stays")
     await session.delete()
     assert kept(tmp_path) == [bystander / "b.txt"]
-    ws_sessions_id[SESSION] = ws_sessions_sid["socket"] = session
+    ws_sessions_id[SESSION] = ws_sessions_sid[session.socket_id] = session

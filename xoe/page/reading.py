@@ -134,6 +134,8 @@ async def read_aloud(readings: Readings, services: Services, message_id: str | N
         return False
     try:
         await services.voice()
+        with readings.reading(pages.identity()):
+            pass  # there is room; it is taken when the page fetches the sound
     except XoeError as exc:
         await cl.context.emitter.send_toast(str(exc), "info")
         return False
