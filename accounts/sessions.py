@@ -47,6 +47,7 @@ class Sessions:
         self._db = db
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Identity | Refusal]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Identity | Refusal]] = {}
         self._changed = asyncio.Event()
 
     async def create(self, identity: Identity, *, ttl_s: float, address: str = "") -> str:
@@ -84,12 +85,28 @@ class Sessions:
         hashed, now = _hashed(token), time.monotonic()
         asked_at, found = self._known.get(hashed, (-_KNOWN_S, "unknown"))
         if now - asked_at >= _KNOWN_S:
-            found = await self._look_up(hashed)
-            self._known[hashed] = (now, found)
-            self._known.move_to_end(hashed)
+            changed = self._changed
+            found = await self._looked_up(hashed)
+            if changed is self._changed:
+                self._known[hashed] = (now, found)
+                self._known.move_to_end(hashed)
             while len(self._known) > _KNOWN_MAX:
                 self._known.popitem(last=False)
         return found
+
+    async def _looked_up(self, hashed: str) -> Identity | Refusal:
+        """Ask the database, once for all requests of a cookie that come meanwhile."""
+        asking = self._asking.get(hashed)
+        if asking is None:
+            asking = self._asking[hashed] = asyncio.create_task(self._look_up(hashed))
+            asking.add_done_callback(lambda task: self._forget(hashed, task))
+        return await asyncio.shield(asking)
+
+    def _forget(self, hashed: str, task: asyncio.Task[Identity | Refusal]) -> None:
+        if self._asking.get(hashed) is task:
+            del self._asking[hashed]
+        if not task.cancelled():
+            task.exception()  # who waited has it; they may all have gone
 
     async def revoke(self, login_id: str) -> None:
         """End one login: its cookie is refused and its sockets close."""
@@ -125,6 +142,7 @@ class Sessions:
     def look_again(self) -> None:
         """Believe nothing that is known: another process has changed something just now."""
         self._known.clear()
+        self._asking.clear()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

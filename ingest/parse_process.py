@@ -97,8 +97,11 @@ class ParserProcess:
 
     async def aclose(self) -> None:
         """End the worker, after the file that it is at."""
-        async with self._turn.place():
-            await self._stop()
+        try:
+            async with self._turn.place():
+                await self._stop()
+        except DocumentBusyError:  # so many wait that it would not come to its turn
+            await self._kill()
 
     async def _started(self) -> Process:
         if self._worker is not None and self._worker.returncode is not None:

@@ -42,6 +42,7 @@ class AnswerJob(Job[StreamEvent]):
                 "max_tokens": max_tokens,
                 "profile": profile,
                 "session_id": request.session_id,
+                "owner": share().owner,
                 "temperature": request.temperature,
                 "stop": request.stop,
             },

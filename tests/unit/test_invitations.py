@@ -100,6 +100,26 @@ async def test_revoking_takes_hold_at_once_and_wakes_whoever_watches(house: Hous
     assert (await found(house, other)).id == "user:bob"
 
 
+async def test_many_requests_of_one_cookie_ask_the_database_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await house.sessions.create(somebody(), ttl_s=HOUR)
+    asked, look_up = [], house.sessions._look_up
+
+    async def counted(hashed: str):
+        asked.append(hashed)
+        return await look_up(hashed)
+
+    monkeypatch.setattr(house.sessions, "_look_up", counted)
+    all_of_them = await asyncio.gather(*(found(house, token) for _ in range(200)))
+    assert {one.id for one in all_of_them} == {"user:ada"}
+    assert len(asked) == 1
+    before = asyncio.gather(*(house.sessions.find(token) for _ in range(3)))
+    await house.sessions.revoke_all("user:ada")
+    await before
+    assert await house.sessions.find(token) == "ended"
+
+
 async def test_all_other_logins_can_be_ended(house: House) -> None:
     tokens = [await house.sessions.create(somebody(), ttl_s=HOUR) for _ in range(3)]
     mine = await found(house, tokens[1])
