@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from state.fairness import Share
+
 Role = Literal["operator", "user", "guest"]
 Refusal = Literal["unknown", "expired", "ended"]
 """Why a cookie is none, or no more: never given out, run out, or logged out and revoked."""
@@ -24,6 +26,8 @@ VISITOR: Final = "visitor:"
 USER: Final = "user:"
 GUEST: Final = "guest:"
 SESSION: Final = "session:"
+INVITATION: Final = "invitation:"
+ADDRESS: Final = "address:"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Identity:
     """Unix seconds; for guests, whose invitation ends."""
     login: str | None = None
     """Id of the login's session; ``None`` for visitors, who have none."""
+    invitation: str | None = None
+    """Id of the invitation by which a guest came."""
 
     @property
     def is_operator(self) -> bool:
@@ -51,6 +57,27 @@ class Identity:
     def is_guest(self) -> bool:
         """Whether this is somebody who came by an invitation."""
         return self.role == "guest"
+
+    @property
+    def share_owner(self) -> str:
+        """As whose it counts what they ask: all guests of an invitation are one.
+
+        A login's is the account, a visitor's the browser.
+        """
+        return self.id if self.invitation is None else f"{INVITATION}{self.invitation}"
+
+    def share_at_page(self, session: str) -> Share:
+        """Return whose work a question, a file or a call of a page's ``session`` is."""
+        return Share(self.share_owner, self._session(session), interactive=True)
+
+    def share_of_program(self, session: str, address: str) -> Share:
+        """Return whose work a request of a program is; without a login the ``address`` tells."""
+        owner = self.share_owner if self.login is not None else f"{ADDRESS}{address}"
+        return Share(owner, self._session(session))
+
+    def _session(self, session: str) -> str:
+        """Guests of one invitation take turns as people, whatever sessions each has."""
+        return session if self.invitation is None else self.id
 
 
 current: Final[ContextVar[Identity | None]] = ContextVar("xoe_identity", default=None)

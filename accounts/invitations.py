@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping, delete, func, insert, select, update
 from accounts.identity import GUEST, Identity
 from accounts.sessions import Sessions
 from accounts.tables import guests, invitations
-from database import Database
+from database import Database, lock
 from xoe.errors import InvitationError
 
 Scope = Literal["ask", "upload"]
@@ -130,6 +130,7 @@ class Invitations:
         """Let one more guest in. Raises ``InvitationError`` with the reason why not."""
         invitation_id = self._claimed(token)
         async with self._db.write() as connection:
+            await lock(connection, f"guests:{invitation_id}")
             invitation = self._checked(await _row(connection, invitation_id), token)
             mine = guests.c.invitation == invitation.id
             came = (await connection.execute(select(func.count()).where(mine))).scalar_one()
@@ -151,6 +152,7 @@ class Invitations:
             name=f"Guest {came + 1}",
             may_upload=invitation.scope == "upload",
             ends_at=invitation.ends_at,
+            invitation=invitation.id,
         )
 
     async def revoke(self, invitation_id: str) -> tuple[Guest, ...]:

@@ -14,9 +14,9 @@ from typing import Any, Final
 from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from accounts.identity import Identity, Refusal
-from accounts.tables import logins
-from database import Database
+from accounts.identity import GUEST, Identity, Refusal
+from accounts.tables import guests, logins
+from database import Database, lock
 
 _TOKEN_CHARS: Final = (20, 100)
 _KNOWN_S: Final = 2.0
@@ -48,12 +48,14 @@ class Sessions:
         self._db = db
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Identity | Refusal]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Identity | Refusal]] = {}
         self._changed = asyncio.Event()
 
     async def create(self, identity: Identity, *, ttl_s: float, address: str = "") -> str:
         """Log ``identity`` in for ``ttl_s`` seconds and return the cookie's value."""
         token, now = secrets.token_urlsafe(32), self._clock()
         async with self._db.write() as connection:
+            await lock(connection, f"logins:{identity.id}")
             await connection.execute(delete(logins).where(logins.c.ends_at < now - _KEPT_S))
             mine = select(logins.c.id).where(logins.c.identity == identity.id)
             newest = mine.order_by(logins.c.created_at.desc()).limit(_PER_IDENTITY - 1)
@@ -84,12 +86,28 @@ class Sessions:
         hashed, now = _hashed(token), time.monotonic()
         asked_at, found = self._known.get(hashed, (-_KNOWN_S, "unknown"))
         if now - asked_at >= _KNOWN_S:
-            found = await self._look_up(hashed)
-            self._known[hashed] = (now, found)
-            self._known.move_to_end(hashed)
+            changed = self._changed
+            found = await self._looked_up(hashed)
+            if changed is self._changed:
+                self._known[hashed] = (now, found)
+                self._known.move_to_end(hashed)
             while len(self._known) > _KNOWN_MAX:
                 self._known.popitem(last=False)
         return found
+
+    async def _looked_up(self, hashed: str) -> Identity | Refusal:
+        """Ask the database, once for all requests of a cookie that come meanwhile."""
+        asking = self._asking.get(hashed)
+        if asking is None:
+            asking = self._asking[hashed] = asyncio.create_task(self._look_up(hashed))
+            asking.add_done_callback(lambda task: self._forget(hashed, task))
+        return await asyncio.shield(asking)
+
+    def _forget(self, hashed: str, task: asyncio.Task[Identity | Refusal]) -> None:
+        if self._asking.get(hashed) is task:
+            del self._asking[hashed]
+        if not task.cancelled():
+            task.exception()  # who waited has it; they may all have gone
 
     async def revoke(self, login_id: str) -> None:
         """End one login: its cookie is refused and its sockets close."""
@@ -124,6 +142,7 @@ class Sessions:
     def look_again(self) -> None:
         """Believe nothing that is known: another process has changed something just now."""
         self._known.clear()
+        self._asking.clear()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -134,7 +153,13 @@ class Sessions:
 
     async def _look_up(self, hashed: str) -> Identity | Refusal:
         async with self._db.read() as connection:
-            query = select(logins).where(logins.c.token_hash == hashed)
+            # A guest's login knows the guest, and the guest knows the invitation.
+            came_by = logins.outerjoin(guests, logins.c.identity == GUEST + guests.c.id)
+            query = (
+                select(logins, guests.c.invitation)
+                .select_from(came_by)
+                .where(logins.c.token_hash == hashed)
+            )
             row = (await connection.execute(query)).mappings().first()
         if row is None:
             return "unknown"
@@ -174,6 +199,7 @@ def _identity(row: RowMapping) -> Identity:
         may_upload=row["may_upload"],
         ends_at=row["ends_at"] if row["is_guest"] else None,
         login=row["id"],
+        invitation=row["invitation"],
     )
 
 

@@ -29,7 +29,7 @@ from accounts import strength
 from accounts.identity import USER, Identity, Role
 from accounts.passwords import Passwords
 from accounts.sessions import end_logins
-from database import Database, metadata
+from database import Database, lock, metadata
 from database.unfinished import Unfinished, note, strike
 from xoe.errors import AccountError, LoginError, StoreError
 
@@ -138,6 +138,7 @@ class Users:
         strength.check(password, name=name)
         hashed = await self._passwords.hash(password)
         async with self._database.write() as connection:
+            await lock(connection, "users")
             count = (await connection.execute(select(func.count()).select_from(users))).scalar_one()
             if count >= MAX_ACCOUNTS:
                 raise AccountError(f"There are {MAX_ACCOUNTS} accounts; there may be no more.")

@@ -59,7 +59,7 @@ def _run(settings: Settings) -> list[BenchRow]:
 
 def _measure_ours(folder: Path, settings: Settings) -> tuple[float, float, float]:
     """Return the seconds to the page and to readiness, and the resident MB after a question."""
-    port = _free_port()
+    port = free_port()
     command = [
         *(sys.executable, "-m", "xoe.cli", "serve", "--port", str(port)),
         *("--data-dir", str(folder / "data"), "--library", str(site_root() / "library")),
@@ -74,11 +74,11 @@ def _measure_ours(folder: Path, settings: Settings) -> tuple[float, float, float
         httpx.post(f"{url}/query", json=asked, timeout=WAIT_S, trust_env=False).raise_for_status()
         return page, ready, _resident_mb(process)
     finally:
-        _stop(process)
+        stop(process)
 
 
 def _measure_bare(folder: Path) -> tuple[float, float]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "chainlit", "run", "bare.py", "-h", "--port", str(port)]
     begun = time.perf_counter()
     process = _start(command, folder)
@@ -86,7 +86,7 @@ def _measure_bare(folder: Path) -> tuple[float, float]:
         page = _until(lambda: _get(f"http://127.0.0.1:{port}").is_success, process) - begun
         return page, _resident_mb(process)
     finally:
-        _stop(process)
+        stop(process)
 
 
 def _start(command: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[bytes]:
@@ -123,7 +123,8 @@ def _resident_mb(process: subprocess.Popen[bytes]) -> float:
     return sum(share_bytes(member) for member in family) / 1e6
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server, as Ctrl-C does or else for good."""
     process.terminate()
     try:
         process.wait(timeout=30)
@@ -132,7 +133,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

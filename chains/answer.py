@@ -56,12 +56,14 @@ from chains.types import (
 )
 from ingest.store import Store
 from state.breakers import Breakers
-from state.bulkhead import Bulkhead, BulkheadFullError
+from state.bulkhead import Bulkhead
+from state.fairness import FairSlots
 from state.ladder import Budget
 from state.retry import RetryBudget, attempts, retried
 from telemetry.metrics import Metrics
 from telemetry.tracing import Span, Tracer
 from xoe.errors import (
+    BusyError,
     CircuitOpenError,
     EngineBusyError,
     EngineError,
@@ -79,6 +81,8 @@ log = structlog.get_logger(__name__)
 
 SEARCH_THREADS = 4
 SEARCHES_WAITING = 512
+PROMPTS_AT_ONCE = 2
+"""Prompts are counted by one tokenizer; more would only stand before each other's."""
 MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
 """What counts against the model: a full queue and an overlong question do not."""
 
@@ -125,6 +129,7 @@ class AnswerChain:
         self._budget = budget
         self._on_outcome = on_outcome
         self._searches = Bulkhead("search", threads=SEARCH_THREADS, waiting=SEARCHES_WAITING)
+        self._prompting = FairSlots(PROMPTS_AT_ONCE, SEARCHES_WAITING)
         self._retries = RetryBudget()
         self._overview = Overview(store, search)
         self._builder = PromptBuilder(settings, generator)
@@ -234,13 +239,19 @@ class AnswerChain:
         return found
 
     async def _search_guarded(self, turn: Turn) -> Turn:
-        async with self._breakers.guard("rag-api", transient=(RetrievalError,)):
+        async with self._breakers.guard("rag-api", transient=(RetrievalError,)) as call:
+            asked = time.perf_counter()
+
+            def find() -> Turn:
+                call.waited(time.perf_counter() - asked)
+                return self._find(turn)
+
             try:
-                return await self._searches.run(
-                    lambda: self._find(turn), timeout_s=self._settings.retrieval_timeout_s
-                )
-            except (TimeoutError, BulkheadFullError) as exc:
+                return await self._searches.run(find, timeout_s=self._settings.retrieval_timeout_s)
+            except TimeoutError as exc:
                 raise RetrievalError("The search of the documents takes too long.") from exc
+            except BusyError:  # counts for no circuit: the search works
+                raise
             except Exception as exc:  # of SQLite, FAISS, ONNX Runtime and the store
                 # Without its message: SQLite's quotes words of the question.
                 log.error("retrieval.error", error=type(exc).__name__)
@@ -282,13 +293,14 @@ class AnswerChain:
         begun = time.perf_counter()
         try:
             with self._tracer.span("prompt"):
-                prompt = await self._builder.build(
-                    turn.question,
-                    turn.exchanges,
-                    turn.passages,
-                    grounds=turn.grounds,
-                    follows_up=turn.follows_up,
-                )
+                async with self._prompting.place():
+                    prompt = await self._builder.build(
+                        turn.question,
+                        turn.exchanges,
+                        turn.passages,
+                        grounds=turn.grounds,
+                        follows_up=turn.follows_up,
+                    )
         except (ModelError, EngineError) as exc:  # its tokenizer is not there, or its process
             return replace(turn, model_fault=exc)
         timings = replace(turn.timings, prompt=(time.perf_counter() - begun) * 1000)
@@ -308,7 +320,7 @@ class AnswerChain:
                 except (EngineError, ModelError, CircuitOpenError) as exc:
                     if self._is_loading():
                         raise EngineNotReadyError("The model is still loading.") from exc
-                    if isinstance(exc, EngineBusyError) and not turn.grounds:
+                    if isinstance(exc, EngineBusyError) and not _takes_passages(turn):
                         raise
                     log.warning("generation.failed", error=type(exc.__cause__ or exc).__name__)
                     if not isinstance(exc, EngineBusyError):
@@ -374,6 +386,8 @@ class AnswerChain:
                 async for event in events:
                     if isinstance(event, Token):
                         call.done()  # an answer is not slow because it is long
+                    elif isinstance(event, GenerationStats):
+                        call.waited(event.queue_ms / 1000)
                     yield event
 
     def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
@@ -402,6 +416,11 @@ class AnswerChain:
             raw=raw,
             quoted=quote_sources(turn.passages) if turn.grounds else (),
         )
+
+
+def _takes_passages(turn: Turn) -> bool:
+    """Whether passages are better than nothing: a program is told when to come back instead."""
+    return turn.grounds and turn.question.kind != "api"
 
 
 class _OutOfMemoryError(EngineError):

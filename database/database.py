@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -101,6 +101,17 @@ class Database:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+async def lock(connection: AsyncConnection, name: str) -> None:
+    """Until the transaction ends, let no other one past this line that names the same.
+
+    What is counted behind it is still so when something is added. SQLite has one writer at a time
+    in any case.
+    """
+    if connection.dialect.name == "postgresql":
+        key = func.hashtextextended(name, 0)
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 @contextmanager

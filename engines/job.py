@@ -66,8 +66,17 @@ class Job(Generic[E]):
         """Let an event wait for the reader."""
         self._events.append(event)
 
-    async def events(self) -> AsyncGenerator[E, None]:
-        """Yield the events; raise what the request failed with."""
+    def begin(self) -> None:
+        """Note that the engine has taken it up; in the worker's thread."""
+        self.begun = time.perf_counter()
+        self._post(lambda: None)  # from now on its time counts
+
+    async def events(self, timeout_s: float | None = None) -> AsyncGenerator[E, None]:
+        """Yield the events; raise what the request failed with.
+
+        ``TimeoutError``: for ``timeout_s`` there was none. The time in which it waits for its turn
+        does not count.
+        """
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -76,7 +85,8 @@ class Job(Generic[E]):
                     raise self._failure
                 return
             self._changed.clear()
-            await self._changed.wait()
+            async with asyncio.timeout(timeout_s if self.begun else None):
+                await self._changed.wait()
 
     def _post(self, action: Callable[[], None]) -> None:
         def act() -> None:

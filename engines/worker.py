@@ -546,7 +546,7 @@ class Worker(Generic[J]):
                 job.receive(head, payload)
 
         failure: XoeError | None = None
-        job.begun = time.perf_counter()
+        job.begin()
         try:
             if job.cancelled:
                 raise CallCancelled

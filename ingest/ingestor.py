@@ -22,12 +22,13 @@ from ingest.guard import (
     supported_paths,
 )
 from ingest.loaders import LoadedDocument
-from ingest.parse_process import ParserProcess
+from ingest.parse_process import FILES_OF_OWNER, FILES_WAITING, ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
 from ingest.vectors import DIMENSION, Vectors
-from xoe.errors import DocumentEmptyError, DocumentError
+from state.fairness import FairSlots
+from xoe.errors import DocumentBusyError, DocumentEmptyError, DocumentError
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ class _Prepared:
 
 
 class Ingestor:
-    """Takes files into the store. Many callers may use it at once; the embedder is shared."""
+    """Takes files into the store. Many callers may use it at once; owners take turns."""
 
     def __init__(
         self,
@@ -107,7 +108,9 @@ class Ingestor:
         self._parser = parser
         self._settings = settings
         self._recordings = recordings
-        self._embedding = asyncio.Lock()  # first come, first served, a window at a time
+        # A window, or a document, at a time: owners take turns between them.
+        self._embedding = _slots(1)
+        self._splitting = _slots(2)
 
     async def ingest_file(
         self,
@@ -229,6 +232,8 @@ class Ingestor:
             chunks = await self._split(document)
             if not chunks:
                 raise DocumentEmptyError(f"{source.name} has no text to search.")
+        except DocumentBusyError as exc:
+            return _put_off(source, exc)
         except (DocumentError, OSError) as exc:
             return await self._refuse(source, owner, exc, sha256=sha256, size_bytes=size_bytes)
         return _Prepared(source, sha256, size_bytes, document, chunks)
@@ -262,6 +267,10 @@ class Ingestor:
         """Embed and commit; where the embedder fails on a window, one document at a time."""
         try:
             embedded = await self._embed(window, notify)
+        except DocumentBusyError as exc:
+            for prepared in window:
+                yield _put_off(prepared.source, exc)
+            return
         except DocumentError as exc:
             if len(window) == 1:
                 [bad] = window
@@ -291,12 +300,13 @@ class Ingestor:
         return await asyncio.to_thread(transcript_document, source.name, heard.segments)
 
     async def _split(self, document: LoadedDocument) -> list[Chunk]:
-        return await asyncio.to_thread(
-            split,
-            document,
-            chunk_tokens=self._settings.chunk_tokens,
-            count=self._embedder.count_tokens,
-        )
+        async with self._splitting.place():
+            return await asyncio.to_thread(
+                split,
+                document,
+                chunk_tokens=self._settings.chunk_tokens,
+                count=self._embedder.count_tokens,
+            )
 
     async def _embed(
         self, window: Sequence[_Prepared], notify: ProgressSink
@@ -310,7 +320,7 @@ class Ingestor:
         vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
         for start in range(0, len(texts), WINDOW_CHUNKS):
             part = texts[start : start + WINDOW_CHUNKS]
-            async with self._embedding:
+            async with self._embedding.place():
                 vectors[start : start + len(part)] = await asyncio.to_thread(
                     self._embedder.encode, part
                 )
@@ -346,6 +356,16 @@ class Ingestor:
             reason=" ".join(prepared.document.warnings) or None,
             document_id=document_id,
         )
+
+
+def _slots(places: int) -> FairSlots:
+    return FairSlots(places, FILES_WAITING, FILES_OF_OWNER, busy=DocumentBusyError)
+
+
+def _put_off(source: SourceFile, why: DocumentBusyError) -> DocumentReport:
+    """Return the report for a file that was not read, and may be another time: nothing is kept."""
+    log.info("ingest.put_off", waiting=why.waiting, own=why.own)
+    return DocumentReport(source.name, "failed", 0, reason=str(why))
 
 
 async def _next(

@@ -25,11 +25,16 @@ from ingest.parse_wire import (
     with_text,
 )
 from state.contained import kill_contained, start_contained
-from xoe.errors import DocumentError
+from state.fairness import FairSlots
+from xoe.errors import DocumentBusyError, DocumentError
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+FILES_WAITING = 512
+"""Files that may wait for one stage of reading them."""
+FILES_OF_OWNER = 32
+"""Of one owner: a message has two of its files read at a time."""
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 2.0
 _READ_BYTES = 256 * 1024
@@ -45,7 +50,7 @@ class ParserProcess:
         self._memory_mb = settings.parse_memory_mb
         self._max_mb = settings.upload_max_mb
         self._limits = ParseLimits(max_pages=settings.parse_max_pages)
-        self._turn = asyncio.Lock()
+        self._turn = FairSlots(1, FILES_WAITING, FILES_OF_OWNER, busy=DocumentBusyError)
         self._worker: Process | None = None
 
     @property
@@ -57,11 +62,12 @@ class ParserProcess:
         """Load the file at ``path``, called ``name`` by its user.
 
         Calls wait for their turn. Raises ``DocumentError`` with a reason for the user, of the
-        same class as the loader raised. Cancelling the call kills the worker.
+        same class as the loader raised, or ``DocumentBusyError`` when too many wait. Cancelling
+        the call kills the worker.
         """
         await asyncio.to_thread(check_size, path, self._max_mb)
         request = Request(str(path), name, self._timeout_s, self._limits)
-        async with self._turn:
+        async with self._turn.place():
             worker = await self._started()
             answered = False
             try:
@@ -91,8 +97,11 @@ class ParserProcess:
 
     async def aclose(self) -> None:
         """End the worker, after the file that it is at."""
-        async with self._turn:
-            await self._stop()
+        try:
+            async with self._turn.place():
+                await self._stop()
+        except DocumentBusyError:  # so many wait that it would not come to its turn
+            await self._kill()
 
     async def _started(self) -> Process:
         if self._worker is not None and self._worker.returncode is not None:

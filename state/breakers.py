@@ -25,7 +25,7 @@ from state.breaker_memory import MemoryStore
 from state.breaker_redis import RedisStore
 from state.breaker_store import BreakerStore, Reply
 from state.redis import RedisConnection
-from xoe.errors import CircuitOpenError, ProcessLostError, RedisError
+from xoe.errors import BusyError, CircuitOpenError, ProcessLostError, RedisError
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -77,6 +77,11 @@ class GuardedCall:
         self._clock = clock
         self._began_s = clock()
         self._took_s: float | None = None
+        self._waited_s = 0.0
+
+    def waited(self, seconds: float) -> None:
+        """Leave out what it waited for its turn: a part is not slow because many ask."""
+        self._waited_s += seconds
 
     def done(self) -> None:
         """Count the time until here only: until a stream's first token, say. Once is enough."""
@@ -86,7 +91,8 @@ class GuardedCall:
     @property
     def took_s(self) -> float:
         """The seconds that count, so far."""
-        return self._clock() - self._began_s if self._took_s is None else self._took_s
+        took_s = self._clock() - self._began_s if self._took_s is None else self._took_s
+        return took_s - self._waited_s
 
 
 def breaker_configs(settings: Settings) -> dict[str, BreakerConfig]:
@@ -172,14 +178,14 @@ class Breakers:
         An exception of a ``transient`` class is a failure. Any other counts as neither failure
         nor success, and so does a cancellation: put a time limit *inside* the body, where it is a
         ``TimeoutError``, since one around the guard is a cancellation here. An engine's process
-        that was lost is looked after elsewhere and counts as nothing either. Exceptions pass
-        unchanged. Raises ``CircuitOpenError`` before the body.
+        that was lost is looked after elsewhere and counts as nothing either, nor does one that is
+        only busy. Exceptions pass unchanged. Raises ``CircuitOpenError`` before the body.
         """
         permit = await self._admit(name)
         call = GuardedCall(self._clock)
         try:
             yield call
-        except (asyncio.CancelledError, GeneratorExit, ProcessLostError):
+        except (asyncio.CancelledError, GeneratorExit, ProcessLostError, BusyError):
             await self._release(name, permit)
             raise
         except transient:

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ import structlog
 
 from engines.job import Job
 from engines.process import EngineFault, EngineLost, EngineProcess
+from engines.queue import FairJobs
 from engines.service import Call, Service
 from engines.wire import Head
 from engines.worker import Recipe, Worker
@@ -137,38 +137,6 @@ class Words(Job[Any]):
         self.end()
 
 
-class Line:
-    """First come, first served."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._jobs: deque[Words] = deque()
-
-    def put(self, job: Words) -> None:
-        if len(self._jobs) >= self._limit:
-            raise EngineBusyError(len(self._jobs))
-        self._jobs.append(job)
-
-    def take(self) -> Words:
-        return self._jobs.popleft()
-
-    def remove(self, job: Words) -> bool:
-        if job not in self._jobs:
-            return False
-        self._jobs.remove(job)
-        return True
-
-    def clear(self) -> list[Words]:
-        left = list(self._jobs)
-        self._jobs.clear()
-        return left
-
-    def tell(self) -> None: ...
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-
 class LostError(GenerationError):
     """What was under way was lost."""
 
@@ -208,7 +176,7 @@ def puppet(
             stall_s=stall_s,
             environment=lambda prove: {"PYTHONPATH": here, **environment(prove)},
         ),
-        Line(limit),
+        FairJobs(limit, busy=EngineBusyError),
     )
 
 

@@ -17,6 +17,7 @@ import socketio
 from calls import CHUNK_S, page_chunks, resampled
 from noises import Samples, silence
 
+from accounts.identity import COOKIE
 from voice.audio import PAGE_RATE, STT_RATE, from_pcm16, to_pcm16
 
 PATIENCE_S = 90
@@ -31,6 +32,7 @@ class PageClient:
     url: str
     session_id: str
     visitor: str | None = None
+    login: str | None = None
     connection: str = "off"
     """What the page shows of its microphone."""
     events: list[tuple[str, Any]] = field(default_factory=list)
@@ -99,11 +101,16 @@ class PageClient:
             body = {"action": action, "sessionId": self.session_id}
             return await client.post("/project/action", json=body)
 
+    @property
+    def cookies(self) -> dict[str, str]:
+        """What the browser has."""
+        has = {"xoe_visitor": self.visitor, COOKIE: self.login}
+        return {name: value for name, value in has.items() if value}
+
     def http(self) -> httpx.AsyncClient:
         """Requests of the same browser."""
-        cookies = {"xoe_visitor": self.visitor} if self.visitor else {}
         return httpx.AsyncClient(
-            base_url=self.url, cookies=cookies, trust_env=False, timeout=PATIENCE_S
+            base_url=self.url, cookies=self.cookies, trust_env=False, timeout=PATIENCE_S
         )
 
     async def ask(self, text: str, **options: Any) -> str:
@@ -218,14 +225,15 @@ class PageClient:
 
 @asynccontextmanager
 async def open_page(
-    url: str, *, visitor: str | None = None, thread: str | None = None
+    url: str, *, visitor: str | None = None, login: str | None = None, thread: str | None = None
 ) -> AsyncIterator[PageClient]:
     """A page that is open until the end.
 
-    ``visitor``: the 32 hex digits of a browser's cookie; ``thread``: the chat to go on with.
+    ``visitor``: the 32 hex digits of a browser's cookie; ``login``: that of a login;
+    ``thread``: the chat to go on with.
     """
     socket = socketio.AsyncClient(reconnection=False)
-    page = PageClient(socket, url, str(uuid.uuid4()), visitor)
+    page = PageClient(socket, url, str(uuid.uuid4()), visitor, login)
     socket.on("*", page.take)
     auth = {
         "sessionId": page.session_id,
@@ -234,7 +242,8 @@ async def open_page(
         "chatProfile": None,
         "threadId": thread,
     }
-    headers = {"Cookie": f"xoe_visitor={visitor}"} if visitor else {}
+    cookies = "; ".join(f"{name}={value}" for name, value in page.cookies.items())
+    headers = {"Cookie": cookies} if cookies else {}
     await socket.connect(
         url,
         headers,

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Float, ForeignKey, Index, String, Table, Text, delete, insert, select
 
-from database import Database, metadata
+from database import Database, lock, metadata
 from threads import tables
 from threads.rows import number_of
 from threads.types import LINK_DAYS
@@ -102,6 +102,7 @@ class Links:
             "ends_at": now + days * _DAY_S,
         }
         async with self._db.write() as connection:
+            await lock(connection, f"links:{owner}")
             await connection.execute(delete(links).where(links.c.ends_at <= now))
             number = await number_of(connection, owner, thread_id)
             if number is None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database import lock
 from database.upsert import Dialect, upsert
 from threads import tables
 from threads.text import ID_MAX_CHARS, NOTE_MAX_CHARS, clean, element_id, extra_json
@@ -41,6 +42,9 @@ async def begin(
         return number
     if max(len(owner), len(thread_id)) > ID_MAX_CHARS:
         raise ThreadLimitError("This chat's id is too long for it to be kept.")
+    await lock(connection, f"threads:{owner}")
+    if (number := await number_of(connection, owner, thread_id)) is not None:  # meanwhile
+        return number
     counted = select(func.count()).select_from(_threads).where(_threads.c.owner == owner)
     if (await connection.execute(counted)).scalar_one() >= THREADS_MAX:
         raise ThreadLimitError(

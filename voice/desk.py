@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from state.allotment import Allotment
+from state.fairness import share
 from telemetry.metrics import VoiceMetrics
+from xoe.errors import CallBusyError
 
 if TYPE_CHECKING:  # the engines' libraries are loaded behind the page
     from voice.call import Call
@@ -16,60 +19,101 @@ if TYPE_CHECKING:  # the engines' libraries are loaded behind the page
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class _Line:
-    call: Call
-    task: asyncio.Task[None]
+@dataclass(eq=False)
+class CallPlace:
+    """A place for a call: taken before the call is made, and kept until it has ended."""
+
+    call_id: str
+    counts_as: str
+    """The owner of the share, which several may have: all guests of an invitation, say."""
+    call: Call | None = None
+    task: asyncio.Task[None] | None = None
 
 
 class CallDesk:
-    """Runs calls, one a session. Belongs to one event loop."""
+    """Runs calls, one of an id. Belongs to one event loop."""
 
     def __init__(self, limit: int, metrics: VoiceMetrics) -> None:
         """``limit``: calls at a time."""
         self._limit = limit
         self._metrics = metrics
-        self._lines: dict[str, _Line] = {}
+        self._shares = Allotment(limit)
+        self._places: dict[str, CallPlace] = {}
 
-    def has_room(self, session_id: str) -> bool:
-        """Whether the session may call now; counts a refusal when it may not."""
-        if session_id in self._lines or len(self._lines) < self._limit:
-            return True
-        self._metrics.refused.inc()
-        return False
+    async def reserve(self, call_id: str) -> CallPlace:
+        """Take a place for a call that is about to be made, and end an earlier one of its id.
 
-    def open(self, session_id: str, call: Call) -> None:
-        """Run ``call`` in a task of its own; the caller has just asked whether there is room."""
-        task = asyncio.create_task(self._run(session_id, call), name="call")
-        self._lines[session_id] = _Line(call, task)
-        self._metrics.calls.set(len(self._lines))
+        Raises ``CallBusyError`` when one is being made already, the owner has as many as
+        one may have, or all places are taken.
+        """
+        before = self._places.get(call_id)
+        counts_as = share().owner or call_id
+        if before is None:
+            if not self._shares.take(counts_as):
+                self._metrics.refused.inc()
+                raise CallBusyError(self._limit, own=self._shares.held(counts_as))
+        elif before.call is None:
+            raise CallBusyError(self._limit, own=self._shares.held(counts_as), is_beginning=True)
+        place = CallPlace(call_id, counts_as)
+        self._places[call_id] = place  # the place of the earlier one, if there is one
+        if before is not None:
+            try:
+                await self._end(before)
+            except BaseException:
+                self._leave(place)
+                raise
+        return place
 
-    def call(self, session_id: str) -> Call | None:
-        """Return the session's call, if it has one."""
-        line = self._lines.get(session_id)
-        return None if line is None else line.call
+    def open(self, place: CallPlace, call: Call) -> bool:
+        """Run ``call`` in a task of its own; False when the place was given up meanwhile."""
+        if self._places.get(place.call_id) is not place:
+            return False
+        place.call = call
+        place.task = asyncio.create_task(self._run(place, call), name="call")
+        self._count()
+        return True
 
-    async def close(self, session_id: str) -> None:
-        """End the session's call, if it has one; returns when it has ended."""
-        line = self._lines.pop(session_id, None)
-        if line is not None:
-            self._metrics.calls.set(len(self._lines))
-            line.task.cancel()
-            await asyncio.wait([line.task])
+    def release(self, place: CallPlace) -> None:
+        """Give a place back in which no call was opened; harmless otherwise."""
+        if place.call is None:
+            self._leave(place)
+
+    def call(self, call_id: str) -> Call | None:
+        """Return the call of that id, if there is one."""
+        place = self._places.get(call_id)
+        return None if place is None else place.call
+
+    async def close(self, call_id: str) -> None:
+        """End the call of that id, if there is one or one is made; returns when it has ended."""
+        place = self._places.get(call_id)
+        if place is not None:
+            self._leave(place)
+            await self._end(place)
 
     async def aclose(self) -> None:
         """End all calls."""
-        for session_id in tuple(self._lines):
-            await self.close(session_id)
+        for call_id in tuple(self._places):
+            await self.close(call_id)
 
-    async def _run(self, session_id: str, call: Call) -> None:
+    async def _run(self, place: CallPlace, call: Call) -> None:
         try:
             await call.run()
         except Exception:
             log.exception("call.failed")
             raise
         finally:
-            line = self._lines.get(session_id)
-            if line is not None and line.call is call:
-                del self._lines[session_id]
-                self._metrics.calls.set(len(self._lines))
+            self._leave(place)
+
+    async def _end(self, place: CallPlace) -> None:
+        if place.task is not None:
+            place.task.cancel()
+            await asyncio.wait([place.task])
+
+    def _leave(self, place: CallPlace) -> None:
+        if self._places.get(place.call_id) is place:
+            del self._places[place.call_id]
+            self._shares.give_back(place.counts_as)
+            self._count()
+
+    def _count(self) -> None:
+        self._metrics.calls.set(sum(place.call is not None for place in self._places.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -9,15 +10,16 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from accounts.identity import identity_of
+from accounts.identity import Identity, identity_of
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from state.fairness import Share
 from xoe.errors import XoeError
 from xoe.health import startup_of
-from xoe.limits import LimitKind, retry_after, too_fast
+from xoe.limits import LimitKind, RateLimits, retry_after, too_fast
 from xoe.problems import UNEXPECTED, Problem
 
 log = structlog.get_logger(__name__)
@@ -93,21 +95,58 @@ class QueryResponse(BaseModel):
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "The question is empty or too long."},
-    429: {"model": Problem, "description": "Asked too fast; `Retry-After` tells when to go on."},
-    503: {"model": Problem, "description": "The model is loading or busy; try again."},
+    429: {
+        "model": Problem,
+        "description": "Asked too fast, or too much at a time; `Retry-After` tells when to go on.",
+    },
+    503: {
+        "model": Problem,
+        "description": "The model is loading or busy; `Retry-After` tells when to try again.",
+    },
 }
 
 
-@router.post("/query", tags=["questions"], responses=_PROBLEMS)
+async def _admitted(request: Request, body: QueryRequest) -> AsyncGenerator[None, None]:
+    """Refuse a question with 429 where its owner asks too fast, or too much at a time.
+
+    That is before anything is done for it; its place is given back when the answer has been sent,
+    or can be sent to nobody.
+    """
+    services = await startup_of(request).wait()
+    who, whose = identity_of(request.scope), _share(request, body)
+    with services.admission.question(who, whose):
+        _count(services.limits, who, whose, body)
+        yield
+
+
+def _count(limits: RateLimits, who: Identity, whose: Share, body: QueryRequest) -> None:
+    kind: LimitKind = "program"
+    wait_s = limits.take_for(who, kind, owner=whose.owner)
+    if not wait_s and body.session_id is not None and not who.is_guest:
+        kind = "session"
+        wait_s = limits.take(kind, f"{whose.owner}/{body.session_id}")
+    if wait_s:
+        raise HTTPException(429, too_fast(kind, wait_s), retry_after(wait_s))
+
+
+def _share(request: Request, body: QueryRequest) -> Share:
+    address = request.client.host if request.client is not None else ""
+    return identity_of(request.scope).share_of_program(body.session_id or "", address)
+
+
+@router.post("/query", tags=["questions"], responses=_PROBLEMS, dependencies=[Depends(_admitted)])
 async def query(request: Request, body: QueryRequest) -> QueryResponse:
     """Ask a question and wait for the whole answer."""
-    await _count(request, body)
-    async with aclosing(_events(request, body)) as events:
-        async for event in events:
-            if isinstance(event, Done):
-                return _response(event.answer)
-            if await request.is_disconnected():
-                break
+    answering = asyncio.create_task(_whole(request, body))
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return answering.result()
+    finally:
+        for task in (answering, leaving):
+            task.cancel()
+        await asyncio.wait({answering, leaving})
     raise HTTPException(499, "The client went away.")
 
 
@@ -115,6 +154,7 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
     "/query/stream",
     tags=["questions"],
     response_class=EventSourceResponse,
+    dependencies=[Depends(_admitted)],
     responses={
         200: {
             "description": "Events `queued`, `sources`, `token`, and at the end `done` or `error`.",
@@ -131,22 +171,21 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
 )
 async def query_stream(request: Request, body: QueryRequest) -> EventSourceResponse:
     """Ask a question and read the answer as server-sent events while it is written."""
-    await _count(request, body)
     return EventSourceResponse(_frames(request, body), ping=15)
 
 
-async def _count(request: Request, body: QueryRequest) -> None:
-    """Refuse a question with 429 when its session, or its program, asks too fast."""
-    limits = (await startup_of(request).wait()).limits
-    who = identity_of(request.scope)
-    address = request.client.host if request.client is not None else ""
-    kind: LimitKind = "program"
-    wait_s = limits.take_for(who, kind, address)
-    if not wait_s and body.session_id is not None and not who.is_guest:
-        kind = "question"
-        wait_s = limits.take(kind, f"api:{body.session_id}")
-    if wait_s:
-        raise HTTPException(429, too_fast(kind, wait_s), retry_after(wait_s))
+async def _whole(request: Request, body: QueryRequest) -> QueryResponse:
+    async with aclosing(_events(request, body)) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                return _response(event.answer)
+    raise AssertionError("an answer without an end")
+
+
+async def _left(request: Request) -> None:
+    """Return when the client has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerSentEvent]:

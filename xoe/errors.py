@@ -11,6 +11,8 @@ XoeError
 │   ├── DocumentTooLargeError
 │   ├── DocumentTypeError    not one of the kinds that can be read
 │   ├── DocumentLockedError  encrypted
+│   ├── DocumentBusyError    too many files wait to be read (a BusyError)
+│   ├── UploadBusyError      too much waits to be read already; ``retry_after_s`` tells when
 │   └── DocumentEmptyError   nothing to read in it
 ├── StoreError
 │   ├── StoreLockedError     another server owns the data folder
@@ -19,7 +21,7 @@ XoeError
 │   ├── ThreadLimitError     there are as many chats as are kept
 │   └── BackupError          a backup cannot be written, or is not one that can be restored
 ├── EngineError
-│   ├── EngineBusyError      the queue is full; ``place`` tells how many wait
+│   ├── EngineBusyError      too many questions wait for the model (a BusyError)
 │   ├── EngineNotReadyError  still loading, or failed to load
 │   ├── EngineStalledError   the model does not go on with what it was given
 │   ├── LlamaBuildError      no build of llama.cpp works on this processor, or none can be tried
@@ -29,10 +31,11 @@ XoeError
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
 │   │   └── SynthesisLostError
-│   └── SpeechBusyError      too many texts wait to be spoken; ``waiting`` tells how many
+│   ├── SpeechBusyError      too many texts wait to be spoken (a BusyError)
+│   └── CallBusyError        there are too many calls already
 ├── TranscriptionError       what was said could not be turned into text
 │   ├── TranscriptionLostError
-│   └── TranscriptionBusyError  too many pieces of speech wait
+│   └── TranscriptionBusyError  too many pieces of speech wait (a BusyError)
 ├── RetrievalError           the documents cannot be searched
 ├── QuestionError            an empty or over-long question
 ├── InvitationError          an invitation cannot be made, or lets nobody in
@@ -45,6 +48,7 @@ XoeError
 │   ├── WeakPasswordError    easy to guess; the message says why
 │   └── LoginError           the name or the password is wrong, or the account is switched off
 │       └── LoginThrottledError  too many attempts; ``retry_after_s`` tells how long to wait
+├── BusyError                too much waits; ``retry_after_s`` tells when to come back
 ├── ProcessLostError         an engine's process was lost; it is being started again by itself
 ├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
 └── RedisError               Redis cannot be reached or started
@@ -60,6 +64,30 @@ import math
 
 class XoeError(Exception):
     """Base of all errors raised on purpose."""
+
+
+class BusyError(XoeError):
+    """As much waits as may wait: of one owner's, or of all together."""
+
+    server = "The server"
+    things = "requests"
+
+    def __init__(self, waiting: int, retry_after_s: float = 1.0, *, own: bool = False) -> None:
+        """Remember what was reached, and in how many seconds there may be room.
+
+        ``own``: the owner has ``waiting`` of their own, else so many wait altogether.
+        """
+        wait_s = math.ceil(retry_after_s)
+        when = f"in {wait_s} seconds" if wait_s > 1 else "in a moment"
+        reached = (
+            f"You have {waiting} {self.things} under way, as many as there is room for."
+            if own
+            else f"{self.server} is busy: {waiting} {self.things} are waiting already."
+        )
+        super().__init__(f"{reached} Please try again {when}.")
+        self.waiting = waiting
+        self.retry_after_s = retry_after_s
+        self.own = own
 
 
 class SettingsError(XoeError):
@@ -106,6 +134,22 @@ class DocumentEmptyError(DocumentError):
     """A document holds no text."""
 
 
+class DocumentBusyError(DocumentError, BusyError):
+    """Too many files wait to be read."""
+
+    server = "The reading of files"
+    things = "files"
+
+
+class UploadBusyError(DocumentError):
+    """Too many files wait to be read already, or they are too large."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        """``retry_after_s``: seconds until it is worth another try."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class StoreError(XoeError):
     """Something about the data folder or its database."""
 
@@ -134,16 +178,11 @@ class EngineError(XoeError):
     """Something about the language model's engine."""
 
 
-class EngineBusyError(EngineError):
-    """The queue is full."""
+class EngineBusyError(EngineError, BusyError):
+    """Too many questions wait for the model."""
 
-    def __init__(self, place: int) -> None:
-        """Remember how many requests are ahead: ``place`` ≥ 1."""
-        super().__init__(
-            f"The model is busy: {place} questions are waiting already. "
-            "Please ask again in a moment."
-        )
-        self.place = place
+    server = "The model"
+    things = "questions"
 
 
 class EngineNotReadyError(EngineError):
@@ -190,16 +229,35 @@ class SynthesisLostError(SynthesisError, ProcessLostError):
     """The voice's process was lost while it was speaking."""
 
 
-class SpeechBusyError(SpeechError):
+class SpeechBusyError(SpeechError, BusyError):
     """Too many texts wait to be spoken."""
 
-    def __init__(self, waiting: int) -> None:
-        """Remember how many wait already."""
-        super().__init__(
-            f"The voice is busy: {waiting} texts are waiting to be spoken already. "
-            "The answer is on the page; please ask for it to be read again in a moment."
-        )
-        self.waiting = waiting
+    server = "The voice"
+    things = "texts to be spoken"
+
+
+class CallBusyError(SpeechError):
+    """There are too many calls already, so no other one can begin."""
+
+    def __init__(self, limit: int, *, own: int, is_beginning: bool = False) -> None:
+        """``limit``: calls of all together; ``own``: those of who wants one more.
+
+        ``is_beginning``: one is being made on the same page.
+        """
+        if is_beginning:
+            sentence = "A call is being begun on this page already. Please wait a moment."
+        elif own:
+            calls = "a call" if own == 1 else f"{own} calls"
+            sentence = (
+                f"You are in {calls} already, which is the most for one person just now. Please "
+                "end one first; typing works."
+            )
+        else:
+            sentence = (
+                f"Too many people are in a call just now ({limit} at most). Please try again in a "
+                "moment; typing works."
+            )
+        super().__init__(sentence)
 
 
 class TranscriptionError(XoeError):
@@ -210,16 +268,11 @@ class TranscriptionLostError(TranscriptionError, ProcessLostError):
     """The process of speech recognition was lost while it was listening."""
 
 
-class TranscriptionBusyError(TranscriptionError):
+class TranscriptionBusyError(TranscriptionError, BusyError):
     """Too many pieces of speech wait to be transcribed."""
 
-    def __init__(self, waiting: int) -> None:
-        """Remember how many wait already."""
-        super().__init__(
-            f"Speech recognition is busy: {waiting} pieces of speech are waiting already. "
-            "Please say it again in a moment, or type."
-        )
-        self.waiting = waiting
+    server = "Speech recognition"
+    things = "pieces of speech"
 
 
 class RetrievalError(XoeError):

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accounts import identity as identities
 from accounts.identity import COOKIE, Identity, Refusal
+from state.fairness import current_share
 from xoe.doors import Door, door_of
 from xoe.errors import XoeError
 from xoe.page import chainlit_patches
@@ -95,12 +96,14 @@ class Gate:
         inner = chainlit_patches.as_known(scope, found)
         inner[identities.SCOPE_KEY] = found
         token = identities.current.set(found)
+        whose = current_share.set(found.share_at_page(""))
         try:
             if scope["type"] == "http":
                 await self._app(inner, receive, send)
             else:
                 await _Socket(self._app, inner, receive, send).serve(keeper, found)
         finally:
+            current_share.reset(whose)
             identities.current.reset(token)
 
 

@@ -1,4 +1,4 @@
-"""How much and how fast a client may ask: rates for each session, sizes for each request.
+"""How much and how fast a client may ask: rates for each owner, sizes for each request.
 
 A person reaches none of these. They keep a program that asks without end, or sends without end,
 from taking the server away from everybody else.
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,10 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from state.fairness import FairSlots, OwnerQuota, Share, as_share, owner_limit
+from xoe.errors import BusyError, EngineBusyError
+from xoe.problems import headers_of, status_of, told
 
 if TYPE_CHECKING:
     from accounts.identity import Identity
@@ -31,17 +35,21 @@ LimitKind = Literal[
     "upload",
     "audio",
     "program",
+    "session",
     "guest_question",
     "guest_upload",
     "guest_audio",
 ]
-"""``program``: questions of one address by way of the HTTP interface, whatever their sessions.
-``guest_…``: those of one guest, whatever their sessions."""
+"""``question``, ``upload``, ``audio``: of one owner at the page, whatever their sessions, and of
+all guests of one invitation. ``program``: questions of one owner by way of the HTTP interface;
+``session``: of one session there. ``guest_…``: of one guest, whatever their sessions."""
 
 TRACKED = 4096
-"""Sessions whose rates are known; the one that was quiet longest is forgotten first."""
+"""Owners and sessions whose rates are known; who was quiet longest is forgotten first."""
 PROGRAM_SESSIONS = 10
-"""Anybody can invent session names, so a program gets as much as so many sessions together."""
+"""A program may ask for several people, so it gets as much as so many sessions together."""
+GUESTS_OF_SHARE = 4
+"""One guest may have so much under way of what all of an invitation may: a quarter."""
 
 _KIB = 1024
 _MIB = 1024 * 1024
@@ -50,6 +58,10 @@ _JSON_BYTES = 256 * _KIB
 _MAX_HEADERS = 100
 _MAX_HEADER_BYTES = 32 * _KIB
 _MAX_URL_BYTES = 8 * _KIB
+_READS = ("/project/thread", "/export/", "/links")
+"""What lists, searches, opens and exports chats."""
+_READS_AT_ONCE = 4
+_READS_WAITING = 512
 _IDLE_S = 30.0
 """Longest pause between two pieces of a request's body."""
 
@@ -58,16 +70,18 @@ _DOING: Mapping[LimitKind, str] = {
     "upload": "sending files faster than they can be read",
     "audio": "starting calls or dictations faster than they can be served",
     "program": "asking faster than your questions can be answered",
+    "session": "asking faster than your questions can be answered",
     "guest_question": "asking faster than a guest may",
     "guest_upload": "sending files faster than a guest may",
     "guest_audio": "starting calls or dictations faster than a guest may",
 }
-_OF_GUESTS: Mapping[LimitKind, LimitKind] = {
-    "question": "guest_question",
-    "program": "guest_question",
-    "upload": "guest_upload",
-    "audio": "guest_audio",
+_OF_GUESTS: Mapping[LimitKind, tuple[LimitKind, LimitKind]] = {
+    "question": ("guest_question", "question"),
+    "program": ("guest_question", "question"),
+    "upload": ("guest_upload", "upload"),
+    "audio": ("guest_audio", "audio"),
 }
+"""What counts by the guest, and what by the invitation."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,7 @@ class Rate:
 
 
 class RateLimits:
-    """Token buckets, one for each kind and session. Never waits; one thread."""
+    """Token buckets, one for each kind and owner or session. Never waits; one thread."""
 
     def __init__(
         self,
@@ -96,46 +110,130 @@ class RateLimits:
         self._full_at: OrderedDict[tuple[LimitKind, str], float] = OrderedDict()
 
     @classmethod
-    def of(cls, settings: Settings) -> RateLimits:
+    def of(cls, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> RateLimits:
         """Return the limits that the settings tell."""
         asked = settings.limit_questions
         sent = settings.limit_uploads
         spoken = settings.limit_audio
+        room = owner_limit(settings.llm_queue_limit)
         return cls(
             {
-                "question": Rate(asked, ceil(asked / 2)),
-                "program": Rate(asked * PROGRAM_SESSIONS, ceil(asked / 2) * PROGRAM_SESSIONS),
+                # More at once would find no room in the queue.
+                "question": Rate(asked, min(ceil(asked / 2), room)),
+                "session": Rate(asked, min(ceil(asked / 2), room)),
+                "program": Rate(asked * PROGRAM_SESSIONS, room),
                 # All the files of one message come at once.
                 "upload": Rate(sent, max(ceil(sent / 2), settings.upload_max_files)),
                 "audio": Rate(spoken, ceil(spoken / 2)),
                 "guest_question": _halved(settings.limit_guest_questions),
                 "guest_upload": _halved(settings.limit_guest_uploads),
                 "guest_audio": _halved(settings.limit_guest_audio),
-            }
+            },
+            clock=clock,
         )
 
-    def take_for(self, who: Identity, kind: LimitKind, session: str) -> float:
-        """Count one more of ``who``: a guest's by the guest, all others' by the session."""
-        if who.is_guest:
-            return self.take(_OF_GUESTS.get(kind, kind), who.id)
-        return self.take(kind, session)
+    def take_for(self, who: Identity, kind: LimitKind, *, owner: str = "") -> float:
+        """Count one more of ``who``: a guest's by the guest and by the invitation.
 
-    def take(self, kind: LimitKind, session: str) -> float:
+        ``owner``: whose it is where that is not told by the identity alone.
+        """
+        owner = owner or who.share_owner
+        if who.is_guest:
+            of_guest, of_all = _OF_GUESTS[kind]
+            return self._take((of_guest, who.id), (of_all, owner))
+        return self.take(kind, owner)
+
+    def take(self, kind: LimitKind, name: str) -> float:
         """Count one more and return 0; or count nothing and return the seconds to wait."""
-        rate = self._rates[kind]
-        interval_s = 60 / rate.a_minute
+        return self._take((kind, name))
+
+    def _take(self, *keys: tuple[LimitKind, str]) -> float:
         now = self._clock()
-        key = (kind, session)
-        full_at = max(now, self._full_at.get(key, now))
-        wait_s = full_at + interval_s - now - rate.at_once * interval_s
+        wait_s = max(self._wait_s(key, now) for key in keys)
         if wait_s > 1e-9:
-            log.info("limit.reached", kind=kind)
+            log.info("limit.reached", kind=keys[0][0])
             return wait_s
-        self._full_at[key] = full_at + interval_s
-        self._full_at.move_to_end(key)
+        for key in keys:
+            self._full_at[key] = max(now, self._full_at.get(key, now)) + self._interval_s(key)
+            self._full_at.move_to_end(key)
         while len(self._full_at) > self._tracked:
             self._full_at.popitem(last=False)
         return 0.0
+
+    def _wait_s(self, key: tuple[LimitKind, str], now: float) -> float:
+        ahead_s = max(0.0, self._full_at.get(key, now) - now)
+        return ahead_s - (self._rates[key[0]].at_once - 1) * self._interval_s(key)
+
+    def _interval_s(self, key: tuple[LimitKind, str]) -> float:
+        return 60 / self._rates[key[0]].a_minute
+
+
+class Admission:
+    """Counts the questions that each owner has under way, from before the search to the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        """One owner has as many under way as may wait of theirs for the model."""
+        room = owner_limit(settings.llm_queue_limit)
+        self._quota = OwnerQuota(room, busy=EngineBusyError)
+        self._of_guest = max(1, room // GUESTS_OF_SHARE)
+
+    def __len__(self) -> int:
+        return len(self._quota)
+
+    @contextlib.contextmanager
+    def question(self, who: Identity, whose: Share) -> Iterator[None]:
+        """Answer a question of ``who`` inside, as ``whose`` work. Raises ``EngineBusyError``."""
+        of_session = self._of_guest if who.is_guest else None
+        with as_share(whose), self._quota.hold(of_session=of_session):
+            yield
+
+
+class FairRequests:
+    """ASGI middleware: requests that read much of the database are served a few at a time.
+
+    Owners take turns. A place is held from when the request's body is whole until its answer
+    begins, so that none is held by a client that is slow.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self._app = app
+        self._slots = FairSlots(_READS_AT_ONCE, _READS_WAITING)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request when it is its turn, or refuse it with 429 or 503."""
+        if scope["type"] != "http" or not scope["path"].startswith(_READS):
+            await self._app(scope, receive, send)
+            return
+        came = [await receive()]
+        while came[-1]["type"] == "http.request" and came[-1].get("more_body", False):
+            came.append(await receive())
+        came.reverse()
+
+        async def replayed() -> Message:
+            return came.pop() if came else await receive()
+
+        try:
+            await self._slots.acquire()
+        except BusyError as exc:
+            await told(status_of(exc), str(exc), headers_of(exc))(scope, receive, send)
+            return
+        holds = True
+
+        def give_back() -> None:
+            nonlocal holds
+            if holds:
+                holds = False
+                self._slots.release()
+
+        async def sent(message: Message) -> None:
+            give_back()
+            await send(message)
+
+        try:
+            await self._app(scope, replayed, sent)
+        finally:
+            give_back()
 
 
 def _halved(a_minute: int) -> Rate:

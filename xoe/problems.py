@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from math import ceil
 from typing import Any, Final
 
 import structlog
@@ -20,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from xoe.errors import (
-    EngineBusyError,
+    BusyError,
     EngineNotReadyError,
     QuestionError,
     StoreError,
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 _TOLD: Final = 3
 """Fields that are named at most."""
 _NAME_CHARS: Final = 80
+_RETRY_S: Final = 5
+"""What is loading, or was lost, is often there by then."""
 _UNSAFE: Final = re.compile("[^ -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 _NO_OBJECT: Final = "the request's body has to be a JSON object, with Content-Type application/json"
 _UNREADABLE: Final = "The request's body cannot be read: it is not JSON, or nested without end."
@@ -69,7 +72,16 @@ def status_of(error: XoeError) -> int:
     """Return the status by which a program is told of ``error``."""
     if isinstance(error, QuestionError):
         return 422
-    return 503 if isinstance(error, EngineBusyError | EngineNotReadyError | StoreError) else 500
+    if isinstance(error, BusyError):
+        return 429 if error.own else 503
+    return 503 if isinstance(error, EngineNotReadyError | StoreError) else 500
+
+
+def headers_of(error: XoeError) -> dict[str, str]:
+    """Return the header that tells a program when to come back, where that helps."""
+    if isinstance(error, BusyError):
+        return {"Retry-After": str(max(1, ceil(error.retry_after_s)))}
+    return {"Retry-After": str(_RETRY_S)} if status_of(error) == 503 else {}
 
 
 def sentence_of(problems: Sequence[Any]) -> str:
@@ -116,7 +128,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 async def _failed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, XoeError)  # noqa: S101 - what it is registered for
     status = status_of(error)
-    return told(status, _safe(str(error)), {"Retry-After": "5"} if status == 503 else None)
+    return told(status, _safe(str(error)), headers_of(error))
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:

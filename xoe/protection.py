@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xoe.gate import Gate
-from xoe.limits import BodyLimits, body_limits
+from xoe.limits import BodyLimits, FairRequests, body_limits
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage
 from xoe.people import Doorkeeper
@@ -42,7 +42,7 @@ _PUBLIC = ("/assets/", "/public/", "/static-offline-docs/", "/avatars/", "/favic
 
 def protected(app: ASGIApp, settings: Settings, keeper: Callable[[], Doorkeeper]) -> ASGIApp:
     """Return ``app`` with all of it round it; ``keeper`` returns who knows who may come in."""
-    inner = BodyLimits(OfflinePage(app), limits=body_limits(settings))
+    inner = BodyLimits(FairRequests(OfflinePage(app)), limits=body_limits(settings))
     return ProtectingHeaders(HostGuard(Gate(inner, keeper), names=names_of(settings)))
 
 

@@ -37,7 +37,7 @@ from xoe.catalog import Catalog
 from xoe.chats import Chats
 from xoe.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
 from xoe.ladder import Ladder
-from xoe.limits import RateLimits
+from xoe.limits import Admission, RateLimits
 from xoe.lock import DataFolder
 from xoe.measuring import Measuring
 from xoe.memory import MemoryWatch, limit_bytes
@@ -78,6 +78,7 @@ class Services:
         self.settings = settings
         self.tracer = tracer
         self.limits = RateLimits.of(settings)
+        self.admission = Admission(settings)
         self._folder = folder
         self._bench = bench
         self.store = Catalog(bench.store, bench.indexes)

@@ -32,7 +32,7 @@ class Generator:
         self._prompt = PromptEncoder(vocabulary, self._answers)
         self._cache = PrefixCache(cache_bytes)
         self._read: list[int] = []
-        self._session_id = ""
+        self._session_id = self._owner = ""
         self._runtime = LlamaRuntime(path, options)
         self.interrupt = self._runtime.interrupt
         self.resume = self._runtime.resume
@@ -47,7 +47,7 @@ class Generator:
         """
         tokens = self._prompt.encode_opening(messages)
         self._refuse_overlong(len(tokens))
-        self._go_on_from_shared(tokens, "")
+        self._go_on_from_shared(tokens, GenerationRequest(tuple(messages)))
         self._read_on(tokens[len(self._read) :], on_progress)
         self._cache.put(
             as_tokens(tokens), self._runtime.state_size(), self._runtime.state, pinned=True
@@ -73,7 +73,7 @@ class Generator:
         began = time.perf_counter()
         tokens = self._prompt.encode(request.messages, request.session_id)
         self._refuse_overlong(len(tokens))
-        self._go_on_from_shared(tokens, request.session_id)
+        self._go_on_from_shared(tokens, request)
         cached = len(self._read)
         self._read_on(tokens[cached:], on_progress)
 
@@ -116,7 +116,7 @@ class Generator:
                 f"{prompt_tokens} tokens, and {limit - 1} fit. Please shorten it."
             )
 
-    def _go_on_from_shared(self, tokens: list[int], session_id: str) -> None:
+    def _go_on_from_shared(self, tokens: list[int], request: GenerationRequest) -> None:
         """Bring back as much of ``tokens`` as was read before, and forget everything else.
 
         The last token is always read again: its result is what the answer begins with.
@@ -124,12 +124,14 @@ class Generator:
         wanted = as_tokens(tokens[:-1])
         live = as_tokens(self._read)
         shared = common_prefix(live, wanted)
-        same_chat = session_id == self._session_id and shared * 2 > len(live)
+        same_chat = request.session_id == self._session_id and shared * 2 > len(live)
         if len(live) - shared >= _WORTH_SAVING_TOKENS and not (
             # Its tail was reworded or dropped, so nobody comes back to it.
             same_chat or self._cache.covers(live)
         ):
-            self._cache.put(live, self._runtime.state_size(), self._runtime.state)
+            self._cache.put(
+                live, self._runtime.state_size(), self._runtime.state, owner=self._owner
+            )
         saved, length = self._cache.best(wanted)
         if saved is not None and length >= shared + _WORTH_SAVING_TOKENS:
             self._runtime.restore(saved.data)
@@ -139,7 +141,7 @@ class Generator:
             shared = length
         self._runtime.forget_from(shared)
         del self._read[self._runtime.position :]
-        self._session_id = session_id
+        self._session_id, self._owner = request.session_id, request.owner
 
     def _read_on(
         self, tokens: Sequence[int], on_progress: Callable[[], None] = lambda: None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from dataclasses import replace
 
-from chains.llm.queue import FairQueue
 from chains.llm.request import Finished, GenerationRequest, Queued, StreamEvent, TextPiece
 from engines.job import Job
 from engines.wire import Head
+from state.fairness import FairQueue, share
+from xoe.errors import BusyError, EngineBusyError
 
 _PIECES_APART = 64
 """Pieces that wait for a slow reader one by one; later ones are joined."""
@@ -40,11 +42,13 @@ class AnswerJob(Job[StreamEvent]):
                 "max_tokens": max_tokens,
                 "profile": profile,
                 "session_id": request.session_id,
+                "owner": share().owner,
                 "temperature": request.temperature,
                 "stop": request.stop,
             },
         )
-        self.session_id = request.session_id
+        whose = share()
+        self.share = replace(whose, session=whose.session or request.session_id)
         self.profile = profile
         self._on_loaded = on_loaded
         self.place: int | None = None
@@ -83,13 +87,13 @@ class AnswerQueue:
 
     def __init__(self, limit: int) -> None:
         """``limit``: how many may wait."""
-        self._queue: FairQueue[AnswerJob] = FairQueue(limit)
+        self._queue: FairQueue[AnswerJob] = FairQueue(limit, refuse=_refuse, busy=EngineBusyError)
         self.loaded: str | None = None
         """The profile whose model is loaded."""
 
     def put(self, job: AnswerJob) -> None:
-        """Add ``job``; ``EngineBusyError`` when the queue is full."""
-        self._queue.put(job, session_id=job.session_id, profile=job.profile)
+        """Add ``job``; ``EngineBusyError`` when there is no room for one more of its owner's."""
+        self._queue.put(job, whose=job.share, group=job.profile)
 
     def take(self) -> AnswerJob:
         """Remove and return the next to serve; ``IndexError`` when there is none."""
@@ -116,6 +120,10 @@ class AnswerQueue:
         for loop, told in loops.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed
                 loop.call_soon_threadsafe(_put_places, told)
+
+
+def _refuse(job: AnswerJob, error: BusyError) -> None:
+    job.end(error)
 
 
 def _put_places(told: list[tuple[AnswerJob, int]]) -> None:

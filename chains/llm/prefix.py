@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +30,7 @@ class SavedState:
 
     tokens: Tokens
     data: npt.NDArray[np.uint8]
+    owner: str = ""
     pinned: bool = False
 
     @property
@@ -40,6 +41,8 @@ class SavedState:
 
 class PrefixCache:
     """Saved states, the least recently used of them dropped when they take too many bytes.
+
+    Of whoever has most, so that many questions of one do not push out the chats of all others.
 
     Not by session: whatever begins with the same tokens may go on from the same state, and a
     state that another one extends is superseded by it.
@@ -83,11 +86,13 @@ class PrefixCache:
         size_bytes: int,
         read: Callable[[], npt.NDArray[np.uint8]],
         *,
+        owner: str = "",
         pinned: bool = False,
     ) -> None:
         """Save a state of ``size_bytes``, which ``read`` copies once there is room for it.
 
-        Pinned states go last. A state that is larger than the whole cache is not read at all.
+        Room is made by whoever has most in it, ``owner`` with this one included; pinned states go
+        last. A state that is larger than the whole cache is not read at all.
         """
         for key, state in list(self._states.items()):
             extended = common_prefix(state.tokens, tokens) == len(state.tokens)
@@ -97,7 +102,16 @@ class PrefixCache:
         if needed > self._limit_bytes:
             return
         while self.size_bytes + needed > self._limit_bytes:
-            loose = (key for key, state in self._states.items() if not state.pinned)
-            del self._states[next(loose, next(iter(self._states)))]
+            del self._states[self._to_leave(owner, needed)]
         self._number += 1
-        self._states[self._number] = SavedState(tokens, read(), pinned)
+        self._states[self._number] = SavedState(tokens, read(), owner, pinned)
+
+    def _to_leave(self, owner: str, needed: int) -> int:
+        """Return the least recently used state of whoever has most, with what comes."""
+        loose = {key: state for key, state in self._states.items() if not state.pinned}
+        if not loose:
+            return next(iter(self._states))
+        held = Counter({owner: needed})
+        for state in loose.values():
+            held[state.owner] += state.size_bytes
+        return max(loose, key=lambda key: held[loose[key].owner])  # the first of equals

@@ -26,6 +26,8 @@ class GenerationRequest:
     profile: str | None = None
     session_id: str = ""
     """Requests of one session are served in order; sessions take turns."""
+    owner: str = ""
+    """Whose it is, by which what is kept of prompts is shared out; the engine fills it in."""
     temperature: float = 0.0
     """0: always the likeliest token."""
     stop: tuple[str, ...] = ()

@@ -84,6 +84,7 @@ class LlmService(Service):
         request = GenerationRequest(
             messages=_turns(asked["messages"]),
             session_id=asked["session_id"],
+            owner=asked["owner"],
             temperature=asked["temperature"],
             stop=tuple(asked["stop"]),
         )

@@ -105,7 +105,7 @@ async def test_a_full_queue_says_so_at_once_and_keeps_its_promises() -> None:
             await asyncio.sleep(0.05)
             with pytest.raises(EngineBusyError) as error:
                 await ask(engine, "And me?", session_id="c")
-            assert error.value.place == 2
+            assert error.value.waiting == 2
             waiting.pop().cancel()
             await asyncio.sleep(0.05)
             waiting.append(asyncio.create_task(ask(engine, "Me now?", session_id="c")))

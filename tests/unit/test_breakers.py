@@ -225,6 +225,16 @@ async def test_of_a_stream_only_the_time_to_its_first_token_counts(house: House)
     assert (await house.breakers.views())["stt"].slow_calls == 0
 
 
+async def test_waiting_for_its_turn_does_not_make_a_call_slow(house: House) -> None:
+    for _ in range(3):
+        async with house.breakers.guard("stt", transient=TRANSIENT) as call:
+            house.clock.now_s += 62
+            call.done()
+            call.waited(60)
+    assert call.took_s == 2
+    assert not house.breakers.is_open("stt")
+
+
 async def test_it_closes_by_itself_and_each_transition_is_told_and_logged_once(
     house: House,
 ) -> None:

@@ -100,6 +100,26 @@ async def test_revoking_takes_hold_at_once_and_wakes_whoever_watches(house: Hous
     assert (await found(house, other)).id == "user:bob"
 
 
+async def test_many_requests_of_one_cookie_ask_the_database_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await house.sessions.create(somebody(), ttl_s=HOUR)
+    asked, look_up = [], house.sessions._look_up
+
+    async def counted(hashed: str):
+        asked.append(hashed)
+        return await look_up(hashed)
+
+    monkeypatch.setattr(house.sessions, "_look_up", counted)
+    all_of_them = await asyncio.gather(*(found(house, token) for _ in range(200)))
+    assert {one.id for one in all_of_them} == {"user:ada"}
+    assert len(asked) == 1
+    before = asyncio.gather(*(house.sessions.find(token) for _ in range(3)))
+    await house.sessions.revoke_all("user:ada")
+    await before
+    assert await house.sessions.find(token) == "ended"
+
+
 async def test_all_logins_can_be_ended(house: House) -> None:
     tokens = [await house.sessions.create(somebody(), ttl_s=HOUR) for _ in range(3)]
     assert await found(house, tokens[1])
@@ -128,6 +148,20 @@ async def test_an_invitation_lets_in_as_many_as_it_says(house: House) -> None:
         await house.invitations.redeem(invitation.token)
     names = [guest.identity_id for guest in await house.invitations.guests(invitation.id)]
     assert names == [first.id, second.id]
+
+
+async def test_all_guests_of_one_invitation_count_as_one_owner(house: House) -> None:
+    invitation, other = await invite(house), await invite(house)
+    owners = []
+    for link in (invitation, invitation, other):
+        guest = await house.invitations.redeem(link.token)
+        came_in = await found(house, await house.sessions.create(guest, ttl_s=HOUR))
+        assert came_in.share_owner == guest.share_owner
+        owners.append(came_in.share_owner)
+    assert owners[0] == owners[1] == f"invitation:{invitation.id}"
+    assert owners[2] == f"invitation:{other.id}"
+    user = await found(house, await house.sessions.create(somebody(), ttl_s=HOUR))
+    assert user.share_owner == "user:ada"
 
 
 async def test_guests_who_come_at_once_do_not_share_a_place(house: House) -> None:

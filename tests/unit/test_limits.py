@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import httpx
@@ -13,9 +14,23 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
-from accounts.identity import Identity
-from xoe.limits import BodyLimit, BodyLimits, Rate, RateLimits, body_limits, too_fast
+from accounts.identity import Identity, visitor
+from state.fairness import Share, as_share, share
+from xoe.errors import EngineBusyError
+from xoe.limits import (
+    Admission,
+    BodyLimit,
+    BodyLimits,
+    FairRequests,
+    LimitKind,
+    Rate,
+    RateLimits,
+    body_limits,
+    too_fast,
+)
+from xoe.problems import headers_of, status_of
 from xoe.settings import Settings
 
 
@@ -211,12 +226,155 @@ def test_an_upload_may_be_as_large_as_the_settings_say_and_a_question_as_long() 
     assert "/query" not in table
 
 
+def somebody(name: str, invitation: str | None = None) -> Identity:
+    if invitation is None:
+        return Identity(f"user:{name}", "user", name, login="1")
+    return Identity(f"guest:{name}", "guest", name, login="1", invitation=invitation)
+
+
+def granted(limits: RateLimits, who: Identity, kind: LimitKind, times: int = 100) -> int:
+    return sum(limits.take_for(who, kind) == 0 for _ in range(times))
+
+
 def test_a_guests_pages_share_one_rate_of_their_own() -> None:
     settings = Settings(limit_questions=60, limit_guest_questions=4)
-    limits = RateLimits.of(settings)
-    guest, user = Identity("guest:ab", "guest", "Guest 1"), Identity("user:ann", "user", "ann")
-    taken = [limits.take_for(guest, "question", f"page-{n}") == 0 for n in range(4)]
-    assert taken == [True, True, False, False]
-    assert limits.take_for(guest, "program", "address") > 0, "by HTTP it is the same rate"
-    assert limits.take_for(Identity("guest:cd", "guest", "Guest 2"), "question", "page") == 0
-    assert [limits.take_for(user, "question", "page") for _ in range(30)] == [0.0] * 30
+    limits = RateLimits.of(settings, clock=Clock())
+    guest = somebody("ab", "party")
+    assert granted(limits, guest, "question") == 2
+    assert limits.take_for(guest, "program") > 0, "by HTTP it is the same rate"
+    assert granted(limits, somebody("cd", "party"), "question") == 2
+    assert granted(limits, somebody("ann"), "question") == 16
+
+
+def test_all_guests_of_an_invitation_together_have_the_rate_of_one_owner() -> None:
+    settings = Settings(limit_questions=60, limit_guest_questions=12)
+    limits = RateLimits.of(settings, clock=Clock())
+    asked = [granted(limits, somebody(f"{n}", "party"), "question") for n in range(10)]
+    assert sum(asked) == granted(limits, somebody("ann"), "question") == 16
+    assert asked[:2] == [6, 6], "one guest does not use up what is there for all"
+    assert granted(limits, somebody("x", "other party"), "question") == 6
+
+
+def test_at_no_rate_comes_more_at_once_than_one_owner_may_have_waiting() -> None:
+    settings = Settings()
+    limits = RateLimits.of(settings, clock=Clock())
+    for kind in ("question", "program"):
+        at_once = granted(limits, somebody(kind), kind, times=10_000)
+        assert at_once == settings.llm_queue_limit // 8
+
+
+def test_a_session_name_that_another_uses_up_is_still_mine() -> None:
+    limits = RateLimits.of(Settings(), clock=Clock())
+    while not limits.take("session", "user:ann/my-notebook"):
+        pass
+    assert limits.take("session", "user:bob/my-notebook") == 0
+
+
+def test_questions_under_way_are_counted_for_each_owner_and_given_back() -> None:
+    admission = Admission(Settings(llm_queue_limit=32))
+    ann, bob = somebody("ann"), somebody("bob")
+    with contextlib.ExitStack() as under_way:
+        for n in range(4):
+            whose = ann.share_of_program(f"s{n}", "")
+            under_way.enter_context(admission.question(ann, whose))
+        with pytest.raises(EngineBusyError) as error, admission.question(ann, whose):
+            pass
+        assert error.value.own
+        assert status_of(error.value) == 429
+        assert int(headers_of(error.value)["Retry-After"]) >= 1
+        assert "You have 4 questions under way" in str(error.value)
+        with admission.question(bob, bob.share_of_program("s0", "")):
+            assert share() == Share("user:bob", "s0")
+        with admission.question(ann, ann.share_at_page("page")):
+            assert share().interactive
+    assert len(admission) == 0
+
+
+def test_one_guest_leaves_room_for_the_others_of_the_invitation() -> None:
+    admission = Admission(Settings(llm_queue_limit=64))
+    guests = [somebody(f"{n}", "party") for n in range(5)]
+    with contextlib.ExitStack() as under_way:
+
+        def ask(guest: Identity) -> int:
+            for n in range(100):
+                try:
+                    whose = guest.share_of_program(f"s{n}", "")
+                    under_way.enter_context(admission.question(guest, whose))
+                except EngineBusyError:
+                    return n
+            return 100
+
+        assert [ask(guest) for guest in guests] == [2, 2, 2, 2, 0]
+        ann = somebody("ann")
+        assert ask(ann) == 8
+
+
+def test_who_counts_as_whom() -> None:
+    guest, user = somebody("ab", "party"), somebody("ann")
+    assert guest.share_at_page("chat") == Share("invitation:party", "guest:ab", interactive=True)
+    assert guest.share_of_program("s", "::1").owner == "invitation:party"
+    assert user.share_at_page("chat") == Share("user:ann", "chat", interactive=True)
+    assert user.share_of_program("s", "10.0.0.1") == Share("user:ann", "s")
+    here = visitor("0" * 32)
+    assert here.share_at_page("chat").owner == here.id
+    # A program can make up cookies; not its address.
+    assert here.share_of_program("s", "127.0.0.1").owner == "address:127.0.0.1"
+
+
+def test_a_full_server_is_told_otherwise_than_an_owners_own_limit() -> None:
+    full = EngineBusyError(128, 12.3)
+    assert (status_of(full), headers_of(full)) == (503, {"Retry-After": "13"})
+    assert str(full) == (
+        "The model is busy: 128 questions are waiting already. Please try again in 13 seconds."
+    )
+
+
+async def test_reads_of_the_database_are_served_to_owners_in_turns() -> None:
+    """A slow reader of answers, and a slow sender of requests, hold no place."""
+    served: list[str] = []
+    goes_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        assert body == b"whole"
+        served.append(share().owner)
+        await goes_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    fair = FairRequests(app)
+    statuses: dict[str, list[int]] = {"a": [], "b": []}
+
+    async def ask(owner: str, *, first: asyncio.Event | None = None) -> None:
+        bodies = iter([b"who", b"le"] if first is not None else [b"whole"])
+
+        async def receive() -> Message:
+            body = next(bodies)
+            if first is not None and body == b"le":
+                await first.wait()
+            return {"type": "http.request", "body": body, "more_body": body == b"who"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses[owner].append(message["status"])
+            else:
+                await asyncio.sleep(0)
+
+        with as_share(Share(owner, interactive=True)):
+            scope = {"type": "http", "method": "POST", "path": "/project/threads"}
+            await fair(scope, receive, send)
+
+    never = asyncio.Event()
+    slow = [asyncio.create_task(ask("a", first=never)) for _ in range(8)]
+    flood = [asyncio.create_task(ask("a")) for _ in range(200)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(ask("b"))
+    await asyncio.sleep(0)
+    assert served == ["a"] * 4
+    assert statuses["a"].count(429) == 200 - 4 - 64
+    goes_on.set()
+    await asyncio.gather(*flood, other)
+    assert "b" in served[4:8]
+    assert statuses["b"] == [200]
+    for task in slow:
+        task.cancel()

@@ -13,8 +13,16 @@ from chains.llm.prefix import PrefixCache, Tokens, as_tokens, common_prefix
 STATE_BYTES = 1000
 
 
-def put(cache: PrefixCache, tokens: str, size: int = STATE_BYTES, *, pinned: bool = False) -> None:
-    cache.put(letters(tokens), size, lambda: np.zeros(size, np.uint8), pinned=pinned)
+def put(
+    cache: PrefixCache,
+    tokens: str,
+    size: int = STATE_BYTES,
+    *,
+    owner: str = "",
+    pinned: bool = False,
+) -> None:
+    data = np.zeros(size, np.uint8)
+    cache.put(letters(tokens), size, lambda: data, owner=owner, pinned=pinned)
 
 
 def letters(text: str) -> Tokens:
@@ -67,6 +75,19 @@ def test_a_pinned_state_outlives_the_others_and_what_extends_it() -> None:
         put(cache, name)
     assert best(cache, "sx") == ("s", 1)
     assert len(cache) == 2
+
+
+def test_many_states_of_one_owner_leave_anothers_alone() -> None:
+    cache = PrefixCache(4 * (STATE_BYTES + 4))
+    put(cache, "b", owner="bob")
+    put(cache, "c", owner="cy")
+    for name in "defghijklm":
+        put(cache, name, owner="ann")
+    assert best(cache, "b") == ("b", 1)
+    assert best(cache, "c") == ("c", 1)
+    assert best(cache, "l") == ("l", 1)
+    assert best(cache, "m") == ("m", 1)
+    assert best(cache, "k") == ("", 0)
 
 
 def test_pinning_the_same_beginning_again_takes_no_more_room() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from accounts.identity import SCOPE_KEY, Identity, visitor
+from state.fairness import Share, as_share
+from xoe.errors import DiskFullError, UploadBusyError
 from xoe.page import uploads
 
 SESSION = "../../../../escape"
@@ -23,34 +27,43 @@ ME, OTHER = visitor("0" * 32), visitor("1" * 32)
 ASKER = Identity(ME.id, "guest", "Guest 1", may_upload=False)
 
 
+def page_of(who: Identity, session_id: str) -> WebsocketSession:
+    return WebsocketSession(
+        id=session_id,
+        socket_id=f"socket of {session_id}",
+        emit=lambda *_: None,
+        emit_call=lambda *_: None,
+        user_env={},
+        client_type="webapp",
+        environ={"asgi.scope": {SCOPE_KEY: who}},
+    )
+
+
+def forget_page(session: WebsocketSession) -> None:
+    ws_sessions_id.pop(session.id)
+    ws_sessions_sid.pop(session.socket_id)
+
+
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[WebsocketSession]:
     """A session whose browser chose an id that points out of the folder."""
     chainlits_own = BaseSession.files_dir
     uploads.prepare_folder(tmp_path / "data")
-    session = WebsocketSession(
-        id=SESSION,
-        socket_id="socket",
-        emit=lambda *_: None,
-        emit_call=lambda *_: None,
-        user_env={},
-        client_type="webapp",
-        environ={"asgi.scope": {SCOPE_KEY: ME}},
-    )
+    session = page_of(ME, SESSION)
     yield session
-    ws_sessions_id.pop(SESSION)
-    ws_sessions_sid.pop("socket")
+    forget_page(session)
     BaseSession.files_dir = chainlits_own  # type: ignore[method-assign]
 
 
 @pytest.fixture
-async def client(session: WebsocketSession) -> AsyncIterator[httpx.AsyncClient]:
+async def client(session: WebsocketSession, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Route("/project/file", uploads.receive_upload, methods=["POST"])])
-    settings = SimpleNamespace(upload_max_mb=1, upload_max_files=3)
+    settings = SimpleNamespace(upload_max_mb=1, upload_max_files=3, data_dir=tmp_path)
+    app.state.arrivals = uploads.Arrivals()
     app.state.startup = SimpleNamespace(settings=settings, services=None)
 
     async def gated(scope: Any, receive: Any, send: Any) -> None:
-        who = {"other": OTHER, "asker": ASKER}.get(
+        who = {"other": OTHER, "asker": ASKER, "flood": visitor("2" * 32)}.get(
             dict(scope["headers"]).get(b"x-who", b"").decode()
         )
         await app({**scope, SCOPE_KEY: who or ME}, receive, send)
@@ -59,6 +72,7 @@ async def client(session: WebsocketSession) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", params={"session_id": SESSION}
     ) as client:
+        client.app = app  # type: ignore[attr-defined]
         yield client
 
 
@@ -171,6 +185,130 @@ async def test_files_that_wait_are_counted(client: httpx.AsyncClient) -> None:
     assert "3" in refused.json()["detail"]
 
 
+async def test_files_that_come_at_once_are_counted_before_they_are_there(
+    client: httpx.AsyncClient, session: WebsocketSession, tmp_path: Path
+) -> None:
+    for _ in range(50):
+        answers = await asyncio.gather(*(send(client, f"{n}.txt", b"text") for n in range(20)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 3 + [429] * 17
+        assert len(session.files) == len(kept(tmp_path)) == 3
+        for file_id in tuple(session.files):
+            uploads.forget(session, file_id)
+
+
+async def test_a_place_is_given_back_however_an_upload_fails(
+    client: httpx.AsyncClient, session: WebsocketSession, tmp_path: Path
+) -> None:
+    form = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+    async def broken_off(began: asyncio.Event) -> AsyncIterator[bytes]:
+        yield f"--{BOUNDARY}\r\n".encode()
+        began.set()
+        await asyncio.Event().wait()
+
+    async def too_large() -> None:
+        assert (await send(client, "big.pdf", bytes(MIB + 1))).status_code == 413
+
+    async def damaged() -> None:
+        answer = await client.post("/project/file", content=b"--wrong", headers=form)
+        assert answer.status_code == 400
+
+    async def disk_full() -> None:
+        aside = session.files_dir.rename(tmp_path / "aside")
+        session.files_dir.write_bytes(b"no folder to write to")
+        assert (await send(client, "a.txt", b"text")).status_code == 507
+        session.files_dir.unlink()
+        aside.rename(session.files_dir)
+
+    async def given_up() -> None:
+        began = asyncio.Event()
+        sending = asyncio.create_task(
+            client.post("/project/file", content=broken_off(began), headers=form)
+        )
+        await began.wait()
+        sending.cancel()
+        await asyncio.wait([sending])
+
+    async def page_closed() -> None:
+        async def body() -> AsyncIterator[bytes]:
+            head = 'Content-Disposition: form-data; name="file"; filename="a.txt"'
+            yield f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode()
+            ws_sessions_id.pop(SESSION)
+            yield f"text\r\n--{BOUNDARY}--\r\n".encode()
+
+        try:
+            answer = await client.post("/project/file", content=body(), headers=form)
+            assert answer.status_code == 404
+        finally:
+            ws_sessions_id[SESSION] = session
+
+    assert (await send(client, "first.txt", b"text")).status_code == 200
+    for fail in (too_large, damaged, disk_full, given_up, page_closed):
+        for _ in range(5):
+            await fail()
+        assert len(session.files) == 1, fail
+    assert len(kept(tmp_path)) == 1
+    answers = [await send(client, f"{n}.txt", b"text") for n in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert "Retry-After" in answers[-1].headers
+
+
+async def test_one_owners_files_leave_room_on_the_disk_for_anothers(
+    session: WebsocketSession,
+) -> None:
+    arrivals = uploads.Arrivals()
+
+    @contextmanager
+    def expect(owner: str, size: int) -> Iterator[None]:
+        with (
+            as_share(Share(owner)),
+            arrivals.expected(session, size, free=100 * MIB, most=50),
+        ):
+            yield
+
+    with ExitStack() as under_way:
+        taken = 0
+        with pytest.raises(UploadBusyError, match="room for others"):
+            for _ in range(11):
+                under_way.enter_context(expect("anna", 10 * MIB))
+                taken += 1
+        assert taken == 5
+        under_way.enter_context(expect("bert", 10 * MIB))
+        with pytest.raises(DiskFullError), expect("carl", 90 * MIB):
+            pass
+    with expect("carl", 90 * MIB):
+        pass
+
+
+async def test_a_flood_of_files_delays_anothers_by_the_pieces_being_written(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    pages = [page_of(who, f"of-{who.id}") for who in (visitor("2" * 32), OTHER)]
+    arrivals: uploads.Arrivals = client.app.state.arrivals  # type: ignore[attr-defined]
+    there: list[str] = []
+
+    async def upload(page: WebsocketSession, who: str) -> None:
+        headers, params = {"x-who": who}, {"session_id": page.id}
+        files = {"file": (f"{who}.txt", b"text")}
+        answer = await client.post("/project/file", params=params, files=files, headers=headers)
+        assert answer.status_code == 200
+        there.append(who)
+
+    try:
+        async with arrivals.writing.place(), arrivals.writing.place():  # a slow disk
+            flood = [asyncio.create_task(upload(pages[0], "flood")) for _ in range(3)]
+            while arrivals.writing.waiting < 3:
+                await asyncio.sleep(0)
+            single = asyncio.create_task(upload(pages[1], "other"))
+            while arrivals.writing.waiting < 4:
+                await asyncio.sleep(0)
+        await asyncio.gather(*flood, single)
+    finally:
+        for page in pages:
+            forget_page(page)
+    assert there.index("other") <= 2
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
@@ -217,4 +355,4 @@ async def test_the_end_of_a_session_removes_its_own_folder_only(
     (bystander / "b.txt").write_text("stays")
     await session.delete()
     assert kept(tmp_path) == [bystander / "b.txt"]
-    ws_sessions_id[SESSION] = ws_sessions_sid["socket"] = session
+    ws_sessions_id[SESSION] = ws_sessions_sid[session.socket_id] = session

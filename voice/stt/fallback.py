@@ -46,8 +46,9 @@ class FallbackTranscriber(Transcriber):
         saves_memory: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``timeout_s``: a net for an engine that hangs, which is then given up.
+        """``timeout_s``: the longest wait for an engine to start.
 
+        One that raises ``TimeoutError`` is left alone for a while.
         ``on_fallback`` is called each time when the light engine takes over; ``saves_memory``
         tells that only the light one may be used now.
         """
@@ -121,9 +122,10 @@ class FallbackTranscriber(Transcriber):
         await self._light.aclose()
 
     async def _decode_usual(self, request: DecodeRequest) -> Transcript:
-        async with self._breakers.guard("stt", transient=_FAULTS):
+        async with self._breakers.guard("stt", transient=_FAULTS) as call:
             try:
                 transcript = await self._decode(self._usual, request)
+                call.waited(transcript.wait_ms / 1000)  # it is not slow because many speak
             except TimeoutError as exc:
                 self._not_before = self._clock() + PAUSE_S
                 raise TranscriptionError("Speech recognition does not respond.") from exc
@@ -133,4 +135,4 @@ class FallbackTranscriber(Transcriber):
     async def _decode(self, engine: Transcriber, request: DecodeRequest) -> Transcript:
         async with asyncio.timeout(self._timeout_s):
             await engine.start()
-            return await engine.decode(request)
+        return await engine.decode(request)

@@ -20,8 +20,9 @@ import structlog
 import xoe.errors
 from models.provision import model_path
 from state.contained import kill_contained, start_contained
+from state.fairness import FairSlots
 from voice.stt.recording import RecordedSegment, Recording
-from xoe.errors import DocumentError, ModelMissingError
+from xoe.errors import DocumentBusyError, DocumentError, ModelMissingError
 from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,8 @@ START_S = 120.0
 """To load the model and hear the first of it, on a busy computer."""
 SLOWEST = 4.0
 """Seconds that one second of sound may take: a twentieth is usual."""
+RECORDINGS_WAITING = 512
+RECORDINGS_OF_OWNER = 32
 _STOP_S = 1.0
 
 
@@ -39,7 +42,8 @@ class RecordingProcess:
     def __init__(self, settings: Settings) -> None:
         """Remember the settings; nothing is started."""
         self._settings = settings
-        self._turn = asyncio.Lock()  # a second model would take the memory of the first again
+        # One at a time: a second model would take the memory of the first again.
+        self._turn = FairSlots(1, RECORDINGS_WAITING, RECORDINGS_OF_OWNER, busy=DocumentBusyError)
         self._process: Process | None = None
 
     @property
@@ -53,8 +57,8 @@ class RecordingProcess:
         """Transcribe the file at ``path``, called ``name`` by its user.
 
         ``tell`` gets the seconds heard and those that the file's header claims, if any. Calls
-        wait for their turn. Raises ``DocumentError`` with a reason for the user. Cancelling the
-        call kills the process.
+        wait for their turn. Raises ``DocumentError`` with a reason for the user, or
+        ``DocumentBusyError`` when too many wait. Cancelling the call kills the process.
         """
         settings = self._settings
         await asyncio.to_thread(_refuse_missing, settings)
@@ -67,7 +71,7 @@ class RecordingProcess:
             "threads": settings.stt_threads,
             "max_s": settings.recording_max_h * 3600,
         }
-        async with self._turn:
+        async with self._turn.place():
             try:
                 self._process = await start_contained(
                     "voice.stt.recording_worker", str(settings.recording_memory_mb)

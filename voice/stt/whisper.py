@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -14,8 +13,10 @@ import structlog
 
 from engines.job import Job
 from engines.process import EngineLost
+from engines.queue import FairJobs
 from engines.wire import Head
 from engines.worker import EngineReport, Recipe, Worker
+from state.fairness import Share, share
 from voice.stt.transcriber import Transcriber
 from voice.stt.transcript import DecodeRequest, Transcript
 from xoe.errors import (
@@ -38,6 +39,9 @@ QUEUE_LIMIT: Final = 16
 
 STALL_S: Final = 30.0
 """The longest decode takes half of it on a slow computer; whoever waits for it gives up sooner."""
+
+FINAL: Final = "final"
+PARTIAL: Final = "partial"
 
 _NAMES: dict[str, str] = {"stt": "base", "stt-light": "tiny.en"}
 
@@ -71,45 +75,26 @@ class SpeechPiece(Job[Transcript]):
         self.end()
 
 
-class SpeechQueue:
-    """Final pieces before partial ones."""
+class SpeechQueue(FairJobs[SpeechPiece]):
+    """In turns by owner, and an owner's final pieces before partial ones."""
 
     def __init__(self, limit: int = QUEUE_LIMIT) -> None:
-        """``limit``: how many may wait."""
-        self._limit = limit
-        self._finals: deque[SpeechPiece] = deque()
-        self._partials: deque[SpeechPiece] = deque()
+        """``limit``: how many may wait, a quarter of them of one owner."""
+        super().__init__(limit, max(1, limit // 4), busy=TranscriptionBusyError)
 
-    def put(self, job: SpeechPiece) -> None:
-        """Add ``job``; ``TranscriptionBusyError`` when too many wait."""
-        if len(self) >= self._limit:
-            raise TranscriptionBusyError(len(self))
-        (self._partials if job.partial else self._finals).append(job)
+    def put(self, item: SpeechPiece, *, whose: Share | None = None, group: str = "") -> None:
+        """Add ``item``; ``TranscriptionBusyError`` when there is no room for one more."""
+        whose, group = whose or share(), group or _kind(item)
+        # Of one session too a final piece overtakes the partial ones.
+        super().put(item, whose=replace(whose, session=f"{whose.session} {group}"), group=group)
 
-    def take(self) -> SpeechPiece:
+    def take(self, loaded: str | None = FINAL) -> SpeechPiece:
         """Remove and return the next; ``IndexError`` when there is none."""
-        return (self._finals or self._partials).popleft()
+        return super().take(loaded)
 
-    def remove(self, job: SpeechPiece) -> bool:
-        """Take ``job`` out; False when it does not wait."""
-        for queue in (self._finals, self._partials):
-            with suppress(ValueError):
-                queue.remove(job)
-                return True
-        return False
 
-    def clear(self) -> list[SpeechPiece]:
-        """Take all out."""
-        left = [*self._finals, *self._partials]
-        self._finals.clear()
-        self._partials.clear()
-        return left
-
-    def tell(self) -> None:
-        """Tell nobody: the wait is too short."""
-
-    def __len__(self) -> int:
-        return len(self._finals) + len(self._partials)
+def _kind(piece: SpeechPiece) -> str:
+    return PARTIAL if piece.partial else FINAL
 
 
 class WhisperTranscriber(Transcriber):
@@ -123,15 +108,18 @@ class WhisperTranscriber(Transcriber):
         threads: int = 2,
         floor_frames: int = 700,
         use_hints: bool = True,
+        timeout_s: float | None = None,
     ) -> None:
         """Set up; nothing is loaded.
 
         ``threads``: cores that one decode uses; ``floor_frames``: see ``WindowConfig``;
-        ``use_hints``: whether the hints of a request count.
+        ``use_hints``: whether the hints of a request count; ``timeout_s``: the longest that one
+        decode may take from when it is its turn, after which it raises ``TimeoutError``.
         """
         self.name = _NAMES[model]
         self.model = model
         self._use_hints = use_hints
+        self._timeout_s = timeout_s
         self._worker: Worker[SpeechPiece] = Worker(
             Recipe(
                 name=model,
@@ -162,6 +150,7 @@ class WhisperTranscriber(Transcriber):
             threads=settings.stt_threads,
             floor_frames=settings.stt_floor_frames,
             use_hints=settings.stt_hints,
+            timeout_s=settings.stt_timeout_s,
         )
 
     @property
@@ -189,7 +178,7 @@ class WhisperTranscriber(Transcriber):
         job = SpeechPiece(request)
         self._worker.submit(job)
         try:
-            async with aclosing(job.events()) as events:
+            async with aclosing(job.events(self._timeout_s)) as events:
                 transcript = await anext(events)
         finally:
             self._worker.cancel(job)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import numpy as np
 
 from engines.job import Job
 from engines.process import EngineLost, EngineProcess
+from engines.queue import FairJobs
 from engines.wire import Head
 from engines.worker import EngineReport, Recipe, Worker
 from voice.tts.pieces import pieces
@@ -41,59 +41,34 @@ class SpeechJob(Job[AudioChunk]):
 
     def receive(self, _: Head, payload: bytes) -> None:
         """Take a piece of sound."""
-        self.send(AudioChunk(np.frombuffer(payload, np.float32), self._rate))
+        wait_s = self.begun - self.submitted
+        self.send(AudioChunk(np.frombuffer(payload, np.float32), self._rate, wait_s))
 
     def finish(self, _: Head, __: bytes) -> None:
         """All is said."""
         self.end()
 
 
-class TextQueue:
-    """First come, first served."""
-
-    def __init__(self, limit: int) -> None:
-        """``limit``: how many texts may wait."""
-        self._limit = limit
-        self._waiting: deque[SpeechJob] = deque()
-
-    def put(self, job: SpeechJob) -> None:
-        """Add ``job``; ``SpeechBusyError`` when too many wait."""
-        if len(self._waiting) >= self._limit:
-            raise SpeechBusyError(len(self._waiting))
-        self._waiting.append(job)
-
-    def take(self) -> SpeechJob:
-        """Remove and return the next; ``IndexError`` when there is none."""
-        return self._waiting.popleft()
-
-    def remove(self, job: SpeechJob) -> bool:
-        """Take ``job`` out; False when it does not wait."""
-        if job not in self._waiting:
-            return False
-        self._waiting.remove(job)
-        return True
-
-    def clear(self) -> list[SpeechJob]:
-        """Take all out."""
-        left = list(self._waiting)
-        self._waiting.clear()
-        return left
-
-    def tell(self) -> None:
-        """Tell nobody: the wait is too short."""
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-
 class ProcessSynthesizer(Synthesizer):
     """A voice in a process of its own. Cheap to make; loads nothing until started."""
 
     def __init__(
-        self, *, name: str, service: str, options: Head, style: VoiceStyle | None, queue_limit: int
+        self,
+        *,
+        name: str,
+        service: str,
+        options: Head,
+        style: VoiceStyle | None,
+        queue_limit: int,
+        timeout_s: float | None,
     ) -> None:
-        """``style`` is used where ``stream`` is given none; the rest as ``Recipe`` has it."""
+        """``style`` is used where ``stream`` is given none; the rest as ``Recipe`` has it.
+
+        ``timeout_s``: the longest wait for the next piece of sound, from when it is the text's
+        turn; ``stream`` raises ``TimeoutError`` then.
+        """
         self.name = name
+        self._timeout_s = timeout_s
         self._style = style or VoiceStyle()
         self._about: Head = {}
         self._worker: Worker[SpeechJob] = Worker(
@@ -108,7 +83,7 @@ class ProcessSynthesizer(Synthesizer):
                 refused=lambda problem: SynthesisError(str(problem)),
                 stall_s=STALL_S,
             ),
-            TextQueue(queue_limit),
+            FairJobs(queue_limit, busy=SpeechBusyError),
         )
 
     @property
@@ -158,7 +133,7 @@ class ProcessSynthesizer(Synthesizer):
             job = SpeechJob(piece, style or self._style, self.sample_rate)
             self._worker.submit(job)
             try:
-                async for chunk in job.events():
+                async for chunk in job.events(self._timeout_s):
                     yield chunk
             finally:
                 self._worker.cancel(job)
@@ -188,6 +163,7 @@ class PiperSynthesizer(ProcessSynthesizer):
         threads: int = 1,
         cache: Path | None = None,
         queue_limit: int = QUEUE_LIMIT,
+        timeout_s: float | None = None,
     ) -> None:
         """Cheap; loads nothing until started.
 
@@ -207,6 +183,7 @@ class PiperSynthesizer(ProcessSynthesizer):
             },
             style=style,
             queue_limit=queue_limit,
+            timeout_s=timeout_s,
         )
 
     @property
@@ -224,6 +201,7 @@ class EspeakSynthesizer(ProcessSynthesizer):
         voice: str = "en-us",
         style: VoiceStyle | None = None,
         queue_limit: int = QUEUE_LIMIT,
+        timeout_s: float | None = None,
     ) -> None:
         """``voice``: a language or voice of espeak-ng, such as ``en-us`` or ``de``."""
         super().__init__(
@@ -232,6 +210,7 @@ class EspeakSynthesizer(ProcessSynthesizer):
             options={"voice": voice},
             style=style,
             queue_limit=queue_limit,
+            timeout_s=timeout_s,
         )
         self._language = voice
 

@@ -38,8 +38,9 @@ class FallbackSynthesizer(Synthesizer):
         saves_memory: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``timeout_s``: the longest wait for the next piece of sound of an engine.
+        """``timeout_s``: the longest wait for an engine to start.
 
+        One that raises ``TimeoutError`` amid a text is left alone for a while.
         ``on_fallback`` is called each time when the spare engine takes over a text;
         ``saves_memory`` tells that only the spare one may be used now.
         """
@@ -111,7 +112,7 @@ class FallbackSynthesizer(Synthesizer):
                 log.warning("tts.fallback", engine=self.usual.name, error=str(exc))
         self._on_fallback()
         try:
-            async with aclosing(self._timed(self.spare.stream(text, style))) as chunks:
+            async with aclosing(self._timed(self.spare, text, style)) as chunks:
                 async for chunk in chunks:
                     self._serving = "spare"
                     yield chunk
@@ -143,27 +144,27 @@ class FallbackSynthesizer(Synthesizer):
     ) -> AsyncGenerator[AudioChunk, None]:
         async with (
             self._breakers.guard("tts", transient=_FAULTS) as call,
-            aclosing(self._timed(self.usual.stream(text, style))) as chunks,
+            aclosing(self._timed(self.usual, text, style)) as chunks,
         ):
             async for chunk in chunks:
+                call.waited(chunk.wait_s)  # nor is one because others came first
                 call.done()  # a text is not slow because it is long
                 yield chunk
 
     async def _timed(
-        self, chunks: AsyncGenerator[AudioChunk, None]
+        self, engine: Synthesizer, text: str, style: VoiceStyle | None
     ) -> AsyncGenerator[AudioChunk, None]:
-        """Yield ``chunks``, giving up an engine that hangs."""
-        async with aclosing(chunks):
-            while True:
-                try:
-                    async with asyncio.timeout(self._timeout_s):
-                        chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError as exc:
-                    self._not_before = self._clock() + PAUSE_S
-                    raise SynthesisError("The voice does not respond.") from exc
-                yield chunk
+        """Have ``engine`` speak, and give it up when it hangs."""
+        try:
+            if not engine.ready:
+                async with asyncio.timeout(self._timeout_s):
+                    await engine.start()
+            async with aclosing(engine.stream(text, style)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except TimeoutError as exc:
+            self._not_before = self._clock() + PAUSE_S
+            raise SynthesisError("The voice does not respond.") from exc
 
     def _known(self) -> Synthesizer:
         return self.spare if self.spare.ready and not self.usual.ready else self.usual

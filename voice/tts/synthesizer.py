@@ -22,6 +22,8 @@ class AudioChunk:
 
     samples: Samples
     sample_rate: int
+    wait_s: float = 0.0
+    """How long its text has waited for its turn."""
 
     @property
     def seconds(self) -> float:

@@ -28,6 +28,7 @@ SUITES = (
     "breakers",
     "llm",
     "chain",
+    "fairness",
     "ingest",
     "retrieval",
     "startup",
@@ -42,6 +43,12 @@ SUITES = (
 def llm(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Time to first token, against raw llama.cpp and against a cold prompt."""
     _run(["llm", "chain"], data_dir, as_json)
+
+
+@app.command("fairness")
+def fairness(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """First token of a person beside another account's flood, and the shares of ten that flood."""
+    _run(["fairness"], data_dir, as_json)
 
 
 @app.command("ingest")

@@ -9,49 +9,57 @@ import chainlit as cl
 import structlog
 
 from chains.types import LIBRARY_OWNER
-from xoe.errors import XoeError
+from state.fairness import as_share
+from xoe.errors import CallBusyError, XoeError
 from xoe.limits import too_fast
 from xoe.page import conversation, session
 
 if TYPE_CHECKING:
+    from voice.desk import CallPlace
     from voice.ports import CallView, TurnStages
     from xoe.services import Services
 
 log = structlog.get_logger(__name__)
 
 _FORMAT = "pcm16"
-_BUSY = (
-    "Too many people are in a call just now ({limit} at most). Please try again in a moment; "
-    "typing works."
-)
 
 
 async def begin(services: Services) -> bool:
     """Begin a call and return True, or say why there can be none."""
-    session_id = session.session_id()
-    if not await _has_room(services):
-        return False
-    if wait_s := services.limits.take_for(session.identity(), "audio", session_id):
-        await _tell({"state": "off"})
-        await _say(too_fast("audio", wait_s))
+    with as_share(session.share()):  # of all that the call's task does
+        return await _begin(services)
+
+
+async def _begin(services: Services) -> bool:
+    who = session.identity()
+    try:
+        place = await services.calls.reserve(_call_id())
+    except CallBusyError as exc:
+        await _refuse(str(exc))
         return False
     try:
+        if wait_s := services.limits.take_for(who, "audio"):
+            await _refuse(too_fast("audio", wait_s))
+            return False
         await _tell({"state": "loading"})
-        engines = await services.voice()
-        hints = await _names(services)
+        return await _open(services, place)
     except XoeError as exc:
-        await _tell({"state": "off"})
-        await _say(str(exc))
+        await _refuse(str(exc))
         return False
+    finally:
+        services.calls.release(place)
+
+
+async def _open(services: Services, place: CallPlace) -> bool:
+    """Make the call; False when its place was given up meanwhile."""
+    engines = await services.voice()
+    hints = await _names(services)
     chat = conversation.current_or_new_chat(services)
-    await services.chats.reconcile(session.owner(), session_id)
+    await services.chats.reconcile(session.owner(), session.session_id())
     # Here and not above: what a call needs is imported with the engines, behind the page.
     from voice.call import Call
     from xoe.page.spoken import SpokenConversation
 
-    await services.calls.close(session_id)
-    if not await _has_room(services):  # others may have called while the engines were loaded
-        return False
     call = Call(
         engines,
         _Page(services),
@@ -60,19 +68,20 @@ async def begin(services: Services) -> bool:
         mode="push_to_talk" if chat.options.hold_to_talk else "hands_free",
         hints=hints,
     )
+    if not services.calls.open(place, call):
+        return False
     session.set_call(call)
-    services.calls.open(session_id, call)
     await _tell({"state": "mode", "hold": chat.options.hold_to_talk})
     return True
 
 
-async def _has_room(services: Services) -> bool:
-    """Whether the session may call now; tells why not."""
-    if services.calls.has_room(session.session_id()):
-        return True
+def _call_id() -> str:
+    return session.call_id(cl.context.session, session.identity())
+
+
+async def _refuse(sentence: str) -> None:
     await _tell({"state": "off"})
-    await _say(_BUSY.format(limit=services.settings.voice_max_calls))
-    return False
+    await _say(sentence)
 
 
 async def _names(services: Services) -> tuple[str, ...]:
@@ -113,7 +122,7 @@ def hush() -> None:
 async def end(services: Services) -> None:
     """End the session's call."""
     session.set_call(None)
-    await services.calls.close(session.session_id())
+    await services.calls.close(_call_id())
     await _tell({"state": "off"})
 
 

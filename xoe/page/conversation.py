@@ -12,6 +12,7 @@ import structlog
 from chainlit.types import ThreadDict
 
 from chains.types import Question
+from state.fairness import as_share
 from xoe.errors import StoreError, XoeError
 from xoe.limits import too_fast
 from xoe.page import attachments, commands, profiles, session, standing
@@ -171,7 +172,7 @@ async def take(services: Services, message: cl.Message | None, *, temperature: f
         await complain("This question is too old to be changed. Please ask it anew.")
         return
     chat = current_or_new_chat(services)
-    with chat.busy():
+    with chat.busy(), as_share(session.share()):
         try:
             await _carry_out(services, chat, message, temperature)
         except XoeError as exc:
@@ -220,26 +221,41 @@ async def _carry_out(
     elif files:
         await keep_question(services, chat, message.id, text, files=[f.name for f in files])
         await attachments.read_attachments(services, files, message.id)
-    wait_s = services.limits.take_for(who, "question", session.session_id()) if text else 0.0
+    wait_s = services.limits.take_for(who, "question") if text else 0.0
     if wait_s:
         await cl.Message(content=f"*{too_fast('question', wait_s)}*").send()
     elif text:
-        await _take_back(services, chat.forget_from(message.id))
-        reply = new_reply(services, message.id)
-        if not (files and who.may_upload):
-            reply.remarks += await keep_question(services, chat, message.id, text)
-        await services.chats.reconcile(session.owner(), session.session_id())
-        question = question_of(services, chat, text, temperature=temperature)
-        question = replace(question, asked_id=message.id, answer_id=reply.id)
-        finished = await answer(services, question, reply)
-        chat.remember(message.id)
-        call = session.current_call()
-        if call is not None and call.is_deaf:
-            from chains.citations import strip_marks  # with the engines, behind the page
-
-            await call.say(strip_marks(finished.text))
+        with services.admission.question(who, session.share()):
+            kept = bool(files) and who.may_upload
+            await _answer(services, chat, message, text, temperature=temperature, kept=kept)
     elif not files:
         await cl.Message(content="Type a question, or drop a document here.").send()
+
+
+async def _answer(
+    services: Services,
+    chat: Chat,
+    message: cl.Message,
+    text: str,
+    *,
+    temperature: float,
+    kept: bool,
+) -> None:
+    """Answer a message's question; ``kept``: it is written down already."""
+    await _take_back(services, chat.forget_from(message.id))
+    reply = new_reply(services, message.id)
+    if not kept:
+        reply.remarks += await keep_question(services, chat, message.id, text)
+    await services.chats.reconcile(session.owner(), session.session_id())
+    question = question_of(services, chat, text, temperature=temperature)
+    question = replace(question, asked_id=message.id, answer_id=reply.id)
+    finished = await answer(services, question, reply)
+    chat.remember(message.id)
+    call = session.current_call()
+    if call is not None and call.is_deaf:
+        from chains.citations import strip_marks  # with the engines, behind the page
+
+        await call.say(strip_marks(finished.text))
 
 
 async def ask_again(services: Services, payload: Mapping[str, object]) -> bool:

@@ -41,13 +41,13 @@ class PageGuests:
         for session in chainlit_patches.open_sessions():
             who = _identity(session)
             if who is not None and who.id == identity:
-                await self._end(session)
+                await self._end(session, who)
         await services.chats.delete_owner(identity)
         log.info("guest.forgotten")
 
-    async def _end(self, session: WebsocketSession) -> None:
+    async def _end(self, session: WebsocketSession, who: Identity) -> None:
         services = await self._startup.wait()
-        await services.calls.close(pages.id_of(session))
+        await services.calls.close(pages.call_id(session, who))
         chat = pages.chat_of(session)
         if chat is not None:
             running = tuple(chat.running)

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import secrets
 import struct
-from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import chainlit as cl
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accounts.identity import SESSION, Identity, identity_of
-from xoe.errors import XoeError
+from state.fairness import FairSlots, OwnerQuota, Share, as_share
+from xoe.errors import BusyError, SpeechBusyError, TranscriptionBusyError, XoeError
 from xoe.limits import retry_after, too_fast
 from xoe.page import session as pages
 from xoe.page.markup import without_citation_links
+from xoe.problems import headers_of, status_of
 
 if TYPE_CHECKING:
+    from voice.audio import Samples
     from voice.engines import VoiceEngines
     from xoe.services import Services
     from xoe.startup import Startup
@@ -34,6 +39,13 @@ MAX_RECORDING_BYTES = 4 * 1024 * 1024
 """About ten minutes as a browser packs speech; the page stops after half a minute."""
 
 _KEPT = 64
+_READ_AT_ONCE = 3
+"""Texts read aloud to one owner at a time."""
+_DICTATED_BY_ONE = 3
+"""Dictations of one owner under way; one more place is left for somebody else's."""
+_HEARD_AT_ONCE = 4
+"""Dictations held as sound, 38 MB of it at most; their pieces take turns before the engine."""
+_UNHEARD = 32
 _PAGE_RATE = 24_000
 _UNKNOWN_LENGTH = 0x7FFFFFFF
 _FED_AT_ONCE = 64
@@ -48,13 +60,18 @@ class Readings:
     def __init__(self) -> None:
         """Nothing waits yet."""
         self._texts: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._quota = OwnerQuota(_READ_AT_ONCE, busy=SpeechBusyError)
 
     def add(self, text: str, owner: str) -> str:
-        """Keep a text and return the token under which ``owner`` can fetch it once."""
+        """Keep a text and return the token under which ``owner`` can fetch it once.
+
+        Where there is no room, the oldest of whoever has most is forgotten.
+        """
         token = secrets.token_urlsafe(16)
         self._texts[token] = (owner, text)
         while len(self._texts) > _KEPT:
-            self._texts.popitem(last=False)
+            [(most, _)] = Counter(whose for whose, _ in self._texts.values()).most_common(1)
+            del self._texts[next(t for t, (whose, _) in self._texts.items() if whose == most)]
         return token
 
     def take(self, token: str, owner: str) -> str | None:
@@ -64,6 +81,44 @@ class Readings:
             return None
         del self._texts[token]
         return kept[1]
+
+    @contextmanager
+    def reading(self, who: Identity) -> Iterator[None]:
+        """Read to ``who`` inside. Raises ``SpeechBusyError`` when too much is read to them."""
+        with as_share(_bulk(who, "reading")), self._quota.hold(of_session=_of_guest(who)):
+            yield
+
+
+class Dictations:
+    """What is dictated, from its first byte to its text."""
+
+    def __init__(self) -> None:
+        """Nothing is dictated yet."""
+        self._quota = OwnerQuota(_DICTATED_BY_ONE, busy=TranscriptionBusyError)
+        self._heard = FairSlots(_HEARD_AT_ONCE, _UNHEARD, busy=TranscriptionBusyError)
+        self._decoded = FairSlots(1, _UNHEARD, busy=TranscriptionBusyError)
+
+    @contextmanager
+    def of(self, who: Identity) -> Iterator[None]:
+        """Take a dictation of ``who`` inside. Raises ``TranscriptionBusyError``."""
+        with as_share(_bulk(who, "dictation")), self._quota.hold(of_session=_of_guest(who)):
+            yield
+
+    async def text_of(self, recording: bytes, engines: VoiceEngines) -> str:
+        """Return what is said in ``recording``, when it is its turn."""
+        async with self._heard.place():
+            async with self._decoded.place():
+                frames, probabilities = await engines.vad.recording(recording)
+            return await _transcribe(frames, probabilities, engines)
+
+
+def _bulk(who: Identity, session: str) -> Share:
+    """Return whose work it is; calls, in which a person listens, go before it."""
+    return replace(who.share_at_page(session), interactive=False)
+
+
+def _of_guest(who: Identity) -> int | None:
+    return 1 if who.is_guest else None
 
 
 def read_aloud_action() -> cl.Action:
@@ -79,6 +134,8 @@ async def read_aloud(readings: Readings, services: Services, message_id: str | N
         return False
     try:
         await services.voice()
+        with readings.reading(pages.identity()):
+            pass  # there is room; it is taken when the page fetches the sound
     except XoeError as exc:
         await cl.context.emitter.send_toast(str(exc), "info")
         return False
@@ -93,33 +150,47 @@ def _owner(who: Identity) -> str:
     return SESSION if who.id.startswith(SESSION) else who.id
 
 
-async def send_reading(request: Request) -> Response:
+async def send_reading(request: Request) -> ASGIApp:
     """``GET /voice/read/{token}``: the text's sound as WAV, while it is made."""
     readings: Readings = request.app.state.readings
-    text = readings.take(request.path_params["token"], _owner(identity_of(request.scope)))
-    if text is None:
-        return JSONResponse({"detail": "This was read already."}, status_code=404)
+    who = identity_of(request.scope)
     try:
         engines = await _engines(request)
     except XoeError as exc:
-        return JSONResponse({"detail": str(exc)}, status_code=503)
-    return StreamingResponse(_wav(text, engines), media_type="audio/wav")
+        return _problem(503, str(exc))
+
+    async def send_counted(scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Response
+        try:
+            with readings.reading(who):
+                text = readings.take(request.path_params["token"], _owner(who))
+                if text is None:
+                    answer = _problem(404, "This was read already.")
+                else:
+                    answer = StreamingResponse(_wav(text, engines), media_type="audio/wav")
+                await answer(scope, receive, send)
+        except BusyError as exc:  # before anything was sent: of the rest the sound tells
+            await _busy(exc)(scope, receive, send)
+
+    return send_counted
 
 
 async def receive_dictation(request: Request) -> JSONResponse:
     """``POST /voice/dictation``: a recording as the browser makes it; returns its text."""
+    dictations: Dictations = request.app.state.dictations
     try:
         engines = await _engines(request)
         if wait_s := await _wait_s(request):
-            refusal = _problem(429, too_fast("audio", wait_s))
-            refusal.headers.update(retry_after(wait_s))
-            return refusal
-        recording = bytearray()
-        async for piece in request.stream():
-            recording += piece
-            if len(recording) > MAX_RECORDING_BYTES:
-                return _problem(413, "That was too long. Dictate a few sentences at a time.")
-        text = await _transcribe(bytes(recording), engines)
+            return _problem(429, too_fast("audio", wait_s), retry_after(wait_s))
+        with dictations.of(identity_of(request.scope)):
+            recording = bytearray()
+            async for piece in request.stream():
+                recording += piece
+                if len(recording) > MAX_RECORDING_BYTES:
+                    return _problem(413, "That was too long. Dictate a few sentences at a time.")
+            text = await dictations.text_of(bytes(recording), engines)
+    except BusyError as exc:
+        return _busy(exc)
     except XoeError as exc:
         return _problem(422, str(exc))
     if not text:
@@ -127,15 +198,19 @@ async def receive_dictation(request: Request) -> JSONResponse:
     return JSONResponse({"text": text})
 
 
-def _problem(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status_code=status)
+def _problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status_code=status, headers=headers)
+
+
+def _busy(error: BusyError) -> JSONResponse:
+    return _problem(status_of(error), str(error), headers_of(error))
 
 
 async def _wait_s(request: Request) -> float:
     """Count a dictation of this browser; return the seconds to wait when there are too many."""
     startup: Startup = request.app.state.startup
     who = identity_of(request.scope)
-    return (await startup.wait()).limits.take_for(who, "audio", f"dictation:{who.id}")
+    return (await startup.wait()).limits.take_for(who, "audio")
 
 
 async def _engines(request: Request) -> VoiceEngines:
@@ -169,8 +244,9 @@ def _wav_header() -> bytes:
     )
 
 
-async def _transcribe(recording: bytes, engines: VoiceEngines) -> str:
-    frames, probabilities = await engines.vad.recording(recording)
+async def _transcribe(
+    frames: Samples, probabilities: Sequence[float], engines: VoiceEngines
+) -> str:
     session = engines.transcriber.session()
     for number, (frame, probability) in enumerate(zip(frames, probabilities, strict=True)):
         session.feed(frame, probability)

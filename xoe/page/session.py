@@ -15,6 +15,7 @@ from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
 
 from accounts.identity import SESSION, Identity, identity_of, without_cookie
+from state.fairness import Share
 from xoe.page import chainlit_patches
 from xoe.page.options import AnswerOptions
 from xoe.settings import LlmProfile
@@ -139,6 +140,16 @@ def identity() -> Identity:
 def owner() -> str:
     """Return who owns what is uploaded and asked in the current session."""
     return identity().id
+
+
+def call_id(session: BaseSession, who: Identity) -> str:
+    """Return the id of a page's call; a chat's alone would be whatever its browser says."""
+    return f"{who.id}/{id_of(session)}"
+
+
+def share() -> Share:
+    """Return as whose work counts what the current page asks for."""
+    return identity().share_at_page(session_id())
 
 
 def is_open(given_id: str) -> bool:

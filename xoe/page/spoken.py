@@ -178,6 +178,12 @@ class SpokenConversation:
     async def _answer_aloud(
         self, text: str, current: _Current, said: asyncio.Queue[str | None]
     ) -> None:
+        with self._services.admission.question(session.identity(), session.share()):
+            await self._answer_admitted(text, current, said)
+
+    async def _answer_admitted(
+        self, text: str, current: _Current, said: asyncio.Queue[str | None]
+    ) -> None:
         asked_id, answer_id = current.asked.id, current.reply.id
         question = replace(self._question(text), asked_id=asked_id, answer_id=answer_id)
         turn = current.turn = await self._prepared.take(question)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +24,20 @@ from starlette.responses import JSONResponse
 
 from accounts.identity import Identity, identity_of
 from ingest.names import safe_name
-from xoe.errors import DiskFullError, DocumentError, DocumentTooLargeError, XoeError
+from state.allotment import may_take
+from state.fairness import FairSlots, as_share, share
+from xoe.errors import (
+    BusyError,
+    DiskFullError,
+    DocumentError,
+    DocumentTooLargeError,
+    UploadBusyError,
+    XoeError,
+)
 from xoe.limits import retry_after, too_fast
+from xoe.page import chainlit_patches
 from xoe.page.chainlit_patches import keep_files_in
+from xoe.problems import headers_of, status_of
 
 if TYPE_CHECKING:
     from xoe.settings import Settings
@@ -36,10 +49,19 @@ UPLOAD_PATH = "/project/file"
 # The multipart wrapping round a file: a boundary and a few header lines.
 _WRAPPING_BYTES = 16 * 1024
 _HEADER_BYTES = 8 * 1024
-_WRITE_BYTES = 1024 * 1024
+_WRITE_BYTES = 256 * 1024
+_WRITTEN_AT_ONCE = 2
+_UNWRITTEN = 1024
+"""Pieces that may wait to be written, one of a file."""
 _MIB = 1024 * 1024
 # Chainlit shows an image or a PDF of a message in full; a chip with the name is what is wanted.
 _AS_ATTACHMENT = "application/octet-stream"
+_PAGES_OF_ONE = 4
+"""Pages whose files of one message may all arrive or wait at the same time, of one owner."""
+_LATER_S = 10.0
+"""When to try again what waits for a person to send the files that are there."""
+_LOST = "This page has lost its chat. Please reload it"
+_TOO_LARGE = "It is larger than {limit} MB, the most that one file may have."
 
 
 def prepare_folder(data_dir: Path) -> Path:
@@ -56,6 +78,79 @@ def remove_folder(data_dir: Path) -> None:
     shutil.rmtree(data_dir / "uploads", ignore_errors=True)
 
 
+@dataclass(eq=False)
+class _Arrival:
+    """A file that is about to be received; its place is kept until it is there, or is not."""
+
+    session: WebsocketSession
+    owner: str
+    bytes: int
+
+
+class Arrivals:
+    """Counts the files that arrive beside those that wait to be read. For one event loop."""
+
+    def __init__(self) -> None:
+        """Nothing arrives."""
+        self._arriving: set[_Arrival] = set()
+        self.writing = FairSlots(_WRITTEN_AT_ONCE, _UNWRITTEN, _UNWRITTEN // 4)
+        """Places for a piece of a file; owners take turns."""
+
+    @contextmanager
+    def expected(
+        self, session: WebsocketSession, size: int, free: int, most: int
+    ) -> Iterator[None]:
+        """Keep a place for a file of ``size`` bytes of the current share's while it is received.
+
+        ``free``: bytes of the disk; ``most``: files that may wait on one page. Raises
+        ``UploadBusyError``, or ``DiskFullError`` where nobody's file would fit.
+        """
+        arrival = _Arrival(session, share().owner, size)
+        self._refuse_surplus(arrival, most)
+        self._refuse_greed(arrival, free - sum(other.bytes for other in self._arriving))
+        self._arriving.add(arrival)
+        try:
+            yield
+        finally:
+            self._arriving.discard(arrival)
+
+    def _refuse_surplus(self, arrival: _Arrival, most: int) -> None:
+        of_page = len(arrival.session.files)
+        of_page += sum(other.session is arrival.session for other in self._arriving)
+        if of_page >= most:
+            raise UploadBusyError(f"At most {most} files can wait. Send those first.", _LATER_S)
+        of_owner = len(self._waiting_bytes(arrival.owner))
+        of_owner += sum(other.owner == arrival.owner for other in self._arriving)
+        if of_owner >= most * _PAGES_OF_ONE:
+            raise UploadBusyError(
+                f"{of_owner} files of yours wait on your pages, which is the most. Send those "
+                "first, or close the pages.",
+                _LATER_S,
+            )
+
+    def _refuse_greed(self, arrival: _Arrival, free: int) -> None:
+        held = sum(self._waiting_bytes(arrival.owner))
+        held += sum(other.bytes for other in self._arriving if other.owner == arrival.owner)
+        if may_take(arrival.bytes, held=held, free=free):
+            return
+        if not held:
+            raise DiskFullError("No space is left on the disk for this file.")
+        raise UploadBusyError(
+            f"Files of yours that wait take {held // _MIB} MB, and the disk is to have room for "
+            "others too. Send those first.",
+            _LATER_S,
+        )
+
+    def _waiting_bytes(self, owner: str) -> list[int]:
+        """Return the sizes of the owner's files that wait on any page."""
+        return [
+            file["size"]
+            for session in chainlit_patches.open_sessions()
+            if session.files and _identity(session).share_owner == owner
+            for file in session.files.values()
+        ]
+
+
 async def receive_upload(request: Request) -> JSONResponse:
     """``POST /project/file?session_id=…``: keep one file for the session, return its id."""
     startup: Startup = request.app.state.startup
@@ -63,23 +158,42 @@ async def receive_upload(request: Request) -> JSONResponse:
     who = identity_of(request.scope)
     if not who.may_upload:
         return _refusal(403, "Your invitation is for asking only, so documents are not taken")
-    session = WebsocketSession.get_by_id(request.query_params.get("session_id", ""))
-    if session is None or not _is_of(session, who):
-        return _refusal(404, "This page has lost its chat. Please reload it")
-    if len(session.files) >= settings.upload_max_files:
-        limit = settings.upload_max_files
-        return _refusal(429, f"At most {limit} files can wait. Send those first")
-    services = startup.services
-    if services is not None and (wait_s := services.limits.take_for(who, "upload", session.id)):
-        return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
+    session = _session(request, who)
+    if session is None:
+        return _refusal(404, _LOST)
+    arrivals: Arrivals = request.app.state.arrivals
     try:
-        upload = await _receive(request, session.files_dir, settings.upload_max_mb)
+        declared = _declared(request, settings.upload_max_mb)
+        free = await asyncio.to_thread(_free_bytes, startup.settings.data_dir)
+        with (
+            as_share(who.share_at_page(session.id)),
+            arrivals.expected(session, declared, free, settings.upload_max_files),
+        ):
+            services = startup.services
+            if services is not None and (wait_s := services.limits.take_for(who, "upload")):
+                return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
+            upload = await _receive(
+                request, session.files_dir, settings.upload_max_mb, arrivals.writing
+            )
+            if _session(request, who) is not session:
+                upload.drop()
+                return _refusal(404, _LOST)
+            _keep(session, upload)
+    except BusyError as exc:
+        return _refusal(status_of(exc), str(exc), headers_of(exc))
+    except UploadBusyError as exc:
+        return _refusal(429, str(exc), retry_after(exc.retry_after_s))
     except DocumentTooLargeError as exc:
         return _refusal(413, str(exc))
     except DiskFullError as exc:
         return _refusal(507, str(exc))
     except XoeError as exc:
         return _refusal(400, str(exc))
+    log.info("upload.received", bytes=upload.size)
+    return JSONResponse({"id": upload.id})
+
+
+def _keep(session: WebsocketSession, upload: _Upload) -> None:
     session.files[upload.id] = {
         "id": upload.id,
         "name": upload.name,
@@ -87,13 +201,16 @@ async def receive_upload(request: Request) -> JSONResponse:
         "size": upload.size,
         "type": _AS_ATTACHMENT,
     }
-    log.info("upload.received", bytes=upload.size)
-    return JSONResponse({"id": upload.id})
 
 
-def _is_of(session: WebsocketSession, who: Identity) -> bool:
-    """Whether a page is that of who sends a file to it."""
-    return identity_of(session.environ["asgi.scope"]).id == who.id
+def _session(request: Request, who: Identity) -> WebsocketSession | None:
+    """Return the page that a file is sent to, if it is there and theirs."""
+    session = WebsocketSession.get_by_id(request.query_params.get("session_id", ""))
+    return session if session is not None and _identity(session).id == who.id else None
+
+
+def _identity(session: WebsocketSession) -> Identity:
+    return identity_of(session.environ["asgi.scope"])
 
 
 def forget(session: BaseSession, file_id: str) -> None:
@@ -107,32 +224,47 @@ def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None)
     return JSONResponse({"detail": reason.rstrip(".") + "."}, status_code=status, headers=headers)
 
 
-async def _receive(request: Request, folder: Path, limit_mb: int) -> _Upload:
+async def _receive(request: Request, folder: Path, limit_mb: int, writing: FairSlots) -> _Upload:
     limit = limit_mb * _MIB
-    too_large = f"It is larger than {limit_mb} MB, the most that one file may have."
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit + _WRAPPING_BYTES:
-        raise DocumentTooLargeError(too_large)
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     upload = _Upload(folder / str(uuid.uuid4()))
     try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         with upload.path.open("wb") as file:
             async for data in _file_parts(request, upload):
                 upload.size += len(data)
                 if upload.size > limit:
-                    raise DocumentTooLargeError(too_large)
-                await asyncio.to_thread(file.write, data)
+                    raise DocumentTooLargeError(_TOO_LARGE.format(limit=limit_mb))
+                async with writing.place():
+                    await asyncio.to_thread(file.write, data)
             await asyncio.to_thread(file.flush)
         if not upload.name:
             raise DocumentError("The upload holds no file.")
     except OSError as exc:
-        upload.path.unlink(missing_ok=True)
+        upload.drop()
         log.warning("upload.not_written", error=str(exc))
         raise DiskFullError("No space is left on the disk for this file.") from exc
     except BaseException:
-        upload.path.unlink(missing_ok=True)
+        upload.drop()
         raise
     return upload
+
+
+def _declared(request: Request, limit_mb: int) -> int:
+    """Return how many bytes a file may take, as it says itself, and else as many as one may have.
+
+    Raises ``DocumentTooLargeError``.
+    """
+    limit = limit_mb * _MIB
+    declared = request.headers.get("content-length", "")
+    if not declared.isdecimal():
+        return limit
+    if int(declared) > limit + _WRAPPING_BYTES:
+        raise DocumentTooLargeError(_TOO_LARGE.format(limit=limit_mb))
+    return min(int(declared), limit)
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 class _Upload:
@@ -143,6 +275,11 @@ class _Upload:
         self.path = path
         self.name = ""
         self.size = 0
+
+    def drop(self) -> None:
+        """Remove what was written of it, and say nothing where there is nothing."""
+        with suppress(OSError):
+            self.path.unlink()
 
 
 async def _file_parts(request: Request, upload: _Upload) -> AsyncIterator[bytes]:

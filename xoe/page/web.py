@@ -39,6 +39,8 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
         chainlit_patches.reload_the_page_alone()
         app.add_middleware(protected, settings=settings, keeper=lambda: _keeper(app))
     app.state.readings = reading.Readings()
+    app.state.dictations = reading.Dictations()
+    app.state.arrivals = uploads.Arrivals()
     routes = [
         Route(uploads.UPLOAD_PATH, uploads.receive_upload, methods=["POST"]),
         Route(reading.READ_PATH, reading.send_reading, methods=["GET"]),

@@ -1,0 +1,347 @@
+"""What one account's flood costs another, and how ten that flood share what there is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from multiprocessing.queues import Queue
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import httpx
+
+from accounts.identity import COOKIE, Role
+from bench.rows import BenchRow
+from bench.startup import free_port, stop
+from xoe.people import People
+from xoe.settings import Settings, site_root
+
+WAIT_S = 300.0
+FLOODS: Final = (200, 2000)
+OWNERS: Final = 10
+QUESTIONS: Final = (
+    "Which file types can I add?",
+    "How do I remove a document?",
+    "How do I make a call?",
+    "How do I share the assistant with a guest?",
+    "How do I export a chat?",
+    "What happens when the model fails?",
+    "Where are my documents kept?",
+    "How do I make a backup?",
+    "How do I change the language model?",
+    "What does the place in the queue mean?",
+    "How do I interrupt an answer that is spoken?",
+    "How large may a file be?",
+    "How do I search my chats?",
+    "How do I add an account?",
+    "What is cited under an answer?",
+    "How do I use it in the local network?",
+    "What do the settings change?",
+    "What happens to my chats when I close the page?",
+)
+SHARED_S: Final = 30.0
+"""How long ten accounts flood a route."""
+LONG: Final = {"use_library": False, "max_tokens": 256}
+PASSWORD: Final = "kettle orbit lantern"  # noqa: S105 - of accounts that live for minutes
+
+
+async def run(settings: Settings) -> list[BenchRow]:
+    """Return the rows of the fairness suite: each a flood against no flood in the same run."""
+    rows: list[BenchRow] = []
+    async with _served(settings, {}) as (url, logins, operator):
+        rows += await _person(url, logins, operator)
+    async with _served(settings, {"XOE_LLM_PROFILE": "tiny"}) as (url, logins, _):
+        for name, route in ROUTES.items():
+            rows += await _shares(url, logins, name, route)
+    return rows
+
+
+# ── a person beside a flood ──────────────────────────────────────────────────────────────────
+
+
+async def _person(url: str, logins: Sequence[str], operator: str) -> list[BenchRow]:
+    person, flooder = logins[0], logins[1]
+    # Other questions each time, as what was read once is read no more.
+    sets = [QUESTIONS[n :: 1 + len(FLOODS)] for n in range(1 + len(FLOODS))]
+    await _first_tokens(url, person, operator, QUESTIONS[:1])  # what is loaded at the first
+    alone, _, _ = await _first_tokens(url, person, operator, sets[0])
+    rows = [BenchRow("fair_first_token_alone", alone, "ms")]
+    for count, questions in zip(FLOODS, sets[1:], strict=True):
+        with _flood(url, [(flooder, count)], "query_long") as told:
+            await asyncio.to_thread(told.get)  # the first has been refused: it is in full flood
+            whole, own, place = await _first_tokens(url, person, operator, questions)
+        name = f"fair_first_token_beside_{count}"
+        rows += [
+            BenchRow.against(name, whole, "ms", alone),
+            BenchRow.against(f"{name}_once_taken_up", own, "ms", alone),
+            BenchRow(f"fair_place_beside_{count}", place, "places"),
+        ]
+    return rows
+
+
+async def _first_tokens(
+    url: str, login: str, operator: str, questions: Sequence[str]
+) -> tuple[float, float, float]:
+    """Return medians: ms to the first token, without its wait for the model; the worst place."""
+    whole, own, worst = [], [], 0
+    for question in questions:
+        before = await _queued_ms(url, operator)
+        ms, place = await _asked(url, login, question)
+        waited = await _queued_ms(url, operator) - before
+        worst = max(worst, place)
+        if ms is not None:
+            whole.append(ms)
+            own.append(ms - waited)
+    return median(whole), median(own), worst
+
+
+async def _asked(url: str, login: str, question: str) -> tuple[float | None, int]:
+    """Ask in a new page; return the ms to the first token, and the worst place that was told.
+
+    ``None`` where the answer was settled without the model.
+    """
+    import socketio  # type: ignore[import-untyped]
+
+    page = socketio.AsyncClient(reconnection=False)
+    over = asyncio.Event()
+    place, first_at = 0, 0.0
+
+    def take(event: str, data: Any = None) -> None:
+        nonlocal place, first_at
+        if event == "stream_start":
+            first_at = first_at or time.perf_counter()
+        elif event == "action":
+            over.set()
+        elif event.endswith("_message") and "in the queue" in str(data.get("output")):
+            place = max(place, int(str(data["output"]).split()[1]))
+
+    page.on("*", take)
+    await page.connect(
+        url,
+        {"Cookie": f"{COOKIE}={login}"},
+        auth={
+            "sessionId": str(uuid.uuid4()),
+            "userEnv": None,
+            "clientType": "webapp",
+            "chatProfile": None,
+            "threadId": None,
+        },
+        socketio_path="/ws/socket.io",
+        transports=["websocket"],
+        wait_timeout=60,
+    )
+    try:
+        await page.emit("connection_successful")
+        await asyncio.sleep(1)  # it is greeted; a person types for longer
+        message = {
+            "id": str(uuid.uuid4()),
+            "name": "user",
+            "type": "user_message",
+            "output": question,
+            "createdAt": datetime.now(UTC).isoformat(),
+        }
+        begun = time.perf_counter()
+        await page.emit("client_message", {"message": message, "fileReferences": []})
+        await asyncio.wait_for(over.wait(), WAIT_S)
+    finally:
+        await page.disconnect()
+    return (first_at - begun) * 1000 if first_at else None, place
+
+
+async def _queued_ms(url: str, operator: str) -> float:
+    """Return how long typed questions have waited for the model so far, by the metrics."""
+    async with _client(url, operator) as client:
+        told = (await client.get("/metrics")).text
+    name = "xoe_turn_stage_seconds_sum{"
+    return sum(
+        float(line.rpartition(" ")[2]) * 1000
+        for line in told.splitlines()
+        if line.startswith(name) and 'kind="typed"' in line and 'stage="queue"' in line
+    )
+
+
+# ── ten that flood ───────────────────────────────────────────────────────────────────────────
+
+
+async def _shares(url: str, logins: Sequence[str], name: str, route: str) -> list[BenchRow]:
+    """Ten accounts ask all the time, the last with ten times as many programs as the first."""
+    floods = [(login, 3 * (n + 1)) for n, login in enumerate(logins[1 : OWNERS + 1])]
+    served: Counter[str] = Counter()
+    others: Counter[int] = Counter()
+    with _flood(url, floods, route) as told:
+        until = time.monotonic() + SHARED_S
+        while time.monotonic() < until:
+            others[await _other(url, logins[0], name)] += 1
+            await asyncio.sleep(0.5)
+        while not told.empty():
+            served[told.get()] += 1
+    counts = [served[login] for login, _ in floods]
+    equal = sum(counts) / len(counts)
+    apart = max(abs(count - equal) for count in counts) / equal * 100 if equal else 100.0
+    refused = sum(count for status, count in others.items() if status != 200)
+    return [
+        BenchRow(f"fair_shares_{name}_served", float(sum(counts)), "requests"),
+        BenchRow(f"fair_shares_{name}_furthest_from_equal", apart, "%"),
+        BenchRow.against(f"fair_shares_{name}_another_refused", refused, "", others.total()),
+    ]
+
+
+async def _other(url: str, login: str, name: str) -> int:
+    """Ask the same once, as an account that does not flood; its answer need not be awaited."""
+    method, path, body = REQUESTS[ROUTES[name]]
+    async with _client(url, login) as client:
+        if path != "/query":
+            return (await client.request(method, path, json=body)).status_code
+        async with client.stream(method, "/query/stream", json=body) as response:
+            return response.status_code
+
+
+REQUESTS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "query_long": ("POST", "/query", LONG | {"question": "Tell a long story of a sheep."}),
+    "query_short": ("POST", "/query", LONG | {"question": "Say yes.", "max_tokens": 16}),
+    "query_stream": ("POST", "/query/stream", LONG | {"question": "Say no.", "max_tokens": 16}),
+    "query_search": ("POST", "/query", {"question": "How tall is the tallest giraffe of Chad?"}),
+    "threads": (
+        "POST",
+        "/project/threads",
+        {"pagination": {"first": 50}, "filter": {"search": "sheep"}},
+    ),
+}
+ROUTES: Final = {
+    "answers": "query_short",
+    "streams": "query_stream",
+    "document_searches": "query_search",
+    "chat_searches": "threads",
+}
+"""What a row is called, and what is asked."""
+
+
+# ── the flood, in a process of its own ───────────────────────────────────────────────────────
+
+
+class _flood:  # noqa: N801 - used as a function
+    """Floods while the body runs; the queue tells whose request was served, or refused first."""
+
+    def __init__(self, url: str, floods: Sequence[tuple[str, int]], route: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._told: Queue[str] = context.Queue()
+        self._process = context.Process(
+            target=_run_flood, args=(url, list(floods), route, self._told), daemon=True
+        )
+
+    def __enter__(self) -> Queue[str]:
+        self._process.start()
+        return self._told
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def _run_flood(url: str, floods: Sequence[tuple[str, int]], route: str, told: Queue[str]) -> None:
+    asyncio.run(_all_of_them(url, floods, route, told))
+
+
+async def _all_of_them(
+    url: str, floods: Sequence[tuple[str, int]], route: str, told: Queue[str]
+) -> None:
+    limits = httpx.Limits(max_connections=None)
+    async with asyncio.TaskGroup() as group:
+        for login, count in floods:
+            client = httpx.AsyncClient(
+                base_url=url,
+                cookies={COOKIE: login},
+                trust_env=False,
+                timeout=None,  # noqa: S113 - it is killed
+                limits=limits,
+            )
+            for _ in range(count):
+                group.create_task(_ask_for_ever(client, login, route, told))
+
+
+async def _ask_for_ever(
+    client: httpx.AsyncClient, login: str, route: str, told: Queue[str]
+) -> None:
+    """Ask again as soon as it is answered, or may be by what the refusal says."""
+    method, path, body = REQUESTS[route]
+    while True:
+        with suppress(httpx.HTTPError):
+            response = await client.request(method, path, json=body)
+            if response.status_code == 200 or route == "query_long":
+                told.put(login)
+            await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
+
+
+# ── the server ───────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def _served(
+    settings: Settings, environment: dict[str, str]
+) -> AsyncIterator[tuple[str, list[str], str]]:
+    """Yield the address of a server, the logins of its users and its operator's."""
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        data_dir = Path(scratch) / "data"
+        logins = await _accounts(settings.model_copy(update={"data_dir": data_dir}))
+        port = free_port()
+        folders = ["--data-dir", str(data_dir), "--library", str(site_root() / "library")]
+        process = subprocess.Popen(  # noqa: ASYNC220 - it takes a millisecond
+            [sys.executable, "-m", "xoe.cli", "serve", "--port", str(port), *folders],
+            cwd=scratch,
+            env={
+                **os.environ,
+                "XOE_VOICE": "false",
+                "XOE_MODELS_DIR": str(settings.models_dir),
+                **environment,
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            await _ready(url, process)
+            yield url, logins[1:], logins[0]
+        finally:
+            await asyncio.to_thread(stop, process)
+
+
+async def _accounts(settings: Settings) -> list[str]:
+    """Make an operator and the users, and return the cookie of each."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    people = await People.open(settings)
+    try:
+        logins = []
+        for number in range(OWNERS + 2):
+            role: Role = "user" if number else "operator"
+            account = await people.users.add(f"somebody{number}", PASSWORD, role=role)
+            logins.append(await people.sessions.create(account.identity(), ttl_s=24 * 3600))
+        return logins
+    finally:
+        await people.aclose()
+
+
+async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(httpx.HTTPError, KeyError, json.JSONDecodeError):
+                if not (await client.get("/health")).json()["loading"]:
+                    return
+            await asyncio.sleep(0.1)
+    raise RuntimeError("The server did not get ready.")
+
+
+def _client(url: str, login: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, cookies={COOKIE: login}, trust_env=False, timeout=WAIT_S)
