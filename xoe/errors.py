@@ -47,6 +47,7 @@ XoeError
 │       └── LoginThrottledError  too many attempts; ``retry_after_s`` tells how long to wait
 ├── ProcessLostError         an engine's process was lost; it is being started again by itself
 ├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
+├── StoppingError            the server is being stopped
 └── RedisError               Redis cannot be reached or started
 
 ``str(error)`` is one sentence for a person: what happened and, where there is something,
@@ -232,6 +233,16 @@ class QuestionError(XoeError):
 
 class InvitationError(XoeError):
     """An invitation cannot be made, or lets nobody in; the message says why."""
+
+
+class StoppingError(XoeError):
+    """The server is being stopped, so there is no answer, or no more of it."""
+
+    def __init__(self) -> None:
+        """There is only one thing to say."""
+        super().__init__(
+            "The server is being stopped. Please ask again when it has been started again."
+        )
 
 
 class RedisError(XoeError):

@@ -23,6 +23,7 @@ from xoe.errors import (
     EngineBusyError,
     EngineNotReadyError,
     QuestionError,
+    StoppingError,
     StoreError,
     XoeError,
 )
@@ -69,7 +70,8 @@ def status_of(error: XoeError) -> int:
     """Return the status by which a program is told of ``error``."""
     if isinstance(error, QuestionError):
         return 422
-    return 503 if isinstance(error, EngineBusyError | EngineNotReadyError | StoreError) else 500
+    for_now = EngineBusyError | EngineNotReadyError | StoppingError | StoreError
+    return 503 if isinstance(error, for_now) else 500
 
 
 def sentence_of(problems: Sequence[Any]) -> str:

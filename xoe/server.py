@@ -16,6 +16,7 @@ from fastapi_offline import FastAPIOffline
 
 from xoe import __version__, running
 from xoe.access import AccessLog, http_metrics, routes_of
+from xoe.connections import BoundedListener
 from xoe.doors import Doors, server_config
 from xoe.errors import XoeError
 from xoe.lean import leave_out
@@ -27,6 +28,8 @@ from xoe.startup import Startup
 if TYPE_CHECKING:
     from xoe.lan import Lan
 
+STOP_S: Final = 2
+"""What is being sent or received when the server is to end has so long to come to its end."""
 HEAD_START_S: Final = 0.1
 """What a page that is waited for has to itself before the engines' libraries are imported."""
 
@@ -97,7 +100,7 @@ async def _prepared_lan(settings: Settings) -> Lan | None:
 
 
 async def _serve(
-    startup: Startup, listener: socket.socket, lan: Lan | None, *, announce: bool
+    startup: Startup, listener: BoundedListener, lan: Lan | None, *, announce: bool
 ) -> None:
     app = create_app(startup.settings)
     from chainlit.server import app as page
@@ -117,10 +120,12 @@ async def _serve(
     startup.doors = Doors(whole)
     startup.sharing = Sharing(startup.settings, startup.doors, startup.people, PageGuests(startup))
     loop = asyncio.get_running_loop()
+    connections = startup.doors.connections
+    connections.watch(listener)
     server = _MainServer(
-        server_config(whole),
+        server_config(whole, connections, close_s=STOP_S),
         after_startup=lambda: loop.call_later(HEAD_START_S, _load_the_rest, startup),
-        before_shutdown=startup.sharing.aclose,
+        before_shutdown=lambda: _end_answers(startup),
     )
     # uvicorn raises a signal that ended it once more, and SIGTERM would then end the process
     # before the services have stopped.
@@ -148,8 +153,18 @@ async def _serve(
         web.detach(page)
 
 
+async def _end_answers(startup: Startup) -> None:
+    """Tell who is being answered that the server is ending, then close what is shared."""
+    from xoe.page.lifecycle import end_turns
+
+    startup.stop()
+    await end_turns()
+    if startup.sharing is not None:
+        await startup.sharing.aclose()
+
+
 class _MainServer(uvicorn.Server):
-    """Loads the rest behind the page, and ends what it shares before it ends anything else."""
+    """Loads the rest behind the page, and ends answers and shares before anything else."""
 
     def __init__(
         self,
