@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import h11
 import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -28,6 +29,7 @@ _NOT_SENT_BYTES: Final = 128 * 1024
 _GONE_MS: Final = 60_000
 """After so long without a sign of life the kernel gives up what it has sent."""
 _TOLD_EVERY_S: Final = 10.0
+_NO_REQUEST: Final = b'{"detail": "This is not a request that HTTP/1.1 knows."}'
 
 Debt = Literal["head", "body", "reading"]
 """What is waited for: a handshake or a request's head, the rest of its body, an answer's reader."""
@@ -249,6 +251,23 @@ class BoundedProtocol(H11Protocol):
         """Go on: a piece was read."""
         super().resume_writing()
         self._note()
+
+    def send_400_response(self, msg: str) -> None:
+        """Tell in JSON, as everything else is told, that this is no request.
+
+        Amid an answer there is nothing to tell: the connection is closed.
+        """
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()
+            return
+        headers = [
+            *(("content-type", "application/json"), ("x-content-type-options", "nosniff")),
+            *(("content-length", str(len(_NO_REQUEST))), ("connection", "close")),
+        ]
+        refusal = h11.Response(status_code=400, headers=headers)
+        for event in (refusal, h11.Data(data=_NO_REQUEST), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _note(self) -> None:
         if self._connection is not None:

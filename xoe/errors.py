@@ -39,6 +39,7 @@ XoeError
 ├── ShareError               nothing can be shared now
 ├── LinkError                a read-only link to a chat cannot be made
 ├── TunnelError              a tunnel cannot be opened, or was lost
+│   ├── TunnelWishError      it is asked for in a way in which none can be
 │   └── HostKeyError         the far end's key is not the one that is trusted
 │       └── HostKeyUnknownError  nobody has accepted it yet; ``fingerprint`` shows it
 ├── AccountError             an account cannot be made or changed as was asked
@@ -299,6 +300,10 @@ class LinkError(XoeError):
 
 class TunnelError(XoeError):
     """A tunnel to a public address cannot be opened, or was lost."""
+
+
+class TunnelWishError(TunnelError):
+    """A tunnel is asked for in a way in which there can be none; nothing was tried."""
 
 
 class HostKeyError(TunnelError):

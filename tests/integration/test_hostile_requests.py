@@ -252,6 +252,14 @@ def test_a_model_that_writes_half_a_character_does_not_break_the_stream() -> Non
     assert json.loads(data, parse_constant=refuse) == {"text": "half ? here"}
 
 
+def test_a_share_that_cannot_be_is_the_asker_s_mistake(client: httpx.Client) -> None:
+    """Nothing was tried, so it is not the other end that failed."""
+    for body in ({}, {"target": "a b"}, {"target": "me@example.org", "public_url": "ftp://x"}):
+        answer = client.post("/share/start", json=body)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["detail"].endswith((".", ")"))
+
+
 def test_no_error_echoes_what_was_sent(client: httpx.Client) -> None:
     """A password in the wrong field would come back, and stand in a program's log."""
     answer = client.post("/query", json={"question": ["a secret word"], "max_tokens": "a secret"})
