@@ -7,7 +7,6 @@ from taking the server away from everybody else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -255,8 +254,12 @@ class _Body:
 
     async def served_by(self, app: ASGIApp) -> JSONResponse | None:
         """Have ``app`` answer; return the refusal to send instead, when it could not."""
-        with contextlib.suppress(_RefusedError):
+        try:
             await app(self._scope, self._receive_counted, self._send_unless_refused)
+        except Exception:
+            # Whatever became of the refusal on its way: a middleware may make a group of it.
+            if self._refusal is None:
+                raise
         return None if self._started else self._refusal
 
     async def _receive_counted(self) -> Message:

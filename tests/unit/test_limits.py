@@ -133,6 +133,12 @@ def client(pace: BodyPace | None = None) -> httpx.AsyncClient:
             return JSONResponse({"made of it": type(exc).__name__}, status_code=500)
         return JSONResponse("read")
 
+    @app.post("/grouped")
+    async def grouped(request: Request) -> JSONResponse:
+        async with asyncio.TaskGroup() as tasks:  # as some middlewares read
+            tasks.create_task(request.body())
+        return JSONResponse("read")
+
     @app.post("/stream")
     async def stream(request: Request) -> StreamingResponse:
         await request.body()
@@ -169,7 +175,7 @@ async def test_a_declared_body_over_the_limit_is_refused_unread(path: str) -> No
     assert answer.json()["detail"].startswith("It is larger than ")
 
 
-@pytest.mark.parametrize("path", ["/raw", "/json", "/careless"])
+@pytest.mark.parametrize("path", ["/raw", "/json", "/careless", "/grouped"])
 async def test_an_undeclared_body_is_refused_while_it_is_read(path: str) -> None:
     sent = 0
 
