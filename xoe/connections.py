@@ -135,6 +135,12 @@ class Connections:
         if not self._by_origin[connection.origin]:
             del self._by_origin[connection.origin]
 
+    def end_all(self) -> None:
+        """Close all that there are, whatever is still to be sent."""
+        for connection in tuple(self._open.values()):
+            self.forget(connection.accepted.fileno())
+            connection.end()
+
     def _make_room(self, newcomer: str) -> bool:
         waiting = [connection for connection in self._open.values() if connection.owes is not None]
         counts = Counter(connection.origin for connection in waiting)

@@ -28,8 +28,10 @@ from xoe.startup import Startup
 if TYPE_CHECKING:
     from xoe.lan import Lan
 
-STOP_S: Final = 2
+LAST_S: Final = 1.0
 """What is being sent or received when the server is to end has so long to come to its end."""
+_STOP_S: Final = 3
+"""A net: what does not end by itself when its connection is closed is then cancelled."""
 HEAD_START_S: Final = 0.1
 """What a page that is waited for has to itself before the engines' libraries are imported."""
 
@@ -123,9 +125,10 @@ async def _serve(
     connections = startup.doors.connections
     connections.watch(listener)
     server = _MainServer(
-        server_config(whole, connections, close_s=STOP_S),
+        server_config(whole, connections, close_s=_STOP_S),
         after_startup=lambda: loop.call_later(HEAD_START_S, _load_the_rest, startup),
         before_shutdown=lambda: _end_answers(startup),
+        end_connections=connections.end_all,
     )
     # uvicorn raises a signal that ended it once more, and SIGTERM would then end the process
     # before the services have stopped.
@@ -172,10 +175,12 @@ class _MainServer(uvicorn.Server):
         *,
         after_startup: Callable[[], object],
         before_shutdown: Callable[[], Awaitable[None]],
+        end_connections: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._after_startup = after_startup
         self._before_shutdown = before_shutdown
+        self._end_connections = end_connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -183,6 +188,7 @@ class _MainServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._before_shutdown()
+        asyncio.get_running_loop().call_later(LAST_S, self._end_connections)
         await super().shutdown(sockets)
 
 
