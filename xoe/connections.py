@@ -28,6 +28,7 @@ _NOT_SENT_BYTES: Final = 128 * 1024
 """What the kernel takes beyond what is under way, so that a slow reader is seen to read."""
 _GONE_MS: Final = 60_000
 """After so long without a sign of life the kernel gives up what it has sent."""
+_AT_ONCE: Final = 8
 _TOLD_EVERY_S: Final = 10.0
 _NO_REQUEST: Final = b'{"detail": "This is not a request that HTTP/1.1 knows."}'
 
@@ -189,13 +190,24 @@ class BoundedListener(socket.socket):
     """A listening socket whose connections are counted once ``Connections.watch`` has it."""
 
     connections: Connections | None = None
+    _taken: int = 0
+    """In this turn of the event loop."""
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Return a connection; raises ``ConnectionAbortedError`` for one that has no place."""
-        plain, address = super().accept()
+        """Return a connection; raises ``ConnectionAbortedError`` for one that has no place.
+
+        And ``BlockingIOError`` after a few: asyncio would go on for as long as there are more,
+        while those that are there already wait.
+        """
         connections = self.connections
         if connections is None:
-            return plain, address
+            return super().accept()
+        if self._taken >= _AT_ONCE:
+            raise BlockingIOError
+        plain, address = super().accept()
+        if not self._taken:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._taken += 1
         accepted = _Accepted(plain.family, plain.type, plain.proto, fileno=plain.detach())
         is_unix = self.family == socket.AF_UNIX
         # One address is the same by a listener for IPv4 and by one for both.
@@ -205,6 +217,9 @@ class BoundedListener(socket.socket):
             raise ConnectionAbortedError
         accepted.connections = connections
         return accepted, address
+
+    def _begin_turn(self) -> None:
+        self._taken = 0
 
 
 class _Accepted(socket.socket):
