@@ -66,13 +66,13 @@ def _measure_ours(folder: Path, settings: Settings) -> tuple[float, float, float
     ]
     url = f"http://127.0.0.1:{port}"
     begun = time.perf_counter()
-    process = _start(command, folder, XOE_MODELS_DIR=str(settings.models_dir))
+    process = start(command, folder, XOE_MODELS_DIR=str(settings.models_dir))
     try:
-        page = _until(lambda: _get(url).is_success, process) - begun
-        ready = _until(lambda: not _get(f"{url}/health").json()["loading"], process) - begun
+        page = until(lambda: get(url).is_success, process) - begun
+        ready = until(lambda: not get(f"{url}/health").json()["loading"], process) - begun
         asked = {"question": "Which file types can I add?"}
         httpx.post(f"{url}/query", json=asked, timeout=WAIT_S, trust_env=False).raise_for_status()
-        return page, ready, _resident_mb(process)
+        return page, ready, resident_mb(process)
     finally:
         stop(process)
 
@@ -81,15 +81,16 @@ def _measure_bare(folder: Path) -> tuple[float, float]:
     port = free_port()
     command = [sys.executable, "-m", "chainlit", "run", "bare.py", "-h", "--port", str(port)]
     begun = time.perf_counter()
-    process = _start(command, folder)
+    process = start(command, folder)
     try:
-        page = _until(lambda: _get(f"http://127.0.0.1:{port}").is_success, process) - begun
-        return page, _resident_mb(process)
+        page = until(lambda: get(f"http://127.0.0.1:{port}").is_success, process) - begun
+        return page, resident_mb(process)
     finally:
         stop(process)
 
 
-def _start(command: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Start a program in ``folder``."""
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -99,7 +100,8 @@ def _start(command: Sequence[str], folder: Path, **environment: str) -> subproce
     )
 
 
-def _until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> float:
+def until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> float:
+    """Return the time (``perf_counter``) at which ``done`` is so; raises where ``process`` ends."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -113,18 +115,20 @@ def _until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> float:
     raise TimeoutError(f"{process.args!r} was not up after {WAIT_S} s")
 
 
-def _get(url: str) -> httpx.Response:
+def get(url: str) -> httpx.Response:
+    """Return an answer; raises ``httpx.HTTPError`` while there is none."""
     return httpx.get(url, timeout=5, trust_env=False)
 
 
-def _resident_mb(process: subprocess.Popen[bytes]) -> float:
+def resident_mb(process: subprocess.Popen[bytes]) -> float:
+    """Return the memory of a program and its children, what they share once."""
     parent = psutil.Process(process.pid)
     family = [parent, *parent.children(recursive=True)]
     return sum(share_bytes(member) for member in family) / 1e6
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server, as Ctrl-C does or else for good."""
+    """End a program."""
     process.terminate()
     try:
         process.wait(timeout=30)
@@ -134,7 +138,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,5 +1,7 @@
 """Prints, as JSON, every way into the running app: its routes, its socket's events, its buttons.
 
+``described`` are the OpenAPI descriptions of our routes and of Chainlit's.
+
 They are read from the app itself, so that a new one cannot be forgotten.
 """
 
@@ -55,6 +57,7 @@ def main() -> None:
     """Print them."""
     app = create_app(load_settings(data_dir=sys.argv[1]))
     from chainlit.config import config
+    from chainlit.server import app as page
     from chainlit.server import sio
 
     found: dict[tuple[str, str], Any] = {}
@@ -70,6 +73,7 @@ def main() -> None:
                 for (m, path), route in found.items()
                 if not _module(route).startswith("chainlit")
             ],
+            "described": [app.openapi(), page.openapi()],
             "events": sorted(event for space in sio.handlers.values() for event in space),
             "actions": sorted(config.code.action_callbacks),
             "elements": sorted(path.stem for path in elements),

@@ -12,7 +12,7 @@ from tunnels.link import Link
 from tunnels.output import first_address
 from tunnels.process import Child
 from tunnels.types import LocalEnd, PublicAddress
-from xoe.errors import TunnelError
+from xoe.errors import TunnelError, TunnelWishError
 
 CONNECT_S: Final = 30.0
 _READ_LINES: Final = 5000
@@ -40,7 +40,7 @@ class CloudflaredDialer:
                 "an SSH server: xoe share me@example.org"
             )
         if local.tls:
-            raise TunnelError("Cloudflare gives https by itself; share without --tls.")
+            raise TunnelWishError("Cloudflare gives https by itself; share without --tls.")
         child = await Child.start(
             [program, "tunnel", "--no-autoupdate", "--unix-socket", str(local.socket)]
         )

@@ -15,7 +15,7 @@ from tunnels.link import Dialer
 from tunnels.ssh import SshDialer, SshPlan
 from tunnels.targets import PRESETS, SERVICES, Service, SshTarget, checked_public_url
 from tunnels.types import OnEvent
-from xoe.errors import TunnelError
+from xoe.errors import TunnelWishError
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ def tunnel_for(
     ssh_config: Path | None = None,
     backoff: Backoff | None = None,
 ) -> KeptTunnel:
-    """Return the tunnel that was asked for, not open yet. Raises ``TunnelError``."""
+    """Return the tunnel that was asked for, not open yet. Raises ``TunnelWishError``."""
     return KeptTunnel(_dialer(wish, known, ssh_config), on_event, backoff=backoff)
 
 
 def _dialer(wish: TunnelWish, known: KnownHosts, ssh_config: Path | None) -> Dialer:
     if wish.service not in SERVICES:
-        raise TunnelError(
+        raise TunnelWishError(
             f"There is no tunnel service {str(wish.service)[:40]!r}; there are "
             f"{', '.join(SERVICES)}."
         )
     if wish.service != "ssh" and (wish.public_url or wish.remote_port):
-        raise TunnelError("An address and a port of one's own need a host of one's own.")
+        raise TunnelWishError("An address and a port of one's own need a host of one's own.")
     if wish.service == "cloudflared":
         if wish.target:
-            raise TunnelError("cloudflared knows where to go by itself: leave the target out.")
+            raise TunnelWishError("cloudflared knows where to go by itself: leave the target out.")
         return CloudflaredDialer()
     return SshDialer(_plan(wish, ssh_config), known, accept=wish.accept_key)
 
@@ -79,14 +79,14 @@ def _plan(wish: TunnelWish, ssh_config: Path | None) -> SshPlan:
             agent=agent,
         )
     if not wish.target:
-        raise TunnelError(
+        raise TunnelWishError(
             "Through which host? Name one that you can reach by SSH (xoe share me@example.org), "
             "or a service (--service localhost.run, serveo, pinggy or cloudflared)."
         )
     if not 0 <= wish.remote_port <= 65535:
-        raise TunnelError("A port is a number from 1 to 65535; 0 lets the far end choose.")
+        raise TunnelWishError("A port is a number from 1 to 65535; 0 lets the far end choose.")
     if wish.public_url and not wish.remote_port:
-        raise TunnelError(
+        raise TunnelWishError(
             "With --public-url, --remote-port names the port to which the web server over there "
             "hands on."
         )
@@ -104,7 +104,7 @@ def _plan(wish: TunnelWish, ssh_config: Path | None) -> SshPlan:
 def _file(given: str) -> Path:
     path = Path(given).expanduser()
     if not path.is_absolute() or not path.is_file() or "\n" in given or '"' in given:
-        raise TunnelError(f"There is no key {given[:200]}.")
+        raise TunnelWishError(f"There is no key {given[:200]}.")
     return path
 
 
@@ -113,7 +113,7 @@ def _socket(given: str) -> Path:
     try:
         found = path.stat()
     except OSError as exc:
-        raise TunnelError(f"There is no SSH agent at {given[:200]}.") from exc
+        raise TunnelWishError(f"There is no SSH agent at {given[:200]}.") from exc
     if not path.is_absolute() or not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid():
-        raise TunnelError(f"{given[:200]} is no SSH agent of yours.")
+        raise TunnelWishError(f"{given[:200]} is no SSH agent of yours.")
     return path

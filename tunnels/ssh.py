@@ -20,7 +20,7 @@ from tunnels.output import first_address, is_host
 from tunnels.process import Child
 from tunnels.targets import SshTarget
 from tunnels.types import LocalEnd, PublicAddress
-from xoe.errors import HostKeyError, HostKeyUnknownError, TunnelError
+from xoe.errors import HostKeyError, HostKeyUnknownError, TunnelError, TunnelWishError
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class SshDialer:
     ) -> None:
         """``accept``: the fingerprint of a new key that was accepted."""
         if accept is not None and not _FINGERPRINT.fullmatch(accept):
-            raise TunnelError(
+            raise TunnelWishError(
                 f"{accept[:80]!r} is no fingerprint of a key: they look like SHA256:… with 43 "
                 "characters."
             )
@@ -90,7 +90,7 @@ class SshDialer:
     async def dial(self, local: LocalEnd, before: PublicAddress | None) -> Link:
         """Connect, and ask for the port of ``before``."""
         if local.tls and self._plan.prints_address:
-            raise TunnelError(f"{self.far} gives https by itself; share without --tls.")
+            raise TunnelWishError(f"{self.far} gives https by itself; share without --tls.")
         port = self._plan.remote_port
         if before is not None and before.port and self._port_refused < KEEP_PORT_TRIES:
             port = before.port

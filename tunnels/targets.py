@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from typing import Final, Literal
 
 from tunnels.output import public_url
-from xoe.errors import TunnelError
+from xoe.errors import TunnelWishError
 
 Service = Literal["ssh", "printed", "localhost.run", "serveo", "pinggy", "cloudflared"]
 """``ssh``: a host of one's own. ``printed``: any service over SSH that prints its address."""
@@ -40,8 +40,8 @@ class SshTarget:
 
     @classmethod
     def parse(cls, text: str) -> SshTarget:
-        """Read ``[user@]host[:port]``. Raises ``TunnelError`` with what is wrong."""
-        wrong = TunnelError(
+        """Read ``[user@]host[:port]``. Raises ``TunnelWishError`` with what is wrong."""
+        wrong = TunnelWishError(
             f"{text[:100]!r} is no host to share through: write it as [user@]host[:port], for "
             "example me@example.org or me@example.org:2222."
         )
@@ -93,10 +93,10 @@ PRESETS: Final[dict[str, Preset]] = {
 
 
 def checked_public_url(text: str) -> str:
-    """Return the address that a web server at the far end has. Raises ``TunnelError``."""
+    """Return the address that a web server at the far end has. Raises ``TunnelWishError``."""
     url = public_url(text.strip())
     if url is None:
-        raise TunnelError(
+        raise TunnelWishError(
             f"{text[:100]!r} is no public address: write it as https://demo.example.org, without "
             "a path."
         )

@@ -17,12 +17,15 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from accounts.identity import Identity, identity_of
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
 from state.fairness import Share
-from xoe.errors import XoeError
+from xoe.errors import StoppingError, XoeError
 from xoe.health import startup_of
 from xoe.limits import LimitKind, RateLimits, retry_after, too_fast
 from xoe.problems import UNEXPECTED, Problem
 
 log = structlog.get_logger(__name__)
+
+_FAREWELL_S = 1.0
+"""What a stream has to say that the server is stopping, before it is cut off."""
 
 router = APIRouter()
 
@@ -157,7 +160,8 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
     dependencies=[Depends(_admitted)],
     responses={
         200: {
-            "description": "Events `queued`, `sources`, `token`, and at the end `done` or `error`.",
+            "description": "Events `queued`, `sources`, `token`, and at the end `done` or `error`, "
+            "also when the server is stopped amid the answer.",
             "content": {
                 "text/event-stream": {
                     "example": 'event: sources\ndata: {"citations": []}\n\n'
@@ -171,7 +175,7 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
 )
 async def query_stream(request: Request, body: QueryRequest) -> EventSourceResponse:
     """Ask a question and read the answer as server-sent events while it is written."""
-    return EventSourceResponse(_frames(request, body), ping=15)
+    return EventSourceResponse(_frames(request, body), ping=15, shutdown_grace_period=_FAREWELL_S)
 
 
 async def _whole(request: Request, body: QueryRequest) -> QueryResponse:
@@ -189,18 +193,51 @@ async def _left(request: Request) -> None:
 
 
 async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerSentEvent]:
-    try:
-        async with aclosing(_events(request, body)) as events:
+    async with aclosing(_events(request, body)) as events:
+        try:
             async for event in events:
                 yield _frame(event)
-    except XoeError as exc:
-        yield _sse("error", Problem(detail=str(exc)))
-    except Exception:
-        yield _sse("error", Problem(detail=UNEXPECTED))
-        raise
+        except XoeError as exc:
+            yield _sse("error", Problem(detail=str(exc)))
+        except Exception:
+            yield _sse("error", Problem(detail=UNEXPECTED))
+            raise
 
 
 async def _events(request: Request, body: QueryRequest) -> AsyncGenerator[AnswerEvent, None]:
+    """Yield what the answer is made of. Raises ``StoppingError`` when the server is stopped."""
+    found: asyncio.Queue[AnswerEvent | BaseException | None] = asyncio.Queue(1)
+
+    async def answer() -> None:
+        # In one task from its beginning to its end, as what traces a turn needs it to be.
+        try:
+            async with aclosing(_answered(request, body)) as events:
+                async for event in events:
+                    await found.put(event)
+        except Exception as exc:  # noqa: BLE001 - raised where it is taken
+            await found.put(exc)
+        else:
+            await found.put(None)
+
+    async def stop() -> None:
+        await startup_of(request).stopping.wait()
+        answering.cancel()
+        await found.put(StoppingError())
+
+    answering = asyncio.create_task(answer())
+    stopping = asyncio.create_task(stop())
+    try:
+        while (event := await found.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+    finally:
+        stopping.cancel()
+        answering.cancel()
+        await asyncio.wait([answering])
+
+
+async def _answered(request: Request, body: QueryRequest) -> AsyncGenerator[AnswerEvent, None]:
     session = body.session_id or f"once-{secrets.token_hex(8)}"
     question = Question(
         text=body.question,

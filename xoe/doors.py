@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from xoe.connections import BoundedConfig, BoundedListener, Connections
 from xoe.errors import XoeError
 
 log = structlog.get_logger(__name__)
@@ -94,10 +94,12 @@ class Doors:
     """Opens and closes the doors beside the local one, in the running loop."""
 
     app: ASGIApp
+    connections: Connections = field(default_factory=Connections)
+    """All that there are, of the local door too."""
     _open: dict[DoorName, _Open] = field(default_factory=dict)
 
     async def open(
-        self, door: Door, listener: socket.socket, *, tls: ssl.SSLContext | None = None
+        self, door: Door, listener: BoundedListener, *, tls: ssl.SSLContext | None = None
     ) -> None:
         """Serve ``listener`` (bound, listening; closed with the door) as ``door``.
 
@@ -106,7 +108,9 @@ class Doors:
         if door.name in self._open:
             raise XoeError(f"The door “{door.name}” is open already.")
         doorway = _Doorway(self.app, door)
-        server = SideServer(server_config(doorway, tls=tls, close_s=_CLOSE_S))
+        self.connections.watch(listener)
+        config = server_config(doorway, self.connections, tls=tls, close_s=_CLOSE_S)
+        server = SideServer(config)
         task = asyncio.create_task(server.serve(sockets=[listener]), name=f"door-{door.name}")
         self._open[door.name] = _Open(doorway, server, task)
         async with asyncio.timeout(_OPEN_S):
@@ -145,12 +149,16 @@ class Doors:
 
 
 def server_config(
-    app: ASGIApp, *, tls: ssl.SSLContext | None = None, close_s: int | None = None
+    app: ASGIApp,
+    connections: Connections,
+    *,
+    close_s: int,
+    tls: ssl.SSLContext | None = None,
 ) -> uvicorn.Config:
     """Return how every door is served; ``close_s`` bounds the wait for what still runs."""
-    return uvicorn.Config(
+    return BoundedConfig(  # by h11, the one whose bounds on a request's head are known
         app,
-        http="h11",  # the one whose bounds on a request's head are known
+        connections,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         ws="auto",
         ws_max_size=MAX_SOCKET_BYTES,

@@ -42,6 +42,7 @@ XoeError
 ├── ShareError               nothing can be shared now
 ├── LinkError                a read-only link to a chat cannot be made
 ├── TunnelError              a tunnel cannot be opened, or was lost
+│   ├── TunnelWishError      it is asked for in a way in which none can be
 │   └── HostKeyError         the far end's key is not the one that is trusted
 │       └── HostKeyUnknownError  nobody has accepted it yet; ``fingerprint`` shows it
 ├── AccountError             an account cannot be made or changed as was asked
@@ -51,6 +52,7 @@ XoeError
 ├── BusyError                too much waits; ``retry_after_s`` tells when to come back
 ├── ProcessLostError         an engine's process was lost; it is being started again by itself
 ├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
+├── StoppingError            the server is being stopped
 └── RedisError               Redis cannot be reached or started
 
 ``str(error)`` is one sentence for a person: what happened and, where there is something,
@@ -287,6 +289,16 @@ class InvitationError(XoeError):
     """An invitation cannot be made, or lets nobody in; the message says why."""
 
 
+class StoppingError(XoeError):
+    """The server is being stopped, so there is no answer, or no more of it."""
+
+    def __init__(self) -> None:
+        """There is only one thing to say."""
+        super().__init__(
+            "The server is being stopped. Please ask again when it has been started again."
+        )
+
+
 class RedisError(XoeError):
     """Redis cannot be reached or started."""
 
@@ -341,6 +353,10 @@ class LinkError(XoeError):
 
 class TunnelError(XoeError):
     """A tunnel to a public address cannot be opened, or was lost."""
+
+
+class TunnelWishError(TunnelError):
+    """A tunnel is asked for in a way in which there can be none; nothing was tried."""
 
 
 class HostKeyError(TunnelError):

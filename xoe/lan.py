@@ -23,6 +23,7 @@ import uvicorn
 from xoe import certificates
 from xoe.authority import Authority
 from xoe.certificates import CertificatePaths
+from xoe.connections import BoundedListener
 from xoe.doors import Door, Doors, SideServer, server_config
 from xoe.errors import CertificateError, SettingsError
 from xoe.listener import BACKLOG
@@ -37,7 +38,7 @@ LOOK_AGAIN_S: Final = 30.0
 _PURPOSE: Final = "lan"
 _TRIED_PORTS: Final = 10
 _CLOSE_S: Final = 2
-_Listener = TypeVar("_Listener", bound=socket.socket)
+_Listener = TypeVar("_Listener", bound=BoundedListener)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class _State:
     paths: CertificatePaths
 
 
-class LanListener(socket.socket):
+class LanListener(BoundedListener):
     """A listening socket that hands out who speaks TLS, and passes on who speaks plain HTTP.
 
     The kernel wakes it when a client has sent something (where it can: Linux), so that one look
@@ -60,12 +61,15 @@ class LanListener(socket.socket):
     on_plain: Callable[[socket.socket], None] | None = None
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Return a connection; raises ``BlockingIOError`` for one that was passed on."""
+        """Return a connection; raises ``BlockingIOError`` for one that was passed on.
+
+        And ``ConnectionAbortedError`` for one that has no place, or is gone.
+        """
         connection, address = super().accept()
         connection.setblocking(False)
         try:
             first = connection.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:  # nothing sent yet: TLS has a time-out of its own
+        except BlockingIOError:  # nothing sent yet: its time counts all the same
             return connection, address
         except OSError as exc:
             connection.close()
@@ -79,7 +83,7 @@ class LanListener(socket.socket):
 class Lan:
     """The network's door and the plain port beside it. Make with ``prepare``, then ``open``."""
 
-    def __init__(self, data_dir: Path, state: _State, secure: LanListener, plain: socket.socket):
+    def __init__(self, data_dir: Path, state: _State, secure: LanListener, plain: BoundedListener):
         """Use ``prepare``."""
         self._data_dir = data_dir
         self._secure = secure
@@ -118,7 +122,9 @@ class Lan:
 
     async def open(self, doors: Doors) -> None:
         """Serve from now on."""
-        self._server = SideServer(server_config(ProtectingHeaders(self._app), close_s=_CLOSE_S))
+        doors.connections.watch(self._plain)
+        config = server_config(ProtectingHeaders(self._app), doors.connections, close_s=_CLOSE_S)
+        self._server = SideServer(config)
         self._secure.on_plain = self._pass_on
         self._serving = self._spawn(self._server.serve(sockets=[self._plain]))
         await doors.open(Door("lan", frozenset(self._names)), self._secure, tls=self._context)
@@ -237,13 +243,13 @@ def _in_url(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _listen_near(port: int) -> socket.socket:
+def _listen_near(port: int) -> BoundedListener:
     """Listen on ``port`` or, where that is taken, on one of the next."""
     last = min(port + _TRIED_PORTS - 1, 65535) if port else 0
     for tried in range(port, last):
         with contextlib.suppress(SettingsError):
-            return _listen(socket.socket, tried, "--lan-http-port")
-    return _listen(socket.socket, last, "--lan-http-port")
+            return _listen(BoundedListener, tried, "--lan-http-port")
+    return _listen(BoundedListener, last, "--lan-http-port")
 
 
 def _listen(kind: type[_Listener], port: int, option: str) -> _Listener:

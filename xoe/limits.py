@@ -7,7 +7,6 @@ from taking the server away from everybody else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -62,8 +61,6 @@ _READS = ("/project/thread", "/export/", "/links")
 """What lists, searches, opens and exports chats."""
 _READS_AT_ONCE = 4
 _READS_WAITING = 512
-_IDLE_S = 30.0
-"""Longest pause between two pieces of a request's body."""
 
 _DOING: Mapping[LimitKind, str] = {
     "question": "asking faster than your questions can be answered",
@@ -253,6 +250,22 @@ def retry_after(wait_s: float) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class BodyPace:
+    """How slowly a request's body may arrive; only what is waited for it counts."""
+
+    idle_s: float = 30.0
+    """Longest pause between two pieces."""
+    grace_s: float = 30.0
+    """All pauses together, and more the more has arrived …"""
+    bytes_a_second: float = 4 * _KIB
+    """… by this rate, far below that of a telephone in the country."""
+
+    def patience_s(self, waited_s: float, received: int) -> float:
+        """Return how long the next piece is waited for; 0 or less: no longer."""
+        return min(self.idle_s, self.grace_s + received / self.bytes_a_second - waited_s)
+
+
+@dataclass(frozen=True)
 class BodyLimit:
     """The most that a route takes, and how its refusal names that."""
 
@@ -287,12 +300,12 @@ class BodyLimits:
     """
 
     def __init__(
-        self, app: ASGIApp, *, limits: Mapping[str, BodyLimit], idle_s: float = _IDLE_S
+        self, app: ASGIApp, *, limits: Mapping[str, BodyLimit], pace: BodyPace | None = None
     ) -> None:
         """Wrap ``app``; ``limits`` are those of the paths that take more than others."""
         self._app = app
         self._limits = dict(limits)
-        self._idle_s = idle_s
+        self._pace = pace or BodyPace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it with 408, 413, 414 or 431."""
@@ -300,7 +313,7 @@ class BodyLimits:
             await self._app(scope, receive, send)
             return
         limit = self._limits.get(scope["path"], _SMALL)
-        body = _Body(scope, receive, send, limit=limit, idle_s=self._idle_s)
+        body = _Body(scope, receive, send, limit=limit, pace=self._pace)
         refusal = _oversized_head(scope) or body.declared_too_large()
         if refusal is None:
             refusal = await body.served_by(self._app)
@@ -317,13 +330,14 @@ class _Body:
     """One request's body on its way in, and whether its answer has begun."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, limit: BodyLimit, idle_s: float
+        self, scope: Scope, receive: Receive, send: Send, *, limit: BodyLimit, pace: BodyPace
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._limit = limit
-        self._idle_s = idle_s
+        self._pace = pace
+        self._waited_s = 0.0
         self._refusal: JSONResponse | None = None
         self._started = False
         self._bytes = 0
@@ -337,19 +351,25 @@ class _Body:
 
     async def served_by(self, app: ASGIApp) -> JSONResponse | None:
         """Have ``app`` answer; return the refusal to send instead, when it could not."""
-        with contextlib.suppress(_RefusedError):
+        try:
             await app(self._scope, self._receive_counted, self._send_unless_refused)
+        except Exception:
+            # Whatever became of the refusal on its way: a middleware may make a group of it.
+            if self._refusal is None:
+                raise
         return None if self._started else self._refusal
 
     async def _receive_counted(self) -> Message:
         if self._whole:
             return await self._receive()
+        begun = time.monotonic()
         try:
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout(self._pace.patience_s(self._waited_s, self._bytes)):
                 message = await self._receive()
         except TimeoutError:
             self._refusal = _refusal(408, "The request stopped arriving, so it was given up.")
             raise _RefusedError from None
+        self._waited_s += time.monotonic() - begun
         if message["type"] != "http.request":
             self._whole = True
             return message

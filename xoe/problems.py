@@ -24,6 +24,7 @@ from xoe.errors import (
     BusyError,
     EngineNotReadyError,
     QuestionError,
+    StoppingError,
     StoreError,
     XoeError,
 )
@@ -74,7 +75,7 @@ def status_of(error: XoeError) -> int:
         return 422
     if isinstance(error, BusyError):
         return 429 if error.own else 503
-    return 503 if isinstance(error, EngineNotReadyError | StoreError) else 500
+    return 503 if isinstance(error, EngineNotReadyError | StoppingError | StoreError) else 500
 
 
 def headers_of(error: XoeError) -> dict[str, str]:

@@ -16,6 +16,7 @@ from xoe.limits import BodyLimits, FairRequests, body_limits
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage
 from xoe.people import Doorkeeper
+from xoe.problems import UNEXPECTED, told
 from xoe.reach import names_of
 from xoe.settings import Settings
 
@@ -58,11 +59,12 @@ class ProtectingHeaders:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        accepted = False
+        accepted = started = False
 
         async def with_headers(message: Message) -> None:
-            nonlocal accepted
+            nonlocal accepted, started
             kind = message["type"]
+            started = started or kind == "http.response.start"
             if kind == "websocket.accept":
                 accepted = True
             refuses = kind == "websocket.close" and not accepted
@@ -79,7 +81,13 @@ class ProtectingHeaders:
                 _add_headers(message, scope["path"])
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception:
+            # The app answers its own errors; this is one of what stands round it.
+            if scope["type"] == "http" and not started:
+                await told(500, UNEXPECTED)(scope, receive, with_headers)
+            raise
 
 
 def _add_headers(message: Message, path: str) -> None:

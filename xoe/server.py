@@ -16,6 +16,7 @@ from fastapi_offline import FastAPIOffline
 
 from xoe import __version__, running
 from xoe.access import AccessLog, http_metrics, routes_of
+from xoe.connections import BoundedListener
 from xoe.doors import Doors, server_config
 from xoe.errors import XoeError
 from xoe.lean import leave_out
@@ -27,6 +28,10 @@ from xoe.startup import Startup
 if TYPE_CHECKING:
     from xoe.lan import Lan
 
+LAST_S: Final = 1.0
+"""What is being sent or received when the server is to end has so long to come to its end."""
+_STOP_S: Final = 3
+"""A net: what does not end by itself when its connection is closed is then cancelled."""
 HEAD_START_S: Final = 0.1
 """What a page that is waited for has to itself before the engines' libraries are imported."""
 
@@ -97,7 +102,7 @@ async def _prepared_lan(settings: Settings) -> Lan | None:
 
 
 async def _serve(
-    startup: Startup, listener: socket.socket, lan: Lan | None, *, announce: bool
+    startup: Startup, listener: BoundedListener, lan: Lan | None, *, announce: bool
 ) -> None:
     app = create_app(startup.settings)
     from chainlit.server import app as page
@@ -117,10 +122,13 @@ async def _serve(
     startup.doors = Doors(whole)
     startup.sharing = Sharing(startup.settings, startup.doors, startup.people, PageGuests(startup))
     loop = asyncio.get_running_loop()
+    connections = startup.doors.connections
+    connections.watch(listener)
     server = _MainServer(
-        server_config(whole),
+        server_config(whole, connections, close_s=_STOP_S),
         after_startup=lambda: loop.call_later(HEAD_START_S, _load_the_rest, startup),
-        before_shutdown=startup.sharing.aclose,
+        before_shutdown=lambda: _end_answers(startup),
+        end_connections=connections.end_all,
     )
     # uvicorn raises a signal that ended it once more, and SIGTERM would then end the process
     # before the services have stopped.
@@ -148,8 +156,18 @@ async def _serve(
         web.detach(page)
 
 
+async def _end_answers(startup: Startup) -> None:
+    """Tell who is being answered that the server is ending, then close what is shared."""
+    from xoe.page.lifecycle import end_turns
+
+    startup.stop()
+    await end_turns()
+    if startup.sharing is not None:
+        await startup.sharing.aclose()
+
+
 class _MainServer(uvicorn.Server):
-    """Loads the rest behind the page, and ends what it shares before it ends anything else."""
+    """Loads the rest behind the page, and ends answers and shares before anything else."""
 
     def __init__(
         self,
@@ -157,10 +175,12 @@ class _MainServer(uvicorn.Server):
         *,
         after_startup: Callable[[], object],
         before_shutdown: Callable[[], Awaitable[None]],
+        end_connections: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._after_startup = after_startup
         self._before_shutdown = before_shutdown
+        self._end_connections = end_connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -168,6 +188,7 @@ class _MainServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._before_shutdown()
+        asyncio.get_running_loop().call_later(LAST_S, self._end_connections)
         await super().shutdown(sockets)
 
 

@@ -76,6 +76,8 @@ class Services:
     ) -> None:
         """Wire everything; use ``create``, which also starts it."""
         self.settings = settings
+        self.is_stopping = False
+        """Whether the server is ending, so that nothing more is answered."""
         self.tracer = tracer
         self.limits = RateLimits.of(settings)
         self.admission = Admission(settings)

@@ -40,6 +40,8 @@ class Startup:
         """The doors beside the local one; ``None`` where Chainlit runs the server itself."""
         self.sharing: Sharing | None = None
         """What shares the app; ``None`` there too."""
+        self.stopping = asyncio.Event()
+        """Set when the server is to end: what is being answered says so, and ends."""
         self._console_token = secrets.token_urlsafe(32)
         self._folder = folder
         self._wanted = asyncio.Event()
@@ -100,6 +102,12 @@ class Startup:
         return await (await self.people()).users.any_account()
 
     # ── the rest ─────────────────────────────────────────────────────────────────────────────
+
+    def stop(self) -> None:
+        """Have all that is being answered end."""
+        self.stopping.set()
+        if self.services is not None:
+            self.services.is_stopping = True
 
     def once_there(self, act: Callable[[], None]) -> None:
         """Call ``act`` when the services have come up."""

@@ -207,6 +207,28 @@ def test_every_route_takes_any_address(ways: dict[str, Any], client: httpx.Clien
     assert not wrong, "\n".join(wrong[:40])
 
 
+def test_a_body_without_end_is_refused_by_every_route(
+    ways: dict[str, Any], client: httpx.Client
+) -> None:
+    """While it arrives: it says nowhere how long it is."""
+    wrong, refused = [], 0
+    for way, method, path in tried(ways):
+        if method != "GET":
+            pieces = (b"[" * 64_000 for _ in range(8))
+            headers = {"content-type": "application/json"}
+            try:
+                answer = client.request(method, path, content=pieces, headers=headers)
+            except httpx.TransportError:  # answered unread, and closed while it was being sent
+                continue
+            refused += answer.status_code == 413
+            if told := problem_of(answer, is_ours=way in ways["ours"]):
+                wrong.append(f"{way}: {told}")
+            elif answer.status_code >= 500:
+                wrong.append(f"{way}: {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
+    assert refused > 5
+
+
 def test_random_json_is_told_in_json(ways: dict[str, Any], client: httpx.Client) -> None:
     """As above with what nobody thought of."""
     wanted = ("POST /query", "POST /share/start", "PUT /feedback", "POST /project/action")
@@ -250,6 +272,14 @@ def test_a_model_that_writes_half_a_character_does_not_break_the_stream() -> Non
     assert isinstance(token, Token)
     data = _frame(token).encode().decode().partition("data: ")[2]
     assert json.loads(data, parse_constant=refuse) == {"text": "half ? here"}
+
+
+def test_a_share_that_cannot_be_is_the_asker_s_mistake(client: httpx.Client) -> None:
+    """Nothing was tried, so it is not the other end that failed."""
+    for body in ({}, {"target": "a b"}, {"target": "me@example.org", "public_url": "ftp://x"}):
+        answer = client.post("/share/start", json=body)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["detail"].endswith((".", ")"))
 
 
 def test_no_error_echoes_what_was_sent(client: httpx.Client) -> None:

@@ -23,6 +23,7 @@ from xoe.limits import (
     Admission,
     BodyLimit,
     BodyLimits,
+    BodyPace,
     FairRequests,
     LimitKind,
     Rate,
@@ -129,7 +130,7 @@ class Wanted(BaseModel):
     text: str
 
 
-def client(*, idle_s: float = 5.0) -> httpx.AsyncClient:
+def client(pace: BodyPace | None = None) -> httpx.AsyncClient:
     app = FastAPI()
 
     @app.post("/json")
@@ -148,6 +149,12 @@ def client(*, idle_s: float = 5.0) -> httpx.AsyncClient:
             return JSONResponse({"made of it": type(exc).__name__}, status_code=500)
         return JSONResponse("read")
 
+    @app.post("/grouped")
+    async def grouped(request: Request) -> JSONResponse:
+        async with asyncio.TaskGroup() as tasks:  # as some middlewares read
+            tasks.create_task(request.body())
+        return JSONResponse("read")
+
     @app.post("/stream")
     async def stream(request: Request) -> StreamingResponse:
         await request.body()
@@ -159,7 +166,7 @@ def client(*, idle_s: float = 5.0) -> httpx.AsyncClient:
         return StreamingResponse(pieces())
 
     table = {"/raw": BodyLimit(1000, "1,000 bytes")}
-    guarded = BodyLimits(app, limits=table, idle_s=idle_s)
+    guarded = BodyLimits(app, limits=table, pace=pace)
     transport = httpx.ASGITransport(app=guarded)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
@@ -184,7 +191,7 @@ async def test_a_declared_body_over_the_limit_is_refused_unread(path: str) -> No
     assert answer.json()["detail"].startswith("It is larger than ")
 
 
-@pytest.mark.parametrize("path", ["/raw", "/json", "/careless"])
+@pytest.mark.parametrize("path", ["/raw", "/json", "/careless", "/grouped"])
 async def test_an_undeclared_body_is_refused_while_it_is_read(path: str) -> None:
     sent = 0
 
@@ -205,10 +212,36 @@ async def test_a_body_that_stops_arriving_is_given_up() -> None:
         yield b"x"
         await asyncio.sleep(60)
 
-    async with client(idle_s=0.05) as http:
+    async with client(BodyPace(idle_s=0.05)) as http:
         answer = await http.post("/raw", content=body())
     assert answer.status_code == 408
     assert answer.json()["detail"].endswith(".")
+
+
+async def test_a_body_that_drips_for_ever_is_given_up() -> None:
+    """Each pause is short enough; together they are not."""
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    async with client(BodyPace(idle_s=60, grace_s=0.3)) as http:
+        answer = await http.post("/raw", content=body())
+    assert answer.status_code == 408
+    assert sent < 1000, "the route would have refused it for its size"
+
+
+def test_what_arrives_slowly_but_steadily_is_waited_for() -> None:
+    pace = BodyPace()
+    second = 20 * 1024  # of a slow link, for an hour
+    for passed_s in range(3600):
+        assert pace.patience_s(passed_s, passed_s * second) == pace.idle_s
+    assert pace.patience_s(29, 0) == pytest.approx(1)
+    assert pace.patience_s(31, 0) < 0
 
 
 async def test_long_addresses_and_many_headers_are_refused() -> None:

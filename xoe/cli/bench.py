@@ -26,6 +26,7 @@ app = typer.Typer(
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
 SUITES = (
     "breakers",
+    "connections",
     "llm",
     "chain",
     "fairness",
@@ -91,6 +92,12 @@ def voice(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def breakers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Cost of a circuit breaker to a call that goes well, against one PING of Redis."""
     _run(["breakers"], data_dir, as_json)
+
+
+@app.command("connections")
+def connections(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Time of the page beside 1,000 connections that never end, against its time alone."""
+    _run(["connections"], data_dir, as_json)
 
 
 @app.command("threads")

@@ -23,7 +23,7 @@ from chains.types import (
     Token,
 )
 from state.ladder import Level
-from xoe.errors import EngineNotReadyError
+from xoe.errors import EngineNotReadyError, StoppingError
 from xoe.page import elements
 from xoe.page.elements import FOUND, NEAREST, SOURCES
 from xoe.page.exporting import share_action
@@ -41,6 +41,7 @@ _READING = (
 )
 _UNREAD = "Your library is still being read; more may be found once it is."
 STOPPED = "Stopped."
+ENDED = "The server was stopped before this answer was whole."
 _POLL_S = 0.25
 # The page draws the whole message anew for each piece, which takes it some 40 ms.
 _STREAM_EVERY_S = 0.1
@@ -72,6 +73,8 @@ async def answer(
     event. When the task is cancelled the engine stops, and what was written stays, marked as
     stopped.
     """
+    if services.is_stopping:
+        raise StoppingError
     try:
         if question.use_library and await _has_nothing_yet(services, question.owner):
             prepared = None
@@ -85,8 +88,9 @@ async def answer(
             await reply.note(_LOADING)
             await _until_loaded(services)
     except asyncio.CancelledError:
-        await reply.stop()
-        await services.chats.keep_stopped(question, reply.written, STOPPED)
+        why = ENDED if services.is_stopping else STOPPED
+        await reply.stop(why)
+        await services.chats.keep_stopped(question, reply.written, why)
         raise
     except BaseException:
         await reply.drop_note()
@@ -258,13 +262,13 @@ class Reply:
             self.id, self._asked_id, question, answer.level, readable=self._readable
         )
 
-    async def stop(self) -> None:
-        """Keep what was written and say that it was stopped."""
+    async def stop(self, why: str = STOPPED) -> None:
+        """Keep what was written and say that it ends there: ``why``, in one sentence."""
         written = self._unsent + self._text.finish()
         if not self._noted:
             written = self._message.content + written
         self._noted = False
-        stopped = f"*{STOPPED}*"
+        stopped = f"*{why}*"
         self._message.content = f"{written}\n\n{stopped}" if written.strip() else stopped
         await self._show()
 

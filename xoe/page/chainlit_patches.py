@@ -261,6 +261,15 @@ def is_connected(session: WebsocketSession) -> bool:
     return bool(sio.manager.is_connected(session.socket_id, "/"))
 
 
+async def until_sent(timeout_s: float) -> None:
+    """Wait until what the pages were told has been handed to their sockets."""
+    from chainlit.server import sio
+
+    queues = [known.queue.join() for known in tuple(sio.eio.sockets.values())]
+    if queues:
+        await asyncio.wait([asyncio.ensure_future(queue) for queue in queues], timeout=timeout_s)
+
+
 async def end_session(session: WebsocketSession) -> None:
     """Forget a session and what it keeps, its messages included, which Chainlit would not."""
     from chainlit.chat_context import chat_contexts

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from xoe.page import notice
+from xoe.page.guard import netloc_of
 
 _MAX_FIELDS: Final = 20
 _MAX_FORM_BYTES: Final = 16 * 1024
@@ -84,7 +85,7 @@ def is_from_here(request: Request) -> bool:
     """
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host"):
+    if origin is not None and netloc_of(origin) != request.headers.get("host", "").lower():
         return False
     return site in ("same-origin", "none")
 

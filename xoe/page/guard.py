@@ -57,7 +57,7 @@ class HostGuard:
             return "its Host is not this server's name"
         if origin is None or not _must_be_ours(scope):
             return None
-        if urlsplit(origin).netloc.lower() != host.lower():
+        if netloc_of(origin) != host.lower():
             return "it comes from another site"
         return None
 
@@ -68,6 +68,14 @@ def _must_be_ours(scope: Scope) -> bool:
         or scope["method"] not in _SAFE_METHODS
         or scope["path"].startswith(_SOCKET_PATH)
     )
+
+
+def netloc_of(origin: str) -> str:
+    """Return name and port of an ``Origin``, in lower case; nothing of what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # as below
+        return ""
 
 
 def _hostname(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,16 @@ from fastapi import FastAPI
 
 from telemetry.logging import configure_logging
 from xoe.errors import XoeError
-from xoe.page import chainlit_patches, web
+from xoe.page import chainlit_patches, session, web
 from xoe.settings import load_settings
 from xoe.startup import Startup
 
 if TYPE_CHECKING:
     from xoe.services import Services
+
+
+_END_S = 1.0
+"""What the pages have to show that the server is stopping."""
 
 
 def attached(app: FastAPI) -> Startup:
@@ -58,3 +63,16 @@ async def close(app: FastAPI) -> None:
     startup = attached(app)
     web.detach(app)
     await startup.aclose()
+
+
+async def end_turns() -> None:
+    """Stop what is being answered on all open pages, and have them show that."""
+    running: set[asyncio.Task[object]] = set()
+    for known in chainlit_patches.open_sessions():
+        chat = session.chat_of(known)
+        if chat is not None:
+            running |= chat.running
+            chat.stop()
+    if running:
+        await asyncio.wait(running, timeout=_END_S)
+        await chainlit_patches.until_sent(_END_S)

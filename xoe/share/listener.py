@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from xoe.connections import BoundedListener
 from xoe.errors import ShareError
 
 SOCKET_NAME: Final = "share.sock"
@@ -14,7 +15,7 @@ _PATH_MAX_BYTES: Final = 107
 _BACKLOG: Final = 128
 
 
-def bind(data_dir: Path) -> tuple[socket.socket, Path]:
+def bind(data_dir: Path) -> tuple[BoundedListener, Path]:
     """Return a listening socket (mode 0600) and its path; what a killed server left is replaced.
 
     The data folder belongs to this server alone, so nobody else can be listening there. Raises
@@ -26,7 +27,7 @@ def bind(data_dir: Path) -> tuple[socket.socket, Path]:
             f"The data folder's path is too long to share from: {path} may have "
             f"{_PATH_MAX_BYTES} bytes. Choose a shorter one with --data-dir."
         )
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = BoundedListener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
         listener.bind(str(path))

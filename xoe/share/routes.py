@@ -21,7 +21,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from accounts.identity import identity_of
 from tunnels import SERVICES, TunnelWish
 from tunnels.targets import Service
-from xoe.errors import HostKeyUnknownError, ShareError, TunnelError, XoeError
+from xoe.errors import HostKeyUnknownError, ShareError, TunnelError, TunnelWishError, XoeError
 from xoe.health import startup_of
 from xoe.people import CONSOLE
 from xoe.share.owner import owner_name
@@ -97,6 +97,8 @@ async def start(request: Request, body: ShareRequest) -> Response:
     except HostKeyUnknownError as exc:
         detail = {"detail": str(exc), "fingerprint": exc.fingerprint}
         return JSONResponse(detail, status_code=409)
+    except TunnelWishError as exc:
+        raise HTTPException(422, str(exc)) from exc
     except TunnelError as exc:
         raise HTTPException(502, str(exc)) from exc
     except ShareError as exc:
