@@ -7,6 +7,7 @@ storing them. Each file has a process of its own; time is the processor's.
 
 from __future__ import annotations
 
+import gc
 import io
 import multiprocessing
 import re
@@ -23,6 +24,7 @@ from tokenizers import Tokenizer
 
 from bench.rows import BenchRow
 from ingest.loaders import LoadedDocument, load_document
+from ingest.parse_worker import OBJECTS_BEFORE_COLLECTION
 from ingest.splitter import Chunk, split
 from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION
@@ -92,6 +94,7 @@ def read(path: Path, tokenizer: Path) -> Cost:
         ]
 
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
         store = Store(Path(scratch), Fingerprint("bench", DIMENSION, "bench"))
         count(["The first one makes its tables."])
         before, begun, passages = _peak_mb(), time.process_time(), 0
