@@ -263,6 +263,7 @@ class AnswerChain:
         limit = self._budget().passages(question.passages or self._settings.retrieval_passages)
         passages: tuple[Passage, ...] = ()
         answerable = False
+        orders: tuple[Passage, ...] = ()
         if asks_for_overview(question.text):
             passages = self._overview.passages(question.text, question.owner, limit=limit)
             answerable = bool(passages)
@@ -272,8 +273,12 @@ class AnswerChain:
             owners = (LIBRARY_OWNER, question.owner)
             result = self._search.search(text, owners, limit=limit)
             passages, answerable = result.passages, is_answerable(result)
+            if result.orders is not None and is_answerable(result.orders):
+                orders = result.orders.passages
         timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
-        return replace(turn, passages=passages, answerable=answerable, timings=timings)
+        return replace(
+            turn, passages=passages, answerable=answerable, orders=orders, timings=timings
+        )
 
     async def _gate(self, turn: Turn) -> Turn:
         """Settle at once what the library cannot answer."""
@@ -283,7 +288,7 @@ class AnswerChain:
             return replace(turn, settled=still_reading(turn.passages))
         if not turn.passages and (await asyncio.to_thread(self._store.totals))[1] == 0:
             return replace(turn, settled=empty_library())
-        return replace(turn, settled=not_in_library(turn.passages))
+        return replace(turn, settled=not_in_library(turn.passages, turn.orders))
 
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
@@ -398,7 +403,7 @@ class AnswerChain:
                 return template(library_lost=turn.library_lost)
             return extractive(turn.passages, _why_extractive(fault))
         if turn.grounds:
-            return compose(written, turn.passages, turn.question.text)
+            return compose(written, turn.passages, turn.question.text, turn.orders)
         answer = direct(written)
         return labelled_direct(answer) if turn.library_lost else answer
 

@@ -8,7 +8,7 @@ all its numbers and names, and the same yes or no. No safe match, no citation.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chains import lexical
@@ -41,6 +41,11 @@ class Support:
     """Offsets in the document's text."""
     end: int
     score: float
+
+    @property
+    def text(self) -> str:
+        """The sentence."""
+        return self.passage.text[self.start - self.passage.start : self.end - self.passage.start]
 
 
 @dataclass(frozen=True)
@@ -106,20 +111,19 @@ class _Claim:
 
     @classmethod
     def of(cls, sentence: str, question: str) -> _Claim:
-        numbers = set(_NUMBER.findall(sentence)) - set(_NUMBER.findall(question))
         return cls(
             stems=lexical.content_stems(sentence),
             asked=lexical.content_stems(question),
-            numbers=frozenset(numbers),
-            names=frozenset(_names(sentence)),
-            negated=bool(_NEGATION.search(sentence)),
+            numbers=numbers(sentence) - numbers(question),
+            names=_names(sentence),
+            negated=is_negated(sentence),
         )
 
     def score(self, source: str, context: str) -> float | None:
         """Return how well ``source`` supports this, up to 3; None when it does not."""
-        if not self.numbers <= set(_NUMBER.findall(source)):
+        if not self.numbers <= numbers(source):
             return None
-        if self.negated != bool(_NEGATION.search(source)):
+        if self.negated != is_negated(source):
             return None
         held = lexical.content_stems(source)
         around = lexical.content_stems(context)
@@ -137,6 +141,13 @@ class _Claim:
             + len(self.stems & held) / max(1, len(self.stems))
             + len(self.asked & held) / max(1, len(self.asked))
         )
+
+
+def sentences(passages: Sequence[Passage]) -> Iterator[Support]:
+    """Yield each sentence of the passages, in order."""
+    for passage in passages:
+        for start, end in sentence_spans(passage.text):
+            yield Support(passage, passage.start + start, passage.start + end, passage.score)
 
 
 def best_support(passage: Passage) -> Support:
@@ -171,7 +182,7 @@ class CitationList:
                 title=passage.title,
                 heading=passage.heading,
                 page=passage.page,
-                quote=passage.text[support.start - passage.start : support.end - passage.start],
+                quote=support.text,
                 start=support.start,
                 end=support.end,
                 passage=passage.text,
@@ -191,7 +202,19 @@ def _states_something(sentence: str, question: str) -> bool:
     return bool(lexical.content_stems(sentence) - {"ye", "sure"})
 
 
-def _names(sentence: str) -> set[str]:
+def numbers(sentence: str) -> frozenset[str]:
+    """Return the numbers in digits, as they are written."""
+    return frozenset(_NUMBER.findall(sentence))
+
+
+def _names(sentence: str) -> frozenset[str]:
     """Return the stems of capitalised words that do not begin the sentence."""
     found = (lexical.words(match) for match in _NAME.findall(sentence))
-    return {lexical.stem(word) for group in found for word in group if lexical.content_stems(word)}
+    return frozenset(
+        lexical.stem(word) for group in found for word in group if lexical.content_stems(word)
+    )
+
+
+def is_negated(sentence: str) -> bool:
+    """Tell whether there is a no or not in it."""
+    return _NEGATION.search(sentence) is not None

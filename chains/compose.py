@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 from chains.citations import (
     CitationList,
+    Support,
     best_support,
     check_sentences,
+    sentences,
     strip_marks,
 )
+from chains.contradictions import contradicts
 from chains.lexical import content_stems
 from chains.prompt import is_refusal
 from chains.types import Answer, Citation, Passage
 
 LEFT_OUT = "*What your documents do not support was left out.*"
+OTHERWISE = "*Another place in your documents says otherwise:*"
+ORDERED = (
+    "A passage in {where} names what you ask about, but it tells whoever reads it, such as an "
+    "assistant, what to do or say and states nothing. So it is not taken as an answer [{number}]."
+)
 NEAREST_DOCUMENTS = 3
 
 QUOTABLE_SHARE = 0.6
@@ -29,15 +37,18 @@ def quote_sources(passages: Sequence[Passage]) -> tuple[Citation, ...]:
     return numbers.all()
 
 
-def compose(written: str, passages: Sequence[Passage], question: str) -> Answer:
+def compose(
+    written: str, passages: Sequence[Passage], question: str, orders: Sequence[Passage] = ()
+) -> Answer:
     """Turn what the model wrote into an answer whose every claim cites a sentence.
 
     A sentence that nothing supports is left out. Where none is left, or the model says that it
-    found nothing, the sentence that answers best is quoted instead.
+    found nothing, the sentence that answers best is quoted instead. A sentence that answers
+    otherwise is quoted beside it. ``orders`` are named where nothing answers.
     """
     written = strip_marks(written).strip()
     if is_refusal(written) or not written:
-        return _quoted(passages, found=speaks_of(passages[0], question))
+        return _quoted(passages, question, orders)
     numbers = CitationList()
     checked = check_sentences(written, passages, question)
     kept: list[str] = []
@@ -51,25 +62,31 @@ def compose(written: str, passages: Sequence[Passage], question: str) -> Answer:
         else:
             kept.append(sentence.lead + sentence.text)
     if not numbers.all():
-        return _quoted(passages, found=speaks_of(passages[0], question))
+        return _quoted(passages, question, orders)
+    cited_supports = [sentence.support for sentence in checked if sentence.support is not None]
     text = "".join(kept).strip()
     cited = len(numbers.all())
-    best = numbers.number(best_support(passages[0]))
+    nearest = best_support(passages[0])
+    best = numbers.number(nearest)
     if best > cited:
         # The model used another sentence than the one that fits best: the reader sees both.
-        text += f"\n\n{_quotation(passages[0], best)}"
+        text += f"\n\n{_quotation(nearest, best)}"
+        cited_supports.append(nearest)
+    text += _otherwise(cited_supports, passages, question, numbers)
     if left_out:
         text += f"\n\n{LEFT_OUT}"
     return Answer(text, numbers.all(), grounded=True)
 
 
-def not_in_library(passages: Sequence[Passage]) -> Answer:
-    """Return the answer for a question that no passage is close to."""
+def not_in_library(passages: Sequence[Passage], orders: Sequence[Passage] = ()) -> Answer:
+    """Return the answer for a question that no statement is close to."""
     text = "Your library does not answer this."
     nearest = _nearest(passages)
     if nearest:
         text += f" The nearest I found is in {nearest}."
-    return Answer(text, (), grounded=False)
+    numbers = CitationList()
+    text += _ordered(orders, numbers)
+    return Answer(text, numbers.all(), grounded=False)
 
 
 def still_reading(passages: Sequence[Passage]) -> Answer:
@@ -98,17 +115,41 @@ def direct(written: str) -> Answer:
     return Answer(written.strip(), (), grounded=False)
 
 
-def _quoted(passages: Sequence[Passage], *, found: bool) -> Answer:
+def _quoted(passages: Sequence[Passage], question: str, orders: Sequence[Passage]) -> Answer:
     numbers = CitationList()
-    quotation = _quotation(passages[0], numbers.number(best_support(passages[0])))
-    if found:
-        return Answer(f"Your documents say:\n\n{quotation}", numbers.all(), grounded=True)
+    best = best_support(passages[0])
+    quotation = _quotation(best, numbers.number(best))
+    if speaks_of(passages[0], question):
+        text = f"Your documents say:\n\n{quotation}"
+        text += _otherwise([best], passages, question, numbers)
+        return Answer(text, numbers.all(), grounded=True)
     text = f"I found no direct answer in your documents. The nearest sentence is:\n\n{quotation}"
+    text += _ordered(orders, numbers)
     return Answer(text, numbers.all(), grounded=False)
 
 
-def _quotation(passage: Passage, number: int) -> str:
-    sentence = " ".join(passage.best_sentence.split())
+def _otherwise(
+    cited: Sequence[Support], passages: Sequence[Passage], question: str, numbers: CitationList
+) -> str:
+    """Return the quotation of the first sentence that answers otherwise than one that is cited."""
+    known = {(support.passage.document_id, support.start, support.end) for support in cited}
+    for support in cited:
+        for other in sentences(passages):
+            place = (other.passage.document_id, other.start, other.end)
+            if place not in known and contradicts(support.text, other.text, question):
+                return f"\n\n{OTHERWISE}\n\n{_quotation(other, numbers.number(other))}"
+    return ""
+
+
+def _ordered(orders: Sequence[Passage], numbers: CitationList) -> str:
+    if not orders:
+        return ""
+    where = _nearest(orders[:1])
+    return "\n\n" + ORDERED.format(where=where, number=numbers.number(best_support(orders[0])))
+
+
+def _quotation(support: Support, number: int) -> str:
+    sentence = " ".join(support.text.split())
     return f"> {sentence} [{number}]"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -18,8 +18,10 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
 from chains import lexical
+from chains.contradictions import contradicts
 from chains.types import LIBRARY_OWNER, Passage
 from ingest.embedder import Embedder
+from ingest.instructions import instruction_spans
 from ingest.sentences import sentence_spans
 from ingest.store import Store, StoredChunk
 from ingest.vector_index import VectorIndexes
@@ -60,6 +62,8 @@ class SearchResult:
     """Share of the question's weighted words that stand in the best passage, 0 to 1."""
     words_only: bool = False
     """Without the embedder only words were compared; ``similarity`` is then ``coverage``."""
+    orders: SearchResult | None = None
+    """What was found among sentences that are orders to their reader: never evidence."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,12 @@ class _Candidate:
     spans: tuple[tuple[int, int], ...]
     """The chunk's sentences, offsets in the chunk."""
     best: int
+    orders: frozenset[tuple[int, int]]
+    """Those of the sentences that are orders to their reader."""
+
+    @property
+    def is_order(self) -> bool:
+        return self.spans[self.best] in self.orders
 
 
 class HybridSearch:
@@ -105,7 +115,18 @@ class HybridSearch:
             if chunk_id in chunks:
                 found += _rank_sentences(chunks[chunk_id], score, weights)
         found.sort(key=lambda candidate: candidate.score, reverse=True)
-        passages = self._windows(found, limit)
+        statements = [candidate for candidate in found if not candidate.is_order]
+        orders = [candidate for candidate in found if candidate.is_order]
+        result = self._result(self._windows(statements, limit, text), weights, vector)
+        if not orders:
+            return result
+        beside = self._result(self._windows(orders, 1, text), weights, vector)
+        return replace(result, orders=beside)
+
+    def _result(
+        self, passages: tuple[Passage, ...], weights: dict[str, float], vector: Vectors | None
+    ) -> SearchResult:
+        """Tell how well the first of ``passages`` fits the question."""
         if not passages:
             return SearchResult((), 0.0, 0.0)
         best = passages[0]
@@ -124,8 +145,9 @@ class HybridSearch:
         found = []
         for chunk_id in chunk_ids:
             candidates = _rank_sentences(chunks[chunk_id], 1.0, {}) if chunk_id in chunks else []
-            if candidates:
-                found.append(self._window(candidates[0], 1.0))
+            first = next((one for one in candidates if not one.is_order), None)
+            if first is not None:
+                found.append(self._window(first, 1.0))
         return tuple(found)
 
     def _embed(self, text: str) -> Vectors | None:
@@ -180,9 +202,12 @@ class HybridSearch:
     def _similarity(self, chunk_id: int, vector: Vectors) -> float:
         return float((self._store.vectors([chunk_id]) @ vector)[0])
 
-    def _windows(self, ranked: Sequence[_Candidate], limit: int) -> tuple[Passage, ...]:
+    def _windows(
+        self, ranked: Sequence[_Candidate], limit: int, question: str
+    ) -> tuple[Passage, ...]:
+        """Return the best windows; one that only repeats another is left out."""
         passages: list[Passage] = []
-        seen: list[frozenset[str]] = []
+        seen: list[tuple[frozenset[str], str]] = []
         highest = ranked[0].score if ranked else 1.0
         for candidate in ranked:
             passage = self._window(candidate, candidate.score / max(highest, 1e-9))
@@ -193,10 +218,14 @@ class HybridSearch:
                 for other in passages
             )
             stems = lexical.content_stems(passage.text)
-            if overlaps or any(_jaccard(stems, other) >= DUPLICATE_OVERLAP for other in seen):
+            if overlaps or any(
+                _jaccard(stems, other) >= DUPLICATE_OVERLAP
+                and not contradicts(passage.best_sentence, sentence, question)
+                for other, sentence in seen
+            ):
                 continue
             passages.append(passage)
-            seen.append(stems)
+            seen.append((stems, passage.best_sentence))
             if len(passages) == limit:
                 break
         return tuple(passages)
@@ -204,10 +233,20 @@ class HybridSearch:
     def _window(self, candidate: _Candidate, score: float) -> Passage:
         chunk, spans = candidate.chunk, candidate.spans
         first = last = candidate.best
-        # Grow to a sentence before and one after, as far as the length allows.
-        if first > 0 and spans[last][1] - spans[first - 1][0] <= WINDOW_CHARS:
+        orders = candidate.orders
+        kinds = [span in orders for span in spans]
+        # Grow to a sentence before and one after of the same kind, as far as the length allows.
+        if (
+            first > 0
+            and kinds[first - 1] == kinds[first]
+            and spans[last][1] - spans[first - 1][0] <= WINDOW_CHARS
+        ):
             first -= 1
-        if last + 1 < len(spans) and spans[last + 1][1] - spans[first][0] <= WINDOW_CHARS:
+        if (
+            last + 1 < len(spans)
+            and kinds[last + 1] == kinds[last]
+            and spans[last + 1][1] - spans[first][0] <= WINDOW_CHARS
+        ):
             last += 1
         best_start, best_end = spans[candidate.best]
         start, end = spans[first][0], spans[last][1]
@@ -273,6 +312,7 @@ def _rank_sentences(
     overlaps = [
         _overlap(weights, lexical.content_stems(chunk.text[start:end])) for start, end in spans
     ]
+    orders = frozenset(instruction_spans(chunk.text))
     padded = [0.0, *overlaps, 0.0]
     return [
         _Candidate(
@@ -282,6 +322,7 @@ def _rank_sentences(
             + NEIGHBOUR_WEIGHT * (padded[i] + padded[i + 2]),
             spans,
             i,
+            orders,
         )
         for i in range(len(spans))
     ]

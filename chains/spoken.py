@@ -11,7 +11,7 @@ import re
 from pathlib import PurePath
 
 from chains.citations import strip_marks
-from chains.compose import LEFT_OUT, speaks_of
+from chains.compose import LEFT_OUT, OTHERWISE, speaks_of
 from chains.lexical import content_stems
 from chains.types import Answer, AnswerEvent, Citation, Done, Passage, Sources, Token
 from ingest.sentences import sentence_spans
@@ -82,8 +82,11 @@ class SpokenAnswer:
         text = _LINK.sub("", _QUOTED.sub("", answer.text.replace(LEFT_OUT, "")))
         if not self.text:
             return text.strip() + "\n"
+        text, mark, otherwise = text.partition(OTHERWISE)
         sentences = [text[start:end].strip() for start, end in sentence_spans(text)]
         new = [sentence for sentence in sentences if self._is_new(sentence)]
+        if mark:  # it differs in a word or two, and is to be heard all the same
+            new.append(f"{mark.strip('*')} {' '.join(otherwise.split())}")
         return " ".join(new) + "\n" if new else ""
 
     def _is_new(self, sentence: str) -> bool:

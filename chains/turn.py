@@ -19,6 +19,8 @@ class Turn:
     started: float = field(default_factory=time.perf_counter)
     exchanges: tuple[Exchange, ...] = ()
     passages: tuple[Passage, ...] = ()
+    orders: tuple[Passage, ...] = ()
+    """What speaks of what is asked, but orders its reader about: never evidence."""
     grounds: bool = True
     """Whether the answer must come from the passages."""
     answerable: bool = False

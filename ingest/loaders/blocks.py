@@ -6,7 +6,7 @@ The walk is iterative, so that no depth of nesting can exhaust the stack.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,6 +57,8 @@ _HIDING = re.compile(
 _WHITE = re.compile(r"\s+")
 # Marks that link within the page: footnote numbers, their way back, a heading's permalink.
 _MARK = re.compile(r"\s*(?:\[?(?:\d{1,3}|[a-z])\]?|[↑↩^¶#§*†‡]|↑?\s*)\s*\ufe0e?\s*", re.IGNORECASE)
+_MARK_STEPS = 32
+_MARK_CHARS = 40
 
 
 @dataclass(frozen=True)
@@ -71,22 +73,41 @@ class Block:
 def blocks(root: LexborNode) -> Iterator[Block]:
     """Yield the visible blocks under ``root`` in the order of the document."""
     walker = _Walker(_layout_tables(root))
-    stack: list[tuple[LexborNode, bool]] = [(root, True)]
-    while stack:
-        node, entering = stack.pop()
+    for node, entering in _walk(root, _is_skipped):
         if not entering:
             yield from walker.leave(node.tag or "")
-            continue
-        if node.is_text_node:
+        elif node.is_text_node:
             walker.text(node.text_content or "")
-        elif node.is_element_node and not _is_skipped(node):
+        else:
             yield from walker.enter(node)
-            stack.append((node, False))
-            child = node.last_child
-            while child is not None:
-                stack.append((child, True))
-                child = child.prev
     yield from walker.flush()
+
+
+def _walk(
+    root: LexborNode, is_skipped: Callable[[LexborNode], bool] = lambda _: False
+) -> Iterator[tuple[LexborNode, bool]]:
+    """Yield each text once, and each element on the way in (True) and out (False).
+
+    What is skipped is left out with all that is in it. Holds no more than the open elements.
+    """
+    above: list[LexborNode] = []
+    node: LexborNode | None = root
+    while node is not None:
+        child = None
+        if node.is_text_node:
+            yield node, True
+        elif node.is_element_node and not is_skipped(node):
+            yield node, True
+            above.append(node)
+            child = node.first_child
+            if child is None:
+                yield above.pop(), False
+        while child is None and above:
+            child = node.next
+            if child is None:
+                node = above.pop()
+                yield node, False
+        node = child
 
 
 def _is_skipped(node: LexborNode) -> bool:
@@ -99,31 +120,36 @@ def _is_skipped(node: LexborNode) -> bool:
     if "hidden" in attributes or attributes.get("aria-hidden") == "true":
         return True
     if tag == "a" and (attributes.get("href") or "").startswith("#"):
-        return _MARK.fullmatch(node.text()) is not None
+        return _is_mark(node)
     return _HIDING.search(attributes.get("style") or "") is not None
+
+
+def _is_mark(link: LexborNode) -> bool:
+    """Tell whether the text of a link within the page is a mark; a large link is none."""
+    text = ""
+    for steps, (node, _) in enumerate(_walk(link)):
+        if node.is_text_node:
+            text += (node.text_content or "")[:_MARK_CHARS]
+        if steps >= _MARK_STEPS or len(text) >= _MARK_CHARS:
+            return False
+    return _MARK.fullmatch(text) is not None
 
 
 def _layout_tables(root: LexborNode) -> frozenset[int]:
     """Return the tables that lay out a page: those with tables or headings inside."""
+    if root.css_first("table") is None:
+        return frozenset()
     found: set[int] = set()
     open_tables: list[int] = []
-    stack: list[tuple[LexborNode, bool]] = [(root, True)]
-    while stack:
-        node, entering = stack.pop()
+    for node, entering in _walk(root):
         tag = node.tag or ""
-        if not entering:
-            open_tables.pop()
-            continue
-        if open_tables and (tag == "table" or tag in _HEADINGS):
+        if entering and open_tables and (tag == "table" or tag in _HEADINGS):
             found.add(open_tables[-1])
         if tag == "table":
-            open_tables.append(node.mem_id)
-            stack.append((node, False))
-        child = node.last_child
-        while child is not None:
-            if child.is_element_node:
-                stack.append((child, True))
-            child = child.prev
+            if entering:
+                open_tables.append(node.mem_id)
+            else:
+                open_tables.pop()
     return frozenset(found)
 
 

@@ -34,6 +34,25 @@ _NESTING = re.compile(
     re.IGNORECASE,
 )
 
+# What is inside a tag after its name: quoted values may hold a ">".
+_INSIDE = r"""(?:[^>"'=]++|=\s*+(?:"[^"]*+"|'[^']*+')|["'=])*+"""
+_COMMENT_OR_TAG = re.compile(rf"<!--.*?(?:-->|\Z)|<[a-z][^\s/>]*+{_INSIDE}", re.I | re.S)
+_ATTRIBUTE = re.compile(
+    r"""[\s/]*+(?P<name>[^\s/>=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+|.""", re.S
+)
+_READ_ATTRIBUTES = frozenset(["hidden", "aria-hidden", "style", "href", "start"])
+"""Of which ``blocks`` wants to know."""
+MANY_ATTRIBUTES = 200
+"""The parser compares each attribute of a tag with all before it."""
+# Inline elements that say how letters look. The parser opens those that are left open again in each
+# following block: a few hundred of them in a thousand paragraphs take a gigabyte.
+_LOOKS = re.compile(
+    r"<(/?)(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])", re.IGNORECASE
+)
+_TITLE_END = re.compile(r"</title\s*>", re.IGNORECASE)
+# For each option of a selection, none of which is read, the parser looks at all before it.
+_OPTION = re.compile(r"<option(?=[\s/>])", re.IGNORECASE)
+
 
 def load(source: Source) -> LoadedDocument:
     """Load a page: its headings, paragraphs, lists and tables."""
@@ -54,7 +73,7 @@ def load(source: Source) -> LoadedDocument:
 def extract(html: str) -> tuple[TextBuilder, str | None]:
     """Return the visible text of ``html`` and what its ``<title>`` says."""
     _check_depth(html)
-    tree = LexborHTMLParser(html)
+    tree = LexborHTMLParser(_lightened(html))
     builder = TextBuilder()
     root = tree.body or tree.root
     if root is None:
@@ -66,6 +85,39 @@ def extract(html: str) -> tuple[TextBuilder, str | None]:
         before = block.kind
     node = tree.head.css_first("title") if tree.head is not None else None
     return builder, titles.sensible(one_line(node.text())) if node is not None else None
+
+
+def _lightened(html: str) -> str:
+    """Return HTML of the same text without what the parser's time or memory grow out of bounds by.
+
+    Elements for looks become plain ones, options line breaks, and of a tag with hundreds of
+    attributes those are kept that are read.
+    """
+    title = _TITLE_END.search(html)
+    body = title.end() if title else 0  # in a title a tag is text
+    html = html[:body] + _LOOKS.sub(r"<\1span", html[body:])
+    html = _OPTION.sub("<br", html)
+    parts, done = [], 0
+    for tag in _COMMENT_OR_TAG.finditer(html):
+        start, end = tag.span()
+        if end - start >= 2 * MANY_ATTRIBUTES and not tag.group().startswith("<!"):
+            parts += [html[done:start], _with_few_attributes(tag.group())]
+            done = end
+    return "".join([*parts, html[done:]])
+
+
+def _with_few_attributes(tag: str) -> str:
+    name = re.match(r"<[^\s/>]*", tag)
+    begin = name.end() if name else 0
+    found = list(_ATTRIBUTE.finditer(tag, begin))
+    if len(found) < MANY_ATTRIBUTES:
+        return tag
+    kept: dict[str, str] = {}
+    for attribute in found:
+        called = (attribute.group("name") or "").lower()
+        if called in _READ_ATTRIBUTES:
+            kept.setdefault(called, attribute.group())
+    return tag[:begin] + " " + " ".join(kept.values())
 
 
 def _check_depth(html: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _LAST = re.compile(r"([^\W\d_]+)$")
 _FIRST = re.compile(r"[^\W\d_]+")
+_MAX_WORD_CHARS = 100
 # "pre- and post-war": the hyphen stands for a word left out.
 _CONJUNCTIONS = frozenset("and or to nor und oder bis et ou y o e".split())
 
@@ -33,7 +34,7 @@ class Hyphens:
 
     def join(self, above: str, below: str) -> str:
         """Return what stands between two parts: nothing, a hyphen, or a hyphen and a space."""
-        last, first = _LAST.search(above), _FIRST.match(below)
+        last, first = _LAST.search(above[-_MAX_WORD_CHARS:]), _FIRST.match(below)
         if last is None or first is None or first.group()[0].isupper():
             return "-"  # "1990-2000", "Anglo-Saxon"
         left, right = last.group().lower(), first.group().lower()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from ingest.loaders import titles
 from ingest.loaders.cleaning import clean
@@ -45,13 +45,15 @@ def _front_title(body: str) -> str | None:
 def _headings(text: str, offset: int) -> tuple[HeadingSpan, ...]:
     """Find the headings after ``offset``, which is where the front matter ends."""
     parser = MarkdownIt("commonmark")
-    parser.core.ruler.enableOnly(["normalize", "block"])  # the blocks are all that is needed
     body = text[offset:]
+    tokens = _HeadingTokens()
+    # The blocks are all that is needed; each line break is one character for the parser.
+    parser.block.parse(body.replace("\r\n", "\n").replace("\0", "\ufffd"), parser, {}, tokens)
     starts = [0, *(match.end() for match in re.finditer(r"\n", body))]
     starts.append(len(body) + 1)
     found: list[HeadingSpan] = []
-    for token, inline in pairwise(parser.parse(body)):
-        if token.type != "heading_open" or token.map is None:
+    for token, inline in zip(tokens[::2], tokens[1::2], strict=True):
+        if token.map is None:
             continue
         content = _inside(inline.content)
         if not content or "\n" in content:  # a paragraph with a rule close under it
@@ -64,6 +66,15 @@ def _headings(text: str, offset: int) -> tuple[HeadingSpan, ...]:
         if len(found) == MAX_HEADINGS:
             break
     return tuple(found)
+
+
+class _HeadingTokens(list[Token]):
+    """Keeps each heading's opening and its text: all tokens are hundreds of bytes for each line."""
+
+    def append(self, token: Token) -> None:
+        """Take a token of the parser's."""
+        if token.type == "heading_open" or len(self) % 2:  # what follows an opening is its text
+            super().append(token)
 
 
 def _inside(content: str) -> str:

@@ -6,6 +6,7 @@ are pure functions on ``Line``; where a rule is not certain the text stays as it
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -112,23 +113,25 @@ class Layout:
             return self._hyphens.join(above.text, below.text)
         return " "
 
-    def _groups(self, lines: Sequence[Line]) -> Iterator[list[Line]]:
-        group: list[Line] = []
+    def _groups(self, lines: Sequence[Line]) -> Iterator[_Group]:
+        group: _Group | None = None
         for line in lines:
-            if group and self._starts_group(group, line):
+            if group is not None and not self._starts_group(group, line):
+                group.add(line)
+                continue
+            if group is not None:
                 yield group
-                group = []
-            group.append(line)
-        if group:
+            group = _Group(line)
+        if group is not None:
             yield group
 
-    def _starts_group(self, group: Sequence[Line], line: Line) -> bool:
-        last = group[-1]
+    def _starts_group(self, group: _Group, line: Line) -> bool:
+        last = group.lines[-1]
         heading_like = self._is_larger(line)
         tolerance = _SAME_SIZE if heading_like or self._is_larger(last) else _SAME_BODY_SIZE
         if not _same_size(last, line, tolerance) or _BULLET.match(line.text):
             return True
-        if last.bold != line.bold and (_is_all_bold(group) or line.bold) and not last.broken:
+        if last.bold != line.bold and (group.bold or line.bold) and not last.broken:
             return True
         distance = last.baseline - line.baseline
         if abs(distance) < 0.3 * line.size:  # the same line, drawn in parts
@@ -140,13 +143,13 @@ class Layout:
             return True
         if heading_like or last.broken:
             return False
-        return len(group) > 1 and _is_indented(group, line) and not _goes_on(last.text, line.text)
+        return _is_indented(group, line) and not _goes_on(last.text, line.text)
 
-    def _block(self, group: Sequence[Line], levels: dict[float, int]) -> PdfBlock:
+    def _block(self, group: _Group, levels: dict[float, int]) -> PdfBlock:
         level = self._level(group, levels)
-        first, last = group[0], group[-1]
+        first, last = group.lines[0], group.lines[-1]
         parts = [first.text]
-        for above, below in pairwise(group):
+        for above, below in pairwise(group.lines):
             parts.append(self._between(group, above, below, heading=level is not None))
             parts.append(below.text)
         item = _BULLET.match(first.text) is not None
@@ -160,7 +163,7 @@ class Layout:
             continued=plain and not item and first.text[:1].islower(),
         )
 
-    def _between(self, group: Sequence[Line], above: Line, below: Line, *, heading: bool) -> str:
+    def _between(self, group: _Group, above: Line, below: Line, *, heading: bool) -> str:
         if above.broken:
             return self._hyphens.join(above.text, below.text)
         if heading or abs(above.baseline - below.baseline) < 0.3 * below.size:
@@ -176,46 +179,62 @@ class Layout:
     def _is_larger(self, line: Line) -> bool:
         return line.size >= _HEADING_RATIO * self.body_size
 
-    def _heading_levels(self, groups: Iterable[Sequence[Line]]) -> dict[float, int]:
+    def _heading_levels(self, groups: Iterable[_Group]) -> dict[float, int]:
         """Rank the sizes of the headings: the largest is level 1."""
-        sizes = {_rounded(group[0].size) for group in groups if self._is_large_heading(group)}
+        sizes = {_rounded(group.lines[0].size) for group in groups if self._is_large_heading(group)}
         ranked = sorted(sizes, reverse=True)
         return {size: min(rank, 6) for rank, size in enumerate(ranked, start=1)}
 
-    def _level(self, group: Sequence[Line], levels: dict[float, int]) -> int | None:
+    def _level(self, group: _Group, levels: dict[float, int]) -> int | None:
         if self._is_large_heading(group):
-            return levels[_rounded(group[0].size)]
+            return levels[_rounded(group.lines[0].size)]
         return min(len(levels) + 1, 6) if self._is_bold_heading(group) else None
 
-    def _is_large_heading(self, group: Sequence[Line]) -> bool:
-        return self._is_larger(group[0]) and _is_heading_text(
-            group, _HEADING_MAX_LINES, _HEADING_MAX_CHARS
+    def _is_large_heading(self, group: _Group) -> bool:
+        return self._is_larger(group.lines[0]) and _is_heading_text(
+            group.lines, _HEADING_MAX_LINES, _HEADING_MAX_CHARS
         )
 
-    def _is_bold_heading(self, group: Sequence[Line]) -> bool:
+    def _is_bold_heading(self, group: _Group) -> bool:
         return (
             self._bold_is_rare
-            and _is_all_bold(group)
-            and group[0].size >= (1 - _SAME_SIZE) * self.body_size
-            and not _STOP.search(group[-1].text)
-            and _is_heading_text(group, 2, _BOLD_MAX_CHARS)
+            and group.bold
+            and group.lines[0].size >= (1 - _SAME_SIZE) * self.body_size
+            and not _STOP.search(group.lines[-1].text)
+            and _is_heading_text(group.lines, 2, _BOLD_MAX_CHARS)
         )
+
+
+class _Group:
+    """Lines that belong together, with what is asked of all of them at each further line."""
+
+    def __init__(self, line: Line) -> None:
+        self.lines = [line]
+        self.right = line.right
+        """Where the longest line ends."""
+        self.left = math.inf
+        """Where the lines after the first begin."""
+        self.bold = line.bold
+        """Whether all of it is."""
+
+    def add(self, line: Line) -> None:
+        self.lines.append(line)
+        self.right = max(self.right, line.right)
+        self.left = min(self.left, line.left)
+        self.bold = self.bold and line.bold
 
 
 def _is_heading_text(group: Sequence[Line], max_lines: int, max_chars: int) -> bool:
+    if len(group) > max_lines:
+        return False
     text = " ".join(line.text for line in group)
     return (
-        len(group) <= max_lines
-        and len(text) <= max_chars
+        len(text) <= max_chars
         and sum(char.isalpha() for char in text) > 1
         and not text.endswith((".", ",", ";"))
         and _LEADER not in text
         and not any(line.fixed for line in group)
     )
-
-
-def _is_all_bold(group: Sequence[Line]) -> bool:
-    return all(line.bold for line in group)
 
 
 def _rounded(size: float) -> float:
@@ -235,15 +254,16 @@ def _ends_at_dash(text: str) -> bool:
     return text.endswith(("/", "—")) and len(text) > 1 and not text[-2].isspace()
 
 
-def _is_full(group: Sequence[Line], above: Line, below: Line) -> bool:
+def _is_full(group: _Group, above: Line, below: Line) -> bool:
     """Tell whether the first word of ``below`` had no room any more at the end of ``above``."""
-    edge = max(line.right for line in group)
     word = below.text.split(maxsplit=1)[0]
     width = (below.right - below.left) * (len(word) + 1) / max(1, len(below.text))
-    return above.right + width > edge - 0.5 * below.size
+    return above.right + width > group.right - 0.5 * below.size
 
 
-def _is_indented(group: Sequence[Line], line: Line) -> bool:
-    """Tell whether ``line`` begins a paragraph by standing in or out of the block's own edge."""
-    edge = min(other.left for other in group[1:])
-    return abs(line.left - edge) > 0.8 * line.size
+def _is_indented(group: _Group, line: Line) -> bool:
+    """Tell whether ``line`` begins a paragraph by standing in or out of the block's own edge.
+
+    The first line tells nothing of that edge.
+    """
+    return len(group.lines) > 1 and abs(line.left - group.left) > 0.8 * line.size

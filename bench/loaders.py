@@ -1,0 +1,286 @@
+"""Time and memory of reading a document of 4 MB, against one of 1 MB with the same markup.
+
+Both should grow with the size: a ratio well above 4 is a step that grows faster. Measured is what
+comes before the embedder, whose time grows with the passages: reading, cutting into passages, and
+storing them. Each file has a process of its own; time is the processor's.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import multiprocessing
+import re
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from bench.rows import BenchRow
+from ingest.loaders import LoadedDocument, load_document
+from ingest.parse_worker import OBJECTS_BEFORE_COLLECTION
+from ingest.splitter import Chunk, split
+from ingest.store import Fingerprint, Store
+from ingest.vectors import DIMENSION
+from models.provision import ensure_present
+from xoe.errors import DocumentError
+from xoe.settings import Settings
+
+MB: Final = 1_000_000
+SMALL_MB, LARGE_MB = 1, 4
+ROUNDS: Final = 2
+"""The lesser time of these."""
+LIBRARIES = [f"ingest.loaders.{kind}" for kind in ("docx", "html", "markdown", "pdf", "text")]
+
+_SENTENCE = "The pump has to be inspected every ninety days by an engineer. "
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
+
+Make = Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a file took."""
+
+    seconds: float
+    megabytes: float
+    """Above what the process held before; at least the file's own size."""
+    passages: int
+
+
+def run(settings: Settings) -> list[BenchRow]:
+    """Return two rows for each markup: seconds and megabytes."""
+    rows = []
+    tokenizer = ensure_present("embedder", settings.models_dir).parent / "tokenizer.json"
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        for name, make in markups():
+            small = _cost(Path(scratch), name, make(SMALL_MB * MB), tokenizer)
+            large = _cost(Path(scratch), name, make(LARGE_MB * MB), tokenizer)
+            measure = "load_" + re.sub(r"\W+", "_", name)
+            rows += [
+                BenchRow.against(measure, large.seconds, "s", small.seconds),
+                BenchRow.against(f"{measure}_memory", large.megabytes, "MB", small.megabytes),
+            ]
+    return rows
+
+
+def _cost(folder: Path, name: str, data: bytes, tokenizer: Path) -> Cost:
+    path = folder / name
+    path.write_bytes(data)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*LIBRARIES, "bench.loaders"])
+    costs = []
+    for _ in range(ROUNDS):
+        with context.Pool(1) as pool:
+            costs.append(pool.apply(read, (path, tokenizer)))
+    path.unlink()
+    return min(costs, key=lambda cost: cost.seconds)
+
+
+def read(path: Path, tokenizer: Path) -> Cost:
+    """Read a file up to the database; one that is refused costs what it took until then."""
+    words = Tokenizer.from_file(str(tokenizer))
+    words.no_truncation()
+
+    def count(texts: Sequence[str]) -> list[int]:
+        return [
+            len(found.ids) for found in words.encode_batch(list(texts), add_special_tokens=False)
+        ]
+
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
+        store = Store(Path(scratch), Fingerprint("bench", DIMENSION, "bench"))
+        count(["The first one makes its tables."])
+        before, begun, passages = _peak_mb(), time.process_time(), 0
+        try:
+            document = load_document(path, name=path.name)
+            chunks = split(document, chunk_tokens=200, count=count)
+            passages = len(chunks)
+            _store(store, document, chunks)
+        except DocumentError:
+            pass
+        seconds = time.process_time() - begun
+        store.close()
+    size = path.stat().st_size / MB
+    return Cost(seconds, max(_peak_mb() - before, size), passages)
+
+
+def _store(store: Store, document: LoadedDocument, chunks: list[Chunk]) -> None:
+    store.put_document(
+        "library",
+        "document",
+        origin="bench",
+        sha256="",
+        size_bytes=0,
+        document=document,
+        chunks=chunks,
+        vectors=np.zeros((len(chunks), DIMENSION), np.float32),
+    )
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    found = _PEAK.search(status)
+    return int(found.group(1)) * 1024 / MB if found else 0.0
+
+
+# ── the documents ────────────────────────────────────────────────────────────────────────────
+
+
+def markups() -> Iterator[tuple[str, Make]]:
+    """Yield each markup: its file's name, and what makes a file of so many bytes of it."""
+    for family in (_pages, _word, _marked, _plain, _pdfs):
+        yield from family().items()
+
+
+def _many(unit: str, head: str = "", tail: str = "") -> Make:
+    """Repeat ``unit``, in which ``{n}`` is its number where it has one."""
+
+    def make(size: int) -> bytes:
+        if "{n}" not in unit:
+            return (head + unit * (size // len(unit.encode())) + tail).encode()
+        parts, left, number = [], size, 0
+        while left > 0:
+            parts.append(unit.replace("{n}", str(number)))
+            left -= len(parts[-1])
+            number += 1
+        return (head + "".join(parts) + tail).encode()
+
+    return make
+
+
+def _plain() -> dict[str, Make]:
+    return {
+        "sentences.txt": _many(_SENTENCE),
+        "one_word.txt": _many("a"),
+        "no_stops.txt": _many("pump inspected ninety days "),
+        "lines.txt": _many("abc def\n"),
+        "blank_lines.txt": _many("\n", "a", "b"),
+        "rules.txt": _many("Head\n====\n\ntext\n\n"),
+    }
+
+
+def _marked() -> dict[str, Make]:
+    return {
+        "sentences.md": _many(_SENTENCE),
+        "headings.md": _many("# Head {n}\n\ntext {n}\n\n"),
+        "items.md": _many("- a\n"),
+        "references.md": _many("[a{n}]: /u{n} 't'\n"),
+        "open_references.md": _many("[a]: x '\n"),
+        "quotes.md": _many("> " * 100 + "a\n"),
+        "fences.md": _many("```\na\n```\n"),
+        "lines.md": _many("abc def\n"),
+        "stars.md": _many("*", "# "),
+    }
+
+
+def _pages() -> dict[str, Make]:
+    page = "<!DOCTYPE html><html><body>"
+    looks = "".join(f"<b id=x{n}>" for n in range(1000))
+    return {
+        "sentences.html": _many(_SENTENCE, f"{page}<p>"),
+        "one_value.html": _many("a", f'{page}<p title="', f'">{_SENTENCE}'),
+        "attributes.html": _many(" a{n}=b", f"{page}<p", f">{_SENTENCE}"),
+        "open_looks.html": _many("<p>x</p>", f"{page}<p>{looks}</p>"),
+        "options.html": _many("<option>a", f"{page}<select>", "</select>a"),
+        "deep.html": _many("<div>" * 4000 + "x" + "</div>" * 4000, page),
+        "empty.html": _many("<div></div>", page, _SENTENCE),
+        "wide_table.html": _many("<td>a</td>", f"{page}<table><tr>"),
+        "rows.html": _many("<tr><td>one</td><td>two</td></tr>", f"{page}<table>"),
+        "headings.html": _many("<h2>Head {n}</h2><p>text {n}</p>", page),
+        "links.html": _many('<a href="#n{n}">{n}</a> word ', f"{page}<p>"),
+        "entities.html": _many("&amp;&eacute; ", f"{page}<p>"),
+        "comments.html": _many("<!-- x -->a", f"{page}<p>"),
+    }
+
+
+def _word() -> dict[str, Make]:
+    run = "<w:r><w:t>The pump is open. </w:t></w:r>"
+    paragraph = f"<w:p>{run}</w:p>"
+    cell = f"<w:tc>{paragraph}</w:tc>"
+    parts = {
+        "one_run": ("The pump is open. ", "<w:p><w:r><w:t>", "</w:t></w:r></w:p>"),
+        "runs": (run, "<w:p>", "</w:p>"),
+        "paragraphs": (paragraph, "", ""),
+        "wide_table": (cell, "<w:tbl><w:tr>", "</w:tr></w:tbl>"),
+        "rows": (f"<w:tr>{cell}{cell}</w:tr>", "<w:tbl>", "</w:tbl>"),
+        "breaks": ("<w:br/>", "<w:p><w:r><w:t>a</w:t>", "</w:r></w:p>"),
+        "attributes": (' a{n}="b"', "<w:p", f">{run}</w:p>"),
+    }
+    return {f"{name}.docx": _in_word(*given) for name, given in parts.items()}
+
+
+def _in_word(unit: str, head: str, tail: str) -> Make:
+    def make(size: int) -> bytes:
+        space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+        body = _many(unit, f"<w:document {space}><w:body>{head}", f"{tail}</w:body></w:document>")
+        types = "http://schemas.openxmlformats.org/package/2006/content-types"
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:  # not packed: the size is that of the markup
+            archive.writestr("[Content_Types].xml", f'<Types xmlns="{types}"/>')
+            archive.writestr("word/document.xml", body(size))
+        return buffer.getvalue()
+
+    return make
+
+
+def _pdfs() -> dict[str, Make]:
+    line = "1 0 0 1 72 {y} Tm (The pump is open every ninety days and) Tj "
+    word = "(pump) Tj 30 0 Td "
+    return {
+        "pages.pdf": lambda size: _pdf(_lines(line, 3000), max(1, size // 3000)),
+        "one_page.pdf": lambda size: _pdf(_lines(line, size)),
+        "one_line.pdf": lambda size: _pdf("72 720 Td " + word * (size // len(word))),
+        "glyphs.pdf": lambda size: _pdf(_lines("1 0 0 1 72 {y} Tm (a) Tj ", size)),
+        "paths.pdf": lambda size: _pdf("ET " + "0 0 m 9 9 l S " * (size // 14) + "BT (pump) Tj"),
+        "broken_words.pdf": lambda size: _pdf(
+            _lines("1 0 0 1 72 {y} Tm (the pump is ope-) Tj ", size)
+        ),
+    }
+
+
+def _lines(line: str, size: int) -> str:
+    parts, left, y = [], size, 720
+    while left > 0:
+        parts.append(line.replace("{y}", str(y)))
+        left -= len(parts[-1])
+        y -= 12
+    return "".join(parts)
+
+
+def _pdf(text: str, pages: int = 1) -> bytes:
+    """Return a PDF whose pages all show ``text``."""
+    content = f"BT /F 10 Tf {text} ET".encode()
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(pages))
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Pages/Kids[{kids}]/Count {pages}>>".encode(),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    for n in range(pages):
+        objects.append(
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents %d 0 R"
+            b"/Resources<</Font<</F 3 0 R>>>>>>" % (5 + 2 * n)
+        )
+        objects.append(b"<</Length %d>>\nstream\n%s\nendstream" % (len(content), content))
+    body, offsets = bytearray(b"%PDF-1.7\n"), []
+    for number, data in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, data)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    return (
+        bytes(body)
+        + b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<</Size %d/Root 1 0 R>>\n"
+        % (
+            len(objects) + 1,
+            table,
+            len(objects) + 1,
+        )
+        + b"startxref\n%d\n%%%%EOF\n" % len(body)
+    )

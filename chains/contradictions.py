@@ -1,0 +1,110 @@
+"""Whether two sentences of the documents answer a question differently.
+
+They say the same of what is asked, word for word but for what an answer is made of: a number, a
+name, a yes or no, one of two opposites. Said in other words, a contradiction is not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from chains import lexical
+from chains.citations import is_negated, numbers
+
+SHARED_SHARE: Final = 0.5
+"""Share of the words of either, apart from those of the answer, that stand in both."""
+
+_OPPOSITES: Final = {
+    lexical.stem(word): (number, side)
+    for number, pair in enumerate(
+        (
+            "open opened|closed shut", "allowed permitted welcome|forbidden prohibited banned",
+            "true|false", "yes|no", "left|right", "north|south", "east|west", "hot warm|cold",
+            "first|last", "more|less fewer", "before|after", "above|below", "inside|outside",
+            "always|never", "free|paid", "safe|dangerous", "public|private", "full|empty",
+            "won|lost", "alive|dead", "possible|impossible", "required mandatory|optional",
+            "accepted|refused rejected", "increased rose|decreased fell", "high|low", "long|short",
+            "day|night", "morning|evening", "summer|winter", "man|woman",
+            "married|single",
+        )
+    )
+    for side, alike in enumerate(pair.split("|"))
+    for word in alike.split()
+}  # fmt: skip
+_NUMBER_WORDS: Final = frozenset(
+    (
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+        "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
+        "hundred thousand million daily weekly monthly yearly once twice noon midnight monday "
+        "tuesday wednesday thursday friday saturday sunday january february march april june july "
+        "august september october november december"
+    ).split()
+)
+_WORD = re.compile(r"[^\W_]+")
+_NAME = re.compile(r"(?<=\s)[^\W\d_a-z][^\W\d_]+")
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A sentence, taken apart."""
+
+    stems: frozenset[str]
+    numbers: frozenset[str]
+    """And days, months and words for numbers."""
+    names: frozenset[str]
+    opposites: frozenset[str]
+    negated: bool
+
+    @classmethod
+    def of(cls, sentence: str) -> _Said:
+        stems = lexical.content_stems(sentence)
+        counted = {word for word in lexical.words(sentence) if word in _NUMBER_WORDS}
+        return cls(
+            stems,
+            frozenset(numbers(sentence) | counted),
+            _names(sentence) - {lexical.stem(word) for word in counted},
+            stems & _OPPOSITES.keys(),
+            is_negated(sentence),
+        )
+
+    @property
+    def core(self) -> frozenset[str]:
+        """The words that are no answer by themselves."""
+        counted = {lexical.stem(part) for n in self.numbers for part in _WORD.findall(n)}
+        return self.stems - counted - self.names - self.opposites
+
+
+def contradicts(one: str, other: str, question: str) -> bool:
+    """Tell whether two sentences say the same of what is asked, but answer it differently."""
+    asked, a, b = _Said.of(question), _Said.of(one), _Said.of(other)
+    if (asked.core & a.core) != (asked.core & b.core):
+        return False
+    if (asked.numbers & a.numbers) != (asked.numbers & b.numbers):
+        return False
+    if (asked.names & a.stems) != (asked.names & b.stems):
+        return False
+    shared = a.core & b.core
+    if not shared or len(shared) < SHARED_SHARE * max(len(a.core), len(b.core)):
+        return False
+    return (
+        a.negated != b.negated
+        or _each_has_its_own(a.numbers, b.numbers)
+        or _each_has_its_own(a.names - b.stems, b.names - a.stems)
+        or _are_opposite(a.opposites - b.opposites, b.opposites - a.opposites)
+    )
+
+
+def _names(sentence: str) -> frozenset[str]:
+    """Return the stems of the capitalised words but the first, those after "Mrs." among them."""
+    return frozenset(lexical.stem(word.lower()) for word in _NAME.findall(sentence))
+
+
+def _each_has_its_own(a: frozenset[str], b: frozenset[str]) -> bool:
+    return bool(a - b) and bool(b - a)
+
+
+def _are_opposite(a: frozenset[str], b: frozenset[str]) -> bool:
+    pairs = ((_OPPOSITES[x], _OPPOSITES[y]) for x in a for y in b)
+    return any(pair == other and side != other_side for (pair, side), (other, other_side) in pairs)
