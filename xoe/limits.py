@@ -7,6 +7,7 @@ from taking the server away from everybody else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
