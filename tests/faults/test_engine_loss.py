@@ -146,9 +146,10 @@ async def health(server: FaultyServer) -> dict[str, Any]:
 async def until_health(
     server: FaultyServer, done: Callable[[dict[str, Any]], object]
 ) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE_S):
-        while not done(told := await health(server)):
-            await asyncio.sleep(0.1)
+    deadline = time.monotonic() + PATIENCE_S
+    while not done(told := await health(server)):
+        assert time.monotonic() < deadline, told
+        await asyncio.sleep(0.1)
     return told
 
 
