@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -144,11 +145,12 @@ async def until(so: Any) -> None:
 async def waiting(server: Server, operator: str) -> int:
     """How many questions wait for the model, as the operator's metrics tell."""
     async with client_of(server, operator) as client:
-        told = (await client.get("/metrics")).text
-    line = next(
-        line for line in told.splitlines() if line.startswith('xoe_queue_depth{queue="llm"')
-    )
-    return round(float(line.rpartition(" ")[2]))
+        told = await client.get("/metrics")
+    if told.status_code == 503:  # it is still being loaded
+        return 0
+    depth = re.search(r'^xoe_queue_depth{queue="llm"} (.+)$', told.text, re.MULTILINE)
+    assert depth is not None, (told.status_code, told.text[:500])
+    return round(float(depth[1]))
 
 
 def tokens_seen(page: PageClient) -> bool:
