@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ QUESTIONS: Final = (
     "Where are my documents kept?",
     "How do I make a backup?",
     "How do I change the language model?",
-    "What does the place in the queue mean?",
+    "Which keys does the page know?",
     "How do I interrupt an answer that is spoken?",
     "How large may a file be?",
     "How do I search my chats?",
@@ -54,6 +55,7 @@ QUESTIONS: Final = (
 SHARED_S: Final = 30.0
 """How long ten accounts flood a route."""
 LONG: Final = {"use_library": False, "max_tokens": 256}
+_PLACE: Final = re.compile(r"\*Place (\d+) in the queue")
 PASSWORD: Final = "kettle orbit lantern"  # noqa: S105 - of accounts that live for minutes
 
 
@@ -124,8 +126,8 @@ async def _asked(url: str, login: str, question: str) -> tuple[float | None, int
             first_at = first_at or time.perf_counter()
         elif event == "action":
             over.set()
-        elif event.endswith("_message") and "in the queue" in str(data.get("output")):
-            place = max(place, int(str(data["output"]).split()[1]))
+        elif event.endswith("_message") and (told := _PLACE.match(str(data.get("output")))):
+            place = max(place, int(told[1]))
 
     page.on("*", take)
     await page.connect(
@@ -177,7 +179,7 @@ async def _queued_ms(url: str, operator: str) -> float:
 
 async def _shares(url: str, logins: Sequence[str], name: str, route: str) -> list[BenchRow]:
     """Ten accounts ask all the time, the last with ten times as many programs as the first."""
-    floods = [(login, 3 * (n + 1)) for n, login in enumerate(logins[1 : OWNERS + 1])]
+    floods = [(login, 16 * (n + 1)) for n, login in enumerate(logins[1 : OWNERS + 1])]
     served: Counter[str] = Counter()
     others: Counter[int] = Counter()
     with _flood(url, floods, route) as told:
@@ -202,7 +204,7 @@ async def _other(url: str, login: str, name: str) -> int:
     """Ask the same once, as an account that does not flood; its answer need not be awaited."""
     method, path, body = REQUESTS[ROUTES[name]]
     async with _client(url, login) as client:
-        if path != "/query":
+        if not path.startswith("/query"):
             return (await client.request(method, path, json=body)).status_code
         async with client.stream(method, "/query/stream", json=body) as response:
             return response.status_code

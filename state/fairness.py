@@ -321,11 +321,13 @@ class FairQueue(Generic[T]):
     def _refusal(self, whose: Share, *, own: bool) -> BusyError:
         """Return the error for one that may not wait.
 
-        ``own``: its owner has as much waiting as there is room for, else the queue is full. An
-        owner is served once while each of the others is, so that is how long it takes.
+        ``own``: its owner has as much waiting as there is room for, else the queue is full. To
+        come back is worth while when half of theirs is served, of which each turn of all owners
+        brings one: were it after the first, all that were refused would come for one place.
         """
-        count = self._waiting[whose.owner] if own else len(self)
-        return self._busy(count, self._pace.seconds_for(len(self._waiting)), own=own)
+        mine = self._waiting[whose.owner]
+        ahead = len(self._waiting) * max(1, mine // 2)
+        return self._busy(mine if own else len(self), self._pace.seconds_for(ahead), own=own)
 
     def _of_own_most(self, whose: Share) -> _Ticket[T] | None:
         """Return what of the owner's own may leave for one more of theirs."""
@@ -462,7 +464,8 @@ class OwnerQuota:
         mine = held[whose.session]
         if whose.owner and (held.total() >= self._limit or mine >= (of_session or self._limit)):
             count = mine if of_session else held.total()
-            raise self._busy(count, self._pace.seconds_for(len(self._held)), own=True)
+            ahead = len(self._held) * max(1, count // 2)
+            raise self._busy(count, self._pace.seconds_for(ahead), own=True)
         held[whose.session] += 1
         self._held[key] = held
         try:

@@ -67,7 +67,8 @@ class Record:
 async def test_nothing_is_lost_and_nothing_grows(tmp_path: Path, need_models) -> None:
     need_models("fast", "embedder", "stt", "stt-light", "tts")
     environment = {"XOE_LLM_MAX_TOKENS": "24", "XOE_STT_LANGUAGE": "en"}
-    server = Server(tmp_path, environment | {"XOE_LIMIT_QUESTIONS": "1000000"})
+    limits = {"XOE_LIMIT_QUESTIONS": "1000000", "XOE_LLM_QUEUE_LIMIT": "1024"}
+    server = Server(tmp_path, environment | limits)
     (server.library / "garden-shed.md").write_text(GARDEN)
     clips = await asyncio.to_thread(spoken, load_settings().models_dir, QUESTIONS[:3], steady=True)
     voices = [clip.audio for clip in clips]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ PATIENCE_S = 300
 OF_OWNER = Settings().llm_queue_limit // 8
 PASSWORD = "kettle orbit lantern"
 SHED = "# The shed\n\nThe key of the shed hangs behind the green door.\n"
+STORY = "Tell a long story of {} sheep, and count each of them."
 ASKED = "Where does the key of the shed hang?"
 
 
@@ -81,7 +83,7 @@ class Flood:
 
     async def _ask(self, number: int, tokens: int, session: str | None) -> None:
         body: dict[str, Any] = {
-            "question": f"Tell a story of {number + 100} sheep, and count each of them.",
+            "question": STORY.format(number),
             "use_library": False,
             "max_tokens": tokens,
         }
@@ -143,11 +145,12 @@ async def until(so: Any) -> None:
 async def waiting(server: Server, operator: str) -> int:
     """How many questions wait for the model, as the operator's metrics tell."""
     async with client_of(server, operator) as client:
-        told = (await client.get("/metrics")).text
-    line = next(
-        line for line in told.splitlines() if line.startswith('xoe_queue_depth{queue="llm"')
-    )
-    return round(float(line.rpartition(" ")[2]))
+        told = await client.get("/metrics")
+    if told.status_code == 503:  # it is still being loaded
+        return 0
+    depth = re.search(r'^xoe_queue_depth{queue="llm"} (.+)$', told.text, re.MULTILINE)
+    assert depth is not None, (told.status_code, told.text[:500])
+    return round(float(depth[1]))
 
 
 def tokens_seen(page: PageClient) -> bool:
@@ -193,9 +196,18 @@ async def test_a_flood_is_refused_with_a_sentence_and_when_to_come_back(server: 
 @pytest.mark.parametrize("route", ["/query", "/query/stream"])
 async def test_who_goes_away_leaves_nothing_behind(server: Server, route: str) -> None:
     ada, operator = await login_of(server, "ada"), await login_of(server, "op")
+
+    async def ask(client: httpx.AsyncClient, number: int, tokens: int) -> int:
+        body = {"question": STORY.format(number), "use_library": False, "max_tokens": tokens}
+        return (await client.post(route, json=body)).status_code
+
+    async def keep_asking(client: httpx.AsyncClient, number: int) -> None:
+        while True:
+            await ask(client, number, 2048)
+            await asyncio.sleep(0.05)
+
     async with client_of(server, ada) as client:
-        body = {"question": "Count the sheep.", "use_library": False, "max_tokens": 2048}
-        asked = [asyncio.create_task(client.post(route, json=body)) for _ in range(OF_OWNER)]
+        asked = [asyncio.create_task(keep_asking(client, n)) for n in range(OF_OWNER)]
         async with asyncio.timeout(PATIENCE_S):
             while await waiting(server, operator) < OF_OWNER - 1:
                 await asyncio.sleep(0.05)
@@ -206,8 +218,7 @@ async def test_who_goes_away_leaves_nothing_behind(server: Server, route: str) -
     async with asyncio.timeout(60), client_of(server, ada) as client:
         while await waiting(server, operator) > 0:
             await asyncio.sleep(0.05)
-        again = {"question": "And now?", "use_library": False, "max_tokens": 16}
-        while (await client.post(route, json=again)).status_code == 429:
+        while await ask(client, 0, 16) == 429:
             await asyncio.sleep(0.05)
 
 
