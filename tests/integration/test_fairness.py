@@ -25,6 +25,7 @@ PATIENCE_S = 300
 OF_OWNER = Settings().llm_queue_limit // 8
 PASSWORD = "kettle orbit lantern"
 SHED = "# The shed\n\nThe key of the shed hangs behind the green door.\n"
+STORY = "Tell a long story of {} sheep, and count each of them."
 ASKED = "Where does the key of the shed hang?"
 
 
@@ -81,7 +82,7 @@ class Flood:
 
     async def _ask(self, number: int, tokens: int, session: str | None) -> None:
         body: dict[str, Any] = {
-            "question": f"Tell a story of {number + 100} sheep, and count each of them.",
+            "question": STORY.format(number),
             "use_library": False,
             "max_tokens": tokens,
         }
@@ -193,9 +194,18 @@ async def test_a_flood_is_refused_with_a_sentence_and_when_to_come_back(server: 
 @pytest.mark.parametrize("route", ["/query", "/query/stream"])
 async def test_who_goes_away_leaves_nothing_behind(server: Server, route: str) -> None:
     ada, operator = await login_of(server, "ada"), await login_of(server, "op")
+
+    async def ask(client: httpx.AsyncClient, number: int, tokens: int) -> int:
+        body = {"question": STORY.format(number), "use_library": False, "max_tokens": tokens}
+        return (await client.post(route, json=body)).status_code
+
+    async def keep_asking(client: httpx.AsyncClient, number: int) -> None:
+        while True:
+            await ask(client, number, 2048)
+            await asyncio.sleep(0.05)
+
     async with client_of(server, ada) as client:
-        body = {"question": "Count the sheep.", "use_library": False, "max_tokens": 2048}
-        asked = [asyncio.create_task(client.post(route, json=body)) for _ in range(OF_OWNER)]
+        asked = [asyncio.create_task(keep_asking(client, n)) for n in range(OF_OWNER)]
         async with asyncio.timeout(PATIENCE_S):
             while await waiting(server, operator) < OF_OWNER - 1:
                 await asyncio.sleep(0.05)
@@ -206,8 +216,7 @@ async def test_who_goes_away_leaves_nothing_behind(server: Server, route: str) -
     async with asyncio.timeout(60), client_of(server, ada) as client:
         while await waiting(server, operator) > 0:
             await asyncio.sleep(0.05)
-        again = {"question": "And now?", "use_library": False, "max_tokens": 16}
-        while (await client.post(route, json=again)).status_code == 429:
+        while await ask(client, 0, 16) == 429:
             await asyncio.sleep(0.05)
 
 
