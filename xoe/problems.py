@@ -17,8 +17,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xoe.errors import (
     BusyError,
@@ -40,12 +42,47 @@ _UNSAFE: Final = re.compile("[^ -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 _NO_OBJECT: Final = "the request's body has to be a JSON object, with Content-Type application/json"
 _UNREADABLE: Final = "The request's body cannot be read: it is not JSON, or nested without end."
 UNEXPECTED: Final = "Something unexpected went wrong; the server's log says what."
+_OF_A_BODY: Final = ("content-type", "content-length", "content-encoding", "transfer-encoding")
 _BY_STATUS: Final = {
     401: "Please log in.",
     404: "There is nothing at this address.",
     405: "This address does not take that kind of request.",
+    416: "There is no such part of it.",
 }
 """For errors that say no more than the name of their status."""
+
+
+class InSentences:
+    """ASGI middleware that tells in JSON what a library refuses in plain text, or in no words.
+
+    What serves files answers a range of bytes that cannot be by itself.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_told = False
+
+        async def send_told(message: Message) -> None:
+            nonlocal is_told
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                headers = Headers(raw=message["headers"])
+                if headers.get("content-type", "text/plain").startswith("text/plain"):
+                    is_told = True
+                    status = message["status"]
+                    sentence = _BY_STATUS.get(status, "The request cannot be answered.")
+                    kept = {k: v for k, v in headers.items() if k not in _OF_A_BODY}
+                    await told(status, sentence, kept)(scope, receive, send)
+            if not is_told:
+                await send(message)
+
+        await self._app(scope, receive, send_told)
 
 
 class Problem(BaseModel):

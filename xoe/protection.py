@@ -16,7 +16,7 @@ from xoe.limits import BodyLimits, FairRequests, body_limits
 from xoe.page.guard import HostGuard
 from xoe.page.offline import OfflinePage
 from xoe.people import Doorkeeper
-from xoe.problems import UNEXPECTED, told
+from xoe.problems import UNEXPECTED, InSentences, told
 from xoe.reach import names_of
 from xoe.settings import Settings
 
@@ -43,7 +43,8 @@ _PUBLIC = ("/assets/", "/public/", "/static-offline-docs/", "/avatars/", "/favic
 
 def protected(app: ASGIApp, settings: Settings, keeper: Callable[[], Doorkeeper]) -> ASGIApp:
     """Return ``app`` with all of it round it; ``keeper`` returns who knows who may come in."""
-    inner = BodyLimits(FairRequests(OfflinePage(app)), limits=body_limits(settings))
+    inner = FairRequests(OfflinePage(InSentences(app)))
+    inner = BodyLimits(inner, limits=body_limits(settings))
     return ProtectingHeaders(HostGuard(Gate(inner, keeper), names=names_of(settings)))
 
 

@@ -38,8 +38,8 @@ from accounts.identity import COOKIE
 pytestmark = pytest.mark.integration
 
 WAYS_IN = Path(__file__).resolve().parent.parent / "ways_in.py"
-GENERATED, RAW = length(300, 12_000), length(200, 8_000)
-"""Requests of either kind, from the operator and from nobody together."""
+GENERATED, RAW = length(300, 20_000), length(200, 10_000)
+"""Requests of either kind at most: of what takes little, there is no more to be made."""
 PASSWORD = "kettle orbit lantern"
 ENDLESS = "/share/events"
 """Goes on until whoever asks goes away; it takes nothing."""
@@ -268,6 +268,7 @@ def test_bytes_that_no_client_would_send(ways: dict[str, Any], asked: Asked) -> 
     def send(request: tuple[str, bytes]) -> None:
         path, sent = request
         came = exchanged(asked.server.port, sent)
+        came = came.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
         head, _, body = came.partition(b"\r\n\r\n")
         found = re.match(rb"HTTP/1\.1 (\d+)", head)
         kind = re.search(rb"(?i)content-type: (.*)", head)
@@ -310,7 +311,7 @@ def test_the_server_is_as_it_was(asked: Asked) -> None:
     assert asked.server.health()["live"]
     with httpx.Client(trust_env=False, cookies={COOKIE: asked.cookie}) as client:
         assert client.get(f"{asked.server.url}/status", timeout=PATIENCE_S).status_code == 200
-    assert "Traceback" not in asked.server.log
+    assert '"exception": ' not in asked.server.log
 
 
 def report(asked: Asked) -> None:

@@ -304,3 +304,12 @@ async def test_a_page_takes_anything_by_its_socket_and_goes_on(server: Server) -
         assert await page.ask("Which file types can I add?")
     # Half a character is no failure of an engine: it would count against everybody's.
     assert server.health()["level"] in ("full", "extractive")
+
+
+@pytest.mark.parametrize("part", ["bytes=5-1", "x", "bytes=99999999999999999999-"])
+def test_a_part_of_a_file_that_cannot_be_is_told_in_a_sentence(
+    client: httpx.Client, part: str
+) -> None:
+    answer = client.get("/favicon", headers={"range": part})
+    assert answer.status_code in (400, 416)
+    assert answer.json()["detail"].endswith(".")
