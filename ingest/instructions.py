@@ -74,10 +74,12 @@ _CHAT_MARKS = re.compile(
     r"[\]>}](?!\()"
     r"|(?:^|\n)[\s>*_]*##+ *(?:system|instructions?|response|assistant|human|user)\b *:?(?=\s*\n|$)"
     r"|(?:^|\n)[\s>*_#\"'`=-]*(?:(?:begin|start|end|new|hidden)(?: of)? )?(?:(?:system|assistant|"
-    r"ai|llm|chatbot|developer|admin)(?: (?:prompt|message|override|instructions?|update|notice|note))?"
-    r"|new instructions?|prompt)[ *_]*:[ *_]*(?=(?:\S+\s+){3}|\s*$)"
+    r"ai|llm|chatbot|developer|admin)"
+    r"(?: (?:prompt|message|override|instructions?|update|notice|note))?"
+    r"|new instructions?|prompt)[ *_]*:[\s*_]*(?=(?:\S+\s+){3}|\s*$)"
     r"|(?:^|\n)[\s>*_#\"'`=-]*(?:(?:begin|start|end|new|hidden)(?: of)?(?: the)? )?(?:system|"
-    r"assistant|ai|llm|chatbot|developer|admin) (?:prompt|message|override|instructions?)[ *_=-]*(?=\n|$)",
+    r"assistant|ai|llm|chatbot|developer|admin) (?:prompt|message|override|instructions?)"
+    r"[ *_=-]*(?=\n|$)",
     re.IGNORECASE,
 )
 # What to say follows: "that …", "yes", "with …", a colon or a quotation mark.
@@ -98,8 +100,8 @@ _NO_THING = (
 # Where an order can stand: at the head of a clause, or behind what makes one.
 _HEAD = (
     r"(?:^|[,;:–—-] *|\b(?:please|must|should|shall|will|then|instead|and|but|now|"
-    r"you(?: are)?(?: to)?|from now on|from here on|henceforth|kindly|under no circumstances|do not|"
-    r"don['’]t|bitte|sie|dann|muss|soll(?:en|st)?|so|alors|entonces|y|et|und) )"
+    r"you(?: are)?(?: to)?|from now on|from here on|henceforth|kindly|under no circumstances|"
+    r"do not|don['’]t|bitte|sie|dann|muss|soll(?:en|st)?|so|alors|entonces|y|et|und) )"
     r"(?:(?:please|always|never|only|just|simply|not|immer|nur|toujours|siempre) )*"
 )
 _START = r"^[\W_]*(?:(?:please|always|never|only|just|bitte|immer|toujours|siempre) )*"
@@ -263,13 +265,14 @@ def instruction_spans(text: str) -> tuple[tuple[int, int], ...]:
     spans = sentence_spans(text)
     marked = [False] * len(spans)
     shadow = False  # what comes now belongs to an order
+    announced = False  # also in the next paragraph
     for number, (start, end) in enumerate(spans):
         sentence = text[start:end]
         breaks = number > 0 and _PARAGRAPH.search(text, spans[number - 1][1], start) is not None
-        if breaks and not (shadow and _announces(text[slice(*spans[number - 1])])):
-            shadow = False
+        shadow = shadow and (announced or not breaks)
         kind = kind_of(sentence)
         marked[number] = shadow or kind is not None
+        announced = kind is not None and _announces(sentence)
         if kind is None:
             continue
         shadow = shadow or kind != "what to answer" or _FORWARD.search(sentence) is not None
