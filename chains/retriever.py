@@ -213,7 +213,7 @@ class HybridSearch:
     ) -> tuple[Passage, ...]:
         """Return the best windows; one that only repeats another is left out."""
         passages: list[Passage] = []
-        seen: list[tuple[frozenset[str], str]] = []
+        seen: list[frozenset[str]] = []
         highest = 0.0
         for candidate in ranked:
             highest = max(highest, candidate.score, 1e-9)
@@ -227,12 +227,17 @@ class HybridSearch:
             stems = lexical.content_stems(passage.text)
             if overlaps or any(
                 _jaccard(stems, other) >= DUPLICATE_OVERLAP
-                and not contradicts(passage.best_sentence, sentence, question)
-                for other, sentence in seen
+                and not contradicts(
+                    passage.best_sentence,
+                    before.best_sentence,
+                    question,
+                    headings=(passage.heading, before.heading),
+                )
+                for other, before in zip(seen, passages, strict=True)
             ):
                 continue
             passages.append(passage)
-            seen.append((stems, passage.best_sentence))
+            seen.append(stems)
             if len(passages) == limit:
                 break
         return tuple(passages)

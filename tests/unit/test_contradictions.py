@@ -42,10 +42,19 @@ def test_another_number_name_or_opposite_is_a_contradiction(fact: Fact) -> None:
          "How many members had the club in 2020?"),
         ("The pump is switched off at night.", "The pump stands in the cellar.",
          "Where is the pump?"),
+        ("Clara Ott was born in 1940.", "Edda Kron was born in 1931.", "When was she born?"),
+        ("Milan Petrov studied in Zagreb.", "Clara Ott studied in Vienna.", "Where did she study?"),
     ],
 )  # fmt: skip
 def test_what_is_said_of_something_else_is_none(one: str, other: str, question: str) -> None:
     assert not contradicts(one, other, question)
+
+
+def test_what_stands_under_another_heading_may_be_of_something_else() -> None:
+    said = ("The contact is Mr. Czerny.", "The contact is Mrs. Lund.")
+    assert contradicts(*said, "Who is the contact in Kassel?")
+    headings = ("Offices › Kassel", "Offices › Berlin")
+    assert not contradicts(*said, "Who is the contact in Kassel?", headings=headings)
 
 
 def test_the_answer_shows_both() -> None:
