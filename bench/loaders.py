@@ -87,6 +87,7 @@ def read(path: Path, tokenizer: Path) -> Cost:
     """Read a file up to the database; one that is refused costs what it took until then."""
     words = Tokenizer.from_file(str(tokenizer))
     words.no_truncation()
+    words.no_padding()
 
     def count(texts: Sequence[str]) -> list[int]:
         return [
