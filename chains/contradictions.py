@@ -16,6 +16,9 @@ from chains.citations import is_negated, numbers
 SHARED_SHARE: Final = 0.5
 """Share of the words of either, apart from those of the answer, that stand in both."""
 
+ASKED_SHARE: Final = 0.6
+"""Share of the question's words of which both speak."""
+
 _OPPOSITES: Final = {
     lexical.stem(word): (number, side)
     for number, pair in enumerate(
@@ -93,7 +96,8 @@ def contradicts(
     asked, a, b = _Said.of(question), _Said.of(one), _Said.of(other)
     above = [lexical.content_stems(heading) for heading in headings]
     named = asked.stems - asked.opposites
-    if named & (a.stems | above[0]) != named & (b.stems | above[1]):
+    spoken_of = named & (a.stems | above[0])
+    if spoken_of != named & (b.stems | above[1]) or len(spoken_of) < ASKED_SHARE * len(named):
         return False
     if (asked.numbers & a.numbers) != (asked.numbers & b.numbers):
         return False
