@@ -87,6 +87,7 @@ def read(path: Path, tokenizer: Path) -> Cost:
     """Read a file up to the database; one that is refused costs what it took until then."""
     words = Tokenizer.from_file(str(tokenizer))
     words.no_truncation()
+    words.no_padding()
 
     def count(texts: Sequence[str]) -> list[int]:
         return [
@@ -189,7 +190,7 @@ def _pages() -> dict[str, Make]:
         "attributes.html": _many(" a{n}=b", f"{page}<p", f">{_SENTENCE}"),
         "open_looks.html": _many("<p>x</p>", f"{page}<p>{looks}</p>"),
         "options.html": _many("<option>a", f"{page}<select>", "</select>a"),
-        "deep.html": _many("<div>" * 4000 + "x" + "</div>" * 4000, page),
+        "deep.html": _many("<div>" * 100 + "x" + "</div>" * 100, page),
         "empty.html": _many("<div></div>", page, _SENTENCE),
         "wide_table.html": _many("<td>a</td>", f"{page}<table><tr>"),
         "rows.html": _many("<tr><td>one</td><td>two</td></tr>", f"{page}<table>"),
@@ -237,7 +238,7 @@ def _pdfs() -> dict[str, Make]:
         "pages.pdf": lambda size: _pdf(_lines(line, 3000), max(1, size // 3000)),
         "one_page.pdf": lambda size: _pdf(_lines(line, size)),
         "one_line.pdf": lambda size: _pdf("72 720 Td " + word * (size // len(word))),
-        "glyphs.pdf": lambda size: _pdf(_lines("1 0 0 1 72 {y} Tm (a) Tj ", size)),
+        "short_lines.pdf": lambda size: _pdf(_lines("1 0 0 1 72 {y} Tm (pump on) Tj ", size)),
         "paths.pdf": lambda size: _pdf("ET " + "0 0 m 9 9 l S " * (size // 14) + "BT (pump) Tj"),
         "broken_words.pdf": lambda size: _pdf(
             _lines("1 0 0 1 72 {y} Tm (the pump is ope-) Tj ", size)

@@ -136,7 +136,10 @@ def _otherwise(
     for support in cited:
         for other in sentences(passages):
             place = (other.passage.document_id, other.start, other.end)
-            if place not in known and contradicts(support.text, other.text, question):
+            headings = support.passage.heading, other.passage.heading
+            if place not in known and contradicts(
+                support.text, other.text, question, headings=headings
+            ):
                 return f"\n\n{OTHERWISE}\n\n{_quotation(other, numbers.number(other))}"
     return ""
 

@@ -7,7 +7,7 @@ the answer about as often as the whole paragraph does, at less than half the tok
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -35,6 +35,9 @@ CANDIDATES = 50
 
 RANKED_CHUNKS = 8
 """Chunks whose sentences are compared."""
+
+ORDER_SENTENCES = 10
+"""The best sentences, among which orders to the reader are looked for to be named as such."""
 
 SENTENCE_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.15
@@ -73,8 +76,11 @@ class _Candidate:
     spans: tuple[tuple[int, int], ...]
     """The chunk's sentences, offsets in the chunk."""
     best: int
-    orders: frozenset[tuple[int, int]]
-    """Those of the sentences that are orders to their reader."""
+
+    @property
+    def orders(self) -> tuple[tuple[int, int], ...]:
+        """Those of the sentences that are orders to their reader."""
+        return instruction_spans(self.chunk.text)
 
     @property
     def is_order(self) -> bool:
@@ -115,8 +121,8 @@ class HybridSearch:
             if chunk_id in chunks:
                 found += _rank_sentences(chunks[chunk_id], score, weights)
         found.sort(key=lambda candidate: candidate.score, reverse=True)
-        statements = [candidate for candidate in found if not candidate.is_order]
-        orders = [candidate for candidate in found if candidate.is_order]
+        statements = (candidate for candidate in found if not candidate.is_order)
+        orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
         result = self._result(self._windows(statements, limit, text), weights, vector)
         if not orders:
             return result
@@ -203,14 +209,15 @@ class HybridSearch:
         return float((self._store.vectors([chunk_id]) @ vector)[0])
 
     def _windows(
-        self, ranked: Sequence[_Candidate], limit: int, question: str
+        self, ranked: Iterable[_Candidate], limit: int, question: str
     ) -> tuple[Passage, ...]:
         """Return the best windows; one that only repeats another is left out."""
         passages: list[Passage] = []
-        seen: list[tuple[frozenset[str], str]] = []
-        highest = ranked[0].score if ranked else 1.0
+        seen: list[frozenset[str]] = []
+        highest = 0.0
         for candidate in ranked:
-            passage = self._window(candidate, candidate.score / max(highest, 1e-9))
+            highest = max(highest, candidate.score, 1e-9)
+            passage = self._window(candidate, candidate.score / highest)
             overlaps = any(
                 other.document_id == passage.document_id
                 and other.start < passage.end
@@ -220,12 +227,17 @@ class HybridSearch:
             stems = lexical.content_stems(passage.text)
             if overlaps or any(
                 _jaccard(stems, other) >= DUPLICATE_OVERLAP
-                and not contradicts(passage.best_sentence, sentence, question)
-                for other, sentence in seen
+                and not contradicts(
+                    passage.best_sentence,
+                    before.best_sentence,
+                    question,
+                    headings=(passage.heading, before.heading),
+                )
+                for other, before in zip(seen, passages, strict=True)
             ):
                 continue
             passages.append(passage)
-            seen.append((stems, passage.best_sentence))
+            seen.append(stems)
             if len(passages) == limit:
                 break
         return tuple(passages)
@@ -312,7 +324,6 @@ def _rank_sentences(
     overlaps = [
         _overlap(weights, lexical.content_stems(chunk.text[start:end])) for start, end in spans
     ]
-    orders = frozenset(instruction_spans(chunk.text))
     padded = [0.0, *overlaps, 0.0]
     return [
         _Candidate(
@@ -322,7 +333,6 @@ def _rank_sentences(
             + NEIGHBOUR_WEIGHT * (padded[i] + padded[i + 2]),
             spans,
             i,
-            orders,
         )
         for i in range(len(spans))
     ]

@@ -19,7 +19,9 @@ from ingest.sentences import sentence_spans
 
 MAX_CHARS: Final = 600
 """Of a sentence that are looked at, from its beginning and from its end."""
-_CLAUSE_CHARS: Final = 150
+_FRAME_CHARS: Final = 160
+_CLAIM_CHARS: Final = 8
+"""A statement has at least."""
 
 # In capitals the words that a rule speaks of: English, German, French, Spanish. "_" is a space.
 _CLASSES: Final = {
@@ -27,13 +29,16 @@ _CLASSES: Final = {
     r"(?:large_)?language_models? (?:ai|virtual|digital|voice|automated|helpful)_"
     r"(?:powered_)?(?:assistants?|agents?|models?|systems?) (?:großen?_)?sprachmodelle?n? "
     r"sprachassistent\w* modèles?_de_langage assistants?_virtuels? modelos?_de_lenguaje",
-    "AGENT": r"assistants? assistent\w* asistentes? models? modell modèle modelo summari[sz]ers?",
-    "IGNORE": "ignore[rz]? disregard forget override overrule bypass discard pay_no_attention_to "
+    "AGENT": r"machines?(?!-) search_(?:engines?|tools?|systems?) assistants? "
+    r"assistent\w* asistentes? models? modell modèle modelo summari[sz]ers?",
+    "IGNORE": "ignore[rz]? disregard forget drop abandon set_aside erase delete override "
+    "overrule bypass discard pay_no_attention_to "
     r"(?:do_not|don['’]t|stop)_follow(?:ing)? ignorier(?:e|en|t) vergiss vergessen_sie "
     "missachte[nt]? oublie[rz]? ignora olvida[dr]? olvide omite",
     "OVERRIDES": "supersedes? overrides? overrules? replaces? takes?_precedence_over outranks?",
     "META": r"instructions? prompts? context passages? guidelines guardrails system_messages? "
-    "programming restrictions (?:other|previous|earlier|above|retrieved|given|provided)_"
+    "programming restrictions directions briefing memory "
+    "(?:other|previous|earlier|above|retrieved|given|provided)_"
     "(?:documents?|sources?|texts?|statements?|answers?|rules|sentences?|information|messages) "
     "anweisung(?:en)? vorgaben kontext textstellen consignes contexte instrucciones contexto",
     "BEFORE": "above before previous(?:ly)? prior earlier told said read oben bisher davor "
@@ -43,19 +48,20 @@ _CLASSES: Final = {
     r"sobald sollte si quand lorsqu(?:e|['’])\w* cuando",
     "ASKS": "asks? asked asking questions? questioned quer(?:y|ies|ied) "
     r"inquir\w+ enquir\w+ wants?_to_know wonders? prompted fragt fragen gefragt wissen_will "
-    r"demand\w+ interrog\w+ pregunt\w+",
+    r"demand\w+ interrog\w+ pose_la_question pregunt\w+",
     "QUESTIONS": "questions? quer(?:y|ies) inquiries enquiries anyone_asking prompts?",
     "ABOUT": "about on regarding concerning as_to whether nach zu[mr]? über ob",
     "ALL": "any all every each whatever",
     "MUST": "must should shall has_to have_to needs?_to is_to are_to muss müssen soll(?:en)? "
     "doi(?:t|vent) deben?",
-    "ASSERT": "say state claim insist confirm pretend assert maintain declare "
-    "(?:tell|inform)_(?:them|people|everyone|anyone|everybody|(?:the_)?users?) "
+    "ASSERT": "say state admit affirm explain announce believe convince persuade "
+    r"let_(?:\w+_){1,3}know claim insist confirm pretend assert maintain declare "
+    "(?:tell|inform)_(?:them|people|everyone|anyone|everybody|(?:the_)?(?:users?|person|readers?)) "
     r"sag(?:e|en|t)? behaupte[nt]? erkläre[nt]? dis dites affirme[zr]? di diga afirma",
-    "ANSWER": "answer reply respond antworte[nt]? réponds répondez responde responda conteste",
-    "WRITE": "output print write repeat include tell_(?:him|her)",
-    "REPLY": "answers? repl(?:y|ies) responses? output summary antwort(?:en)? réponses? "
-    "respuestas?",
+    "ANSWER": "answer reply respond antworte(?:n|t|st)? réponds répondez responde "
+    "responda conteste",
+    "WRITE": "output print write repeat tell_(?:him|her)",
+    "REPLY": "answers? repl(?:y|ies) responses? antwort(?:en)? réponses? respuestas?",
     "CITE": r"cite quote mention reference rely_on trust believe use zitiere\w* citez? cita",
     "REVEAL": "reveal repeat print output show leak disclose display recite",
     "USERS": "users? nutzern? benutzern? l['’]utilisateur usuario",
@@ -63,12 +69,17 @@ _CLASSES: Final = {
 _CHAT_MARKS = re.compile(
     # Tokens of chat templates, headings of prompts, and lines that a model or its maker speaks.
     r"<\|[\w ]{2,30}\|>|<<?/?sys>>?|\[/?inst\]|</?(?:start|end)_of_turn>"
-    r"|(?:^|\n)[\s>*_#]*(?:##+ *(?:system|instructions?|response|assistant|human|user)\b *:?"
-    r"|[<\[{(] */?(?:system|assistant|developer|instructions?|admin|prompt)\b"
-    r"[^\]\n>})]{0,30}[\]>})])"
-    r"|(?:^|\n)[\s>*_#\"'`]*(?:system(?: (?:prompt|message|override|instructions?|update|notice))?"
-    r"|assistant|ai|llm|chatbot|developer message|new instructions?|prompt)[ *_]*:[ *_]*"
-    r"(?=(?:\S+\s+){3}|\s*$)",
+    r"|[<\[{]/?(?:system|assistant|developer|instructions?|admin|prompt)"
+    r"(?: (?:message|prompt|note))?"
+    r"[\]>}](?!\()"
+    r"|(?:^|\n)[\s>*_]*##+ *(?:system|instructions?|response|assistant|human|user)\b *:?(?=\s*\n|$)"
+    r"|(?:^|\n)[\s>*_#\"'`=-]*(?:(?:begin|start|end|new|hidden)(?: of)? )?(?:(?:system|assistant|"
+    r"ai|llm|chatbot|developer|admin)"
+    r"(?: (?:prompt|message|override|instructions?|update|notice|note))?"
+    r"|new instructions?|prompt)[ *_]*:[\s*_]*(?=(?:\S+\s+){3}|\s*$)"
+    r"|(?:^|\n)[\s>*_#\"'`=-]*(?:(?:begin|start|end|new|hidden)(?: of)?(?: the)? )?(?:system|"
+    r"assistant|ai|llm|chatbot|developer|admin) (?:prompt|message|override|instructions?)"
+    r"[ *_=-]*(?=\n|$)",
     re.IGNORECASE,
 )
 # What to say follows: "that …", "yes", "with …", a colon or a quotation mark.
@@ -88,9 +99,10 @@ _NO_THING = (
 )
 # Where an order can stand: at the head of a clause, or behind what makes one.
 _HEAD = (
-    r"(?:^|[,;:–—-] *|\b(?:please|always|never|only|just|simply|must|should|shall|will|then|"
-    r"instead|and|but|you(?: are)?(?: to)?|not|don['’]t|now|bitte|sie|immer|nur|dann|muss|"
-    r"soll(?:en|st)?|so|toujours|alors|siempre|entonces|y|et|und) )"
+    r"(?:^|[,;:–—-] *|\b(?:please|must|should|shall|will|then|instead|and|but|now|"
+    r"you(?: are)?(?: to)?|from now on|from here on|henceforth|kindly|under no circumstances|"
+    r"do not|don['’]t|bitte|sie|dann|muss|soll(?:en|st)?|so|alors|entonces|y|et|und) )"
+    r"(?:(?:please|always|never|only|just|simply|not|immer|nur|toujours|siempre) )*"
 )
 _START = r"^[\W_]*(?:(?:please|always|never|only|just|bitte|immer|toujours|siempre) )*"
 
@@ -152,76 +164,93 @@ _SPOKEN_TO = _pattern(
     "(?:any|every|all|each|the|an?|jedes?|toute?|cualquier) (?:[\\w-]+)~ AI|AGENT .. "
     "(?:(?:read|process|summari[sz]|index|pars|quot)\\w*|liest|lesen|lit|lisant|lea|lee) .. "
     "(?:this|these|it|here|dies\\w*|das|ceci|cette|esto|este)",
+    "AI|AGENT (?:note|notice|memo|message|instructions?) (?:for|to|on|about|follows)",
+    "^ (?:act|behave|respond|speak|als) (?:as|like|hilfreiche[rs]?)~ (?:an?|the)~ "
+    "(?:expert|authority|AI|AGENT)",
     "AI .. MUST .. ASSERT|ANSWER|WRITE :",
     "AI .. MUST .. ASSERT =",
 )
-_ASKED = _pattern(
-    "IF .. ASKS",
-    "(?:for|to|on|in_response_to|auf|bei|ALL) .. QUESTIONS ABOUT",
-    "(?:auf|bei) .. (?:fragen|anfragen) ABOUT",
-)
-_SAYS = (
-    "^ ASSERT :",
-    "^ ASSERT =",
-    "^ ANSWER :",
-    "^ (?:ANSWER)" + _NO_THING.replace(" ", "_") + " =",
-    "^ WRITE :",
-)
-_THEN_SAY = _pattern(
-    *_SAYS,
-    "(?:the|your|its) (?:\\w+)~ (?:answer|reply|response) .. (?:is|are|must|should|has)",
-    "(?:the|your|its) (?:\\w+)~ (?:answer|reply|response) :",
-)
-_SAY = _pattern(*_SAYS)
-_IF_ASKED = _pattern("IF .. ASKS", "to_any(?:one|body) who ASKS")
-_ANY_ANSWER = _pattern(
-    # How whatever is asked is to be answered.
-    "REPLY (?:to|for) ALL .. QUESTIONS .. (?:is|are|must|should|has)",
-    "REPLY (?:to|for) (?:the_)?questions? ABOUT .. (?:is|are|must|should|has)",
-    "^ (?:give|use|provide|return|offer|present|treat|accept) .. as (?:the|your|an?|its) (?:\\w+)~ "
-    "REPLY",
-    "ALL (?:\\w+)~ REPLY .. MUST (?:be_(?:answered|given|met)|state|say|claim|mention)",
-    "ALL (?:\\w+)~ QUESTIONS ABOUT .. MUST (?:be_(?:answered|met)|receive|get) :",
-    "ALL (?:\\w+)~ QUESTIONS ABOUT .. MUST (?:be_(?:answered|met)|receive|get) .. (?:by|answer)",
-    "^^ (?:ANSWER|claim),?_(?:that|dass|daß|que)",
-    "^^ (?:from_now_on|henceforth|always|never|only|immer|toujours|siempre) .. ASSERT|ANSWER "
-    "(?:that|dass|que)",
-    "you (?:must|should|have_to|will|are_to) (?:always|only)~ (?:ANSWER|claim) that",
-    "^^ (?:tell|inform|assure|convince) (?:the|any|all|every)~ USERS that",
-    "^ (?:tell|inform|assure|convince) (?:the|any|all|every) USERS that",
-)
 _CITING = _pattern(
-    # What an answer is to cite, to hold or to keep back.
+    # What is to be cited or kept back.
     "CITE .. other (?:passages?|statements?|sentences?)",
     "^ (?:cite|quote|mention) .. other (?:documents?|sources?|files?)",
     "^ (?:cite|quote|present|give|repeat|return) only~ (?:this|the_(?:following|above|previous)) "
     "(?:sentence|passage|line|statement|text|paragraph|document)",
     "REVEAL .. (?:system_prompt|system_message|(?:your|the|all)_(?:\\w+_)?prompt|"
     "your_(?:\\w+_)?instructions|instructions_(?:above|before))",
-    "(?:begin|start|open|end|close|finish) (?:your|ALL) (?:final|next)~ REPLY (?:with|by) .. :",
-    "(?:your|the|ALL) (?:final|next)~ REPLY .. (?:USERS|system_prompt|(?:without|no)_"
-    "(?:any_)?citations?|source_marks?|verbatim)",
-    "(?:in|into|to|of|from) (?:your|ALL) (?:final|next)~ REPLY .. (?:ASSERT|include|add|cite) "
-    "(?:that|the_(?:sentence|words|statement|phrase))",
-    "(?:ASSERT|ANSWER|include|add|insert|put) .. (?:in|into|to|with) (?:your|ALL) (?:final|next)~ "
-    "REPLY .. :",
 )
-# Without one of these no rule fits; most sentences have none, and are done with.
-_HINT = re.compile(
-    r"[<\[{#]|\b(?:ignor|disreg|forget|overr|bypass|discard|follow|attent|verg|missa|oubli|"
-    r"olvid|omit|supers|replac|preced|outr|instruct|prompt|passag|task|role|aufgabe|anweis|a\.?i\b|"
-    r"ki\b|ia\b|l\.?l\.?m|gpt|chat|bot|assist|asist|sprach|großen? spr|model|modèl|langu|summari|virtual|"
-    r"digital|voice|autom|helpful|system|devel|new inst|ask|quest|quer|inq|enq|want|wond|frag|"
-    r"gefra|wissen|anfr|dema|interr|preg|answ|repl|resp|outp|antw|répo|cont|alway|never|only|from "
-    r"now|hence|user|claim|cit|zit|quot|menti|refer|rely|trust|beli|use|reveal|repeat|print|show|"
-    r"leak|discl|displ|reci|sentenc|statem|line|order|give|prov|treat|tell|infor|assur|conv)",
+# Where a sentence goes over from an order to what is to be said: "…, answer that | it is open".
+_CLAIM = re.compile(
+    r": |\b(?:that|dass|daß|que|because|weil)\b"
+    rf"|\b(?:{_words('ASSERT')}|{_words('ANSWER')}|{_words('REPLY')}|with|words?|is|by),? [\"“„«‘']"
+    rf"|\b{_words('ASSERT')}\b(?={_WHAT})|(?<!\bto )\b{_words('ANSWER')}\b(?={_WHAT}){_NO_THING}",
     re.IGNORECASE,
 )
+_ORDER = _pattern(
+    # Somebody is to do, say or believe something.
+    "^ (?:ASSERT|ANSWER|WRITE|CITE|IGNORE|take_note|remember|treat|assume|consider|rank|persuade|"
+    "convince|assure|correct|note|make_sure|give|provide|present|drop|add|insert|include|begin|start|end|finish|"
+    "bear|know|inform|merke?n?|denke?)",
+    "(?:to|auf) (?:ASSERT|ANSWER|WRITE|persuade|convince)",
+    "MUST .. (?:be_\\w+|say|state|read|answer|reply|respond|treat|rank|tell|give|begin|end|contain|"
+    "include|assume|mention|claim|receive|get|lauten|sagen|antworten)",
+    "(?:your|the) (?:only|sole|first|real)~ (?:task|job|role|goal|purpose|mission|duty) .. is",
+    "you (?:know|believe|think|now|no_longer|will|must|should|have_to|are_to)",
+    "REPLY .. (?:is|are|ist|lautet|sont|es)",
+)
+_ABOUT_ANSWERS = (
+    # What shows that a reader who answers questions is meant, and not one who runs a pump.
+    _pattern(
+        "IF .. ASKS",
+        "(?:anyone|whoever|those|people|visitors|callers) (?:who_)?ASKS",
+        "ALL .. QUESTIONS",
+    ),
+    _pattern("(?:ASKS|QUESTIONS|fragen|anfragen) .. ABOUT"),
+    _pattern("^ (?:ASSERT|WRITE|take_note)"),
+    _pattern("ANSWER|REPLY|summari[sz]\\w*"),
+    _pattern(
+        "^^ ANSWER,?_(?:that|dass|que)",
+        "(?:you|your) .. (?:ANSWER|REPLY)",
+        "your (?:output|summary)",
+        "ALL .. REPLY",
+        "REPLY .. MUST",
+        "REPLY (?:to|for)",
+    ),
+    _pattern("AI|AGENT|USERS|META", "computer|machine|search_engine|developer|admin|chat|prompt"),
+    _pattern("AI|prompts?|system_message", "(?:your|previous|earlier) META"),
+    _pattern(
+        "the_following",
+        "(?:this|these|the_next) (?:TEXT|text|words?|document|page|file|paragraph|"
+        "one|reply|answer|chapter|article)",
+        "(?:TEXT|text|document|page|paragraph) (?:above|before|below)",
+        "(?:in|on) this (?:document|page|file|text)",
+        "words",
+    ),
+    _pattern(
+        "anyone|anybody|whoever|everybody|everyone|people|the_person|readers?|them|jemand|"
+        "quelqu['’]un|alguien"
+    ),
+    _pattern(
+        "only|nothing|no_other|anything_else|everything_else|otherwise|always|never|no_longer|"
+        "regardless|exactly|verbatim|word_for_word|anything_but|outdated|established|"
+        "from_(?:now|here)_on|henceforth|except|"
+        "immer|toujours|siempre"
+    ),
+)
+# What somebody is to say of themselves: "tell your doctor that you are pregnant".
+_PERSONAL = re.compile(
+    r"[ \"“„«‘']*(?:(?:that|dass|daß|que) )?"
+    r"(?:i|i['’]m|we|you|you['’]re|he|she|they|my|our|your|yours|ich|wir|sie|du|je|nous|vous)\b",
+    re.IGNORECASE,
+)
+_ENOUGH: Final = 2
+"""Of these signs, beside an order, before what is to be said."""
 _BACKWARD = re.compile(
     r"(?<=\w )(?:this|that|the (?:above|previous|preceding)) "
     r"(?:answer|statement|sentence|reply|response|fact)\b(?! *:)",
     re.IGNORECASE,
 )
+_OVER = re.compile(r"</|\[/|_end\||end_of_turn|\bend (?:of )?(?:the )?\w+ \w+\W*$", re.IGNORECASE)
 _FORWARD = re.compile(
     r"\bfollow(?:ing|s)\b|\bbelow\b|\bfolgende[sn]?\b|\bsuivante?s?\b|\bsiguiente\b|:[\W_]*$",
     re.IGNORECASE,
@@ -236,18 +265,21 @@ def instruction_spans(text: str) -> tuple[tuple[int, int], ...]:
     spans = sentence_spans(text)
     marked = [False] * len(spans)
     shadow = False  # what comes now belongs to an order
+    announced = False  # also in the next paragraph
     for number, (start, end) in enumerate(spans):
         sentence = text[start:end]
         breaks = number > 0 and _PARAGRAPH.search(text, spans[number - 1][1], start) is not None
-        if breaks and not (shadow and _announces(text[slice(*spans[number - 1])])):
-            shadow = False
+        shadow = shadow and (announced or not breaks)
         kind = kind_of(sentence)
         marked[number] = shadow or kind is not None
+        announced = kind is not None and _announces(sentence)
         if kind is None:
             continue
-        shadow = shadow or kind != "when asked" or _FORWARD.search(sentence) is not None
+        shadow = shadow or kind != "what to answer" or _FORWARD.search(sentence) is not None
         if number and not breaks and _BACKWARD.search(sentence):
             marked[number - 1] = True
+        if kind == "conversation" and _OVER.search(sentence):
+            shadow = False
     return tuple(span for span, is_marked in zip(spans, marked, strict=True) if is_marked)
 
 
@@ -258,23 +290,25 @@ def kind_of(sentence: str) -> str | None:
     if len(sentence) > 2 * MAX_CHARS:
         sentence = f"{sentence[:MAX_CHARS]} {sentence[-MAX_CHARS:]}"
     plain = _EMPHASIS.sub(" ", sentence).strip()
-    if not _HINT.search(plain):
-        return None
     if _OVERRIDE.search(plain):
         return "override"
     if _SPOKEN_TO.search(plain):
         return "spoken to"
-    if _ANY_ANSWER.search(plain) or _says_when_asked(plain):
-        return "when asked"
-    return "citing" if _CITING.search(plain) else None
+    if _CITING.search(plain):
+        return "citing"
+    return "what to answer" if _says_what_to_answer(plain) else None
 
 
-def _says_when_asked(sentence: str) -> bool:
-    for asked in _ASKED.finditer(sentence):
-        if _THEN_SAY.search(sentence, asked.end(), asked.end() + _CLAUSE_CHARS):
-            return True
-    for said in _SAY.finditer(sentence):
-        if _IF_ASKED.search(sentence, said.end(), said.end() + _CLAUSE_CHARS):
+def _says_what_to_answer(sentence: str) -> bool:
+    """Tell whether an order to a reader who answers stands before a statement."""
+    for claim in _CLAIM.finditer(sentence):
+        end = claim.end()
+        frame = max(0, end - _FRAME_CHARS), end
+        if len(sentence) - end < _CLAIM_CHARS or not _ORDER.search(sentence, *frame):
+            continue
+        if _PERSONAL.match(sentence, end):
+            continue
+        if sum(sign.search(sentence, *frame) is not None for sign in _ABOUT_ANSWERS) >= _ENOUGH:
             return True
     return False
 

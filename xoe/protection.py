@@ -43,8 +43,8 @@ _PUBLIC = ("/assets/", "/public/", "/static-offline-docs/", "/avatars/", "/favic
 
 def protected(app: ASGIApp, settings: Settings, keeper: Callable[[], Doorkeeper]) -> ASGIApp:
     """Return ``app`` with all of it round it; ``keeper`` returns who knows who may come in."""
-    inner = FairRequests(OfflinePage(InSentences(app)))
-    inner = BodyLimits(inner, limits=body_limits(settings))
+    fair = FairRequests(OfflinePage(InSentences(app)))
+    inner = BodyLimits(fair, limits=body_limits(settings))
     return ProtectingHeaders(HostGuard(Gate(inner, keeper), names=names_of(settings)))
 
 

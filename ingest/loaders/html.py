@@ -73,7 +73,7 @@ def load(source: Source) -> LoadedDocument:
 def extract(html: str) -> tuple[TextBuilder, str | None]:
     """Return the visible text of ``html`` and what its ``<title>`` says."""
     _check_depth(html)
-    tree = LexborHTMLParser(_lightened(html))
+    tree = LexborHTMLParser(lightened(html))
     builder = TextBuilder()
     root = tree.body or tree.root
     if root is None:
@@ -87,7 +87,7 @@ def extract(html: str) -> tuple[TextBuilder, str | None]:
     return builder, titles.sensible(one_line(node.text())) if node is not None else None
 
 
-def _lightened(html: str) -> str:
+def lightened(html: str) -> str:
     """Return HTML of the same text without what the parser's time or memory grow out of bounds by.
 
     Elements for looks become plain ones, options line breaks, and of a tag with hundreds of
