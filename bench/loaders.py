@@ -86,9 +86,7 @@ def read(path: Path, tokenizer: Path) -> Cost:
     words.no_padding()
 
     def count(texts: Sequence[str]) -> list[int]:
-        return [
-            len(found.ids) for found in words.encode_batch(list(texts), add_special_tokens=False)
-        ]
+        return [len(words.encode(text, add_special_tokens=False).ids) for text in texts]
 
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
         gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
