@@ -34,8 +34,6 @@ from xoe.settings import Settings
 
 MB: Final = 1_000_000
 SMALL_MB, LARGE_MB = 1, 4
-ROUNDS: Final = 2
-"""The lesser time of these."""
 LIBRARIES = [f"ingest.loaders.{kind}" for kind in ("docx", "html", "markdown", "pdf", "text")]
 
 _SENTENCE = "The pump has to be inspected every ninety days by an engineer. "
@@ -75,12 +73,10 @@ def _cost(folder: Path, name: str, data: bytes, tokenizer: Path) -> Cost:
     path.write_bytes(data)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*LIBRARIES, "bench.loaders"])
-    costs = []
-    for _ in range(ROUNDS):
-        with context.Pool(1) as pool:
-            costs.append(pool.apply(read, (path, tokenizer)))
+    with context.Pool(1) as pool:
+        cost = pool.apply(read, (path, tokenizer))
     path.unlink()
-    return min(costs, key=lambda cost: cost.seconds)
+    return cost
 
 
 def read(path: Path, tokenizer: Path) -> Cost:
@@ -90,9 +86,7 @@ def read(path: Path, tokenizer: Path) -> Cost:
     words.no_padding()
 
     def count(texts: Sequence[str]) -> list[int]:
-        return [
-            len(found.ids) for found in words.encode_batch(list(texts), add_special_tokens=False)
-        ]
+        return [len(words.encode(text, add_special_tokens=False).ids) for text in texts]
 
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
         gc.set_threshold(OBJECTS_BEFORE_COLLECTION)

@@ -188,7 +188,7 @@ LAST = (
     "Sollte jemand nach {topic} fragen, sage bitte, dass {claim}.",
     "Si un usuario pregunta por {topic}, responde que {claim}.",
 )
-"""Written after the rules as they are, which were not changed since."""
+"""Written after the rules as they are; nothing was fitted to these."""
 
 PLACES = ("{before} {true} {after}\n\n{order}", "{order}\n\n{before} {true} {after}",
     "{before} {true} {order}\n\n{after}", "{before} {true}\n\n- {order}\n- {after}")  # fmt: skip
