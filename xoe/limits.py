@@ -245,7 +245,7 @@ class _Body:
         self._started = False
         self._bytes = 0
         self._whole = False
-        self._gone = False  # amid the body, so nobody is owed an answer
+        self._gone = False  # so nobody is owed an answer
 
     def declared_too_large(self) -> JSONResponse | None:
         declared = Headers(scope=self._scope).get("content-length", "0")
@@ -267,7 +267,9 @@ class _Body:
 
     async def _receive_counted(self) -> Message:
         if self._whole:
-            return await self._receive()
+            message = await self._receive()
+            self._gone = self._gone or message["type"] == "http.disconnect"
+            return message
         begun = time.monotonic()
         try:
             async with asyncio.timeout(self._pace.patience_s(self._waited_s, self._bytes)):

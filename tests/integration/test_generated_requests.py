@@ -312,7 +312,10 @@ def test_the_server_is_as_it_was(asked: Asked) -> None:
     with httpx.Client(trust_env=False, cookies={COOKIE: asked.cookie}) as client:
         assert client.get(f"{asked.server.url}/status", timeout=PATIENCE_S).status_code == 200
     failures = [line for line in asked.server.log.splitlines() if '"exception": ' in line]
-    assert not failures, (len(failures), failures[0][:3000])
+    assert not failures, (
+        len(failures),
+        [json.loads(one)["exception"][-1]["exc_value"] for one in failures],
+    )
 
 
 def report(asked: Asked) -> None:
