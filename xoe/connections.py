@@ -278,6 +278,9 @@ class BoundedProtocol(H11Protocol):
 
         Amid an answer there is nothing to tell: the connection is closed.
         """
+        if self.cycle is not None:  # whoever reads it has nobody to answer any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return

@@ -343,6 +343,7 @@ class _Body:
         self._started = False
         self._bytes = 0
         self._whole = False
+        self._gone = False  # so nobody is owed an answer
 
     def declared_too_large(self) -> JSONResponse | None:
         declared = Headers(scope=self._scope).get("content-length", "0")
@@ -354,15 +355,19 @@ class _Body:
         """Have ``app`` answer; return the refusal to send instead, when it could not."""
         try:
             await app(self._scope, self._receive_counted, self._send_unless_refused)
-        except Exception:
+        except Exception as exc:
             # Whatever became of the refusal on its way: a middleware may make a group of it.
-            if self._refusal is None:
+            if self._refusal is None and not self._gone:
                 raise
+            if self._gone:
+                log.info("request.given_up", error=type(exc).__name__)
         return None if self._started else self._refusal
 
     async def _receive_counted(self) -> Message:
         if self._whole:
-            return await self._receive()
+            message = await self._receive()
+            self._gone = self._gone or message["type"] == "http.disconnect"
+            return message
         begun = time.monotonic()
         try:
             async with asyncio.timeout(self._pace.patience_s(self._waited_s, self._bytes)):
@@ -372,7 +377,7 @@ class _Body:
             raise _RefusedError from None
         self._waited_s += time.monotonic() - begun
         if message["type"] != "http.request":
-            self._whole = True
+            self._whole = self._gone = True
             return message
         self._bytes += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)

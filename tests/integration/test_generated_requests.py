@@ -311,7 +311,11 @@ def test_the_server_is_as_it_was(asked: Asked) -> None:
     assert asked.server.health()["live"]
     with httpx.Client(trust_env=False, cookies={COOKIE: asked.cookie}) as client:
         assert client.get(f"{asked.server.url}/status", timeout=PATIENCE_S).status_code == 200
-    assert '"exception": ' not in asked.server.log
+    failures = [line for line in asked.server.log.splitlines() if '"exception": ' in line]
+    assert not failures, (
+        len(failures),
+        [json.loads(one)["exception"][-1]["exc_value"] for one in failures],
+    )
 
 
 def report(asked: Asked) -> None:
