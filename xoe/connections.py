@@ -289,8 +289,12 @@ class BoundedProtocol(H11Protocol):
             *(("content-length", str(len(_NO_REQUEST))), ("connection", "close")),
         ]
         refusal = h11.Response(status_code=400, headers=headers)
-        for event in (refusal, h11.Data(data=_NO_REQUEST), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        try:
+            for event in (refusal, h11.Data(data=_NO_REQUEST), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        except h11.LocalProtocolError:  # to HEAD: it may have no body
+            self.transport.abort()
+            return
         self.transport.close()
 
     def _note(self) -> None:
