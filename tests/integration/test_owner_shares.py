@@ -11,7 +11,7 @@ import uuid
 import wave
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import numpy as np
@@ -112,50 +112,55 @@ def browser(server: Server, visitor: str) -> httpx.AsyncClient:
     )
 
 
+@asynccontextmanager
+async def dictating(
+    server: Server, visitor: str, size: int
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A dictation of ``size`` bytes that has its place, and of which nothing has come yet."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(
+            (
+                f"POST /voice/dictation HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+                f"Cookie: xoe_visitor={visitor}\r\nContent-Length: {size}\r\n"
+                "Expect: 100-continue\r\nConnection: close\r\n\r\n"
+            ).encode()
+        )
+        async with asyncio.timeout(120):
+            assert b" 100 " in await reader.readuntil(b"\r\n\r\n")  # it is being read
+        yield reader, writer
+    finally:
+        writer.close()
+
+
 async def test_one_who_dictates_too_much_at_once_is_told_and_another_is_heard(
     server: Server, dictated: bytes
 ) -> None:
-    released = asyncio.Event()
-
-    async def slowly() -> AsyncIterator[bytes]:
-        yield dictated[:1000]
-        await released.wait()
-        yield dictated[1000:]
-
-    async with browser(server, ADA) as ada, browser(server, BEN) as ben:
+    async with browser(server, ADA) as ada, browser(server, BEN) as ben, AsyncExitStack() as stack:
         under_way = [
-            asyncio.create_task(ada.post("/voice/dictation", content=slowly())) for _ in range(3)
+            await stack.enter_async_context(dictating(server, ADA, len(dictated))) for _ in range(3)
         ]
-        async with asyncio.timeout(120):  # until the three of them have come
-            while (refused := await ada.post("/voice/dictation", content=b"x")).status_code != 429:
-                assert refused.status_code == 422
+        refused = await ada.post("/voice/dictation", content=dictated)
+        assert refused.status_code == 429
         assert "You have 3 pieces of speech under way" in refused.json()["detail"]
         assert int(refused.headers["Retry-After"]) > 0
         heard = await ben.post("/voice/dictation", content=dictated)
         assert heard.status_code == 200, heard.text
         assert wer(SENTENCE, heard.json()["text"]) <= 0.2
-        released.set()
-        for answer in await asyncio.gather(*under_way):
-            assert answer.status_code == 200
+        for _, writer in under_way:
+            writer.write(dictated)
+        for reader, _ in under_way:
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         assert (await ada.post("/voice/dictation", content=dictated)).status_code == 200
 
 
 async def test_a_dictation_that_is_given_up_leaves_its_place(server: Server) -> None:
-    async def never() -> AsyncIterator[bytes]:
-        yield b"x"
-        await asyncio.Event().wait()
-
     async with browser(server, ADA) as ada:
         for _ in range(3):
-            under_way = [
-                asyncio.create_task(ada.post("/voice/dictation", content=never())) for _ in range(3)
-            ]
-            async with asyncio.timeout(120):
-                while (await ada.post("/voice/dictation", content=b"x")).status_code != 429:
-                    pass
-            for task in under_way:
-                task.cancel()
-            await asyncio.wait(under_way)
+            async with AsyncExitStack() as stack:
+                for _ in range(3):
+                    await stack.enter_async_context(dictating(server, ADA, 1000))
+                assert (await ada.post("/voice/dictation", content=b"x")).status_code == 429
             async with asyncio.timeout(120):
                 while (await ada.post("/voice/dictation", content=b"x")).status_code == 429:
                     pass
