@@ -3,7 +3,8 @@
 Counted where they are accepted, so that one whose TLS handshake never ends is counted too. What a
 client owes (a handshake, a request's head, room for an answer) has a time limit; the body of a
 request has one of its own in ``xoe.limits``. Where no more are taken, a newcomer gets the place of
-one that waits for its client and whose address has the most of those, so that others still come in.
+one that has not begun, of its own address or of the one that has the most of those, so that others
+still come in.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _NOT_SENT_BYTES: Final = 128 * 1024
 _GONE_MS: Final = 60_000
 """After so long without a sign of life the kernel gives up what it has sent."""
 _AT_ONCE: Final = 8
+_THIS_COMPUTER: Final = ("127.0.0.1", "::1")
 _TOLD_EVERY_S: Final = 10.0
 _NO_REQUEST: Final = b'{"detail": "This is not a request that HTTP/1.1 knows."}'
 
@@ -43,8 +45,8 @@ class ConnectionLimits:
     total: int = 512
     """A process may often have 1,024 open files, and this one needs some for itself."""
     per_address: int = 128
-    per_unix_socket: int = 256
-    """Everybody behind a tunnel or a proxy comes from one peer."""
+    per_proxy: int = 256
+    """From a Unix socket or this computer: who comes by a tunnel or a proxy comes from there."""
     head_s: float = 15.0
     """For a TLS handshake and a request's first line and headers, together."""
     reading_s: float = 30.0
@@ -101,11 +103,13 @@ class Connections:
     def admit(self, accepted: socket.socket, origin: str) -> bool:
         """Count one more; return False where there is no place, and nobody's that it may have."""
         limit = self.limits
-        is_unix = accepted.family == socket.AF_UNIX
-        most = limit.per_unix_socket if is_unix else limit.per_address
-        if self._by_origin[origin] >= most or (
-            len(self._open) >= limit.total and not self._make_room(origin)
-        ):
+        is_proxy = accepted.family == socket.AF_UNIX or origin in _THIS_COMPUTER
+        most = limit.per_proxy if is_proxy else limit.per_address
+        if self._by_origin[origin] >= most:
+            has_place = self._make_room_of_own(origin)
+        else:
+            has_place = len(self._open) < limit.total or self._make_room(origin)
+        if not has_place:
             self._note("refused")
             return False
         self._open[accepted.fileno()] = Connection(accepted, origin, "head", self.clock())
@@ -141,6 +145,12 @@ class Connections:
         for connection in tuple(self._open.values()):
             self.forget(connection.accepted.fileno())
             connection.end()
+
+    def _make_room_of_own(self, newcomer: str) -> bool:
+        idle = [c for c in self._open.values() if c.origin == newcomer and c.owes == "head"]
+        if idle:
+            self._end(min(idle, key=lambda one: one.since), "room")
+        return bool(idle)
 
     def _make_room(self, newcomer: str) -> bool:
         waiting = [connection for connection in self._open.values() if connection.owes is not None]

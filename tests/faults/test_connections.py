@@ -239,40 +239,60 @@ async def test_an_answer_that_is_read_bit_by_bit_comes_whole(open_house) -> None
 
 
 async def test_one_address_takes_no_more_than_its_share(open_house) -> None:
+    """A newcomer gets the place of the address's own that waits longest to begin."""
     async with open_house(per_address=5) as house:
         kept = [await house.connect("local", "127.0.0.2") for _ in range(5)]
-        for _ in range(3):
-            assert await ended(await house.connect("local", "127.0.0.2")) == b""
+        await house.until(lambda: len(house.connections) == 5)
+        newcomers = []
+        for oldest in kept[:3]:
+            newcomers.append(await house.connect("local", "127.0.0.2"))
+            assert await ended(oldest) == b""
+            assert len(house.connections) == 5
+        for reader, writer in newcomers:
+            writer.write(WHOLE)
+            assert b"200" in await reader.readline()
         assert b"200" in await answered(house, "local"), "others come in as before"
-        kept[0][1].write(WHOLE)
-        assert b"200" in await kept[0][0].readline(), "what was there goes on"
-        kept[1][1].close()
-        await house.until(lambda: len(house.connections) == 4)
-        assert b"200" in await answered(house, "local", "127.0.0.2"), "a place is free again"
+        kept[3][1].write(WHOLE)
+        assert b"200" in await kept[3][0].readline(), "what was there goes on"
+
+
+async def test_pages_of_one_address_give_nothing_up(open_house) -> None:
+    async with open_house(per_address=2) as house, contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            page = websockets.connect(
+                f"ws://127.0.0.1:{house.port}/", local_addr=("127.0.0.2", 0), proxy=None
+            )
+            await stack.enter_async_context(page)
+        assert await ended(await house.connect("local", "127.0.0.2")) == b""
+        assert b"200" in await answered(house, "local")
 
 
 async def test_it_is_the_same_share_at_all_listeners(open_house) -> None:
-    async with open_house(per_address=4) as house:
+    async with open_house(per_proxy=4) as house:
         kinds = ("local", "plain", "tls port", "tls port")
         kept = [await house.connect(kind) for kind in kinds]
         for pair, kind in zip(kept, kinds, strict=True):
             pair[1].write(b"\x16" if kind == "tls port" else b"G")
         await house.until(lambda: len(house.connections) == 4)
+        newcomers = []
         for kind in ("local", "plain", "tls port"):
-            refused = await house.connect(kind)
-            refused[1].write(b"\x16")  # the kernel hands nobody on who says nothing
-            assert await ended(refused) == b""
+            newcomers.append(await house.connect(kind))
+            newcomers[-1][1].write(b"\x16")  # the kernel hands nobody on who says nothing
+        for oldest in kept[:3]:
+            assert await ended(oldest) == b""
+        assert len(house.connections) <= 4
         assert b"200" in await answered(house, "unix")
 
 
 async def test_all_who_come_by_a_tunnel_have_a_share_together(open_house) -> None:
-    async with open_house(per_unix_socket=3) as house:
+    async with open_house(per_proxy=3) as house:
         kept = [await house.connect("unix") for _ in range(3)]
         await house.until(lambda: len(house.connections) == 3)
-        assert await ended(await house.connect("unix")) == b""
+        assert b"200" in await answered(house, "unix")
+        assert await ended(kept[0]) == b""
         assert b"200" in await answered(house, "local")
-        kept[0][1].write(WHOLE)
-        assert b"200" in await kept[0][0].readline()
+        kept[1][1].write(WHOLE)
+        assert b"200" in await kept[1][0].readline()
 
 
 async def test_when_all_places_are_taken_who_has_most_gives_one_up(open_house) -> None:

@@ -53,6 +53,7 @@ async def answering_server(home: Path) -> AsyncIterator[Server]:
         "XOE_LLM_BASE_URL": f"http://127.0.0.1:{port}/v1",
         "XOE_LLM_MODEL": "endless",
         "XOE_LIMIT_QUESTIONS": "100000",
+        "XOE_LLM_QUEUE_LIMIT": "256",  # of which one owner has an eighth
     }
     server = Server(home, environment)
     (server.library / "shed.md").write_text(GARDEN)
