@@ -52,6 +52,8 @@ QUESTIONS: Final = (
     "What do the settings change?",
     "What happens to my chats when I close the page?",
 )
+PERSON: Final = "127.0.0.2"
+"""Who floods comes from another address, whose connections are bounded by themselves."""
 SHARED_S: Final = 30.0
 """How long ten accounts flood a route."""
 LONG: Final = {"use_library": False, "max_tokens": 256}
@@ -114,9 +116,12 @@ async def _asked(url: str, login: str, question: str) -> tuple[float | None, int
 
     ``None`` where the answer was settled without the model.
     """
+    import aiohttp
     import socketio  # type: ignore[import-untyped]
 
-    page = socketio.AsyncClient(reconnection=False)
+    connector = aiohttp.TCPConnector(local_addr=(PERSON, 0))
+    session = aiohttp.ClientSession(connector=connector)
+    page = socketio.AsyncClient(reconnection=False, http_session=session)
     over = asyncio.Event()
     place, first_at = 0, 0.0
 
@@ -159,6 +164,7 @@ async def _asked(url: str, login: str, question: str) -> tuple[float | None, int
         await asyncio.wait_for(over.wait(), WAIT_S)
     finally:
         await page.disconnect()
+        await session.close()
     return (first_at - begun) * 1000 if first_at else None, place
 
 
@@ -279,11 +285,14 @@ async def _ask_for_ever(
     """Ask again as soon as it is answered, or may be by what the refusal says."""
     method, path, body = REQUESTS[route]
     while True:
-        with suppress(httpx.HTTPError):
+        try:
             response = await client.request(method, path, json=body)
-            if response.status_code == 200 or route == "query_long":
-                told.put(login)
-            await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
+        except httpx.HTTPError:  # more connections than one address may have
+            await asyncio.sleep(1)
+            continue
+        if response.status_code == 200 or route == "query_long":
+            told.put(login)
+        await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
 
 
 # ── the server ───────────────────────────────────────────────────────────────────────────────
@@ -346,4 +355,9 @@ async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _client(url: str, login: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, cookies={COOKIE: login}, trust_env=False, timeout=WAIT_S)
+    return httpx.AsyncClient(
+        base_url=url,
+        cookies={COOKIE: login},
+        timeout=WAIT_S,
+        transport=httpx.AsyncHTTPTransport(local_address=PERSON),
+    )
