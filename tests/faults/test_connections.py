@@ -277,7 +277,8 @@ async def test_it_is_the_same_share_at_all_listeners(open_house) -> None:
         newcomers = []
         for kind in ("local", "plain", "tls port"):
             newcomers.append(await house.connect(kind))
-            newcomers[-1][1].write(b"\x16")  # the kernel hands nobody on who says nothing
+            # The kernel hands nobody on who says nothing.
+            newcomers[-1][1].write(b"\x16" if kind == "tls port" else b"G")
         for oldest in kept[:3]:
             assert await ended(oldest) == b""
         assert len(house.connections) <= 4
