@@ -39,6 +39,7 @@ MAX_RECORDING_BYTES = 4 * 1024 * 1024
 """About ten minutes as a browser packs speech; the page stops after half a minute."""
 
 _KEPT = 64
+_READ_ALREADY = "This was read already."
 _READ_AT_ONCE = 3
 """Texts read aloud to one owner at a time."""
 _DICTATED_BY_ONE = 3
@@ -73,6 +74,10 @@ class Readings:
             [(most, _)] = Counter(whose for whose, _ in self._texts.values()).most_common(1)
             del self._texts[next(t for t, (whose, _) in self._texts.items() if whose == most)]
         return token
+
+    def has(self, token: str, owner: str) -> bool:
+        """Whether a text of ``owner``'s waits under the token."""
+        return token in self._texts and self._texts[token][0] == owner
 
     def take(self, token: str, owner: str) -> str | None:
         """Return the text of a token of ``owner``'s, once."""
@@ -154,6 +159,8 @@ async def send_reading(request: Request) -> ASGIApp:
     """``GET /voice/read/{token}``: the text's sound as WAV, while it is made."""
     readings: Readings = request.app.state.readings
     who = identity_of(request.scope)
+    if not readings.has(request.path_params["token"], _owner(who)):
+        return _problem(404, _READ_ALREADY)
     try:
         engines = await _engines(request)
     except XoeError as exc:
@@ -165,7 +172,7 @@ async def send_reading(request: Request) -> ASGIApp:
             with readings.reading(who):
                 text = readings.take(request.path_params["token"], _owner(who))
                 if text is None:
-                    answer = _problem(404, "This was read already.")
+                    answer = _problem(404, _READ_ALREADY)
                 else:
                     answer = StreamingResponse(_wav(text, engines), media_type="audio/wav")
                 await answer(scope, receive, send)
