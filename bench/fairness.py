@@ -53,7 +53,7 @@ QUESTIONS: Final = (
     "What happens to my chats when I close the page?",
 )
 PERSON: Final = "127.0.0.2"
-"""Who floods comes from another address, whose connections are bounded by themselves."""
+"""Who floods comes from other addresses, one for each, whose connections are counted apart."""
 SHARED_S: Final = 30.0
 """How long ten accounts flood a route."""
 LONG: Final = {"use_library": False, "max_tokens": 256}
@@ -267,13 +267,14 @@ async def _all_of_them(
 ) -> None:
     limits = httpx.Limits(max_connections=None)
     async with asyncio.TaskGroup() as group:
-        for login, count in floods:
+        for number, (login, count) in enumerate(floods, 3):
             client = httpx.AsyncClient(
                 base_url=url,
                 cookies={COOKIE: login},
-                trust_env=False,
                 timeout=None,  # noqa: S113 - it is killed
-                limits=limits,
+                transport=httpx.AsyncHTTPTransport(
+                    local_address=f"127.0.0.{number}", limits=limits
+                ),
             )
             for _ in range(count):
                 group.create_task(_ask_for_ever(client, login, route, told))

@@ -3,8 +3,8 @@
 Counted where they are accepted, so that one whose TLS handshake never ends is counted too. What a
 client owes (a handshake, a request's head, room for an answer) has a time limit; the body of a
 request has one of its own in ``xoe.limits``. Where no more are taken, a newcomer gets the place of
-one that has not begun, of its own address or of the one that has the most of those, so that others
-still come in.
+one that waits for its client, of its own address or of the one that has most, so that others still
+come in.
 """
 
 from __future__ import annotations
@@ -154,11 +154,10 @@ class Connections:
 
     def _make_room(self, newcomer: str) -> bool:
         waiting = [connection for connection in self._open.values() if connection.owes is not None]
-        counts = Counter(connection.origin for connection in waiting)
-        most = max(counts.values(), default=0)
-        if counts[newcomer] + 1 > most:
+        most = max((self._by_origin[connection.origin] for connection in waiting), default=0)
+        if self._by_origin[newcomer] + 1 > most:
             return False
-        of_most = [connection for connection in waiting if counts[connection.origin] == most]
+        of_most = [one for one in waiting if self._by_origin[one.origin] == most]
         # A body or an answer that is under way is worth more than what has not begun.
         self._end(min(of_most, key=lambda one: (one.owes != "head", one.since)), "room")
         return True
