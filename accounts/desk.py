@@ -13,7 +13,7 @@ from accounts.proofs import Devices
 from accounts.sessions import Sessions
 from accounts.throttle import Attempt, LoginThrottle, network_of
 from accounts.users import Account, Users, normalised
-from xoe.errors import AccountError, LoginError, LoginThrottledError
+from core.errors import AccountError, LoginError, LoginThrottledError
 
 log = structlog.get_logger(__name__)
 

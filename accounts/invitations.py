@@ -14,8 +14,8 @@ from sqlalchemy import RowMapping, delete, func, insert, select, update
 from accounts.identity import GUEST, Identity
 from accounts.sessions import Sessions
 from accounts.tables import guests, invitations
+from core.errors import InvitationError
 from database import Database, lock
-from xoe.errors import InvitationError
 
 Scope = Literal["ask", "upload"]
 """``upload``: ask, and add documents of one's own."""

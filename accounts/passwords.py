@@ -12,7 +12,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from accounts.strength import MAX_LENGTH, normalised
-from xoe.errors import LoginThrottledError
+from core.errors import LoginThrottledError
 
 # 32 MiB four times over took 107 to 124 ms on two cores (OWASP asks for 19 MiB twice). Two at a
 # time are 64 MiB, little beside a language model in 6 GB.

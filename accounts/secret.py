@@ -6,8 +6,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from xoe.durable import write_once
-from xoe.errors import StoreError
+from core.durable import write_once
+from core.errors import StoreError
 
 FILE_NAME: Final = "secret.key"
 _BYTES: Final = 32

@@ -7,7 +7,7 @@ import unicodedata
 from itertools import pairwise
 from typing import Final
 
-from xoe.errors import WeakPasswordError
+from core.errors import WeakPasswordError
 
 MIN_LENGTH: Final = 10
 """NIST asks for 8 where attempts are limited; a stolen copy of the database has no such limit."""

@@ -29,9 +29,9 @@ from accounts import strength
 from accounts.identity import USER, Identity, Role
 from accounts.passwords import Passwords
 from accounts.sessions import end_logins
+from core.errors import AccountError, LoginError, StoreError
 from database import Database, lock, metadata
 from database.unfinished import Unfinished, note, strike
-from xoe.errors import AccountError, LoginError, StoreError
 
 ROLES: Final[tuple[Role, ...]] = ("operator", "user", "guest")
 MAX_ACCOUNTS: Final = 1000

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.rows import BenchRow
+from core.settings import Settings
 from state.breakers import Breakers
 from state.redis import RedisConnection
-from xoe.settings import Settings
 
 CALLS = 2000
 WARM_UP = 200

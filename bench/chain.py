@@ -26,13 +26,13 @@ from chains.llm.request import Role
 from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER, Done, Question, Queued, Token
+from core.settings import LlmProfile, Settings, site_root
 from ingest.ingestor import SourceFile
 from state.breakers import Breakers
 from state.history import ChatHistory
 from state.redis import RedisConnection
 from telemetry.metrics import Metrics
 from telemetry.tracing import Tracer
-from xoe.settings import LlmProfile, Settings, site_root
 from xoe.workbench import open_workbench
 
 CHUNKS = 10_000

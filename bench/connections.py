@@ -21,7 +21,7 @@ import psutil
 
 from bench.rows import BenchRow
 from bench.startup import free_port, get, start, stop, until
-from xoe.settings import Settings
+from core.settings import Settings
 
 ADDRESSES = 10
 HEADS = 500

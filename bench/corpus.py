@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from chains.types import LIBRARY_OWNER
+from core.settings import site_root
 from ingest.loaders import LoadedDocument
 from ingest.sentences import sentence_spans
 from ingest.splitter import Chunk
 from ingest.store import Store
 from ingest.vectors import DIMENSION
 from models.provision import ensure_present
-from xoe.settings import site_root
 
 SEED = 20_240_601
 VOCABULARY = 12_000

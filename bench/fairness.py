@@ -26,8 +26,8 @@ import httpx
 from accounts.identity import COOKIE, Role
 from bench.rows import BenchRow
 from bench.startup import free_port, stop
+from core.settings import Settings, site_root
 from xoe.people import People
-from xoe.settings import Settings, site_root
 
 WAIT_S = 300.0
 FLOODS: Final = (200, 2000)

@@ -20,9 +20,9 @@ from langchain_core.embeddings import Embeddings
 from bench.corpus import write
 from bench.rows import BenchRow
 from chains.types import LIBRARY_OWNER
+from core.settings import Settings
 from ingest.encoder import SentenceEncoder
 from ingest.ingestor import SourceFile
-from xoe.settings import Settings
 from xoe.workbench import open_workbench
 
 FILES = 40

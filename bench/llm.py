@@ -27,10 +27,10 @@ from chains.llm.engine import (
     TextPiece,
 )
 from chains.llm.service import LlmService
+from core.settings import Settings
 from engines import llama_build
 from engines.wire import Head
 from models.provision import model_path
-from xoe.settings import Settings
 
 ROUNDS = 5
 ANSWER_TOKENS = 32

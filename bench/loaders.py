@@ -23,14 +23,14 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from bench.rows import BenchRow
+from core.errors import DocumentError
+from core.settings import Settings
 from ingest.loaders import LoadedDocument, load_document
 from ingest.parse_worker import OBJECTS_BEFORE_COLLECTION
 from ingest.splitter import Chunk, split
 from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION
 from models.provision import ensure_present
-from xoe.errors import DocumentError
-from xoe.settings import Settings
 
 MB: Final = 1_000_000
 SMALL_MB, LARGE_MB = 1, 4

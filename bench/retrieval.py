@@ -23,10 +23,10 @@ from bench.rows import BenchRow
 from chains.gate import is_answerable
 from chains.retriever import HybridSearch
 from chains.types import LIBRARY_OWNER
+from core.settings import SHARED_ENV, Settings
 from ingest.ingestor import SourceFile
 from ingest.loaders import LoadedDocument
 from ingest.splitter import split
-from xoe.settings import SHARED_ENV, Settings
 from xoe.workbench import Workbench, open_workbench
 
 SIZES = ((1_000, "1k"), (10_000, "10k"), (100_000, "100k"))

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from core.settings import SHARED_ENV, site_root
 from models.provision import ensure_present
 from voice.audio import STT_RATE, Samples
-from xoe.settings import SHARED_ENV, site_root
 
 SENTENCES = (
     "What is the capital of France?",

@@ -17,9 +17,9 @@ import httpx
 import psutil
 
 from bench.rows import BenchRow
+from core.settings import Settings, site_root
 from models.provision import default_names, model_path
 from xoe.memory import share_bytes
-from xoe.settings import Settings, site_root
 
 ROUNDS = 3
 WAIT_S = 180.0

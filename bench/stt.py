@@ -20,6 +20,7 @@ import numpy as np
 from bench.in_process import InProcess
 from bench.rows import BenchRow
 from bench.speech import Clip, recordings, spoken
+from core.settings import Settings
 from models.provision import ensure_present
 from voice.audio import FRAME_SAMPLES
 from voice.stt import DecodeRequest
@@ -27,7 +28,6 @@ from voice.stt.decoder import load_whisper
 from voice.stt.service import WhisperService
 from voice.stt.whisper import SttModel, WhisperTranscriber
 from voice.vad import SileroVad
-from xoe.settings import Settings
 
 SHORTEST_S, LONGEST_S = 0.5, 6.5
 VAD_FRAMES = 2_000

@@ -26,12 +26,12 @@ import httpx
 from sqlalchemy import insert
 
 from bench.rows import BenchRow
+from core.settings import Settings
 from database import Database
 from threads import tables
 from threads.store import Threads
 from threads.text import citations_json, element_id
 from threads.types import StoredCitation
-from xoe.settings import Settings
 
 THREADS = 500
 TURNS = 25

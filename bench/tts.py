@@ -23,6 +23,7 @@ from bench.in_process import InProcess
 from bench.rows import BenchRow
 from bench.speech_texts import CLAUSES, ROUND_TRIP
 from bench.stt import word_errors, words
+from core.settings import Settings
 from engines.wire import Head
 from models.provision import ensure_present
 from voice.audio import STT_RATE
@@ -37,7 +38,6 @@ from voice.tts.piper import PiperService
 from voice.tts.synthesizer import AudioChunk, Samples, Synthesizer
 from voice.tts.vits import PartedGraph, WholeGraph, check
 from voice.tts.voice_file import open_voice
-from xoe.settings import Settings
 
 ROUNDS = 5
 CANCELS = 10

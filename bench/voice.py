@@ -29,6 +29,7 @@ from chains.answer import AnswerChain
 from chains.prepared import PreparedTurn
 from chains.spoken import SpokenAnswer
 from chains.types import Done, Question
+from core.settings import Settings
 from models.provision import ensure_present
 from state.breakers import Breakers
 from telemetry.metrics import Metrics
@@ -39,7 +40,6 @@ from voice.ports import CallState, CallView, TurnStages
 from voice.stt.decoder import load_whisper
 from voice.tts.fallback import FallbackSynthesizer
 from voice.tts.voice_file import open_voice
-from xoe.settings import Settings
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel

@@ -54,15 +54,8 @@ from chains.types import (
     Sources,
     Token,
 )
-from ingest.store import Store
-from state.breakers import Breakers
-from state.bulkhead import Bulkhead
-from state.fairness import FairSlots
-from state.ladder import Budget
-from state.retry import RetryBudget, attempts, retried
-from telemetry.metrics import Metrics
-from telemetry.tracing import Span, Tracer
-from xoe.errors import (
+from core.bulkhead import Bulkhead
+from core.errors import (
     BusyError,
     CircuitOpenError,
     EngineBusyError,
@@ -75,7 +68,14 @@ from xoe.errors import (
     RetrievalError,
     XoeError,
 )
-from xoe.settings import Settings
+from core.fairness import FairSlots
+from core.retry import RetryBudget, attempts, retried
+from core.settings import Settings
+from ingest.store import Store
+from state.breakers import Breakers
+from state.ladder import Budget
+from telemetry.metrics import Metrics
+from telemetry.tracing import Span, Tracer
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from chains.llm.budget import ESTIMATED_COST, TemplateCost, TokenCounter, estima
 from chains.llm.engine import LlmEngine
 from chains.llm.factory import build_chat_model
 from chains.types import Queued, Token
-from xoe.errors import GenerationError, XoeError
-from xoe.settings import LlmProfile, Settings
+from core.errors import GenerationError, XoeError
+from core.settings import LlmProfile, Settings
 
 
 @dataclass(frozen=True)

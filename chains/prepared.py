@@ -11,7 +11,7 @@ import structlog
 from chains.answer import AnswerChain
 from chains.turn import Turn
 from chains.types import Question
-from xoe.errors import XoeError
+from core.errors import XoeError
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from chains.llm.request import ChatTurn
 from chains.memory import Exchange
 from chains.prompt import DIRECT_PROMPT, SYSTEM_PROMPT, asked, render_passage, render_question
 from chains.types import Passage, Question
-from xoe.errors import QuestionError
-from xoe.settings import Settings
+from core.errors import QuestionError
+from core.settings import Settings
 
 _MESSAGES: dict[str, type[BaseMessage]] = {
     "system": SystemMessage,

@@ -20,13 +20,13 @@ from pydantic import ConfigDict
 from chains import lexical
 from chains.contradictions import contradicts
 from chains.types import LIBRARY_OWNER, Passage
+from core.errors import ModelError
 from ingest.embedder import Embedder
 from ingest.instructions import instruction_spans
 from ingest.sentences import sentence_spans
 from ingest.store import Store, StoredChunk
 from ingest.vector_index import VectorIndexes
 from ingest.vectors import Vectors
-from xoe.errors import ModelError
 
 log = structlog.get_logger(__name__)
 

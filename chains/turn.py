@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
 from chains.types import Answer, Passage, Question, TurnTimings
-from xoe.errors import XoeError
+from core.errors import XoeError
 
 
 @dataclass(frozen=True)

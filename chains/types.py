@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.settings import LlmProfile
 from state.ladder import Level
-from xoe.settings import LlmProfile
 
 LIBRARY_OWNER = "library"
 INTERRUPTED = "You interrupted here."

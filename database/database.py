@@ -14,11 +14,11 @@ from sqlalchemy import URL, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from core.errors import DiskFullError, SettingsError, StoreDamagedError, StoreError
+from core.settings import PEOPLE_FILE, Settings
 from database import schema
 from database.unfinished import HOME, folder_id
 from database.upsert import Dialect
-from xoe.errors import DiskFullError, SettingsError, StoreDamagedError, StoreError
-from xoe.settings import PEOPLE_FILE, Settings
 
 log = structlog.get_logger(__name__)
 

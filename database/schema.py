@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from xoe.errors import StoreError
+from core.errors import StoreError
 
 VERSION: Final = 1
 """Of all tables together; a newer one is refused, since it is not known what it means."""

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal, cast
 from sqlalchemy import Column, Integer, Table, Text, UniqueConstraint, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.durable import write_once
 from database.schema import metadata
 from database.upsert import Dialect, upsert
-from xoe.durable import write_once
 
 Kind = Literal["owner", "histories", "history", "document", "upload", "adoption"]
 """``owner``: somebody's chats and documents are to go, then what Redis has of them (``histories``).

@@ -25,9 +25,9 @@ if __name__ == "__main__":  # structlog and asyncio load them where they are: 9 
 
 import structlog
 
+from core.errors import XoeError
 from engines.service import Call, Cancelled, Service
 from engines.wire import LENGTHS, Frame, Head, lengths, pack, unpack
-from xoe.errors import XoeError
 
 BEAT_S: Final = 0.5
 """How often it tells that it lives: also while the engine computes, as that holds no lock."""

@@ -26,9 +26,9 @@ from typing import Any, Final
 
 import structlog
 
+from core.durable import write_over
+from core.errors import LlamaBuildError
 from engines.llama_proof import PROOF_S, prove
-from xoe.durable import write_over
-from xoe.errors import LlamaBuildError
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from state.contained import contained_environment
-from xoe.errors import LlamaBuildError, ModelLoadError
+from core.contained import contained_environment
+from core.errors import LlamaBuildError, ModelLoadError
 
 PROOF_S: Final = 180.0
 """For what takes a second to six on two cores; this much for a slow disk and a busy machine."""

@@ -22,10 +22,10 @@ from typing import Any, Final
 import psutil
 import structlog
 
-import xoe.errors
+from core import errors
+from core.contained import contained_environment
+from core.errors import XoeError
 from engines.wire import LENGTHS, Frame, Head, lengths, pack, unpack
-from state.contained import contained_environment
-from xoe.errors import XoeError
 
 log = structlog.get_logger(__name__)
 
@@ -388,7 +388,7 @@ def how_it_ended(code: int) -> str:
 def _result(frame: Frame) -> Frame:
     head: dict[str, Any] = frame.head
     if "error" in head:
-        kind = getattr(xoe.errors, str(head["error"]), XoeError)
+        kind = getattr(errors, str(head["error"]), XoeError)
         if not (isinstance(kind, type) and issubclass(kind, XoeError)):
             kind = XoeError
         raise kind(str(head["message"]))

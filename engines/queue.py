@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from core.errors import BusyError
+from core.fairness import FairQueue
 from engines.job import Job
-from state.fairness import FairQueue
-from xoe.errors import BusyError
 
 J = TypeVar("J", bound=Job[Any])
 

@@ -17,11 +17,11 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import structlog
 
+from core.errors import EngineNotReadyError, ModelLoadError, XoeError
 from engines.job import Job
 from engines.process import SILENCE_S, CallCancelled, EngineFault, EngineLost, EngineProcess
 from engines.restarts import Losses
 from engines.wire import Frame, Head
-from xoe.errors import EngineNotReadyError, ModelLoadError, XoeError
 
 log = structlog.get_logger(__name__)
 

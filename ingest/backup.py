@@ -24,13 +24,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
 
+from core.durable import publish
+from core.errors import BackupError, DiskFullError, StoreError
 from ingest import digests, integrity
 from ingest.companions import Companion
 from ingest.database import Database
 from ingest.schema import SCHEMA_VERSION
 from ingest.swap import DATABASE_NAME, Hold
-from xoe.durable import publish
-from xoe.errors import BackupError, DiskFullError, StoreError
 
 FORMAT_VERSION: Final = 2
 """1: the documents alone."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xoe.errors import BackupError, DiskFullError, StoreDamagedError, StoreError
+from core.errors import BackupError, DiskFullError, StoreDamagedError, StoreError
 
 
 @dataclass(frozen=True)

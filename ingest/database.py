@@ -13,10 +13,10 @@ from typing import Final
 
 import structlog
 
+from core.errors import DiskFullError, StoreDamagedError, StoreError
 from ingest import digests, integrity
 from ingest.schema import migrate
 from ingest.swap import SUSPECT_SUFFIX
-from xoe.errors import DiskFullError, StoreDamagedError, StoreError
 
 log = structlog.get_logger(__name__)
 

@@ -19,12 +19,12 @@ import numpy.typing as npt
 import structlog
 from langchain_core.embeddings import Embeddings
 
+from core.errors import DocumentError, ModelError, ModelLoadError
 from engines.process import EngineFault, EngineLost
 from engines.wire import Frame, Head
 from engines.worker import EngineReport, NoQueue, Recipe, Worker
 from ingest.vectors import DIMENSION, Vectors
 from models.manifest import load_manifest
-from xoe.errors import DocumentError, ModelError, ModelLoadError
 
 log = structlog.get_logger(__name__)
 

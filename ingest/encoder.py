@@ -19,12 +19,12 @@ import numpy.typing as npt
 import onnxruntime as ort
 from tokenizers import Encoding, Tokenizer
 
+from core.errors import ModelLoadError
 from engines.memory import give_back
 from engines.service import Call, Service
 from engines.wire import Head
 from ingest.vectors import DIMENSION, Vectors
 from models.provision import ensure_present
-from xoe.errors import ModelLoadError
 
 MAX_TOKENS = 256
 """The model was trained on 256 tokens; what is longer is cut."""

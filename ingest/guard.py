@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from core.errors import DocumentError, DocumentTooLargeError
 from ingest.loaders.kinds import EXTENSIONS, READABLE, SUPPORTED, KindInfo, sniff
 from ingest.loaders.sound_kinds import is_recording
 from ingest.names import safe_name, safe_relative_name
 from ingest.paths import supported_paths
-from xoe.errors import DocumentError, DocumentTooLargeError
 
 __all__ = [
     "EXTENSIONS",

@@ -12,6 +12,9 @@ from typing import Literal
 import numpy as np
 import structlog
 
+from core.errors import DocumentBusyError, DocumentEmptyError, DocumentError
+from core.fairness import FairSlots
+from core.settings import Settings
 from ingest.embedder import Embedder
 from ingest.guard import (
     EXTENSIONS,
@@ -27,9 +30,6 @@ from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
 from ingest.vectors import DIMENSION, Vectors
-from state.fairness import FairSlots
-from xoe.errors import DocumentBusyError, DocumentEmptyError, DocumentError
-from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from core.errors import StoreDamagedError
 from ingest.digests import (
     CHUNK_COLUMNS,
     COLLECTION_COLUMNS,
@@ -20,7 +21,6 @@ from ingest.digests import (
     digest,
 )
 from ingest.schema import check_schema
-from xoe.errors import StoreDamagedError
 
 log = structlog.get_logger(__name__)
 

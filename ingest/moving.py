@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final, cast
 
+from core.errors import DocumentError, StoreError
 from ingest.digests import DOCUMENT_COLUMNS, Value, digest
-from xoe.errors import DocumentError, StoreError
 
 _COLLECTION: Final = DOCUMENT_COLUMNS.split(", ").index("collection_id")
 _SOURCE: Final = DOCUMENT_COLUMNS.split(", ").index("source")

@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
+from core.errors import StoreDamagedError, StoreError
 from ingest.store import Fingerprint, Store
 from ingest.swap import quarantine
-from xoe.errors import StoreDamagedError, StoreError
 
 log = structlog.get_logger(__name__)
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import structlog
 
+from core.contained import kill_contained, start_contained
+from core.errors import DocumentBusyError, DocumentError
+from core.fairness import FairSlots
+from core.settings import Settings
 from ingest.guard import check_size
 from ingest.loaders.document import LoadedDocument, ParseLimits
 from ingest.parse_wire import (
@@ -24,10 +28,6 @@ from ingest.parse_wire import (
     unpack_reply,
     with_text,
 )
-from state.contained import kill_contained, start_contained
-from state.fairness import FairSlots
-from xoe.errors import DocumentBusyError, DocumentError
-from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ import struct
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
-import xoe.errors
+from core import errors
+from core.errors import DocumentError
 from ingest.loaders.document import HeadingSpan, Kind, LoadedDocument, PageSpan, ParseLimits
-from xoe.errors import DocumentError
 
 LENGTH = struct.Struct(">I")
 MAX_HEAD_BYTES = 8 * 1024 * 1024
@@ -128,7 +128,7 @@ def _document(value: dict[str, Any]) -> LoadedDocument:
 
 
 def _error(name: str, message: str) -> DocumentError:
-    kind = getattr(xoe.errors, name, None)
+    kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, DocumentError):
         return kind(message)
     return DocumentError(message)

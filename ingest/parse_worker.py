@@ -17,6 +17,7 @@ from math import ceil
 from pathlib import Path
 from typing import BinaryIO
 
+from core.errors import DocumentError
 from ingest.confinement import confine
 from ingest.loaders import load_document
 from ingest.parse_wire import (
@@ -27,7 +28,6 @@ from ingest.parse_wire import (
     pack_error,
     unpack_request,
 )
-from xoe.errors import DocumentError
 
 NICENESS = 5
 """Answers to questions come before new documents."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from core.errors import DocumentError
 from ingest.loaders.kinds import EXTENSIONS, READABLE
-from xoe.errors import DocumentError
 
 _MAGIC = frozenset("*?[")
 

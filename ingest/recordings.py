@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from core.errors import DocumentEmptyError
 from ingest.loaders import LoadedDocument, titles
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import TextBuilder
-from xoe.errors import DocumentEmptyError
 
 PART_S = 45.0
 """Speech under one heading: about as much as one passage holds."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core.durable import sync_folder
+from core.errors import BackupError, DiskFullError, StoreDamagedError
 from ingest import digests, integrity
 from ingest.backup import BackupManifest, Tell, read_manifest, unpack
 from ingest.companions import Companion
@@ -28,8 +30,6 @@ from ingest.swap import (
     free_folder,
     swap,
 )
-from xoe.durable import sync_folder
-from xoe.errors import BackupError, DiskFullError, StoreDamagedError
 
 _INCOMING: Final = "restore.incoming"
 _SPACE_FACTOR: Final = 1.2
@@ -51,7 +51,7 @@ class Restored:
 def restore_backup(
     file: Path, data_dir: Path, tell: Tell, companions: Sequence[Companion] = ()
 ) -> Restored:
-    """Put the backup ``file`` in place. The caller holds the data folder (``xoe.lock``).
+    """Put the backup ``file`` in place. The caller holds the data folder (``core.data_folder``).
 
     A companion that the backup does not hold, or that is not asked for, stays as it is.
 

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from core.errors import StoreDamagedError, StoreError
 from ingest import digests
-from xoe.errors import StoreDamagedError, StoreError
 
 _FIRST = """
 CREATE TABLE collections (

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
+from core.errors import StoreError
 from ingest.database import Database, FullTextDamagedError, damaged_row, marks
 from ingest.digests import (
     CHUNK_COLUMNS,
@@ -36,7 +37,6 @@ from ingest.splitter import Chunk, search_heading
 from ingest.swap import DATABASE_NAME as DATABASE_NAME
 from ingest.swap import Hold
 from ingest.vectors import Rows, Vectors
-from xoe.errors import StoreError
 
 CHECK_AT_OPEN_BYTES = 64 * 2**20
 """A database up to this size (about 20,000 passages) is checked wholly before it is served: that

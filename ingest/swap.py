@@ -21,8 +21,8 @@ from typing import Final
 
 import structlog
 
-from xoe.durable import publish, sync_folder
-from xoe.errors import StoreError, StoreLockedError
+from core.durable import publish, sync_folder
+from core.errors import StoreError, StoreLockedError
 
 log = structlog.get_logger(__name__)
 

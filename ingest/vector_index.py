@@ -23,9 +23,9 @@ import faiss
 import numpy as np
 import structlog
 
+from core.durable import publish
 from ingest.store import Store
 from ingest.vectors import Rows, Vectors
-from xoe.durable import publish
 
 log = structlog.get_logger(__name__)
 

@@ -12,14 +12,14 @@ from typing import Literal, Protocol
 
 import structlog
 
+from core.durable import publish
+from core.errors import DiskFullError, ModelDamagedError, ModelError, ModelMissingError
+from core.locking import exclusive
 from models.advice import Missing, by_hand, megabytes
 from models.integrity import is_remembered, is_right, matches, remember
-from models.locking import exclusive
 from models.manifest import ModelEntry, ModelFile
 from models.sources import OnBytes, Source
 from models.transfer import FetchError, bytes_on_disk
-from xoe.durable import publish
-from xoe.errors import DiskFullError, ModelDamagedError, ModelError, ModelMissingError
 
 log = structlog.get_logger(__name__)
 

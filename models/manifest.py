@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from xoe.errors import ModelError, ModelMissingError
+from core.errors import ModelError, ModelMissingError
 
 MANIFEST_PATH = Path(__file__).with_name("manifest.toml")
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.errors import ModelDamagedError, ModelMissingError
 from models.advice import Missing, by_hand
 from models.integrity import is_remembered, matches
 from models.manifest import Manifest, ModelEntry, load_manifest
-from xoe.errors import ModelDamagedError, ModelMissingError
 
 if TYPE_CHECKING:
+    from core.settings import Settings
     from models.fetching import Outcome, ProgressSink
-    from xoe.settings import Settings
 
 __all__ = [
     "are_there",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from xoe.settings import LlmProfile
+from core.settings import LlmProfile
 
 USUAL_PROMPT_TOKENS: Final = 500
 """What is new in a usual question's prompt: three passages and the question."""

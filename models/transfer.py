@@ -16,7 +16,7 @@ from typing import TypeVar
 import httpx
 import structlog
 
-from xoe.errors import ModelError
+from core.errors import ModelError
 
 log = structlog.get_logger(__name__)
 

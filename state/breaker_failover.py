@@ -17,10 +17,10 @@ from typing import Final
 
 import structlog
 
+from core.errors import CircuitOpenError, RedisError
 from state.breaker import BreakerConfig, Circuit, Outcome, Permit, Transition
 from state.breaker_memory import MemoryStore, wall_clock_ms
 from state.breaker_store import BreakerStore, Reply
-from xoe.errors import CircuitOpenError, RedisError
 
 log = structlog.get_logger(__name__)
 

@@ -14,10 +14,10 @@ from typing import Final, cast
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from core.errors import RedisError
 from state.breaker import BreakerConfig, Circuit, CircuitState, Outcome, Permit, Reason, Transition
 from state.breaker_store import BreakerStore, Reply
 from state.redis import RedisConnection
-from xoe.errors import RedisError
 
 SCRIPT: Final = Path(__file__).with_name("breaker.lua").read_text("utf-8")
 SCRIPT_SHA1: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()

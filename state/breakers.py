@@ -19,14 +19,14 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 import structlog
 
+from core.errors import BusyError, CircuitOpenError, ProcessLostError, RedisError
+from core.settings import Settings
 from state.breaker import BreakerConfig, Circuit, CircuitState, Outcome, Permit, Transition
 from state.breaker_failover import FailoverStore
 from state.breaker_memory import MemoryStore
 from state.breaker_redis import RedisStore
 from state.breaker_store import BreakerStore, Reply
 from state.redis import RedisConnection
-from xoe.errors import BusyError, CircuitOpenError, ProcessLostError, RedisError
-from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import structlog
 
+from core.errors import RedisError
+from core.settings import Settings
 from state.history_buffer import BufferLimits, HistoryBuffer, Session, Snapshot
 from state.history_entry import (
     EXTRA_MAX_BYTES,
@@ -31,8 +33,6 @@ from state.history_entry import (
 from state.history_store import HistoryStore
 from state.history_writer import HistoryWriter
 from state.redis import RedisConnection
-from xoe.errors import RedisError
-from xoe.settings import Settings
 
 __all__ = [
     "DEGRADED",

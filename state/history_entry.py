@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import structlog
 
-from xoe.errors import QuestionError
+from core.errors import QuestionError
 
 log = structlog.get_logger(__name__)
 

@@ -17,11 +17,11 @@ from typing import Final
 import structlog
 from redis.exceptions import ResponseError
 
+from core.errors import RedisError
 from state.history_buffer import HistoryBuffer, Session
 from state.history_delta import NOTHING
 from state.history_store import HistoryStore, Obeyed, Write
 from state.redis import RedisConnection
-from xoe.errors import RedisError
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from xoe.settings import LlmProfile
+    from core.settings import LlmProfile
 
 Engine = Literal["usual", "spare", "none", "off"]
 """Which engine of a pair serves; ``off``: voice is switched off, or still loading."""

@@ -20,10 +20,10 @@ from redis.asyncio import BlockingConnectionPool, Redis, UnixDomainSocketConnect
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from state.cancellation import AbandonedError, uncancelled
+from core.cancellation import AbandonedError, uncancelled
+from core.errors import RedisError
+from core.settings import Settings
 from state.redis_server import RedisServer
-from xoe.errors import RedisError
-from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 

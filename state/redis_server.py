@@ -26,8 +26,8 @@ import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from state.cancellation import cancellable, to_the_end
-from xoe.errors import RedisError
+from core.cancellation import cancellable, to_the_end
+from core.errors import RedisError
 
 log = structlog.get_logger(__name__)
 

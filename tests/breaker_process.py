@@ -17,10 +17,10 @@ from typing import Any
 
 import structlog
 
+from core.errors import CircuitOpenError, TranscriptionError
+from core.settings import load_settings
 from state.breakers import Breakers
 from state.redis import RedisConnection
-from xoe.errors import CircuitOpenError, TranscriptionError
-from xoe.settings import load_settings
 
 
 @dataclass

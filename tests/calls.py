@@ -12,12 +12,12 @@ import numpy as np
 import soxr
 from noises import Samples, silence
 
+from core.settings import Settings
 from telemetry.metrics import Metrics
 from voice.audio import PAGE_RATE, STT_RATE, from_pcm16, to_pcm16
 from voice.call import Call
 from voice.engines import VoiceEngines
 from voice.ports import CallState, CallView, TurnStages
-from xoe.settings import Settings
 
 CHUNK_BYTES = 8_192
 CHUNK_SAMPLES = CHUNK_BYTES // 2

@@ -16,8 +16,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
+from core.settings import load_settings
 from models.provision import installed
-from xoe.settings import load_settings
 
 _PROJECT = Path(__file__).resolve().parent.parent
 

@@ -27,6 +27,7 @@ from store_model import FINGERPRINT, indexes_of, keys_of, passages, put, vector_
 
 from accounts.passwords import Passwords
 from accounts.users import Users
+from core.settings import Settings
 from database import Database
 from database.database import FILE_NAME
 from database.unfinished import unfinished
@@ -43,7 +44,6 @@ from xoe.adoption import adopt
 from xoe.catalog import Catalog
 from xoe.chats import Chats
 from xoe.leftovers import delete_leftovers
-from xoe.settings import Settings
 
 WORD = "xylograph"
 """Stands in what is to go, and nowhere else."""

@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 
 import structlog
 
+from core.errors import EngineBusyError, EngineNotReadyError, GenerationError, QuestionError
 from engines.job import Job
 from engines.process import EngineFault, EngineLost, EngineProcess
 from engines.queue import FairJobs
 from engines.service import Call, Service
 from engines.wire import Head
 from engines.worker import Recipe, Worker
-from xoe.errors import EngineBusyError, EngineNotReadyError, GenerationError, QuestionError
 
 log = structlog.get_logger(__name__)
 

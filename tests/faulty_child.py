@@ -70,8 +70,8 @@ def infect_llm() -> None:
 
 def infect_embedder() -> None:
     """Its files are gone, or a text ends it; the real absence has a test of its own."""
+    from core.errors import ModelMissingError
     from ingest.encoder import EncoderService, SentenceEncoder
-    from xoe.errors import ModelMissingError
 
     loaded = EncoderService._loaded
 

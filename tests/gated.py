@@ -13,10 +13,10 @@ from typing import Any
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.settings import Settings
 from xoe.doors import SCOPE_KEY, Door
 from xoe.people import People
 from xoe.protection import protected
-from xoe.settings import Settings
 
 PAGE = {"accept": "text/html,*/*"}
 GOOD = "kettle orbit lantern"

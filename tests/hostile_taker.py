@@ -20,7 +20,7 @@ import psutil
 import structlog
 from hostile import FACT
 
-from xoe.settings import Settings
+from core.settings import Settings
 from xoe.workbench import Workbench
 
 OWNER = "visitor:x"

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from chains.types import LIBRARY_OWNER
+from core.settings import load_settings
 from ingest.ingestor import SourceFile
 from telemetry.logging import configure_logging
-from xoe.settings import load_settings
 from xoe.workbench import open_workbench
 
 

@@ -21,11 +21,11 @@ from chains.llm.engine import (
 )
 from chains.llm.job import AnswerJob
 from chains.llm.service import LlmService
+from core.settings import Settings
 from engines.process import EngineProcess
 from engines.service import Call
 from engines.wire import Frame
 from models.provision import installed
-from xoe.settings import Settings
 
 FRIENDLY = "You are a helpful assistant. Answer in one short sentence."
 SYSTEM = ChatTurn("system", FRIENDLY)

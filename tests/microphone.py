@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from core.settings import load_settings
 from voice.audio import PAGE_RATE, from_pcm16, to_pcm16
 from voice.tts.factory import create_synthesizer
 from voice.tts.page_audio import PageAudio
-from xoe.settings import load_settings
 
 NOISE = 0.0006
 """A faint noise floor: a microphone is never quite silent."""

@@ -23,8 +23,8 @@ import pytest
 import redis
 
 from accounts.identity import Role
+from core.settings import Settings
 from xoe.people import People
-from xoe.settings import Settings
 
 START_S = 180
 """The longest wait for a server on a machine that is busy with something else."""

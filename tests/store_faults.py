@@ -36,6 +36,8 @@ from store_model import (
 )
 
 from chains.types import LIBRARY_OWNER
+from core.errors import StoreError
+from core.settings import Settings
 from ingest.backup import make_backup, read_manifest
 from ingest.companions import Companion
 from ingest.ingestor import Ingestor
@@ -44,8 +46,6 @@ from ingest.restore import restore_backup
 from ingest.store import DATABASE_NAME, Store
 from ingest.swap import quarantine
 from telemetry.logging import configure_logging
-from xoe.errors import StoreError
-from xoe.settings import Settings
 
 KINDS = {"eio": 1, "full": 2, "kill": 3, "torn": 4, "eio-always": 5}
 BEFORE = {name: passages(name, 0) for name in "abc"}

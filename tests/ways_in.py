@@ -16,9 +16,9 @@ from fastapi.params import File, Form
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
+from core.settings import load_settings, site_root
 from xoe.page.offline import _is_closed
 from xoe.server import create_app
-from xoe.settings import load_settings, site_root
 
 
 def routes_of(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Float, ForeignKey, Index, String, Table, Text, delete, insert, select
 
+from core.errors import LinkError
 from database import Database, lock, metadata
 from threads import tables
 from threads.rows import number_of
 from threads.types import LINK_DAYS
-from xoe.errors import LinkError
 
 MAX_DAYS: Final = 90.0
 MAX_LINKS: Final = 100

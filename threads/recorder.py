@@ -14,9 +14,9 @@ from typing import Final
 
 import structlog
 
+from core.errors import StoreError, ThreadLimitError
 from threads.changes import Change
 from threads.store import Threads
-from xoe.errors import StoreError, ThreadLimitError
 
 log = structlog.get_logger(__name__)
 

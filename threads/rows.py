@@ -8,13 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.errors import ThreadLimitError
 from database import lock
 from database.upsert import Dialect, upsert
 from threads import tables
 from threads.text import ID_MAX_CHARS, NOTE_MAX_CHARS, clean, element_id, extra_json
 from threads.types import Role, StoredMessage
 from threads.words import words_of
-from xoe.errors import ThreadLimitError
 
 THREADS_MAX: Final = 5_000
 """Chats of one owner."""

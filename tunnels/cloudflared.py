@@ -8,11 +8,11 @@ import shutil
 from collections import deque
 from typing import Final
 
+from core.errors import TunnelError, TunnelWishError
 from tunnels.link import Link
 from tunnels.output import first_address
 from tunnels.process import Child
 from tunnels.types import LocalEnd, PublicAddress
-from xoe.errors import TunnelError, TunnelWishError
 
 CONNECT_S: Final = 30.0
 _READ_LINES: Final = 5000

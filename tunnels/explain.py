@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from xoe.errors import HostKeyError, TunnelError
+from core.errors import HostKeyError, TunnelError
 
 UNKNOWN_KEY: Final = re.compile(r"^No \S+ host key is known for .+ strict checking")
 _CHANGED: Final = re.compile(

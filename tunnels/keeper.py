@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from tunnels.backoff import Backoff
+from core.backoff import Backoff
+from core.errors import HostKeyError, TunnelError
 from tunnels.link import Dialer, Link
 from tunnels.types import LocalEnd, OnEvent, PublicAddress, Tunnel, TunnelEvent, TunnelState
-from xoe.errors import HostKeyError, TunnelError
 
 log = structlog.get_logger(__name__)
 

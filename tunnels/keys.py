@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core.durable import sync_folder
+from core.errors import TunnelError
 from tunnels.process import Child
-from xoe.durable import sync_folder
-from xoe.errors import TunnelError
 
 FILE_NAME: Final = "known_hosts"
 _LOOK_S: Final = 10.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from core.errors import TunnelError
 from tunnels.process import Child
 from tunnels.types import LocalEnd, PublicAddress
-from xoe.errors import TunnelError
 
 
 class Link:

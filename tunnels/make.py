@@ -7,7 +7,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunnels.backoff import Backoff
+from core.backoff import Backoff
+from core.errors import TunnelWishError
 from tunnels.cloudflared import CloudflaredDialer
 from tunnels.keeper import KeptTunnel
 from tunnels.keys import KnownHosts
@@ -15,7 +16,6 @@ from tunnels.link import Dialer
 from tunnels.ssh import SshDialer, SshPlan
 from tunnels.targets import PRESETS, SERVICES, Service, SshTarget, checked_public_url
 from tunnels.types import OnEvent
-from xoe.errors import TunnelWishError
 
 
 @dataclass(frozen=True)

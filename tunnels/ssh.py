@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from core.errors import HostKeyError, HostKeyUnknownError, TunnelError, TunnelWishError
 from tunnels.explain import explain, is_unknown_key
 from tunnels.keys import KnownHosts, shown_key
 from tunnels.link import Link
@@ -20,7 +21,6 @@ from tunnels.output import first_address, is_host
 from tunnels.process import Child
 from tunnels.targets import SshTarget
 from tunnels.types import LocalEnd, PublicAddress
-from xoe.errors import HostKeyError, HostKeyUnknownError, TunnelError, TunnelWishError
 
 log = structlog.get_logger(__name__)
 

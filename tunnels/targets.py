@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
+from core.errors import TunnelWishError
 from tunnels.output import public_url
-from xoe.errors import TunnelWishError
 
 Service = Literal["ssh", "printed", "localhost.run", "serveo", "pinggy", "cloudflared"]
 """``ssh``: a host of one's own. ``printed``: any service over SSH that prints its address."""

@@ -23,6 +23,8 @@ from typing import Final
 import numpy as np
 import structlog
 
+from core.errors import ModelError, SpeechError, XoeError
+from core.settings import Settings
 from voice import apology
 from voice.audio import Samples
 from voice.backchannel import is_backchannel
@@ -48,8 +50,6 @@ from voice.reply import Reply
 from voice.speakable.clauses import spoken_clauses
 from voice.stt import Transcript
 from voice.understanding import Understanding
-from xoe.errors import ModelError, SpeechError, XoeError
-from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from state.allotment import Allotment
-from state.fairness import share
+from core.allotment import Allotment
+from core.errors import CallBusyError
+from core.fairness import share
 from telemetry.metrics import VoiceMetrics
-from xoe.errors import CallBusyError
 
 if TYPE_CHECKING:  # the engines' libraries are loaded behind the page
     from voice.call import Call

@@ -18,7 +18,7 @@ from voice.audio import FRAME_MS
 from voice.turn import UNKNOWN, TextTurnModel, TurnModel
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 EndReason = Literal["silence", "released", "limit"]
 Mode = Literal["hands_free", "push_to_talk"]

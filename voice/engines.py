@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.settings import Settings
 from engines.worker import EngineReport
 from state.breakers import Breakers
 from telemetry.metrics import VoiceMetrics
@@ -16,7 +17,6 @@ from voice.tts.factory import create_synthesizer
 from voice.tts.fallback import FallbackSynthesizer
 from voice.tts.synthesizer import Synthesizer
 from voice.vad import SileroVad
-from xoe.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Final
 
 import structlog
 
+from core.errors import XoeError
 from voice.endpoint import Endpointer
 from voice.ports import Conversation
 from voice.stt import Transcript
 from voice.stt.session import TranscriptionSession
-from xoe.errors import XoeError
 
 log = structlog.get_logger(__name__)
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from core.errors import ModelLoadError, ModelMissingError
 from engines.wire import Frame
 from engines.worker import EngineReport, NoQueue, Recipe, Worker
 from voice.audio import FRAME_SAMPLES, Samples
-from xoe.errors import ModelLoadError, ModelMissingError
 
 CONTEXT_SAMPLES: Final = 64
 STATE_VALUES: Final = 128

@@ -14,11 +14,11 @@ from typing import ClassVar, Final
 import numpy as np
 import onnxruntime as ort
 
+from core.errors import DocumentTooLargeError, ModelLoadError
 from engines.service import Call, Service
 from engines.wire import Head
 from voice.audio import FRAME_SAMPLES, Samples
 from voice.vad import CONTEXT_SAMPLES, HEARD_VALUES, STATE_VALUES
-from xoe.errors import DocumentTooLargeError, ModelLoadError
 
 MAX_RECORDING_S: Final = 600.0
 """A small file can hold hours of silence; ten minutes of sound are 38 MB."""

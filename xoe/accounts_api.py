@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.identity import USER
-from xoe.errors import AccountError, XoeError
+from core.errors import AccountError, XoeError
 from xoe.health import startup_of
 from xoe.page.guests import PageGuests
 

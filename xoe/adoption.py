@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from xoe.errors import DocumentError
+from core.errors import DocumentError
 from xoe.leftovers import Leftovers
 
 if TYPE_CHECKING:

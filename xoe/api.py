@@ -16,8 +16,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from accounts.identity import Identity, identity_of
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
-from state.fairness import Share
-from xoe.errors import StoppingError, XoeError
+from core.errors import StoppingError, XoeError
+from core.fairness import Share
 from xoe.health import startup_of
 from xoe.limits import LimitKind, RateLimits, retry_after, too_fast
 from xoe.problems import UNEXPECTED, Problem

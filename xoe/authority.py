@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from xoe.durable import write_once, write_over
-from xoe.errors import CertificateError
+from core.durable import write_once, write_over
+from core.errors import CertificateError
 
 log = structlog.get_logger(__name__)
 

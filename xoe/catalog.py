@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.errors import StoreError
 from ingest.store import DocumentInfo, Store
-from xoe.errors import StoreError
 
 if TYPE_CHECKING:
     from ingest.vector_index import VectorIndexes

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from core.durable import write_over
+from core.errors import CertificateError
 from xoe.addresses import hostname, machine_addresses
 from xoe.authority import (
     CA_FILE,
@@ -34,8 +36,6 @@ from xoe.authority import (
     folder_of,
     pem_of_key,
 )
-from xoe.durable import write_over
-from xoe.errors import CertificateError
 
 log = structlog.get_logger(__name__)
 

@@ -18,6 +18,7 @@ import structlog
 
 from accounts.identity import SESSION
 from chains.types import Answer, Citation, Question
+from core.errors import StoreError, ThreadLimitError
 from state.history import DEGRADED, ChatHistory, HistoryEntry
 from threads.changes import Ask, Drop, Files, Forget, Found, Keep
 from threads.deletion import delete_owner, delete_thread
@@ -25,7 +26,6 @@ from threads.recorder import UNSAVED, Recorder
 from threads.store import Threads
 from threads.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
 from xoe.catalog import Catalog
-from xoe.errors import StoreError, ThreadLimitError
 from xoe.finishing import Finisher
 
 log = structlog.get_logger(__name__)

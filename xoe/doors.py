@@ -17,8 +17,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.errors import XoeError
 from xoe.connections import BoundedConfig, BoundedListener, Connections
-from xoe.errors import XoeError
 
 log = structlog.get_logger(__name__)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from core.errors import StoreError
 from database import Database
 from database.unfinished import Unfinished, is_noted, note, strike, unfinished
 from state.history import ChatHistory
@@ -19,7 +20,6 @@ from threads.deletion import delete_chats
 from threads.rows import is_of_a_chat, number_of, put_upload
 from threads.store import Threads
 from xoe.adoption import adopt
-from xoe.errors import StoreError
 
 if TYPE_CHECKING:
     from xoe.catalog import Catalog

@@ -22,9 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accounts import identity as identities
 from accounts.identity import COOKIE, Identity, Refusal
-from state.fairness import current_share
+from core.errors import XoeError
+from core.fairness import current_share
 from xoe.doors import Door, door_of
-from xoe.errors import XoeError
 from xoe.page import chainlit_patches
 from xoe.page.notice import notice
 from xoe.page.visitor import visitor_of

@@ -10,12 +10,12 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.identity import SCOPE_KEY, Identity
+from core.settings import Settings
 from engines import llama_build
 from telemetry.metrics import CONTENT_TYPE, HttpMetrics
 from telemetry.turn_record import TurnRecord, in_tree
 from xoe import __version__
 from xoe.readiness import Readiness
-from xoe.settings import Settings
 from xoe.startup import Startup
 from xoe.vitals import house_of
 

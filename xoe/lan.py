@@ -20,16 +20,16 @@ import segno
 import structlog
 import uvicorn
 
+from core.errors import CertificateError, SettingsError
+from core.settings import Settings
 from xoe import certificates
 from xoe.authority import Authority
 from xoe.certificates import CertificatePaths
 from xoe.connections import BoundedListener
 from xoe.doors import Door, Doors, SideServer, server_config
-from xoe.errors import CertificateError, SettingsError
 from xoe.listener import BACKLOG
 from xoe.plain_http import INSTALL_PATH, PlainHttp
 from xoe.protection import ProtectingHeaders
-from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xoe.errors import RedisError
-from xoe.settings import Settings
+from core.errors import RedisError
+from core.settings import Settings
 
 if TYPE_CHECKING:
     from database import Database
@@ -48,6 +48,7 @@ async def delete_leftovers(owner: str, database: Database, settings: Settings) -
 
     What Redis holds follows at the server's next start where it cannot be reached now.
     """
+    from core.data_folder import DataFolder
     from ingest.store import Fingerprint, Store
     from ingest.vector_index import VectorIndexes
     from state.history import ChatHistory
@@ -55,7 +56,6 @@ async def delete_leftovers(owner: str, database: Database, settings: Settings) -
     from threads.deletion import delete_owner
     from xoe.catalog import Catalog
     from xoe.finishing import Finisher
-    from xoe.lock import DataFolder
 
     with DataFolder(settings.data_dir):
         await delete_owner(database, owner)

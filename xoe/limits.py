@@ -20,13 +20,13 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from state.fairness import FairSlots, OwnerQuota, Share, as_share, owner_limit
-from xoe.errors import BusyError, EngineBusyError
+from core.errors import BusyError, EngineBusyError
+from core.fairness import FairSlots, OwnerQuota, Share, as_share, owner_limit
 from xoe.problems import headers_of, status_of, told
 
 if TYPE_CHECKING:
     from accounts.identity import Identity
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 log = structlog.get_logger(__name__)
 

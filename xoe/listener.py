@@ -8,9 +8,9 @@ import socket
 import stat
 from pathlib import Path
 
+from core.errors import SettingsError
+from core.settings import Settings
 from xoe.connections import BoundedListener
-from xoe.errors import SettingsError
-from xoe.settings import Settings
 
 BACKLOG = 512
 UNIX_URL = "http://localhost"

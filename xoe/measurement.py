@@ -10,9 +10,9 @@ from typing import Final, cast, get_args
 
 import structlog
 
+from core.durable import publish
+from core.settings import LlmProfile
 from models.recommend import Speed
-from xoe.durable import publish
-from xoe.settings import LlmProfile
 
 log = structlog.get_logger(__name__)
 

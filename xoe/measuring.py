@@ -19,13 +19,13 @@ import psutil
 import structlog
 
 from chains.llm.engine import ChatTurn, LlmEngine
+from core.errors import EngineError, MeasuringError, ModelError, XoeError
+from core.settings import LlmProfile, Settings
 from models.manifest import load_manifest
 from models.provision import installed
 from models.recommend import BY_QUALITY, Advice, Candidate, Speed, advise, estimate, needed_bytes
-from xoe.errors import EngineError, MeasuringError, ModelError, XoeError
 from xoe.measurement import Measurement, load, save
 from xoe.probe import PROBE_TOKENS, GaveWay, probe
-from xoe.settings import LlmProfile, Settings
 
 log = structlog.get_logger(__name__)
 

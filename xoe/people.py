@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from accounts.identity import Identity
 from accounts.secret import server_secret
-from xoe.settings import PEOPLE_FILE, Settings
+from core.settings import PEOPLE_FILE, Settings
 
 if TYPE_CHECKING:
     from accounts.desk import LoginDesk

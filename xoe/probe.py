@@ -12,9 +12,9 @@ from statistics import median
 from typing import Any, Final
 
 from chains.llm.engine import ChatTurn, GenerationRequest, LlmEngine, TextPiece
+from core.errors import GenerationError
+from core.settings import LlmProfile
 from models.recommend import Speed
-from xoe.errors import GenerationError
-from xoe.settings import LlmProfile
 
 PROBE_TOKENS: Final = 64
 """About so many are read. Few enough that a slow model is not taken for a stuck one."""

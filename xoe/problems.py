@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xoe.errors import (
+from core.errors import (
     BusyError,
     EngineNotReadyError,
     QuestionError,

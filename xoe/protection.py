@@ -11,6 +11,7 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.settings import Settings
 from xoe.gate import Gate
 from xoe.limits import BodyLimits, FairRequests, body_limits
 from xoe.page.guard import HostGuard
@@ -18,7 +19,6 @@ from xoe.page.offline import OfflinePage
 from xoe.people import Doorkeeper
 from xoe.problems import UNEXPECTED, InSentences, told
 from xoe.reach import names_of
-from xoe.settings import Settings
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",

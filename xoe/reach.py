@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Final
 
+from core.errors import SettingsError
 from xoe.addresses import hostname, machine_addresses
-from xoe.errors import SettingsError
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _EVERYWHERE: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not listened on

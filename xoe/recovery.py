@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from xoe.errors import CircuitOpenError, XoeError
+from core.errors import CircuitOpenError, XoeError
 
 log = structlog.get_logger(__name__)
 

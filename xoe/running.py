@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xoe.durable import write_over
-from xoe.lock import LOCK_NAME, is_locked
+from core.data_folder import LOCK_NAME, is_locked
+from core.durable import write_over
 
 if TYPE_CHECKING:
     import httpx

@@ -14,15 +14,15 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from core.errors import XoeError
+from core.settings import Settings, site_root
 from xoe import __version__, running
 from xoe.access import AccessLog, http_metrics, routes_of
 from xoe.connections import BoundedListener
 from xoe.doors import Doors, server_config
-from xoe.errors import XoeError
 from xoe.lean import leave_out
 from xoe.listener import address, bind, release
 from xoe.reach import is_open_to_others, require_account
-from xoe.settings import Settings, site_root
 from xoe.startup import Startup
 
 if TYPE_CHECKING:

@@ -20,6 +20,9 @@ from chains.llm.engine import ChatTurn, LlmEngine
 from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER
+from core.data_folder import DataFolder
+from core.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
+from core.settings import LlmProfile, Settings
 from database import Database
 from engines.worker import EngineReport
 from models.manifest import load_manifest
@@ -35,15 +38,12 @@ from threads.store import Threads
 from voice.desk import CallDesk
 from xoe.catalog import Catalog
 from xoe.chats import Chats
-from xoe.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
 from xoe.ladder import Ladder
 from xoe.limits import Admission, RateLimits
-from xoe.lock import DataFolder
 from xoe.measuring import Measuring
 from xoe.memory import MemoryWatch, limit_bytes
 from xoe.readiness import Component, ComponentState, Readiness
 from xoe.recovery import Check, Recovery
-from xoe.settings import LlmProfile, Settings
 from xoe.workbench import Workbench
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from xoe.lock import DataFolder
+from core.data_folder import DataFolder
+from core.settings import Settings
 from xoe.people import People, is_without_accounts
 from xoe.readiness import Component, Readiness
-from xoe.settings import Settings
 
 if TYPE_CHECKING:
     from xoe.doors import Doors

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chains.retriever import HybridSearch
+from core.errors import StoreError
+from core.settings import Settings
 from ingest.embedder import Embedder
 from ingest.ingestor import Ingestor
 from ingest.opening import open_store
@@ -17,8 +19,6 @@ from ingest.store import Fingerprint, Store
 from ingest.vector_index import VectorIndexes
 from ingest.vectors import DIMENSION
 from voice.stt.recording_process import RecordingProcess
-from xoe.errors import StoreError
-from xoe.settings import Settings
 
 
 @dataclass(frozen=True)

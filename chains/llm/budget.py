@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from chains.llm.request import ChatTurn
-from xoe.errors import QuestionError
+from core.errors import QuestionError
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 """Returns the number of tokens of each text."""

@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 
 from chains.llm.engine import LlmEngine
 from chains.llm.request import ChatTurn, Finished, GenerationRequest, Queued, Role
-from xoe.errors import EngineError
+from core.errors import EngineError
 
 QUEUED = "queued"
 """Key of ``additional_kwargs``: the place in the queue, in a chunk without text."""

@@ -18,12 +18,7 @@ from chains.llm.request import (
     StreamEvent,
     TextPiece,
 )
-from engines import llama_build
-from engines.process import EngineFault, EngineLost, EngineProcess
-from engines.wire import Frame, Head
-from engines.worker import EngineReport, Recipe, Worker, WorkerState
-from models.provision import ensure_present
-from xoe.errors import (
+from core.errors import (
     EngineError,
     EngineNotReadyError,
     EngineStalledError,
@@ -31,7 +26,12 @@ from xoe.errors import (
     GenerationLostError,
     XoeError,
 )
-from xoe.settings import Settings
+from core.settings import Settings
+from engines import llama_build
+from engines.process import EngineFault, EngineLost, EngineProcess
+from engines.wire import Frame, Head
+from engines.worker import EngineReport, Recipe, Worker, WorkerState
+from models.provision import ensure_present
 
 __all__ = [
     "CACHE_BYTES",

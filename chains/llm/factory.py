@@ -7,8 +7,8 @@ from pydantic import SecretStr
 
 from chains.llm.chat_model import LocalChatModel
 from chains.llm.engine import LlmEngine
-from xoe.errors import SettingsError
-from xoe.settings import Settings
+from core.errors import SettingsError
+from core.settings import Settings
 
 CONNECT_TIMEOUT_S = 5.0
 

@@ -14,7 +14,7 @@ from chains.llm.runtime import LlamaRuntime, RuntimeFault, RuntimeOptions
 from chains.llm.sampler import Sampler
 from chains.llm.text import AnswerText
 from chains.llm.vocabulary import Vocabulary
-from xoe.errors import QuestionError
+from core.errors import QuestionError
 
 _WORTH_SAVING_TOKENS = 32
 """Copying a state takes some milliseconds; so does reading this many tokens, at least."""

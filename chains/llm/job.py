@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from chains.llm.request import Finished, GenerationRequest, Queued, StreamEvent, TextPiece
+from core.errors import BusyError, EngineBusyError
+from core.fairness import FairQueue, share
 from engines.job import Job
 from engines.wire import Head
-from state.fairness import FairQueue, share
-from xoe.errors import BusyError, EngineBusyError
 
 _PIECES_APART = 64
 """Pieces that wait for a slow reader one by one; later ones are joined."""

@@ -12,8 +12,8 @@ from typing import Any
 import llama_cpp
 import structlog
 
+from core.errors import ModelLoadError
 from engines import llama_build
-from xoe.errors import ModelLoadError
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from chains.llm.answers import AnswerMemory
 from chains.llm.budget import TemplateCost
 from chains.llm.request import ChatTurn
 from chains.llm.vocabulary import Vocabulary
-from xoe.errors import ModelLoadError
+from core.errors import ModelLoadError
 
 _MARK = re.compile("\ue000([0-9]+)\ue001")  # private use: stands in no template
 

@@ -22,7 +22,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
 
-from xoe.errors import EngineError, GenerationError, QuestionError
+from core.errors import EngineError, GenerationError, QuestionError
 
 _LOCAL_ONLY = ("session_id", "profile")
 _OVERLONG = re.compile(r"context[ _](length|size|window)", re.IGNORECASE)  # vLLM, llama.cpp, …

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chains.llm.native import check_backend, load_model
-from xoe.errors import ModelLoadError
+from core.errors import ModelLoadError
 
 BATCH_TOKENS = 256
 """Larger batches are hardly faster, and it shows less often that the model goes on."""

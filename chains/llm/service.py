@@ -18,9 +18,9 @@ from chains.llm.native import stand_behind
 from chains.llm.prompt import PromptEncoder
 from chains.llm.request import ChatTurn, GenerationRequest, TextPiece
 from chains.llm.runtime import Interrupted, RuntimeOptions
+from core.errors import ModelLoadError, QuestionError
 from engines.service import Call, Cancelled, Service
 from engines.wire import Head
-from xoe.errors import ModelLoadError, QuestionError
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import llama_cpp
 
 from chains.llm.native import check_backend, load_model
-from xoe.errors import EngineNotReadyError, ModelLoadError
+from core.errors import EngineNotReadyError, ModelLoadError
 
 
 class Vocabulary:

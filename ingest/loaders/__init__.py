@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from core.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError, DocumentTypeError
 from ingest.loaders.document import (
     HeadingSpan,
     Kind,
@@ -20,7 +21,6 @@ from ingest.loaders.document import (
     Source,
 )
 from ingest.loaders.kinds import sniff
-from xoe.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError, DocumentTypeError
 
 __all__ = [
     "HeadingSpan",

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
-from xoe.errors import DocumentTooLargeError
+from core.errors import DocumentTooLargeError
 
 MAX_MEMBERS = 10_000
 _END_RECORD = struct.Struct("<4s4H2LH")

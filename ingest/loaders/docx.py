@@ -12,11 +12,11 @@ from xml.parsers.expat import ExpatError
 
 import mammoth
 
+from core.errors import DocumentError, DocumentTooLargeError
 from ingest.loaders import titles
 from ingest.loaders.archives import open_zip
 from ingest.loaders.document import LoadedDocument, ParseLimits, Source
 from ingest.loaders.html import extract
-from xoe.errors import DocumentError, DocumentTooLargeError
 
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
 _PIECE_BYTES = 4096

@@ -7,7 +7,7 @@ import re
 
 from charset_normalizer import CharsetMatch, from_bytes
 
-from xoe.errors import DocumentTypeError
+from core.errors import DocumentTypeError
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

@@ -6,12 +6,12 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser
 
+from core.errors import DocumentError
 from ingest.loaders import titles
 from ingest.loaders.blocks import blocks
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, Source, TextBuilder
 from ingest.loaders.encoding import decode
-from xoe.errors import DocumentError
 
 MAX_DEPTH = 5_000
 """The parser's time grows with the square of the depth: 200,000 levels take it minutes."""

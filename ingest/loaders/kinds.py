@@ -7,11 +7,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from core.errors import DocumentEmptyError, DocumentError, DocumentLockedError, DocumentTypeError
 from ingest.loaders.archives import zip_names
 from ingest.loaders.document import Kind
 from ingest.loaders.encoding import looks_like_text
 from ingest.loaders.sound_kinds import has_sound_head
-from xoe.errors import DocumentEmptyError, DocumentError, DocumentLockedError, DocumentTypeError
 
 
 @dataclass(frozen=True)

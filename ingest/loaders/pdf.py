@@ -12,17 +12,17 @@ from pathlib import Path
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from ingest.loaders import titles
-from ingest.loaders.cleaning import one_line
-from ingest.loaders.document import LoadedDocument, PageSpan, Source, TextBuilder
-from ingest.loaders.pdf_layout import Layout, Line, PageLines, PdfBlock
-from ingest.loaders.running_lines import drop_running_lines
-from xoe.errors import (
+from core.errors import (
     DocumentEmptyError,
     DocumentError,
     DocumentLockedError,
     DocumentTooLargeError,
 )
+from ingest.loaders import titles
+from ingest.loaders.cleaning import one_line
+from ingest.loaders.document import LoadedDocument, PageSpan, Source, TextBuilder
+from ingest.loaders.pdf_layout import Layout, Line, PageLines, PdfBlock
+from ingest.loaders.running_lines import drop_running_lines
 
 _TAIL_BYTES = 4096
 _HYPHEN = "\ufffe"

@@ -257,7 +257,7 @@ def test_no_page_is_forgotten() -> None:
     source = Path(__file__).read_text()
     program = """
 from xoe.server import create_app
-from xoe.settings import Settings
+from core.settings import Settings
 app = create_app(Settings())
 def walk(routes):
     for route in routes:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
 
+from core.settings import load_settings
 from models.provision import installed
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.browser
 

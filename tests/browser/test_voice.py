@@ -66,8 +66,8 @@ def heard_in(page: Page) -> str:
     """Transcribe what the page's player was given, in lower case."""
     from faster_whisper import WhisperModel
 
+    from core.settings import load_settings
     from models.provision import model_dir
-    from xoe.settings import load_settings
 
     model = WhisperModel(
         str(model_dir("stt", load_settings().models_dir)), device="cpu", compute_type="int8"

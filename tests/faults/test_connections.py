@@ -16,10 +16,10 @@ from lengths import length
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from core.settings import Settings
 from xoe.connections import BoundedListener, ConnectionLimits, Connections
 from xoe.doors import Door, Doors
 from xoe.lan import Lan
-from xoe.settings import Settings
 from xoe.share import listener as share_listener
 
 pytestmark = pytest.mark.faults

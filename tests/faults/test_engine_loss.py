@@ -26,8 +26,8 @@ from page_client import PATIENCE_S, PageClient, open_page
 from servers import FaultyServer
 
 from bench.speech import spoken
+from core.settings import load_settings
 from engines.process import SILENCE_S
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.faults
 

@@ -29,7 +29,7 @@ from page_client import PageClient, open_page
 from servers import FaultyServer
 
 from bench.speech import spoken
-from xoe.settings import load_settings
+from core.settings import load_settings
 
 pytestmark = pytest.mark.faults
 

@@ -24,6 +24,8 @@ from hypothesis import strategies as st
 from chains.citations import CitationList, best_support, check_sentences
 from chains.compose import compose
 from chains.types import Answer, Citation, Done, Passage, Queued, Sources, Token, TurnTimings
+from core.errors import DocumentError, SettingsError
+from core.settings import Settings, load_settings
 from ingest.guard import check_size, safe_name, safe_relative_name, sniff
 from ingest.loaders import ParseLimits, load_document
 from ingest.loaders.document import Kind
@@ -33,9 +35,7 @@ from voice.audio import FRAME_SAMPLES
 from voice.frames import Framer
 from voice.inbox import LIMIT_BYTES, LIMIT_CONTROLS, Inbox
 from xoe.api import _frame
-from xoe.errors import DocumentError, SettingsError
 from xoe.page.markup import Neutraliser, neutralise
-from xoe.settings import Settings, load_settings
 
 pytestmark = pytest.mark.faults
 

@@ -21,9 +21,9 @@ import psutil
 import pytest
 from hostile import FACT
 
+from core.settings import Settings
 from ingest.guard import supported_paths
 from ingest.parse_process import ParserProcess
-from xoe.settings import Settings
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.faults

@@ -18,11 +18,11 @@ from lengths import length
 from servers import Server, xoe
 
 from chains.types import LIBRARY_OWNER
+from core.settings import load_settings
 from ingest.splitter import splitter_fingerprint
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vectors import DIMENSION
 from models.provision import model_dir
-from xoe.settings import load_settings
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.faults

@@ -23,6 +23,7 @@ from lengths import length
 from noises import Samples, hum, music, pink_noise, silence
 
 from bench.speech import spoken
+from core.settings import Settings, load_settings
 from state.breakers import Breakers
 from telemetry.metrics import Metrics
 from voice.audio import to_pcm16
@@ -33,7 +34,6 @@ from voice.ports import CallState, CallView, TurnStages
 from voice.stt import DecodeRequest, Transcriber, Transcript
 from voice.tts.engines import EspeakSynthesizer
 from voice.vad import SileroVad
-from xoe.settings import Settings, load_settings
 
 pytestmark = pytest.mark.faults
 

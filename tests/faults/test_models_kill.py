@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from model_server import ModelServer, Offer, as_toml, offer
 
+from core.errors import DiskFullError
 from models.fetching import Stage
 from models.manifest import ModelEntry, ModelFile
 from models.provision import pull
-from xoe.errors import DiskFullError
 
 pytestmark = pytest.mark.faults
 

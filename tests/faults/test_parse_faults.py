@@ -14,18 +14,18 @@ from pathlib import Path
 import documents
 import pytest
 
-from ingest.loaders import ParseLimits
-from ingest.parse_process import ParserProcess
-from ingest.parse_wire import LENGTH, READY, Request, pack_request, unpack_reply
-from ingest.parse_worker import FILES, SWOLLEN_MB
-from xoe.errors import (
+from core.errors import (
     DocumentEmptyError,
     DocumentError,
     DocumentLockedError,
     DocumentTooLargeError,
     DocumentTypeError,
 )
-from xoe.settings import Settings
+from core.settings import Settings
+from ingest.loaders import ParseLimits
+from ingest.parse_process import ParserProcess
+from ingest.parse_wire import LENGTH, READY, Request, pack_request, unpack_reply
+from ingest.parse_worker import FILES, SWOLLEN_MB
 
 pytestmark = pytest.mark.faults
 
@@ -293,7 +293,7 @@ def test_the_parser_ends_when_its_server_is_killed(handbook: Path) -> None:
         import asyncio, sys
         from pathlib import Path
         from ingest.parse_process import ParserProcess
-        from xoe.settings import Settings
+        from core.settings import Settings
 
         async def main():
             parser = ParserProcess(Settings())

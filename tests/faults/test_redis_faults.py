@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from core.settings import load_settings
 from state.history import ChatHistory, HistoryEntry
 from state.redis import RedisConnection
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.faults
 

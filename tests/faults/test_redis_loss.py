@@ -23,10 +23,10 @@ from redis_servers import ExternalRedis, LossyLine
 
 from chains.memory import Memory
 from chains.types import Answer, Question
+from core.settings import load_settings
 from state.history import ChatHistory, history_key
 from state.history_buffer import BufferLimits
 from state.redis import RedisConnection
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.faults
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis_servers import ExternalRedis, LossyLine
 
+from core.settings import load_settings
 from state.history import ChatHistory, history_key
 from state.redis import RedisConnection
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.faults
 

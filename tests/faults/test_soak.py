@@ -22,8 +22,8 @@ from page_client import PageClient, open_page
 from servers import Server
 
 from bench.speech import spoken
+from core.settings import load_settings
 from state.history import history_key
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.faults
 

@@ -27,11 +27,11 @@ from store_model import (
 )
 
 from chains.types import LIBRARY_OWNER
+from core.errors import StoreDamagedError, StoreError
 from ingest.opening import open_store
 from ingest.schema import SCHEMA_VERSION
 from ingest.store import DATABASE_NAME, Store
 from ingest.swap import PLAN_NAME, quarantined
-from xoe.errors import StoreDamagedError, StoreError
 
 pytestmark = pytest.mark.faults
 

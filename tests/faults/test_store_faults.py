@@ -22,9 +22,9 @@ import pytest
 from shims import built_shim
 from store_model import FINGERPRINT, contents, passages, put
 
+from core.errors import StoreError
 from ingest import database
 from ingest.store import DATABASE_NAME, Store
-from xoe.errors import StoreError
 
 pytestmark = pytest.mark.faults
 

@@ -21,6 +21,9 @@ from store_model import FINGERPRINT, contents, first_schema, indexes_of, passage
 from accounts import tables, users
 from accounts.copies import forget_ways_in
 from chains.types import LIBRARY_OWNER
+from core.data_folder import DataFolder
+from core.errors import BackupError, DiskFullError, StoreDamagedError, StoreError, StoreLockedError
+from core.settings import Settings
 from database import Database
 from database.schema import check_copy
 from ingest import backup
@@ -33,15 +36,6 @@ from ingest.store import DATABASE_NAME, Store
 from ingest.swap import Hold
 from threads import links
 from threads import tables as thread_tables
-from xoe.errors import (
-    BackupError,
-    DiskFullError,
-    StoreDamagedError,
-    StoreError,
-    StoreLockedError,
-)
-from xoe.lock import DataFolder
-from xoe.settings import Settings
 
 pytestmark = pytest.mark.integration
 

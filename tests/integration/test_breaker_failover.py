@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import CircuitOpenError, TranscriptionError
+from core.settings import load_settings
 from state.breakers import Breakers
 from state.redis import RedisConnection
 from state.redis_server import RedisServer
-from xoe.errors import CircuitOpenError, TranscriptionError
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from breaker_process import Worker
 
+from core.settings import Settings, load_settings
 from state.breaker import BreakerConfig
 from state.breaker_redis import RedisStore
 from state.breakers import breaker_configs
 from state.redis import RedisConnection
-from xoe.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from lengths import length
 
+from core.errors import RedisError
+from core.settings import load_settings
 from state import breaker
 from state.breaker import BreakerConfig, Circuit, Outcome, Permit
 from state.breaker_memory import MemoryStore
@@ -30,8 +32,6 @@ from state.breaker_redis import (
 )
 from state.breaker_store import BreakerStore, Reply
 from state.redis import RedisConnection
-from xoe.errors import RedisError
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

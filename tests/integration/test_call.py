@@ -20,6 +20,8 @@ from noises import NOISES, RATE, Samples, cough, silence
 from speech import shared_speech, wer
 
 from bench.speech import spoken
+from core.errors import EngineNotReadyError, SynthesisError, TranscriptionError
+from core.settings import Settings, load_settings
 from state.breakers import Breakers
 from telemetry.metrics import Metrics
 from voice.audio import PAGE_RATE, to_pcm16
@@ -30,8 +32,6 @@ from voice.stt.fallback import FallbackTranscriber
 from voice.stt.whisper import WhisperTranscriber
 from voice.tts.fallback import FallbackSynthesizer
 from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
-from xoe.errors import EngineNotReadyError, SynthesisError, TranscriptionError
-from xoe.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -20,10 +20,10 @@ from servers import Server
 from speech import share_heard, wer
 
 from bench.speech import spoken
+from core.settings import load_settings
 from voice.audio import to_pcm16
 from voice.stt import DecodeRequest
 from voice.stt.whisper import WhisperTranscriber
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -27,9 +27,9 @@ from page_client import PageClient
 from servers import Server, free_port, xoe
 
 from accounts.identity import COOKIE, Identity, Role
+from core.settings import Settings
 from xoe import running
 from xoe.people import People
-from xoe.settings import Settings
 
 PASSWORD = "kettle orbit lantern"
 ACCOUNTS: dict[str, Role] = {"ada": "operator", "ben": "user", "cy": "user", "gil": "guest"}

@@ -16,11 +16,11 @@ import pytest
 
 import engines.process
 from chains.types import LIBRARY_OWNER
+from core.settings import load_settings
 from ingest.embedder import PORTION_CHARS, Embedder
 from ingest.encoder import SentenceEncoder
 from ingest.ingestor import IngestProgress, SourceFile
 from ingest.vectors import DIMENSION
-from xoe.settings import load_settings
 from xoe.workbench import Workbench, open_workbench
 
 pytestmark = pytest.mark.integration

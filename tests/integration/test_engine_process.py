@@ -26,11 +26,11 @@ from engine_service import ClosedError, LostError, Words, heard, puppet
 
 import engines.process
 import engines.worker
+from core.errors import EngineBusyError, EngineNotReadyError, ModelLoadError, QuestionError
 from engines.process import _RunDelays
 from engines.restarts import GIVE_UP_AFTER, PROVE_AFTER
 from engines.wire import LENGTHS, MAX_PAYLOAD_BYTES
 from engines.worker import Worker
-from xoe.errors import EngineBusyError, EngineNotReadyError, ModelLoadError, QuestionError
 
 pytestmark = pytest.mark.integration
 

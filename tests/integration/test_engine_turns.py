@@ -13,17 +13,17 @@ import pytest
 import pytest_asyncio
 from engine_service import Words, puppet
 
+from core.errors import BusyError, SpeechBusyError, TranscriptionBusyError
+from core.fairness import Share, as_share
+from core.settings import Settings, load_settings
 from engines.worker import Worker
 from ingest.ingestor import DocumentReport
 from state.breakers import Breakers
-from state.fairness import Share, as_share
 from voice.audio import STT_RATE
 from voice.stt import DecodeRequest
 from voice.stt.fallback import FallbackTranscriber
 from voice.stt.whisper import QUEUE_LIMIT, WhisperTranscriber
 from voice.tts.engines import EspeakSynthesizer
-from xoe.errors import BusyError, SpeechBusyError, TranscriptionBusyError
-from xoe.settings import Settings, load_settings
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration

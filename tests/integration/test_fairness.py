@@ -16,8 +16,8 @@ from page_client import PageClient, open_page
 from servers import Server
 
 from accounts.identity import COOKIE
+from core.settings import Settings
 from xoe.people import People
-from xoe.settings import Settings
 
 pytestmark = pytest.mark.integration
 

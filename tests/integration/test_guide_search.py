@@ -10,7 +10,7 @@ import pytest
 
 from chains.gate import is_answerable
 from chains.types import LIBRARY_OWNER
-from xoe.settings import load_settings
+from core.settings import load_settings
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration

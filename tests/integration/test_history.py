@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.settings import load_settings
 from state.history import ChatHistory, history_key
 from state.redis import RedisConnection
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import pytest
 
 from chains.retriever import LibraryRetriever
 from chains.vector_store import LibraryVectorStore
-from xoe.settings import load_settings
+from core.settings import load_settings
 from xoe.workbench import open_workbench
 
 pytestmark = pytest.mark.integration

@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
+from core.errors import LlamaBuildError, ModelLoadError
+from core.settings import load_settings
 from engines import llama_build
 from engines.llama_build import VARIANTS, Builds, Variant, parse_cpuinfo
 from engines.llama_proof import prove
 from models.provision import model_path
-from xoe.errors import LlamaBuildError, ModelLoadError
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

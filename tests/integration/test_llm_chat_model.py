@@ -16,7 +16,7 @@ from chains.llm.budget import PastTurn, fit_prompt
 from chains.llm.chat_model import QUEUED, LocalChatModel, to_turns
 from chains.llm.engine import LlmEngine
 from chains.llm.factory import build_chat_model
-from xoe.errors import EngineError
+from core.errors import EngineError
 
 pytestmark = pytest.mark.integration
 

@@ -22,8 +22,8 @@ from llm_engines import (
 )
 
 from chains.llm.engine import LlmEngine, Queued, StreamEvent, TextPiece
+from core.errors import EngineBusyError
 from engines.service import Call, Cancelled
-from xoe.errors import EngineBusyError
 
 pytestmark = pytest.mark.integration
 

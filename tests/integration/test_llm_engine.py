@@ -24,8 +24,7 @@ from llm_engines import (
 
 from chains.llm.engine import ChatTurn, GenerationRequest, LlmEngine
 from chains.llm.sampler import Sampler
-from models.provision import model_path
-from xoe.errors import (
+from core.errors import (
     EngineNotReadyError,
     EngineStalledError,
     GenerationError,
@@ -33,6 +32,7 @@ from xoe.errors import (
     ModelMissingError,
     QuestionError,
 )
+from models.provision import model_path
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from chains.llm.native import load_model
 from chains.llm.prompt import PromptEncoder
 from chains.llm.request import ChatTurn
 from chains.llm.vocabulary import Vocabulary
+from core.errors import EngineNotReadyError, ModelLoadError
 from models.provision import model_path
-from xoe.errors import EngineNotReadyError, ModelLoadError
 
 pytestmark = pytest.mark.integration
 

@@ -21,8 +21,8 @@ from chains.llm.chat_model import LocalChatModel
 from chains.llm.engine import LlmEngine
 from chains.llm.factory import build_chat_model
 from chains.llm.remote import RemoteChatModel
-from xoe.errors import GenerationError, QuestionError, SettingsError
-from xoe.settings import Settings
+from core.errors import GenerationError, QuestionError, SettingsError
+from core.settings import Settings
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ import pytest
 from llm_engines import FRIENDLY, ask, settings_for, until_idle
 
 from chains.llm.engine import ChatTurn, LlmEngine
-from xoe.errors import MeasuringError
+from core.errors import MeasuringError
 from xoe.measuring import Measuring, MeasuringStatus
 
 pytestmark = pytest.mark.integration

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import ModelMissingError
+from core.settings import load_settings
 from models.manifest import load_manifest
 from models.provision import ensure_present, pull, verify
-from xoe.errors import ModelMissingError
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

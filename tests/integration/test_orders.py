@@ -13,7 +13,7 @@ from chains.compose import compose, not_in_library, quote_sources
 from chains.gate import is_answerable
 from chains.retriever import SearchResult
 from chains.types import Answer
-from xoe.settings import load_settings
+from core.settings import load_settings
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration

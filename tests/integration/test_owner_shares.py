@@ -21,8 +21,8 @@ from servers import Server
 from speech import wer
 
 from bench.speech import spoken
+from core.settings import load_settings
 from voice.audio import STT_RATE, to_pcm16
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -20,12 +20,12 @@ from speech import shared_speech
 
 from bench.speech import spoken
 from chains.citations import CitationList, find_support
+from core.errors import DocumentError, DocumentTooLargeError
+from core.settings import load_settings
 from ingest.ingestor import DocumentReport, IngestProgress
 from voice.audio import STT_RATE, Samples, to_pcm16
 from voice.stt import recording_process
 from voice.stt.recording_process import RecordingProcess
-from xoe.errors import DocumentError, DocumentTooLargeError
-from xoe.settings import load_settings
 from xoe.workbench import Workbench, open_workbench
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]

@@ -17,10 +17,10 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
+from core.errors import RedisError
+from core.settings import Settings, load_settings
 from state.redis import RedisConnection
 from state.redis_server import SOCKET_PATH_MAX_BYTES, RedisServer
-from xoe.errors import RedisError
-from xoe.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration
 
@@ -204,7 +204,7 @@ PARENT = textwrap.dedent(
     """
     import asyncio, sys
     from state.redis import RedisConnection
-    from xoe.settings import load_settings
+    from core.settings import load_settings
 
     async def main():
         connection = RedisConnection(load_settings(data_dir=sys.argv[1]))

@@ -27,13 +27,13 @@ from sshd import SshServer
 from typer.testing import CliRunner
 
 from accounts.invitations import Invitations
+from core.backoff import Backoff
+from core.errors import HostKeyError, HostKeyUnknownError, TunnelError
+from core.settings import Settings
 from database.database import FILE_NAME
 from tunnels import KeptTunnel, KnownHosts, LocalEnd, TunnelEvent, TunnelWish, tunnel_for
-from tunnels.backoff import Backoff
 from xoe.cli import app
-from xoe.errors import HostKeyError, HostKeyUnknownError, TunnelError
 from xoe.people import People
-from xoe.settings import Settings
 
 BROWSER = {"user-agent": "Mozilla/5.0", "accept": "text/html"}
 COOKIE = "xoe_session"
@@ -429,7 +429,7 @@ def routes() -> list[tuple[str, str]]:
     program = """
 import json
 from xoe.server import create_app
-from xoe.settings import Settings
+from core.settings import Settings
 from chainlit.server import app as page
 from starlette.routing import Route
 found = set()

@@ -19,6 +19,14 @@ from noises import NOISES, music, pink_noise, silence
 from speech import Samples, Spoken, shared_speech, wer
 
 from bench import speech as bench_speech
+from core.errors import (
+    EngineNotReadyError,
+    ModelDamagedError,
+    ModelMissingError,
+    TranscriptionBusyError,
+    TranscriptionError,
+)
+from core.settings import load_settings
 from models.provision import model_path
 from voice.audio import PAGE_RATE, STT_RATE, to_pcm16
 from voice.endpoint import Endpointer, Pause, SpeechStarted, TurnEnded
@@ -29,14 +37,6 @@ from voice.stt.decoder import WhisperDecoder, WindowConfig
 from voice.stt.hints import hints_from_titles
 from voice.stt.whisper import WhisperTranscriber
 from voice.vad import SileroVad
-from xoe.errors import (
-    EngineNotReadyError,
-    ModelDamagedError,
-    ModelMissingError,
-    TranscriptionBusyError,
-    TranscriptionError,
-)
-from xoe.settings import load_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -12,11 +12,11 @@ from noises import hum, silence
 from servers import xoe
 from speech import RATE, Samples, shared_speech, wer
 
+from core.errors import DocumentEmptyError, DocumentError, DocumentTypeError, TranscriptionError
+from core.settings import load_settings
 from voice.audio import to_pcm16
 from voice.stt.recording import RecordedSegment, RecordingProgress, RecordingTranscriber
 from voice.stt.sound_file import SoundFile
-from xoe.errors import DocumentEmptyError, DocumentError, DocumentTypeError, TranscriptionError
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -18,6 +18,16 @@ import pytest
 from piper import PiperVoice
 
 import engines.process
+from core.errors import (
+    ModelDamagedError,
+    ModelLoadError,
+    ModelMissingError,
+    SettingsError,
+    SpeechBusyError,
+    SynthesisError,
+    XoeError,
+)
+from core.settings import load_settings
 from engines.service import Call
 from models.provision import ensure_present
 from voice.tts.engines import PARTS_FOLDER, EspeakSynthesizer, PiperSynthesizer
@@ -27,16 +37,6 @@ from voice.tts.synthesizer import Samples, Synthesizer, VoiceStyle
 from voice.tts.vits import MIN_SNR_DB, PartedGraph, WholeGraph
 from voice.tts.voice_file import open_voice
 from voice.tts.windows import snr_db
-from xoe.errors import (
-    ModelDamagedError,
-    ModelLoadError,
-    ModelMissingError,
-    SettingsError,
-    SpeechBusyError,
-    SynthesisError,
-    XoeError,
-)
-from xoe.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

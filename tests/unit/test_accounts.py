@@ -14,10 +14,10 @@ from accounts.desk import LoginDesk
 from accounts.passwords import Passwords
 from accounts.sessions import Sessions
 from accounts.users import MAX_ACCOUNTS, Account, Users, normalised, users
+from core.errors import AccountError, LoginError, StoreError, WeakPasswordError
+from core.settings import Settings
 from database import Database
 from database.unfinished import Unfinished, unfinished
-from xoe.errors import AccountError, LoginError, StoreError, WeakPasswordError
-from xoe.settings import Settings
 
 GOOD = "kettle orbit lantern"
 OTHER = "saddle pillow fourteen"

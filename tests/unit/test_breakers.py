@@ -12,14 +12,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from state import breaker_failover
-from state.breaker import BreakerConfig, Circuit, Outcome, Permit
-from state.breaker_failover import FailoverStore
-from state.breaker_memory import MemoryStore
-from state.breaker_store import Reply
-from state.breakers import BREAKER_NAMES, Breakers, breaker_configs
-from state.redis import RedisConnection
-from xoe.errors import (
+from core.errors import (
     CircuitOpenError,
     QuestionError,
     RedisError,
@@ -27,7 +20,14 @@ from xoe.errors import (
     TranscriptionLostError,
     XoeError,
 )
-from xoe.settings import Settings, load_settings
+from core.settings import Settings, load_settings
+from state import breaker_failover
+from state.breaker import BreakerConfig, Circuit, Outcome, Permit
+from state.breaker_failover import FailoverStore
+from state.breaker_memory import MemoryStore
+from state.breaker_store import Reply
+from state.breakers import BREAKER_NAMES, Breakers, breaker_configs
+from state.redis import RedisConnection
 
 TRANSIENT = (TranscriptionError, TimeoutError)
 

@@ -37,10 +37,10 @@ from starlette.testclient import TestClient
 from ways_in import routes_of
 
 from accounts.identity import visitor
+from core.settings import Settings
 from xoe.page import chainlit_patches as patches
 from xoe.page.offline import OfflinePage
 from xoe.problems import tell_in_sentences
-from xoe.settings import Settings
 
 ME = visitor("0" * 32)
 JSON = {"content-type": "application/json"}

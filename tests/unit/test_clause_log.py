@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from core.errors import EngineNotReadyError
 from voice.clause_log import ClauseLog
 from voice.speakable.clauses import SpokenClause, clauses_of
-from xoe.errors import EngineNotReadyError
 
 ANSWER = "The roof is new. It was laid in 2019. Nobody has complained."
 

@@ -21,9 +21,18 @@ from accounts.invitations import Invitations
 from accounts.passwords import Passwords
 from accounts.sessions import Sessions
 from accounts.users import Users
+from core.allotment import Allotment
+from core.errors import (
+    AccountError,
+    CallBusyError,
+    InvitationError,
+    LinkError,
+    StoreError,
+    ThreadLimitError,
+)
+from core.fairness import Share, as_share
+from core.settings import Settings
 from database import Database
-from state.allotment import Allotment
-from state.fairness import Share, as_share
 from telemetry.metrics import VoiceMetrics
 from threads import links as links_module
 from threads import rows
@@ -33,15 +42,6 @@ from threads.store import Threads
 from threads.types import StoredMessage
 from voice.call import Call
 from voice.desk import CallDesk
-from xoe.errors import (
-    AccountError,
-    CallBusyError,
-    InvitationError,
-    LinkError,
-    StoreError,
-    ThreadLimitError,
-)
-from xoe.settings import Settings
 
 TRIES = 50
 SOME = length(5, 50)

@@ -13,11 +13,11 @@ from postgres import Postgres
 from pydantic import SecretStr
 from sqlalchemy import insert, select, text
 
+from core.errors import SettingsError, StoreDamagedError, StoreError
+from core.settings import Settings
 from database import Database, schema
 from database.database import FILE_NAME
 from database.unfinished import Unfinished, note, strike, unfinished
-from xoe.errors import SettingsError, StoreDamagedError, StoreError
-from xoe.settings import Settings
 
 VERSIONS = schema.metadata.tables["schema_version"]
 

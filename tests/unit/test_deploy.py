@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from xoe.settings import CONFIG_ENV, Settings
+from core.settings import CONFIG_ENV, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOY = ROOT / "deploy"

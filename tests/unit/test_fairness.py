@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.fairness import (
+from core.errors import BusyError
+from core.fairness import (
     GROUP_LIMIT,
     PEOPLE_IN_A_ROW,
     FairQueue,
@@ -20,7 +21,6 @@ from state.fairness import (
     as_share,
     share,
 )
-from xoe.errors import BusyError
 
 LIMIT = 100
 refused: list[str] = []

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accounts.identity import SCOPE_KEY, Identity, Role
+from core.settings import Settings
 from xoe.page import firstrun, preference
-from xoe.settings import Settings
 
 
 class LetIn:

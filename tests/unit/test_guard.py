@@ -10,6 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import (
+    DocumentEmptyError,
+    DocumentError,
+    DocumentLockedError,
+    DocumentTooLargeError,
+    DocumentTypeError,
+)
 from ingest.guard import (
     EXTENSIONS,
     SUPPORTED,
@@ -18,13 +25,6 @@ from ingest.guard import (
     safe_relative_name,
     sniff,
     supported_paths,
-)
-from xoe.errors import (
-    DocumentEmptyError,
-    DocumentError,
-    DocumentLockedError,
-    DocumentTooLargeError,
-    DocumentTypeError,
 )
 
 # Names

@@ -12,10 +12,10 @@ import pypdfium2 as pdfium
 import pytest
 from markdown_it import MarkdownIt
 
+from core.settings import Settings
 from models.manifest import load_manifest
 from models.provision import default_names
 from xoe.page.commands import _COMMANDS
-from xoe.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "library/guide/xoe-novai-guide.md").read_text("utf-8")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from core.errors import QuestionError
 from state.history import history_key, shortened
-from xoe.errors import QuestionError
 
 ids = st.text(st.sampled_from(":{}%*a") | st.characters(), min_size=1, max_size=8)
 

@@ -15,9 +15,9 @@ from accounts.identity import Identity
 from accounts.invitations import Invitations
 from accounts.secret import server_secret
 from accounts.sessions import Sessions
+from core.errors import InvitationError, StoreError
+from core.settings import Settings
 from database import Database
-from xoe.errors import InvitationError, StoreError
-from xoe.settings import Settings
 
 HOUR = 3600.0
 

@@ -14,12 +14,12 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from core.errors import CertificateError, SettingsError
+from core.settings import Settings
 from xoe import certificates
 from xoe.authority import AUTHORITY_FILE
 from xoe.doors import Doors, door_of
-from xoe.errors import CertificateError, SettingsError
 from xoe.lan import Lan
-from xoe.settings import Settings
 
 NEW = ipaddress.ip_address("192.168.77.77")
 

@@ -17,8 +17,9 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from accounts.identity import Identity, visitor
-from state.fairness import Share, as_share, share
-from xoe.errors import EngineBusyError
+from core.errors import EngineBusyError
+from core.fairness import Share, as_share, share
+from core.settings import Settings
 from xoe.limits import (
     Admission,
     BodyLimit,
@@ -32,7 +33,6 @@ from xoe.limits import (
     too_fast,
 )
 from xoe.problems import headers_of, status_of
-from xoe.settings import Settings
 
 
 class Clock:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import LlamaBuildError
 from engines import llama_build
 from engines.llama_build import (
     OWN,
@@ -23,7 +24,6 @@ from engines.llama_build import (
     reason,
 )
 from engines.llama_proof import judge
-from xoe.errors import LlamaBuildError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 AVX2 = "fpu sse4_2 avx avx2 fma f16c bmi2"

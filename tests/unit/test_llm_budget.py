@@ -19,7 +19,7 @@ from chains.llm.budget import (
     fit_prompt,
 )
 from chains.llm.request import ChatTurn
-from xoe.errors import QuestionError
+from core.errors import QuestionError
 
 COST = TemplateCost(base=13, per_turn=10)
 

@@ -8,7 +8,7 @@ import pytest
 
 from chains.llm.job import AnswerJob, AnswerQueue
 from chains.llm.request import Finished, GenerationRequest, Queued, StreamEvent, TextPiece
-from xoe.errors import GenerationError
+from core.errors import GenerationError
 
 END = Finished(1, 0, 1, 0.0, 0.0, "stop")
 

@@ -10,10 +10,10 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from bench.loaders import Make, markups
+from core.errors import DocumentError
 from ingest.loaders import load_document
 from ingest.loaders.html import MANY_ATTRIBUTES, extract, lightened
 from ingest.splitter import split
-from xoe.errors import DocumentError
 
 SMALL, LARGE = 8_000, 32_000
 GROWTH = 5.0

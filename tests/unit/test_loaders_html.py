@@ -11,9 +11,9 @@ import docx as python_docx
 import pytest
 from documents import HANDBOOK
 
+from core.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError
 from ingest.loaders import LoadedDocument, ParseLimits, load_document
 from ingest.loaders.html import MAX_DEPTH
-from xoe.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError
 
 
 def load(tmp_path: Path, name: str, data: bytes, **limits: int) -> LoadedDocument:

@@ -10,16 +10,16 @@ import pypdfium2
 import pytest
 from documents import HANDBOOK, Section
 
-from ingest.loaders import LoadedDocument, ParseLimits, load_document
-from ingest.loaders.hyphens import Hyphens
-from ingest.loaders.pdf_layout import Layout, Line, PageLines
-from ingest.loaders.running_lines import drop_running_lines
-from xoe.errors import (
+from core.errors import (
     DocumentEmptyError,
     DocumentError,
     DocumentLockedError,
     DocumentTooLargeError,
 )
+from ingest.loaders import LoadedDocument, ParseLimits, load_document
+from ingest.loaders.hyphens import Hyphens
+from ingest.loaders.pdf_layout import Layout, Line, PageLines
+from ingest.loaders.running_lines import drop_running_lines
 
 
 def load(tmp_path: Path, data: bytes, name: str = "upload.pdf", **limits: int) -> LoadedDocument:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import DocumentEmptyError, DocumentError, DocumentTypeError
 from ingest.loaders import LoadedDocument, load_document
 from ingest.loaders.cleaning import clean
 from ingest.loaders.encoding import decode
-from xoe.errors import DocumentEmptyError, DocumentError, DocumentTypeError
 
 POLISH = (
     "Zażółć gęślą jaźń. Polska jest krajem w Europie Środkowej, położonym między Morzem "

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import GenerationError
 from models.recommend import Speed
-from xoe.errors import GenerationError
 from xoe.measurement import Measurement, load, save
 from xoe.probe import speed_of
 

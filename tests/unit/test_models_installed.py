@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from model_server import ModelServer, Offer, offer
 
+from core.errors import ModelDamagedError, ModelMissingError
 from models.provision import ensure_present, installed, model_path, verify
-from xoe.errors import ModelDamagedError, ModelMissingError
 
 
 @pytest.fixture

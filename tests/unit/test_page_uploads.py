@@ -16,8 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from accounts.identity import SCOPE_KEY, Identity, visitor
-from state.fairness import Share, as_share
-from xoe.errors import DiskFullError, UploadBusyError
+from core.errors import DiskFullError, UploadBusyError
+from core.fairness import Share, as_share
 from xoe.page import uploads
 
 SESSION = "../../../../escape"

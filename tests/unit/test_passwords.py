@@ -8,7 +8,7 @@ import pytest
 
 from accounts.passwords import Passwords
 from accounts.strength import MAX_LENGTH, check
-from xoe.errors import LoginThrottledError, WeakPasswordError
+from core.errors import LoginThrottledError, WeakPasswordError
 
 CHEAP = {"memory_kib": 64, "passes": 1}
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 import numpy as np
 import pytest
 
+from core.errors import SynthesisError
 from voice.playback import BLOCK_BYTES, LEAD_MAX_S, Player, Reply
 from voice.speakable.clauses import SpokenClause, clauses_of
 from voice.tts.page_audio import PAGE_RATE, PageAudio
 from voice.tts.synthesizer import AudioChunk
-from xoe.errors import SynthesisError
 
 
 class FakeTime:

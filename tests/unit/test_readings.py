@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from accounts.identity import GUEST, Identity, visitor
-from xoe.errors import BusyError
+from core.errors import BusyError
 from xoe.page.reading import Dictations, Readings
 
 ADA, BEN = visitor("a" * 32), visitor("b" * 32)

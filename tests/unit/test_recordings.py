@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import DocumentEmptyError, DocumentTypeError
 from ingest.guard import EXTENSIONS, is_recording, sniff
 from ingest.loaders import load_document
 from ingest.loaders.sound_kinds import has_sound_head
 from ingest.recordings import PART_S, clock, span, transcript_document
 from ingest.splitter import split
-from xoe.errors import DocumentEmptyError, DocumentTypeError
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from core.errors import CircuitOpenError, GenerationError
 from xoe import recovery
-from xoe.errors import CircuitOpenError, GenerationError
 from xoe.recovery import Recovery
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import RedisError
+from core.settings import load_settings
 from state import redis_server
 from state.redis import RedisConnection, masked_url
 from state.redis_server import find_binary
-from xoe.errors import RedisError
-from xoe.settings import load_settings
 
 
 @pytest.mark.parametrize(

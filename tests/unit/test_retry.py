@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from state.bulkhead import Bulkhead
-from state.retry import RESERVE, RetryBudget, attempts, retried
-from xoe.errors import BusyError, GenerationError, GenerationLostError
+from core.bulkhead import Bulkhead
+from core.errors import BusyError, GenerationError, GenerationLostError
+from core.retry import RESERVE, RetryBudget, attempts, retried
 
 
 class HiccupError(Exception):

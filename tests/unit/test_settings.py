@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xoe.errors import SettingsError
-from xoe.settings import Settings, load_settings, masked
+from core.errors import SettingsError
+from core.settings import Settings, load_settings, masked
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from core.errors import CertificateError, ShareError, TunnelError
+from core.settings import Settings
 from tunnels import PublicAddress, TunnelEvent, TunnelWish
 from xoe.cli.share_show import copy_to_clipboard, guest_lines, left
-from xoe.errors import CertificateError, ShareError, TunnelError
 from xoe.people import People
-from xoe.settings import Settings
 from xoe.share import service
 from xoe.share.deadline import Deadline
 from xoe.share.listener import bind

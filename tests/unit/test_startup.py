@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from accounts.passwords import Passwords
 from accounts.users import Users
+from core.data_folder import DataFolder
+from core.errors import StoreDamagedError
+from core.settings import PEOPLE_FILE, Settings
 from database import Database
-from xoe.errors import StoreDamagedError
-from xoe.lock import DataFolder
 from xoe.people import is_without_accounts
-from xoe.settings import PEOPLE_FILE, Settings
 from xoe.startup import Startup
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from chains import lexical
+from core.errors import DocumentError, StoreDamagedError, StoreError
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.schema import SCHEMA_VERSION
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes
-from xoe.errors import DocumentError, StoreDamagedError, StoreError
 
 FINGERPRINT = Fingerprint("embedder-a", 8, "splitter-a")
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from core.errors import LinkError
+from core.settings import Settings
 from database import Database
 from threads.changes import Ask, Keep
 from threads.deletion import delete_thread
 from threads.links import MAX_DAYS, MAX_PAGE_CHARS, Links
 from threads.store import Threads
 from threads.types import LINK_DAYS, StoredMessage
-from xoe.errors import LinkError
-from xoe.settings import Settings
 
 ANNA, BERT = "user:anna", "guest:0123456789abcdef"
 DAY_S = 24 * 3600.0

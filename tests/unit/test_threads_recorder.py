@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from postgres import running_postgres
 
+from core.errors import ThreadLimitError
+from core.settings import Settings
 from database import Database
 from database.database import FILE_NAME
 from threads import recorder as module
@@ -19,8 +21,6 @@ from threads.deletion import delete_thread
 from threads.recorder import Recorder
 from threads.store import Threads
 from threads.types import StoredMessage
-from xoe.errors import ThreadLimitError
-from xoe.settings import Settings
 
 ANNA = "user:anna"
 

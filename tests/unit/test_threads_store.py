@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import ThreadLimitError
+from core.settings import Settings
 from database import Database
 from database.database import FILE_NAME
 from database.unfinished import Unfinished, unfinished
@@ -19,8 +21,6 @@ from threads.deletion import delete_owner, delete_thread
 from threads.remarks import Judge, Rename, TakeBackJudgement
 from threads.store import PAGE_MAX, Threads
 from threads.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
-from xoe.errors import ThreadLimitError
-from xoe.settings import Settings
 
 ANNA, BERT = "user:anna", "visitor:0123456789abcdef0123456789abcdef"
 CITATION = StoredCitation(

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from accounts.identity import Identity
 from accounts.passwords import Passwords
 from accounts.sessions import Sessions
+from core.settings import Settings
 from database import Database
 from ingest.loaders import LoadedDocument
 from ingest.splitter import Chunk
@@ -21,7 +22,6 @@ from threads.changes import Ask
 from threads.store import Threads
 from threads.types import StoredMessage
 from xoe.cli import app
-from xoe.settings import Settings
 
 GOOD = "kettle orbit lantern"
 

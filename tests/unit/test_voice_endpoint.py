@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.settings import Settings
 from voice.audio import FRAME_MS
 from voice.endpoint import (
     EndpointConfig,
@@ -18,7 +19,6 @@ from voice.endpoint import (
     TurnEnded,
 )
 from voice.turn import UNKNOWN, TextTurnModel
-from xoe.settings import Settings
 
 SPEECH, MIDDLE, SILENCE = 0.9, 0.4, 0.05
 

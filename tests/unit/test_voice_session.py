@@ -7,10 +7,10 @@ import asyncio
 import numpy as np
 import pytest
 
+from core.errors import TranscriptionError
+from core.settings import Settings
 from voice.audio import FRAME_SAMPLES
 from voice.stt import CallLanguage, DecodeRequest, Transcriber, Transcript, TranscriptionSession
-from xoe.errors import TranscriptionError
-from xoe.settings import Settings
 
 
 class ScriptedEngine(Transcriber):

@@ -22,11 +22,11 @@ from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
+from core.errors import ModelLoadError, TranscriptionError
 from voice.audio import STT_RATE, Samples
 from voice.stt import guard
 from voice.stt.hints import prompt as hint_prompt
 from voice.stt.transcript import DecodeRequest, Transcript
-from xoe.errors import ModelLoadError, TranscriptionError
 
 log = structlog.get_logger(__name__)
 

@@ -10,19 +10,19 @@ from collections.abc import Callable
 import numpy as np
 import structlog
 
-from engines.worker import EngineReport
-from state.breakers import Breakers
-from state.ladder import Engine
-from voice.audio import STT_RATE
-from voice.stt.transcriber import Transcriber
-from voice.stt.transcript import DecodeRequest, Transcript
-from xoe.errors import (
+from core.errors import (
     CircuitOpenError,
     EngineNotReadyError,
     ModelError,
     TranscriptionBusyError,
     TranscriptionError,
 )
+from engines.worker import EngineReport
+from state.breakers import Breakers
+from state.ladder import Engine
+from voice.audio import STT_RATE
+from voice.stt.transcriber import Transcriber
+from voice.stt.transcript import DecodeRequest, Transcript
 
 log = structlog.get_logger(__name__)
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import structlog
 
+from core.errors import ModelLoadError, TranscriptionError
 from models.provision import ensure_present
 from voice.audio import STT_RATE, Samples
 from voice.stt import guard
 from voice.stt.sound_file import SoundFile
 from voice.stt.timeline import Stretch, Timeline
 from voice.stt.transcript import AUTO
-from xoe.errors import ModelLoadError, TranscriptionError
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel

@@ -17,13 +17,13 @@ from typing import Any
 
 import structlog
 
-import xoe.errors
+from core import errors
+from core.contained import kill_contained, start_contained
+from core.errors import DocumentBusyError, DocumentError, ModelMissingError
+from core.fairness import FairSlots
+from core.settings import Settings
 from models.provision import model_path
-from state.contained import kill_contained, start_contained
-from state.fairness import FairSlots
 from voice.stt.recording import RecordedSegment, Recording
-from xoe.errors import DocumentBusyError, DocumentError, ModelMissingError
-from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -159,7 +159,7 @@ async def _listen(
 
 
 def _error(name: str, message: str) -> DocumentError:
-    kind = getattr(xoe.errors, name, None)
+    kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, DocumentError):
         return kind(message)
     return DocumentError(message)

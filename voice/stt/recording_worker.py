@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from core.errors import DocumentError, DocumentTooLargeError, ModelError, TranscriptionError
 from voice.stt.recording import Recording, RecordingProgress, RecordingTranscriber
-from xoe.errors import DocumentError, DocumentTooLargeError, ModelError, TranscriptionError
 
 NICENESS = 10
 """Answers to questions come before recordings, and so do documents."""

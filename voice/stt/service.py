@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from core.errors import TranscriptionError
 from engines.memory import give_back
 from engines.service import Call, Service
 from engines.wire import Head
 from models.provision import ensure_present
 from voice.stt.decoder import WhisperDecoder, WindowConfig
 from voice.stt.transcript import DecodeRequest
-from xoe.errors import TranscriptionError
 
 
 class WhisperService(Service):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.errors import DocumentEmptyError, DocumentError, DocumentTypeError
 from voice.audio import STT_RATE, Samples
-from xoe.errors import DocumentEmptyError, DocumentError, DocumentTypeError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

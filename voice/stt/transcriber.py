@@ -12,7 +12,7 @@ from voice.stt.session import TranscriptionSession
 from voice.stt.transcript import AUTO, CallLanguage, DecodeRequest, Transcript
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 
 class Transcriber(ABC):

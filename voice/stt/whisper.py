@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import structlog
 
-from engines.job import Job
-from engines.process import EngineLost
-from engines.queue import FairJobs
-from engines.wire import Head
-from engines.worker import EngineReport, Recipe, Worker
-from state.fairness import Share, share
-from voice.stt.transcriber import Transcriber
-from voice.stt.transcript import DecodeRequest, Transcript
-from xoe.errors import (
+from core.errors import (
     EngineNotReadyError,
     TranscriptionBusyError,
     TranscriptionError,
     TranscriptionLostError,
 )
+from core.fairness import Share, share
+from engines.job import Job
+from engines.process import EngineLost
+from engines.queue import FairJobs
+from engines.wire import Head
+from engines.worker import EngineReport, Recipe, Worker
+from voice.stt.transcriber import Transcriber
+from voice.stt.transcript import DecodeRequest, Transcript
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 log = structlog.get_logger(__name__)
 

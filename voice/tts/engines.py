@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from core.errors import SpeechBusyError, SynthesisError, SynthesisLostError, XoeError
 from engines.job import Job
 from engines.process import EngineLost, EngineProcess
 from engines.queue import FairJobs
@@ -16,7 +17,6 @@ from engines.wire import Head
 from engines.worker import EngineReport, Recipe, Worker
 from voice.tts.pieces import pieces
 from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
-from xoe.errors import SpeechBusyError, SynthesisError, SynthesisLostError, XoeError
 
 QUEUE_LIMIT: Final = 32
 """Texts that may wait for one engine. A clause takes some 0.2 s: the last waits for seconds."""

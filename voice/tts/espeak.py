@@ -15,12 +15,12 @@ import espeakng_loader
 import numpy as np
 import structlog
 
+from core.errors import ModelLoadError, SynthesisError
 from engines.service import Call, Cancelled
 from engines.wire import Head
 from voice.tts.service import SpeechService, send_sound
 from voice.tts.spelling import for_espeak
 from voice.tts.synthesizer import Samples, VoiceStyle
-from xoe.errors import ModelLoadError, SynthesisError
 
 log = structlog.get_logger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from core.settings import Settings
 from voice.tts.engines import EspeakSynthesizer, PiperSynthesizer
 from voice.tts.synthesizer import Synthesizer, VoiceStyle
-from xoe.settings import Settings
 
 TtsEngine = Literal["piper", "espeak"]
 

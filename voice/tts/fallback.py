@@ -10,11 +10,11 @@ from contextlib import aclosing
 
 import structlog
 
+from core.errors import CircuitOpenError, ModelError, SpeechBusyError, SynthesisError
 from engines.worker import EngineReport
 from state.breakers import Breakers
 from state.ladder import Engine
 from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
-from xoe.errors import CircuitOpenError, ModelError, SpeechBusyError, SynthesisError
 
 log = structlog.get_logger(__name__)
 

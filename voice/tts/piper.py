@@ -12,6 +12,7 @@ import onnxruntime as ort
 import structlog
 from piper import PiperVoice
 
+from core.errors import ModelLoadError, SynthesisError
 from engines.memory import give_back
 from engines.service import Call, Cancelled
 from engines.wire import Head
@@ -21,7 +22,6 @@ from voice.tts.spelling import for_espeak
 from voice.tts.synthesizer import Samples, VoiceStyle
 from voice.tts.vits import ORT_ERRORS, Feed, Graph, open_graph
 from voice.tts.voice_file import VoiceFile, open_voice
-from xoe.errors import ModelLoadError, SynthesisError
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from piper.config import PiperConfig
 
+from core.errors import ModelLoadError, ModelMissingError, SettingsError
 from models.integrity import sha256_of
 from models.manifest import load_manifest
 from models.provision import ensure_present
-from xoe.errors import ModelLoadError, ModelMissingError, SettingsError
 
 
 @dataclass(frozen=True)

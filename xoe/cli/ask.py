@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from core.errors import EngineError, QuestionError
 from xoe import running
 from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
-from xoe.errors import EngineError, QuestionError
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 ANSWER_TIMEOUT_S = 600.0
 

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
 
 if TYPE_CHECKING:
+    from core.settings import Settings
     from ingest.backup import Tell
     from ingest.companions import Companion
-    from xoe.settings import Settings
 
 _ELSEWHERE = " Chats and accounts are in PostgreSQL and not in it: pg_dump copies them."
 
@@ -59,8 +59,8 @@ def restore_command(
     """
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
+        from core.data_folder import DataFolder
         from ingest.restore import restore_backup
-        from xoe.lock import DataFolder
 
         with DataFolder(settings.data_dir), _progress(show=not as_json) as tell:
             path = file.expanduser().absolute()

@@ -16,7 +16,7 @@ from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
 
 if TYPE_CHECKING:
     from bench.rows import BenchRow
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 app = typer.Typer(
     help="Measure this computer; every figure beside a baseline in the same run.",

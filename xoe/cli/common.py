@@ -12,9 +12,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from core.errors import XoeError
+from core.settings import Settings, load_settings
 from telemetry.logging import configure_logging
-from xoe.errors import XoeError
-from xoe.settings import Settings, load_settings
 
 INTERRUPTED = 130
 """What a shell expects from a program that Ctrl-C ended."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from core.settings import Settings, config_path, masked
 from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
-from xoe.settings import Settings, config_path, masked
 
 
 def config_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:

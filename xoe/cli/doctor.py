@@ -14,14 +14,14 @@ import psutil
 import typer
 from rich.console import Console
 
+from core.errors import XoeError
 from engines import llama_build
 from models.provision import default_names, ensure_present
 from xoe import running
 from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
-from xoe.errors import XoeError
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 FREE_DISK_MB = 500
 FREE_MEMORY_MB = 2048

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
 
 if TYPE_CHECKING:
+    from core.settings import Settings
     from ingest.ingestor import DocumentReport, IngestProgress, SourceFile
     from ingest.store import Store
-    from xoe.settings import Settings
 
 
 def ingest_command(
@@ -81,9 +81,9 @@ def _sources(
     paths: Sequence[str], settings: Settings, store: Store
 ) -> tuple[list[SourceFile], list[tuple[str, str]]]:
     """Return the files to ingest under their names, and what cannot be found."""
+    from core.errors import DocumentError
     from ingest.guard import safe_relative_name, supported_paths
     from ingest.ingestor import FOLDER, SourceFile
-    from xoe.errors import DocumentError
 
     sources: dict[Path, SourceFile] = {}
     problems: list[tuple[str, str]] = []

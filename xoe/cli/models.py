@@ -8,13 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from core.errors import ModelDamagedError, ModelMissingError
 from engines.llama_build import ensure_proven
 from models.advice import megabytes
 from models.manifest import load_manifest
 from models.provision import default_names, installed, model_dir, model_path, pull, verify
 from xoe.cli.common import AsJson, errors, print_json, reported, settings_for
 from xoe.cli.model_progress import show_progress
-from xoe.errors import ModelDamagedError, ModelMissingError
 
 app = typer.Typer(help="List, fetch and check the model files.", no_args_is_help=True)
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from core.errors import SpeechError
 from xoe.cli.common import AsJson, errors, print_json, reported, settings_for
-from xoe.errors import SpeechError
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 STDIN = "-"
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from core.errors import ModelError
+from core.settings import Settings
 from models.provision import are_there, default_names, installed, voice_names
 from models.provision import pull as pull_models
 from xoe.cli.common import DataDir, Library, errors, reported, settings_for
-from xoe.errors import ModelError
-from xoe.settings import Settings
 
 
 def serve_command(

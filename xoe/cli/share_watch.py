@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from core.errors import ShareError
 from xoe import running
 from xoe.cli.share_show import at, guest_lines, left
-from xoe.errors import ShareError
 
 _OVER = ("off", "refused", "ended")
 _POLL_S = 0.1

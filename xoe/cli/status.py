@@ -17,7 +17,7 @@ from xoe import running
 from xoe.cli.common import AsJson, DataDir, print_json, reported, settings_for
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 HEALTH_TIMEOUT_S = 5
 
@@ -69,8 +69,8 @@ def _documents(settings: Settings) -> tuple[int, int, list[dict[str, Any]]]:
 
 
 def _redis(settings: Settings, *, running_here: bool) -> dict[str, Any]:
+    from core.errors import RedisError
     from state.redis import RedisConnection
-    from xoe.errors import RedisError
 
     if settings.redis_url is None:
         where = "own server, on a Unix socket in the data folder"

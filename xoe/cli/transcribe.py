@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from core.errors import DocumentError, TranscriptionError
 from xoe.cli.common import AsJson, errors, print_json, reported, settings_for
-from xoe.errors import DocumentError, TranscriptionError
 
 if TYPE_CHECKING:
     from voice.stt.recording import Recording, RecordingProgress, RecordingTranscriber

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 import httpx
 import typer
 
+from core.errors import AccountError, XoeError
 from xoe import running
 from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
-from xoe.errors import AccountError, XoeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from accounts.identity import Role
+    from core.settings import Settings
     from xoe.people import People
-    from xoe.settings import Settings
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response
 from accounts.identity import PROGRAM, USER, Identity, identity_of, visitor
 from accounts.proofs import form_token, is_form_token
 from accounts.strength import MAX_LENGTH, MIN_LENGTH
+from core.errors import AccountError, LoginError, LoginThrottledError, XoeError
 from xoe import adoption
-from xoe.errors import AccountError, LoginError, LoginThrottledError, XoeError
 from xoe.health import startup_of
 from xoe.leftovers import Leftovers, counted
 from xoe.page import forms

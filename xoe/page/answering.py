@@ -22,8 +22,8 @@ from chains.types import (
     Sources,
     Token,
 )
+from core.errors import EngineNotReadyError, StoppingError
 from state.ladder import Level
-from xoe.errors import EngineNotReadyError, StoppingError
 from xoe.page import elements
 from xoe.page.elements import FOUND, NEAREST, SOURCES
 from xoe.page.exporting import share_action

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import chainlit as cl
 import structlog
 
+from core.errors import XoeError
 from threads.types import StoredFile
-from xoe.errors import XoeError
 from xoe.page import elements, session, uploads
 from xoe.page.chainlit_patches import name_first_interaction
 from xoe.page.elements import FileLine

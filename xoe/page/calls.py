@@ -9,8 +9,8 @@ import chainlit as cl
 import structlog
 
 from chains.types import LIBRARY_OWNER
-from state.fairness import as_share
-from xoe.errors import CallBusyError, XoeError
+from core.errors import CallBusyError, XoeError
+from core.fairness import as_share
 from xoe.limits import too_fast
 from xoe.page import conversation, session
 

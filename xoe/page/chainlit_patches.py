@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from accounts.identity import Identity
-    from xoe.settings import Settings
+    from core.settings import Settings
 
 COOKIE: Final = "access_token"
 """Of Chainlit's own login."""

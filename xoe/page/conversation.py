@@ -12,8 +12,8 @@ import structlog
 from chainlit.types import ThreadDict
 
 from chains.types import Question
-from state.fairness import as_share
-from xoe.errors import StoreError, XoeError
+from core.errors import StoreError, XoeError
+from core.fairness import as_share
 from xoe.limits import too_fast
 from xoe.page import attachments, commands, profiles, session, standing
 from xoe.page.answering import answer, new_reply, offer_actions

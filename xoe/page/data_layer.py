@@ -35,8 +35,8 @@ from chainlit.user import PersistedUser, User
 from fastapi import HTTPException
 
 from accounts.identity import SESSION, current
+from core.errors import StoreError
 from threads.types import ThreadSummary
-from xoe.errors import StoreError
 from xoe.page import session
 from xoe.page.markup import visible
 from xoe.page.resumed import RUN, SHOWN_MESSAGES, element_dict, empty_thread, thread_dict

@@ -16,11 +16,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from accounts.identity import SESSION, Identity, identity_of
+from core.errors import LinkError, XoeError
 from threads.export import KINDS, answer_of, export
 from threads.export.clean import line, shown_date
 from threads.export.page import POLICY, html_of
 from threads.types import LINK_DAYS, StoredThread
-from xoe.errors import LinkError, XoeError
 from xoe.page.forms import json_of
 from xoe.page.markup import neutralise
 from xoe.page.notice import notice

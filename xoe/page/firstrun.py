@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from accounts.identity import identity_of
 from chains.types import LIBRARY_OWNER
+from core.errors import MeasuringError
 from models.recommend import Prospect
-from xoe.errors import MeasuringError
 from xoe.health import iso, startup_of
 from xoe.page import profiles
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from accounts.identity import COOKIE, GUEST, SCOPE_KEY, Identity
-from xoe.errors import InvitationError, XoeError
+from core.errors import InvitationError, XoeError
 from xoe.page.notice import notice
 
 if TYPE_CHECKING:

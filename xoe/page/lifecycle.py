@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from core.errors import XoeError
+from core.settings import load_settings
 from telemetry.logging import configure_logging
-from xoe.errors import XoeError
 from xoe.page import chainlit_patches, session, web
-from xoe.settings import load_settings
 from xoe.startup import Startup
 
 if TYPE_CHECKING:

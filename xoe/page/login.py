@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from accounts.identity import COOKIE, LOGIN_S, SCOPE_KEY, Identity
 from accounts.proofs import DEVICE_COOKIE, DEVICE_S, FORM_COOKIE, form_token, is_form_token
+from core.errors import LoginError, LoginThrottledError, StoreError
 from xoe.doors import door_of
-from xoe.errors import LoginError, LoginThrottledError, StoreError
 from xoe.page import chainlit_patches, forms
 
 if TYPE_CHECKING:

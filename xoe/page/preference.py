@@ -10,8 +10,8 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.settings import LlmProfile
 from xoe.page.profiles import find_profile
-from xoe.settings import LlmProfile
 
 COOKIE: Final = "xoe_profile"
 

@@ -8,8 +8,8 @@ from typing import cast, get_args
 
 import chainlit as cl
 
+from core.settings import LlmProfile, Settings
 from models.provision import installed
-from xoe.settings import LlmProfile, Settings
 
 
 @dataclass(frozen=True)

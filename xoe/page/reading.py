@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accounts.identity import SESSION, Identity, identity_of
-from state.fairness import FairSlots, OwnerQuota, Share, as_share
-from xoe.errors import BusyError, SpeechBusyError, TranscriptionBusyError, XoeError
+from core.errors import BusyError, SpeechBusyError, TranscriptionBusyError, XoeError
+from core.fairness import FairSlots, OwnerQuota, Share, as_share
 from xoe.limits import retry_after, too_fast
 from xoe.page import session as pages
 from xoe.page.markup import without_citation_links

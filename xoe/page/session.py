@@ -15,10 +15,10 @@ from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
 
 from accounts.identity import SESSION, Identity, identity_of, without_cookie
-from state.fairness import Share
+from core.fairness import Share
+from core.settings import LlmProfile
 from xoe.page import chainlit_patches
 from xoe.page.options import AnswerOptions
-from xoe.settings import LlmProfile
 
 if TYPE_CHECKING:
     from voice.call import Call

@@ -9,7 +9,7 @@ import chainlit as cl
 
 from accounts.identity import Identity
 from chains.types import LIBRARY_OWNER
-from xoe.errors import DocumentError, StoreError
+from core.errors import DocumentError, StoreError
 from xoe.page import session
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import structlog
 from chains.prepared import PreparedTurn
 from chains.spoken import SpokenAnswer
 from chains.types import AnswerEvent, Done
-from xoe.errors import XoeError
+from core.errors import XoeError
 from xoe.page import conversation, session
 from xoe.page.answering import Reply, answer, new_reply
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from xoe.settings import site_root
+from core.settings import site_root
 
 PATH = "/status"
 

@@ -23,10 +23,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from accounts.identity import Identity, identity_of
-from ingest.names import safe_name
-from state.allotment import may_take
-from state.fairness import FairSlots, as_share, share
-from xoe.errors import (
+from core.allotment import may_take
+from core.errors import (
     BusyError,
     DiskFullError,
     DocumentError,
@@ -34,13 +32,15 @@ from xoe.errors import (
     UploadBusyError,
     XoeError,
 )
+from core.fairness import FairSlots, as_share, share
+from ingest.names import safe_name
 from xoe.limits import retry_after, too_fast
 from xoe.page import chainlit_patches
 from xoe.page.chainlit_patches import keep_files_in
 from xoe.problems import headers_of, status_of
 
 if TYPE_CHECKING:
-    from xoe.settings import Settings
+    from core.settings import Settings
     from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)

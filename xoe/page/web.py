@@ -8,14 +8,14 @@ import structlog
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from xoe.errors import XoeError
+from core.errors import XoeError
+from core.settings import Settings
 from xoe.page import account, chainlit_patches, exports, invitation, login, reading, uploads
 from xoe.page.preference import PreferredProfile
 from xoe.page.visitor import VisitorCookie
 from xoe.people import Doorkeeper
 from xoe.problems import tell_in_sentences
 from xoe.protection import protected
-from xoe.settings import Settings
 
 if TYPE_CHECKING:
     from xoe.startup import Startup

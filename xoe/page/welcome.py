@@ -9,7 +9,7 @@ import chainlit as cl
 import structlog
 
 from chains.types import LIBRARY_OWNER
-from xoe.errors import XoeError
+from core.errors import XoeError
 from xoe.page import elements, session
 from xoe.page.starters import starter_questions
 

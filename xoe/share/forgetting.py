@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from xoe.errors import XoeError
+from core.errors import XoeError
 
 if TYPE_CHECKING:
     from accounts.invitations import Guest

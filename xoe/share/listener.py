@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from core.errors import ShareError
 from xoe.connections import BoundedListener
-from xoe.errors import ShareError
 
 SOCKET_NAME: Final = "share.sock"
 _PATH_MAX_BYTES: Final = 107

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 
+from core.settings import Settings
 from xoe.addresses import hostname
-from xoe.settings import Settings
 
 
 def owner_name(settings: Settings) -> str:

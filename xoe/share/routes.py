@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from accounts.identity import identity_of
+from core.errors import HostKeyUnknownError, ShareError, TunnelError, TunnelWishError, XoeError
 from tunnels import SERVICES, TunnelWish
 from tunnels.targets import Service
-from xoe.errors import HostKeyUnknownError, ShareError, TunnelError, TunnelWishError, XoeError
 from xoe.health import startup_of
 from xoe.people import CONSOLE
 from xoe.share.owner import owner_name

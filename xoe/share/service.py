@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from core.errors import ShareError, XoeError
 from tunnels import KnownHosts, LocalEnd, Tunnel, TunnelEvent, tunnel_for
 from xoe.doors import Doors
-from xoe.errors import ShareError, XoeError
 from xoe.share.deadline import Deadline, since_boot_s
 from xoe.share.forgetting import Forgetting, Visitors
 from xoe.share.listener import bind
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import ssl
 
     from accounts.invitations import Guest, Invitation
+    from core.settings import Settings
     from xoe.people import People
-    from xoe.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -6,8 +6,8 @@ from math import isfinite
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from core.errors import CertificateError, ShareError
 from xoe.doors import Door
-from xoe.errors import CertificateError, ShareError
 from xoe.share.view import MAX_GUESTS, MAX_HOURS, ShareWish
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from state.fairness import FairSlots
+from core.fairness import FairSlots
 
 T = TypeVar("T")
 

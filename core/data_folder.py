@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from xoe.errors import DiskFullError, StoreError, StoreLockedError
+from core.errors import DiskFullError, StoreError, StoreLockedError
 
 LOCK_NAME = "server.lock"
 

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from xoe.errors import BusyError
+from core.errors import BusyError
 
 T = TypeVar("T")
 

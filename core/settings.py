@@ -21,7 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from xoe.errors import SettingsError
+from core.errors import SettingsError
 
 ENV_PREFIX = "XOE_"
 CONFIG_ENV = "XOE_CONFIG"
@@ -30,8 +30,7 @@ PEOPLE_FILE = "people.sqlite"
 SHARED_ENV = "XOE_SHARED_DIR"
 """Where tests and benches find evaluation data that is not part of the project."""
 
-_PACKAGE = Path(__file__).resolve().parent
-_CHECKOUT = _PACKAGE.parent
+_CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def site_root() -> Path:
@@ -39,7 +38,7 @@ def site_root() -> Path:
 
     It is the checkout's root or, where the project was installed as a wheel, ``xoe/site``.
     """
-    return _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else _PACKAGE / "site"
+    return _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else _CHECKOUT / "xoe" / "site"
 
 
 def _default_models_dir() -> Path:

@@ -18,7 +18,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from xoe.errors import ProcessLostError
+from core.errors import ProcessLostError
 
 T = TypeVar("T")
 
