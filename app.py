@@ -12,17 +12,11 @@ import chainlit as cl
 from chainlit.server import app
 from chainlit.types import ThreadDict
 
-from xoe.page import (
-    calls,
-    conversation,
-    exporting,
-    lifecycle,
-    preference,
-    profiles,
-    reading,
-    shelves,
-)
+from chains.profiles import installed_profiles
+from xoe.page import calls, conversation, exporting, profiles, reading, shelves
 from xoe.page.data_layer import ChatData
+from xoe.serve import lifecycle
+from xoe.web import preference
 
 lifecycle.prepare(app)
 
@@ -43,7 +37,7 @@ async def on_app_shutdown() -> None:
 async def set_chat_profiles(_user: cl.User | None) -> list[cl.ChatProfile]:
     """Offer the installed models."""
     settings = lifecycle.attached(app).settings
-    installed = profiles.installed_profiles(settings)
+    installed = installed_profiles(settings)
     return profiles.chat_profiles(preference.preferred_first(installed))
 
 

@@ -23,11 +23,11 @@ from typing import Any, Final
 
 import httpx
 
-from accounts.identity import COOKIE, Role
 from bench.rows import BenchRow
 from bench.startup import free_port, stop
 from core.settings import Settings, site_root
-from xoe.people import People
+from xoe.auth.identity import COOKIE, Role
+from xoe.auth.services import AuthServices
 
 WAIT_S = 300.0
 FLOODS: Final = (200, 2000)
@@ -332,16 +332,16 @@ async def _served(
 async def _accounts(settings: Settings) -> list[str]:
     """Make an operator and the users, and return the cookie of each."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    people = await People.open(settings)
+    auth = await AuthServices.open(settings)
     try:
         logins = []
         for number in range(OWNERS + 2):
             role: Role = "user" if number else "operator"
-            account = await people.users.add(f"somebody{number}", PASSWORD, role=role)
-            logins.append(await people.sessions.create(account.identity(), ttl_s=24 * 3600))
+            account = await auth.users.add(f"somebody{number}", PASSWORD, role=role)
+            logins.append(await auth.sessions.create(account.identity(), ttl_s=24 * 3600))
         return logins
     finally:
-        await people.aclose()
+        await auth.aclose()
 
 
 async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:

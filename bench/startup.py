@@ -19,7 +19,7 @@ import psutil
 from bench.rows import BenchRow
 from core.settings import Settings, site_root
 from models.provision import default_names, model_path
-from xoe.memory import share_bytes
+from state.memory import share_bytes
 
 ROUNDS = 3
 WAIT_S = 180.0

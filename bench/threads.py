@@ -27,11 +27,10 @@ from sqlalchemy import insert
 
 from bench.rows import BenchRow
 from core.settings import Settings
-from database import Database
-from threads import tables
-from threads.store import Threads
-from threads.text import citations_json, element_id
-from threads.types import StoredCitation
+from xoe.chats.store import Threads
+from xoe.chats.text import citations_json, element_id
+from xoe.chats.types import StoredCitation
+from xoe.db import Database, tables
 
 THREADS = 500
 TURNS = 25

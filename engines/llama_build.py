@@ -10,7 +10,6 @@ loaded into the process that asks, except by ``load``.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import functools
 import hashlib
@@ -28,12 +27,11 @@ import structlog
 
 from core.durable import write_over
 from core.errors import LlamaBuildError
+from engines.llama_kernels import BACKEND_ENV, load_kernels
 from engines.llama_proof import PROOF_S, prove
 
 log = structlog.get_logger(__name__)
 
-BACKEND_ENV: Final = "GGML_BACKEND_PATH"
-"""llama.cpp's own variable: the library with the kernels to load."""
 CPUINFO: Final = Path("/proc/cpuinfo")
 RECORD_NAME: Final = "proven.json"
 _LOCK_NAME: Final = "proven.lock"
@@ -125,21 +123,11 @@ def environment(build: Build) -> dict[str, str]:
 
 
 def load() -> None:
-    """Load the kernels into this process, once: its environment's, else the current build's.
+    """Load the kernels into this process: its environment's, else the current build's.
 
-    Before llama.cpp is made ready, which would look for them in the working folder. Raises
-    ``LlamaBuildError``.
+    Raises ``LlamaBuildError``.
     """
-    from llama_cpp.llama_cpp import _lib  # and what it depends on; _ggml has a copy of its own
-
-    library = os.environ.get(BACKEND_ENV) or environment(current()).get(BACKEND_ENV)
-    _lib.ggml_backend_reg_count.restype = ctypes.c_size_t
-    if library is None or _lib.ggml_backend_reg_count():
-        return
-    _lib.ggml_backend_load.restype = ctypes.c_void_p
-    _lib.ggml_backend_load.argtypes = (ctypes.c_char_p,)
-    if not _lib.ggml_backend_load(os.fsencode(library)):
-        raise LlamaBuildError(f"llama.cpp's kernels {library} cannot be loaded.")
+    load_kernels(os.environ.get(BACKEND_ENV) or environment(current()).get(BACKEND_ENV))
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from core.contained import contained_environment
 from core.errors import LlamaBuildError, ModelLoadError
+from engines.llama_kernels import BACKEND_ENV, load_kernels
 
 PROOF_S: Final = 180.0
 """For what takes a second to six on two cores; this much for a slow disk and a busy machine."""
@@ -103,12 +104,10 @@ def _main(parent: int, model: str) -> int:
 
     import llama_cpp
 
-    from engines import llama_build
-
     silent = llama_cpp.llama_log_callback(lambda *_: None)
     llama_cpp.llama_log_set(silent, None)
     try:
-        llama_build.load()
+        load_kernels(os.environ.get(BACKEND_ENV))
     except LlamaBuildError:
         return _UNLOADABLE
     llama_cpp.llama_backend_init()

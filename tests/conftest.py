@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import structlog
+from hypothesis import settings
 from postgres import Postgres, running_postgres
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -21,6 +22,10 @@ from models.provision import installed
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
+
+# How long an example takes tells of the machine; that is for the benches.
+settings.register_profile("xoe", deadline=None)
+settings.load_profile("xoe")
 
 _ORDER = ("unit", "integration", "faults", "browser")
 

@@ -25,25 +25,24 @@ from typing import Any
 from sqlalchemy import select, text
 from store_model import FINGERPRINT, indexes_of, keys_of, passages, put, vector_of
 
-from accounts.passwords import Passwords
-from accounts.users import Users
 from core.settings import Settings
-from database import Database
-from database.database import FILE_NAME
-from database.unfinished import unfinished
+from ingest.catalog import Catalog
 from ingest.store import Store
 from ingest.vector_index import VectorIndex
 from state.history import ChatHistory
 from state.redis import RedisConnection
 from telemetry.logging import configure_logging
-from threads import tables
-from threads.changes import Ask, Files, Keep
-from threads.store import Threads
-from threads.types import StoredFile, StoredMessage
-from xoe.adoption import adopt
-from xoe.catalog import Catalog
-from xoe.chats import Chats
-from xoe.leftovers import delete_leftovers
+from xoe.auth.passwords import Passwords
+from xoe.auth.users import Users
+from xoe.chats.changes import Ask, Files, Keep
+from xoe.chats.finishing import delete_owned_data
+from xoe.chats.service import Chats
+from xoe.chats.store import Threads
+from xoe.chats.transfer import transfer
+from xoe.chats.types import StoredFile, StoredMessage
+from xoe.db import Database, tables
+from xoe.db.database import FILE_NAME
+from xoe.db.unfinished import unfinished
 
 WORD = "xylograph"
 """Stands in what is to go, and nowhere else."""
@@ -255,7 +254,7 @@ async def remove_account(house: House) -> None:
     """As ``xoe user remove NAME --delete-data`` does where no server runs."""
     account = await house.users.remove(house.account, with_data=True)
     house.store.close()  # the command opens its own
-    await delete_leftovers(account.id, house.db, house.settings)
+    await delete_owned_data(account.id, house.db, house.settings)
 
 
 async def check_account(house: House, acknowledged: bool) -> None:
@@ -265,10 +264,10 @@ async def check_account(house: House, acknowledged: bool) -> None:
 
 
 async def take_over(house: House) -> None:
-    await adopt(house.mine, house.heir, house.threads, house.catalog)
+    await transfer(house.mine, house.heir, house.threads, house.catalog)
 
 
-async def check_adoption(house: House, acknowledged: bool) -> None:
+async def check_transfer(house: House, acknowledged: bool) -> None:
     is_moved = bool(await house.chat_ids(house.heir))
     assert is_moved or not acknowledged
     left, there = (house.mine, house.heir) if is_moved else (house.heir, house.mine)
@@ -298,7 +297,7 @@ OPERATIONS: dict[str, tuple[Act, Act, Callable[[House, bool], Awaitable[None]]]]
     "chat": (prepare, delete_chat, check_chat),
     "owner": (prepare, delete_owner, check_owner),
     "account": (prepare_account, remove_account, check_account),
-    "adoption": (prepare, take_over, check_adoption),
+    "transfer": (prepare, take_over, check_transfer),
     "upload": (nothing, drop_files, check_upload),
 }
 

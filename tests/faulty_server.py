@@ -38,7 +38,7 @@ def infect_engines() -> None:
 
 def infect_deletion() -> None:
     """The process ends when it comes to a deleted chat's document."""
-    from xoe.catalog import Catalog
+    from ingest.catalog import Catalog
 
     delete_named = Catalog.delete_named
 

@@ -14,9 +14,10 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.settings import Settings
-from xoe.doors import SCOPE_KEY, Door
-from xoe.people import People
-from xoe.protection import protected
+from xoe.auth.services import AuthServices
+from xoe.chats.store import Threads
+from xoe.net.listeners import SCOPE_KEY, Door
+from xoe.web.protection import protected
 
 PAGE = {"accept": "text/html,*/*"}
 GOOD = "kettle orbit lantern"
@@ -24,31 +25,34 @@ GOOD = "kettle orbit lantern"
 
 
 class Gated:
-    """The app, the door by which the next request comes, and the people behind it."""
+    """The app, the door by which the next request comes, and the auth behind it."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.settings = settings
         self.door = Door("local")
         self._app = protected(app, settings, lambda: self)
-        self._people: People | None = None
+        self._auth: AuthServices | None = None
         self.console_token = "what the command line sends"
         self.services: Any = None
         """As far as a test needs them."""
 
     async def any_account(self) -> bool:
-        return await (await self.people()).users.any_account()
+        return await (await self.auth()).users.any_account()
 
-    async def people(self) -> People:
-        if self._people is None:
-            self._people = await People.open(self.settings)
-        return self._people
+    async def auth(self) -> AuthServices:
+        if self._auth is None:
+            self._auth = await AuthServices.open(self.settings)
+        return self._auth
+
+    async def threads(self) -> Threads:
+        return Threads((await self.auth()).db)
 
     async def wait(self) -> Any:
         return self.services
 
     async def aclose(self) -> None:
-        if self._people is not None:
-            await self._people.aclose()
+        if self._auth is not None:
+            await self._auth.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[SCOPE_KEY] = self.door
@@ -71,7 +75,7 @@ def gated_client(
 
 def call(client: TestClient, gated: Gated, act):
     async def run():
-        return await act(await gated.people())
+        return await act(await gated.auth())
 
     assert client.portal is not None
     return client.portal.call(run)

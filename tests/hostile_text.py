@@ -7,7 +7,7 @@ import re
 
 from hypothesis import strategies as st
 
-from threads.types import StoredCitation, StoredFile, StoredMessage, StoredThread
+from xoe.chats.types import StoredCitation, StoredFile, StoredMessage, StoredThread
 
 EVIL = "http://evil.example"
 FRAGMENTS = (

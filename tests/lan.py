@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from servers import Server, free_port
 
-from xoe.addresses import machine_addresses
+from xoe.net.addresses import machine_addresses
 
 PASSWORD = "lantern-osprey-gravel-41"
 NAME = "ana"

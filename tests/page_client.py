@@ -17,8 +17,8 @@ import socketio
 from calls import CHUNK_S, page_chunks, resampled
 from noises import Samples, silence
 
-from accounts.identity import COOKIE
 from voice.audio import PAGE_RATE, STT_RATE, from_pcm16, to_pcm16
+from xoe.auth.identity import COOKIE
 
 PATIENCE_S = 90
 """A net for what would otherwise hang; nothing is measured against it."""

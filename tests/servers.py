@@ -22,9 +22,9 @@ import psutil
 import pytest
 import redis
 
-from accounts.identity import Role
 from core.settings import Settings
-from xoe.people import People
+from xoe.auth.identity import Role
+from xoe.auth.services import AuthServices
 
 START_S = 180
 """The longest wait for a server on a machine that is busy with something else."""
@@ -100,11 +100,11 @@ class Server:
         """Make an account, as ``xoe user add`` does, beside the server or before it."""
 
         async def add() -> None:
-            people = await People.open(Settings(data_dir=self.data_dir))
+            auth = await AuthServices.open(Settings(data_dir=self.data_dir))
             try:
-                await people.users.add(name, password, role=role, shown=shown)
+                await auth.users.add(name, password, role=role, shown=shown)
             finally:
-                await people.aclose()
+                await auth.aclose()
 
         with ThreadPoolExecutor(1) as thread:  # whoever calls may have a running loop of its own
             thread.submit(lambda: asyncio.run(add())).result()

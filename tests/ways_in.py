@@ -17,8 +17,8 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from core.settings import load_settings, site_root
-from xoe.page.offline import _is_closed
-from xoe.server import create_app
+from xoe.serve.server import create_app
+from xoe.web.offline import _is_closed
 
 
 def routes_of(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -49,6 +49,7 @@ from voice.ports import CallPage, CallState, CallView, Conversation, TurnStages
 from voice.reply import Reply
 from voice.speakable.clauses import spoken_clauses
 from voice.stt import Transcript
+from voice.stt.session import TranscriptionSession
 from voice.understanding import Understanding
 
 log = structlog.get_logger(__name__)
@@ -119,7 +120,7 @@ class Call:
         self._vad = engines.vad.session()
         self._echo = EchoGuard()
         self._endpointer = Endpointer(EndpointConfig.from_settings(settings), mode=mode)
-        self._speech = engines.transcriber.session_for(settings, hints=hints)
+        self._speech = TranscriptionSession.of(engines.transcriber, settings, hints=hints)
         self._player = Player(self._send, clock=clock, sleep=sleep)
         self._view = CallView(CallState.LISTENING)
         self._reply: Reply | None = None

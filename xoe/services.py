@@ -17,33 +17,32 @@ import structlog
 from chains.answer import AnswerChain
 from chains.generation import Generator
 from chains.llm.engine import ChatTurn, LlmEngine
+from chains.llm.measuring import Measuring
 from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER
 from core.data_folder import DataFolder
 from core.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
 from core.settings import LlmProfile, Settings
-from database import Database
 from engines.worker import EngineReport
+from ingest.catalog import Catalog
 from models.manifest import load_manifest
 from models.provision import installed
 from state.breakers import Breakers
 from state.history import ChatHistory
-from state.ladder import Budget, MemoryTier, Parts, budget_of
+from state.ladder import Budget, Ladder, MemoryTier, Parts, budget_of
+from state.memory import MemoryWatch, limit_bytes
+from state.recovery import Check, Recovery
 from state.redis import RedisConnection
 from telemetry.loop_lag import watch_loop
 from telemetry.metrics import Metrics
 from telemetry.tracing import Tracer
-from threads.store import Threads
-from voice.desk import CallDesk
-from xoe.catalog import Catalog
-from xoe.chats import Chats
-from xoe.ladder import Ladder
-from xoe.limits import Admission, RateLimits
-from xoe.measuring import Measuring
-from xoe.memory import MemoryWatch, limit_bytes
+from voice.active_calls import CallDesk
+from xoe.auth.limits import Admission, RateLimits
+from xoe.chats.service import Chats
+from xoe.chats.store import Threads
+from xoe.db import Database
 from xoe.readiness import Component, ComponentState, Readiness
-from xoe.recovery import Check, Recovery
 from xoe.workbench import Workbench
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from core.data_folder import DataFolder
 from core.settings import Settings
-from xoe.people import People, is_without_accounts
+from xoe.auth.services import AuthServices, is_without_accounts
 from xoe.readiness import Component, Readiness
 
 if TYPE_CHECKING:
-    from xoe.doors import Doors
+    from xoe.chats.store import Threads
+    from xoe.net.listeners import Doors
     from xoe.services import Services
     from xoe.share.service import Sharing
 
@@ -45,7 +46,7 @@ class Startup:
         self._console_token = secrets.token_urlsafe(32)
         self._folder = folder
         self._wanted = asyncio.Event()
-        self._people = asyncio.create_task(self._open_people(), name="people")
+        self._auth = asyncio.create_task(self._open_auth(), name="people")
         self._work = asyncio.create_task(self._bring_up(), name="startup")
 
     @classmethod
@@ -86,10 +87,16 @@ class Startup:
         """What the command line sends; new at each start, and in the data folder meanwhile."""
         return self._console_token
 
-    async def people(self) -> People:
+    async def auth(self) -> AuthServices:
         """Return who may come in, when it is known. Raises what kept it from being found out."""
         self.load()
-        return await asyncio.shield(self._people)
+        return await asyncio.shield(self._auth)
+
+    async def threads(self) -> Threads:
+        """Return the kept chats, when their database is open. Raises what keeps it from that."""
+        from xoe.chats.store import Threads  # with the database, behind the page
+
+        return Threads((await self.auth()).db)
 
     async def any_account(self) -> bool:
         """Return whether there is an account, so that everybody has to log in.
@@ -97,9 +104,9 @@ class Startup:
         Until the database is open its file is looked at, which takes no library; where that does
         not say for certain that there is none, the database is waited for.
         """
-        if not self._people.done() and await asyncio.to_thread(is_without_accounts, self.settings):
+        if not self._auth.done() and await asyncio.to_thread(is_without_accounts, self.settings):
             return False
-        return await (await self.people()).users.any_account()
+        return await (await self.auth()).users.any_account()
 
     # ── the rest ─────────────────────────────────────────────────────────────────────────────
 
@@ -122,22 +129,22 @@ class Startup:
         """Stop the services; while they are still loading this waits until they are there."""
         if not self._wanted.is_set():
             self._work.cancel()
-            self._people.cancel()
-        await asyncio.wait([self._work, self._people])
+            self._auth.cancel()
+        await asyncio.wait([self._work, self._auth])
         services = self.services
         if services is not None:
             await services.aclose()
-        if not self._people.cancelled() and self._people.exception() is None:
-            await self._people.result().aclose()
+        if not self._auth.cancelled() and self._auth.exception() is None:
+            await self._auth.result().aclose()
         self._folder.release()
 
-    async def _open_people(self) -> People:
+    async def _open_auth(self) -> AuthServices:
         await self._wanted.wait()
-        return await People.open(self.settings)
+        return await AuthServices.open(self.settings)
 
     async def _bring_up(self) -> Services:
         # A damaged database is told before anything else is loaded.
-        threads = (await asyncio.shield(self._people)).threads
+        threads = await self.threads()
         module = await asyncio.to_thread(import_module, "xoe.services")
         services: Services = await module.Services.create(
             self.settings, folder=self._folder, threads=threads

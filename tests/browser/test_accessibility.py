@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from servers import Server
 from starlette.testclient import TestClient
 
-from xoe.plain_http import INSTALL_PATH, PlainHttp
+from xoe.net.plain_http import INSTALL_PATH, PlainHttp
 
 pytestmark = pytest.mark.browser
 
@@ -256,7 +256,7 @@ def test_no_page_is_forgotten() -> None:
     """A page that is added has to be looked at above."""
     source = Path(__file__).read_text()
     program = """
-from xoe.server import create_app
+from xoe.serve.server import create_app
 from core.settings import Settings
 app = create_app(Settings())
 def walk(routes):

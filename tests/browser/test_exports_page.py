@@ -13,8 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from hostile_text import everything
 from playwright.sync_api import Browser, Page, expect
 
-from threads.export import export
-from threads.types import StoredCitation, StoredMessage, StoredThread
+from xoe.chats.export import export
+from xoe.chats.types import StoredCitation, StoredMessage, StoredThread
 from xoe.page.markup import neutralise
 
 pytestmark = pytest.mark.browser

@@ -17,10 +17,11 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from core.settings import Settings
-from xoe.connections import BoundedListener, ConnectionLimits, Connections
-from xoe.doors import Door, Doors
-from xoe.lan import Lan
+from xoe.net.connections import BoundedListener, ConnectionLimits, Connections
+from xoe.net.lan import Lan
+from xoe.net.listeners import Door, Doors
 from xoe.share import listener as share_listener
+from xoe.web.protection import ProtectingHeaders
 
 pytestmark = pytest.mark.faults
 
@@ -74,7 +75,7 @@ class House:
         try:
             await doors.open(Door("local"), local)
             await doors.open(Door("share"), shared)
-            await self.lan.open(doors)
+            await self.lan.open(doors, ProtectingHeaders)
             yield self
         finally:
             await doors.aclose()

@@ -50,7 +50,7 @@ def test_what_a_kill_cut_short_is_finished_at_the_next_start(
     assert done.returncode == 0, done.stderr
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert {one["operation"] for one in reports} == {
-        *("chat", "owner", "account", "adoption", "upload")
+        *("chat", "owner", "account", "transfer", "upload")
     }
     for report in reports:
         assert report["problems"] == []

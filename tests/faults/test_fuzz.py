@@ -34,8 +34,8 @@ from ingest.sentences import sentence_spans
 from voice.audio import FRAME_SAMPLES
 from voice.frames import Framer
 from voice.inbox import LIMIT_BYTES, LIMIT_CONTROLS, Inbox
-from xoe.api import _frame
 from xoe.page.markup import Neutraliser, neutralise
+from xoe.web.api import _frame
 
 pytestmark = pytest.mark.faults
 

@@ -18,14 +18,10 @@ from servers import xoe
 from sqlalchemy import select, text
 from store_model import FINGERPRINT, contents, first_schema, indexes_of, passages, put
 
-from accounts import tables, users
-from accounts.copies import forget_ways_in
 from chains.types import LIBRARY_OWNER
 from core.data_folder import DataFolder
 from core.errors import BackupError, DiskFullError, StoreDamagedError, StoreError, StoreLockedError
 from core.settings import Settings
-from database import Database
-from database.schema import check_copy
 from ingest import backup
 from ingest.backup import MANIFEST_NAME, SEAL_BYTES, make_backup, read_manifest
 from ingest.companions import Companion
@@ -34,12 +30,13 @@ from ingest.restore import restore_backup
 from ingest.schema import SCHEMA_VERSION
 from ingest.store import DATABASE_NAME, Store
 from ingest.swap import Hold
-from threads import links
-from threads import tables as thread_tables
+from xoe.auth.copies import forget_ways_in
+from xoe.db import Database, tables
+from xoe.db.schema import check_copy
 
 pytestmark = pytest.mark.integration
 
-WAYS_IN = (tables.logins, tables.invitations, links.links)
+WAYS_IN = (tables.logins, tables.invitations, tables.links)
 MODEL = {name: passages(name, 0) for name in "abc"}
 
 
@@ -305,8 +302,8 @@ async def told_in(data_dir: Path) -> tuple[list[str], list[str], int]:
     database = await Database.open(Settings(data_dir=data_dir))
     try:
         async with database.read() as connection:
-            names = await connection.scalars(select(users.users.c.name))
-            chats = await connection.scalars(select(thread_tables.threads.c.name))
+            names = await connection.scalars(select(tables.users.c.name))
+            chats = await connection.scalars(select(tables.threads.c.name))
             ways = [len((await connection.execute(select(table))).all()) for table in WAYS_IN]
             return list(names), list(chats), sum(ways)
     finally:

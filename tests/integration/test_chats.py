@@ -15,11 +15,11 @@ import pytest
 from page_client import PageClient, open_page
 from servers import FaultyServer
 
-from database.database import FILE_NAME
 from ingest.swap import DATABASE_NAME
 from state.history import history_key
-from threads.changes import RECOVERED
-from threads.recorder import UNSAVED
+from xoe.chats.changes import RECOVERED
+from xoe.chats.recorder import UNSAVED
+from xoe.db.database import FILE_NAME
 
 ANNA, BERT = "a" * 32, "b" * 32
 COFFEE = """# The coffee machine

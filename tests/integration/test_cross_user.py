@@ -26,10 +26,10 @@ import socketio
 from page_client import PageClient
 from servers import Server, free_port, xoe
 
-from accounts.identity import COOKIE, Identity, Role
 from core.settings import Settings
 from xoe import running
-from xoe.people import People
+from xoe.auth.identity import COOKIE, Identity, Role
+from xoe.auth.services import AuthServices
 
 PASSWORD = "kettle orbit lantern"
 ACCOUNTS: dict[str, Role] = {"ada": "operator", "ben": "user", "cy": "user", "gil": "guest"}
@@ -50,7 +50,7 @@ HARMLESS = {
     *("POST /set-session-cookie",),
     # They act on whoever asks, by the cookie alone.
     *("GET /login", "POST /login", "POST /logout", "GET /account", "POST /account/password"),
-    "POST /account/adopt",
+    "POST /account/transfer",
     *("GET /user", "GET /visit", "POST /voice/dictation", "GET /page/measurement"),
     # Secrets of their own, tested with the invitations and the links.
     *("GET /invitation/{token}", "GET /shared/{token}"),
@@ -295,18 +295,18 @@ async def page_of(
 
 async def cookies_of(server: Server) -> dict[str, str]:
     """Log everybody in, beside the running server."""
-    people = await People.open(Settings(data_dir=server.data_dir))
+    auth = await AuthServices.open(Settings(data_dir=server.data_dir))
     try:
         made = {}
         for who, name in (("operator", "ada"), ("ben", "ben"), ("other", "cy")):
-            identity = (await people.users.get(name)).identity()
-            made[who] = await people.sessions.create(identity, ttl_s=3600)
-        account = (await people.users.get("gil")).identity()
-        made["guest account"] = await people.sessions.create(account, ttl_s=3600)
+            identity = (await auth.users.get(name)).identity()
+            made[who] = await auth.sessions.create(identity, ttl_s=3600)
+        account = (await auth.users.get("gil")).identity()
+        made["guest account"] = await auth.sessions.create(account, ttl_s=3600)
         invited = Identity("guest:0123456789abcdef", "guest", "Guest 1", ends_at=time.time() + 3600)
-        made["invited guest"] = await people.sessions.create(invited, ttl_s=3600)
+        made["invited guest"] = await auth.sessions.create(invited, ttl_s=3600)
     finally:
-        await people.aclose()
+        await auth.aclose()
     cut = made["ben"]
     return {**made, "nobody": "", "forged": cut[:-1] + ("A" if cut[-1] != "A" else "B")}
 
@@ -349,10 +349,10 @@ async def settle(ben: Ben, server: Server) -> None:
         ben.feedback = (await client.put("/feedback", json=told)).json()["feedbackId"]
         made = await client.post("/links", json={"thread": ben.thread})
         ben.link = made.json()["id"]
-    people = await People.open(Settings(data_dir=server.data_dir))
-    login, *_ = await people.sessions.of("user:ben")
+    auth = await AuthServices.open(Settings(data_dir=server.data_dir))
+    login, *_ = await auth.sessions.of("user:ben")
     ben.login = login.id
-    await people.aclose()
+    await auth.aclose()
     ben.document = await document_id(ben, server)
 
 
@@ -404,20 +404,20 @@ async def state_of(house: House) -> dict[str, Any]:
 
 
 async def test_nobody_reaches_what_is_bens(server: Server) -> None:
-    async with house(server) as people:
-        before = await state_of(people)
+    async with house(server) as auth:
+        before = await state_of(auth)
         assert before["document"]
         succeeded = []
         for who in OTHERS:
-            async with people.client(who) as client:
+            async with auth.client(who) as client:
                 for attack in ATTACKS:
-                    succeeded += await attempt(people, client, who, attack)
+                    succeeded += await attempt(auth, client, who, attack)
         for who in OTHERS:
-            succeeded += await over_the_socket(people, who)
+            succeeded += await over_the_socket(auth, who)
         assert not succeeded, "\n".join(succeeded)
-        assert await state_of(people) == before
-        print(f"\n{people.attempts} attempts, 0 succeeded; answered: {people.statuses}")
-        assert people.attempts >= 60
+        assert await state_of(auth) == before
+        print(f"\n{auth.attempts} attempts, 0 succeeded; answered: {auth.statuses}")
+        assert auth.attempts >= 60
 
 
 async def attempt(house: House, client: httpx.AsyncClient, who: str, attack: Attack) -> list[str]:

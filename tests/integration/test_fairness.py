@@ -15,9 +15,9 @@ import pytest
 from page_client import PageClient, open_page
 from servers import Server
 
-from accounts.identity import COOKIE
 from core.settings import Settings
-from xoe.people import People
+from xoe.auth.identity import COOKIE
+from xoe.auth.services import AuthServices
 
 pytestmark = pytest.mark.integration
 
@@ -44,28 +44,28 @@ def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Se
 
 
 @asynccontextmanager
-async def people_of(server: Server) -> AsyncIterator[People]:
-    people = await People.open(Settings(data_dir=server.data_dir))
+async def auth_of(server: Server) -> AsyncIterator[AuthServices]:
+    auth = await AuthServices.open(Settings(data_dir=server.data_dir))
     try:
-        yield people
+        yield auth
     finally:
-        await people.aclose()
+        await auth.aclose()
 
 
 async def login_of(server: Server, name: str) -> str:
-    async with people_of(server) as people:
-        identity = (await people.users.get(name)).identity()
-        return await people.sessions.create(identity, ttl_s=3600)
+    async with auth_of(server) as auth:
+        identity = (await auth.users.get(name)).identity()
+        return await auth.sessions.create(identity, ttl_s=3600)
 
 
 async def guests_of(server: Server, count: int) -> list[str]:
     """The logins of all the guests of one invitation."""
-    async with people_of(server) as people:
-        invitation = await people.invitations.create(
+    async with auth_of(server) as auth:
+        invitation = await auth.invitations.create(
             "ask", ttl_s=3600, max_guests=count, made_by="user:op"
         )
-        guests = [await people.invitations.redeem(invitation.token) for _ in range(count)]
-        return [await people.sessions.create(guest, ttl_s=3600) for guest in guests]
+        guests = [await auth.invitations.redeem(invitation.token) for _ in range(count)]
+        return [await auth.sessions.create(guest, ttl_s=3600) for guest in guests]
 
 
 @dataclass

@@ -33,7 +33,7 @@ from lengths import length
 from schemathesis import GenerationMode
 from servers import Server
 
-from accounts.identity import COOKIE
+from xoe.auth.identity import COOKIE
 
 pytestmark = pytest.mark.integration
 

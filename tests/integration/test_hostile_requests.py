@@ -26,7 +26,7 @@ from servers import Server
 
 from chains.generation import _events
 from chains.types import Token
-from xoe.api import _frame
+from xoe.web.api import _frame
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,8 @@ import pytest
 from llm_engines import FRIENDLY, ask, settings_for, until_idle
 
 from chains.llm.engine import ChatTurn, LlmEngine
+from chains.llm.measuring import Measuring, MeasuringStatus
 from core.errors import MeasuringError
-from xoe.measuring import Measuring, MeasuringStatus
 
 pytestmark = pytest.mark.integration
 

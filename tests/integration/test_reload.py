@@ -131,7 +131,7 @@ async def test_the_page_works_after_each_edit_and_shows_it(watched: Watched) -> 
     assert "Nobody knows" in refused, watched.log[-3000:]
     assert second == first
     # An edit of what the engines are made of is not taken over, and breaks nothing.
-    await watched.edit("threads/recorder.py", "from __future__", "# edited\nfrom __future__")
+    await watched.edit("xoe/chats/recorder.py", "from __future__", "# edited\nfrom __future__")
     assert await said(watched) == (refused, first)
     # A mistake leaves the page as it was, until it is mended.
     await watched.edit(COMMANDS, "Nobody knows", 'Nobody (" knows')

@@ -26,14 +26,14 @@ from servers import Server, free_port, xoe
 from sshd import SshServer
 from typer.testing import CliRunner
 
-from accounts.invitations import Invitations
 from core.backoff import Backoff
 from core.errors import HostKeyError, HostKeyUnknownError, TunnelError
 from core.settings import Settings
-from database.database import FILE_NAME
-from tunnels import KeptTunnel, KnownHosts, LocalEnd, TunnelEvent, TunnelWish, tunnel_for
+from xoe.auth.invitations import Invitations
+from xoe.auth.services import AuthServices
 from xoe.cli import app
-from xoe.people import People
+from xoe.db.database import FILE_NAME
+from xoe.share.tunnels import KeptTunnel, KnownHosts, LocalEnd, TunnelEvent, TunnelWish, tunnel_for
 
 BROWSER = {"user-agent": "Mozilla/5.0", "accept": "text/html"}
 COOKIE = "xoe_session"
@@ -411,15 +411,15 @@ def expired_invitation(server: Server) -> str:
     """Return the token of an invitation that was good for an hour, two hours ago."""
 
     async def make() -> str:
-        people = await People.open(Settings(data_dir=server.data_dir))
+        auth = await AuthServices.open(Settings(data_dir=server.data_dir))
         try:
             then = Invitations(
-                people.db, people.sessions, people.secret, clock=lambda: time.time() - 7200
+                auth.db, auth.sessions, auth.secret, clock=lambda: time.time() - 7200
             )
             invitation = await then.create("ask", ttl_s=3600, max_guests=1, made_by="console")
             return invitation.token
         finally:
-            await people.aclose()
+            await auth.aclose()
 
     return asyncio.run(make())
 
@@ -428,7 +428,7 @@ def routes() -> list[tuple[str, str]]:
     """Return every route of the app, enumerated from the app itself: method and a path."""
     program = """
 import json
-from xoe.server import create_app
+from xoe.serve.server import create_app
 from core.settings import Settings
 from chainlit.server import app as page
 from starlette.routing import Route
@@ -467,8 +467,8 @@ def test_every_route_is_refused_without_an_invitation_that_holds(
         expired = third.cookies[COOKIE]
         assert share(server, "end", "1").returncode == 0
         assert second.post("/logout", headers={"origin": base}).status_code in (200, 303)
-    with sqlite3.connect(server.data_dir / FILE_NAME, timeout=10) as people:
-        people.execute("UPDATE logins SET ends_at = ? WHERE is_guest", (time.time() - 1,))
+    with sqlite3.connect(server.data_dir / FILE_NAME, timeout=10) as auth:
+        auth.execute("UPDATE logins SET ends_at = ? WHERE is_guest", (time.time() - 1,))
     cookies = {
         "none": "",
         "ended": ended,

@@ -105,7 +105,7 @@ async def test_real_recordings_are_heard_from_the_pages_bytes(
 ) -> None:
     said, heard = [], []
     for spoken in recordings:
-        ear = Ear(base.session(), vad)
+        ear = Ear(TranscriptionSession(base), vad)
         await ear.hear(np.concatenate([silence(0.5), spoken.audio, silence(2.0)]), chunk=8191)
         assert ear.turns, f"{spoken.name}: no turn"
         said.append(spoken.text)
@@ -117,7 +117,7 @@ async def test_real_recordings_are_heard_from_the_pages_bytes(
 async def test_what_is_no_speech_gives_no_turn_and_no_text(
     base: WhisperTranscriber, vad: SileroVad, name: str
 ) -> None:
-    ear = Ear(base.session(), vad)
+    ear = Ear(TranscriptionSession(base), vad)
     await ear.hear(NOISES[name]())
     assert (ear.started, ear.turns) == (0, [])
     assert (await ear.session.final()).text == ""
@@ -175,7 +175,7 @@ async def test_speech_in_a_noisy_room_is_heard(
     spoken = max(recordings, key=lambda spoken: len(spoken.text))
     audio = np.concatenate([silence(0.5), spoken.audio, silence(2.0)])
     room = pink_noise(len(audio) / STT_RATE, level=float(np.abs(spoken.audio).std()) * 0.3)
-    ear = Ear(base.session(language="en"), vad)
+    ear = Ear(TranscriptionSession(base, language="en"), vad)
     await ear.hear((audio + room[: len(audio)]).astype(np.float32))
     assert wer(spoken.text, " ".join(turn.text for turn in ear.turns)) <= 0.15
 
@@ -184,7 +184,7 @@ async def test_music_does_not_end_up_in_what_is_said_after_it(
     base: WhisperTranscriber, vad: SileroVad, recordings: list[Spoken]
 ) -> None:
     spoken = next(r for r in recordings if "lamp" in r.text)
-    ear = Ear(base.session(), vad)
+    ear = Ear(TranscriptionSession(base), vad)
     await ear.hear(np.concatenate([music(4.0), silence(1.0), spoken.audio, silence(2.0)]))
     assert wer(spoken.text, " ".join(turn.text for turn in ear.turns)) <= 0.2
 
@@ -240,7 +240,7 @@ async def test_two_sessions_that_speak_at_once_are_not_mixed(
 ) -> None:
     light = next(r for r in recordings if r.text.endswith("light."))
     paris = next(r for r in recordings if "Paris" in r.text)
-    ears = [Ear(base.session(), vad) for _ in range(2)]
+    ears = [Ear(TranscriptionSession(base), vad) for _ in range(2)]
     sounds = [np.concatenate([s.audio, silence(2.0)]) for s in (light, paris)]
     await asyncio.gather(*(ear.hear(sound) for ear, sound in zip(ears, sounds, strict=True)))
     for ear, spoken in zip(ears, (light, paris), strict=True):
@@ -251,7 +251,7 @@ async def test_the_final_text_is_there_when_the_pause_has_prepared_it(
     base: WhisperTranscriber, vad: SileroVad, recordings: list[Spoken]
 ) -> None:
     spoken = next(r for r in recordings if "lamp" in r.text)
-    ear = Ear(base.session(language="en"), vad)
+    ear = Ear(TranscriptionSession(base, language="en"), vad)
     await ear.hear(np.concatenate([spoken.audio, silence(0.3)]))
     assert ear.prepared == 1
     calls = []
@@ -375,7 +375,7 @@ async def test_the_language_is_found_out_and_kept(base: WhisperTranscriber) -> N
     if not folder.is_dir():
         pytest.skip("pytest-audioeval has no French samples")
     audio = Spoken("", folder / "pangrama.wav", "").audio
-    session = base.session()
+    session = TranscriptionSession(base)
     for start in range(0, len(audio) - 511, 512):
         session.feed(audio[start : start + 512], 0.9)
     transcript = await session.final()

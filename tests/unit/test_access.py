@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 
 from telemetry import scope
 from telemetry.logging import configure_logging
-from xoe.access import AccessLog, http_metrics, routes_of
+from xoe.web.access_log import AccessLog, http_metrics, routes_of
 
 router = APIRouter()
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text, update
 
-from accounts.desk import LoginDesk
-from accounts.passwords import Passwords
-from accounts.sessions import Sessions
-from accounts.users import MAX_ACCOUNTS, Account, Users, normalised, users
 from core.errors import AccountError, LoginError, StoreError, WeakPasswordError
 from core.settings import Settings
-from database import Database
-from database.unfinished import Unfinished, unfinished
+from xoe.auth.login import LoginService
+from xoe.auth.passwords import Passwords
+from xoe.auth.sessions import Sessions
+from xoe.auth.users import MAX_ACCOUNTS, Account, Users, normalised, users
+from xoe.db import Database
+from xoe.db.unfinished import Unfinished, unfinished
 
 GOOD = "kettle orbit lantern"
 OTHER = "saddle pillow fourteen"
@@ -173,7 +173,7 @@ async def test_a_change_ends_the_logins_or_does_not_happen(
         raise RuntimeError("the server was killed here")
 
     with monkeypatch.context() as patched, pytest.raises(RuntimeError):
-        patched.setattr("accounts.users.end_logins", cut_off)
+        patched.setattr("xoe.auth.users.end_logins", cut_off)
         await change(accounts, mine)
     assert await accounts.verify("ada", GOOD) == ada
     assert {login.id for login in await sessions.of(ada.id)} == {mine, other}
@@ -210,7 +210,7 @@ async def test_an_account_that_goes_while_it_logs_in_gets_no_login(
 
     sessions.create = created
     with pytest.raises(LoginError, match="changed just now"):
-        await LoginDesk(accounts, sessions, "s" * 64).log_in("ben", GOOD, address="192.0.2.1")
+        await LoginService(accounts, sessions, "s" * 64).log_in("ben", GOOD, address="192.0.2.1")
     assert await sessions.of("user:ben") == ()
 
 

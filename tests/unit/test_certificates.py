@@ -18,10 +18,10 @@ from cryptography import x509
 
 from core import durable
 from core.errors import CertificateError
-from xoe import certificates
-from xoe.addresses import machine_addresses
-from xoe.authority import AUTHORITY_FILE, CA_FILE, LOCAL_DOMAINS
-from xoe.certificates import CertificatePaths, for_names, lan_names, own_authority, ssl_context
+from xoe.net import certificates
+from xoe.net.addresses import machine_addresses
+from xoe.net.authority import AUTHORITY_FILE, CA_FILE, LOCAL_DOMAINS
+from xoe.net.certificates import CertificatePaths, for_names, lan_names, own_authority, ssl_context
 
 NAMES = ("localhost", "127.0.0.1", "::1", "printer.local")
 DAY = timedelta(days=1)

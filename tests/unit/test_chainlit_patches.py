@@ -36,11 +36,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from ways_in import routes_of
 
-from accounts.identity import visitor
 from core.settings import Settings
+from xoe.auth.identity import visitor
 from xoe.page import chainlit_patches as patches
-from xoe.page.offline import OfflinePage
-from xoe.problems import tell_in_sentences
+from xoe.web.chainlit_routes import SESSION_COOKIE, take_over
+from xoe.web.offline import OfflinePage
+from xoe.web.problems import tell_in_sentences
 
 ME = visitor("0" * 32)
 JSON = {"content-type": "application/json"}
@@ -57,7 +58,7 @@ def client() -> TestClient:
     app.include_router(server.router)
     tell_in_sentences(app)
     routes = [Route("/links", ours), Route("/login", ours, methods=["GET", "POST"])]
-    patches.take_over(app, routes)
+    take_over(app, routes)
     app.add_middleware(OfflinePage)
     return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
@@ -120,7 +121,7 @@ def test_our_own_route_keeps_a_page_with_its_server(client: TestClient) -> None:
     answer = client.post("/set-session-cookie", json={"session_id": "ab-12"})
     assert answer.status_code == 200
     cookie = answer.headers["set-cookie"].lower()
-    assert cookie.startswith(f"{patches.SESSION_COOKIE}=ab-12;".lower())
+    assert cookie.startswith(f"{SESSION_COOKIE}=ab-12;".lower())
     assert "httponly" in cookie
 
 

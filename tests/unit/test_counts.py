@@ -14,13 +14,6 @@ from lengths import length
 from prometheus_client import CollectorRegistry
 from sqlalchemy import delete
 
-from accounts import sessions as logins_module
-from accounts import users as users_module
-from accounts.identity import Identity
-from accounts.invitations import Invitations
-from accounts.passwords import Passwords
-from accounts.sessions import Sessions
-from accounts.users import Users
 from core.allotment import Allotment
 from core.errors import (
     AccountError,
@@ -32,16 +25,23 @@ from core.errors import (
 )
 from core.fairness import Share, as_share
 from core.settings import Settings
-from database import Database
 from telemetry.metrics import VoiceMetrics
-from threads import links as links_module
-from threads import rows
-from threads.changes import Ask
-from threads.links import Links
-from threads.store import Threads
-from threads.types import StoredMessage
+from voice.active_calls import CallDesk
 from voice.call import Call
-from voice.desk import CallDesk
+from xoe.auth import sessions as logins_module
+from xoe.auth import users as users_module
+from xoe.auth.identity import Identity
+from xoe.auth.invitations import Invitations
+from xoe.auth.passwords import Passwords
+from xoe.auth.sessions import Sessions
+from xoe.auth.users import Users
+from xoe.chats import links as links_module
+from xoe.chats import rows
+from xoe.chats.changes import Ask
+from xoe.chats.links import Links
+from xoe.chats.store import Threads
+from xoe.chats.types import StoredMessage
+from xoe.db import Database
 
 TRIES = 50
 SOME = length(5, 50)

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgres import Postgres
@@ -15,11 +16,14 @@ from sqlalchemy import insert, select, text
 
 from core.errors import SettingsError, StoreDamagedError, StoreError
 from core.settings import Settings
-from database import Database, schema
-from database.database import FILE_NAME
-from database.unfinished import Unfinished, note, strike, unfinished
+from xoe.auth.users import Users
+from xoe.chats.store import Threads
+from xoe.db import Database, schema, tables
+from xoe.db.database import FILE_NAME
+from xoe.db.schema import Change
+from xoe.db.unfinished import Unfinished, note, strike, unfinished
 
-VERSIONS = schema.metadata.tables["schema_version"]
+VERSIONS = tables.schema_version
 
 
 def settings(folder: Path, **more: object) -> Settings:
@@ -39,7 +43,9 @@ async def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
             await connection.execute(text("UPDATE schema_version SET version = 0"))
             raise RuntimeError
     async with database.read() as connection:
-        assert (await connection.execute(select(VERSIONS.c.version))).scalar() == schema.VERSION
+        assert (await connection.execute(select(VERSIONS.c.version))).scalar() == 1 + len(
+            schema.STEPS
+        )
     await database.aclose()
 
 
@@ -71,6 +77,97 @@ async def test_a_newer_form_is_refused_and_left_alone(tmp_path: Path) -> None:
         await Database.open(settings(tmp_path))
     with sqlite3.connect(tmp_path / FILE_NAME) as plain:
         assert plain.execute("SELECT version FROM schema_version").fetchone() == (99,)
+
+
+FIRST = Path(__file__).parent.parent / "people_version_1.sql"
+
+
+def first_version(folder: Path) -> None:
+    """Write the file as the first version left it."""
+    with sqlite3.connect(folder / FILE_NAME) as plain:
+        plain.executescript(FIRST.read_text())
+
+
+async def test_the_first_versions_file_is_opened_and_all_of_it_is_there(tmp_path: Path) -> None:
+    first_version(tmp_path)
+    database = await Database.open(settings(tmp_path))
+    [account] = await Users(database).list()
+    assert (account.name, account.role) == ("anna", "operator")
+    page = await Threads(database).page("user:anna", limit=9, search="descaled")
+    assert [found.name for found in page.threads] == ["Coffee"]
+    async with database.read() as connection:
+        begun = await unfinished(connection)
+    assert begun == [Unfinished("transfer", "visitor:1", name="user:anna")]
+    await database.aclose()
+
+
+def step(statement: str, table: str = "users") -> tuple[Change, ...]:
+    return (Change(table, {"sqlite": (statement,), "postgresql": (statement,)}),)
+
+
+QUOTA = "ALTER TABLE users ADD COLUMN quota INTEGER NOT NULL DEFAULT 7"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def old(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """A database of version 1 in which there is an account."""
+    monkeypatch.setattr(schema, "STEPS", [])
+    if request.param == "sqlite":
+        first_version(tmp_path)
+        return settings(tmp_path)
+    server = request.getfixturevalue("postgres")
+    url = SecretStr(server.database(f"steps_{secrets.token_hex(6)}"))
+    made = settings(tmp_path, database_url=url)
+    database = await Database.open(made)
+    async with database.write() as connection:
+        rows = "INSERT INTO users VALUES ('anna', 'Anna', 'operator', 'hash', 1, false)"
+        await connection.execute(text(rows))
+    await database.aclose()
+    return made
+
+
+async def found(where: Settings, query: str) -> list[tuple[Any, ...]]:
+    database = await Database.open(where)
+    async with database.read() as connection:
+        rows = [tuple(row) for row in (await connection.execute(text(query))).all()]
+    await database.aclose()
+    return rows
+
+
+async def test_each_step_is_taken_once_and_in_order(
+    old: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "STEPS", [step(QUOTA)])
+    assert await found(old, "SELECT name, quota FROM users") == [("anna", 7)]
+    later = [step("UPDATE users SET quota = quota * 2"), step("UPDATE users SET quota = quota + 1")]
+    elsewhere = step("UPDATE not_there SET quota = 1", "not_there")
+    monkeypatch.setattr(schema, "STEPS", [step(QUOTA), *later, elsewhere])
+    for _ in range(2):
+        assert await found(old, "SELECT quota FROM users") == [(15,)]
+        assert await found(old, "SELECT version FROM schema_version") == [(5,)]
+
+
+async def test_a_step_that_fails_leaves_all_as_it_was(
+    old: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "STEPS", [step(QUOTA), step("UPDATE users SET nothing = 1")])
+    with pytest.raises(StoreError):
+        await Database.open(old)
+    monkeypatch.setattr(schema, "STEPS", [])
+    assert await found(old, "SELECT version FROM schema_version") == [(1,)]
+    monkeypatch.setattr(schema, "STEPS", [step(QUOTA)])
+    assert await found(old, "SELECT quota FROM users") == [(7,)]
+
+
+async def test_two_servers_that_start_at_once_take_a_step_once(
+    old: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "STEPS", [step(QUOTA), step("UPDATE users SET quota = quota + 1")])
+    for database in await asyncio.gather(*(Database.open(old) for _ in range(4))):
+        await database.aclose()
+    assert await found(old, "SELECT quota FROM users") == [(8,)]
 
 
 async def test_a_damaged_file_is_said_and_kept(tmp_path: Path) -> None:

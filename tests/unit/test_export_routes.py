@@ -12,13 +12,13 @@ from hostile_text import Tags, everything
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from accounts.identity import COOKIE, Identity
-from threads.changes import Ask, Keep
-from threads.store import Threads
-from threads.types import StoredCitation, StoredMessage
-from xoe.doors import Door
-from xoe.page import exports
-from xoe.page.visitor import VisitorCookie
+from xoe.auth.identity import COOKIE, Identity
+from xoe.chats.changes import Ask, Keep
+from xoe.chats.store import Threads
+from xoe.chats.types import StoredCitation, StoredMessage
+from xoe.net.listeners import Door
+from xoe.web import exports
+from xoe.web.visitor import VisitorCookie
 
 CITED = StoredCitation(1, "keys.md", 2, "It costs 45 euros.", "Lost? It costs 45 euros.", 6, 24)
 ANA, BERT = "user:ana", "user:bert"
@@ -41,9 +41,9 @@ def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
 def client(house) -> TestClient:
     """With accounts, and one chat each of two people and a guest."""
     client, gated = house
-    people = client.portal.call(gated.people)
-    client.portal.call(people.users.add, "ana", "lantern-osprey-gravel-41")
-    threads = Threads(people.db)
+    auth = client.portal.call(gated.auth)
+    client.portal.call(auth.users.add, "ana", "lantern-osprey-gravel-41")
+    threads = Threads(auth.db)
     for owner in (ANA, BERT, GUEST):
         asked = StoredMessage("q1", "user", f"What does a key of {owner} cost?", 1.8e9)
         told = StoredMessage("a1", "assistant", "It costs 45 euros [1].", 1.8e9, citations=(CITED,))
@@ -56,10 +56,10 @@ def be(house, owner: str | None, role: str = "user") -> TestClient:
     client, gated = house
     client.cookies.clear()
     if owner is not None:
-        people = client.portal.call(gated.people)
+        auth = client.portal.call(gated.auth)
 
         async def log_in() -> str:
-            return await people.sessions.create(Identity(owner, role, "x"), ttl_s=3600.0)
+            return await auth.sessions.create(Identity(owner, role, "x"), ttl_s=3600.0)
 
         client.cookies.set(COOKIE, client.portal.call(log_in))
     return client
@@ -67,7 +67,7 @@ def be(house, owner: str | None, role: str = "user") -> TestClient:
 
 def say_more(house, owner: str, text: str) -> None:
     client, gated = house
-    threads = Threads(client.portal.call(gated.people).db)
+    threads = Threads(client.portal.call(gated.auth).db)
     asked, told = (
         StoredMessage("q2", "user", "And?", 1.9e9),
         StoredMessage("a2", "assistant", text, 2e9),
@@ -150,10 +150,10 @@ def test_what_leads_nowhere_looks_the_same_whatever_the_reason(house) -> None:
     assert be(house, None).get(made["path"]).status_code == 200
     assert be(house, ANA).delete(f"/links/{made['id']}").status_code == 204
     client, gated = house
-    db = client.portal.call(gated.people).db
+    db = client.portal.call(gated.auth).db
 
     async def end() -> None:
-        from threads.links import links
+        from xoe.chats.links import links
 
         async with db.write() as connection:
             await connection.execute(links.update().values(ends_at=1.0))
@@ -214,7 +214,7 @@ def test_another_site_makes_no_link(house) -> None:
 
 def test_without_accounts_a_visitor_exports_and_shares_their_own(house) -> None:
     client, gated = house
-    threads = Threads(client.portal.call(gated.people).db)
+    threads = Threads(client.portal.call(gated.auth).db)
     cookie = "0123456789abcdef0123456789abcdef"
     worst = everything()
     asked, told = worst.messages[0], replace(worst.messages[1], level="extractive")

@@ -12,13 +12,13 @@ from hostile_text import EVIL, FRAGMENTS, Tags, everything, hostile, threads
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
-from threads.export import KINDS, answer_of, export
-from threads.export.clean import CUT, TEXT_MAX_CHARS, clean, line
-from threads.export.data import FORMAT, VERSION
-from threads.types import StoredCitation, StoredMessage, StoredThread
+from xoe.chats.export import KINDS, answer_of, export
+from xoe.chats.export.clean import CUT, TEXT_MAX_CHARS, clean, line
+from xoe.chats.export.data import FORMAT, VERSION
+from xoe.chats.types import StoredCitation, StoredMessage, StoredThread
 from xoe.page.markup import neutralise
 
-MODULE = sys.modules["threads.export.export"]
+MODULE = sys.modules["xoe.chats.export.export"]
 TAGS = frozenset(
     "html head meta title style body header main footer h1 h2 h3 h4 h5 h6 p article time code pre "
     "strong em a ul ol li blockquote mark bdi br hr div table thead tbody tr th td".split()

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from accounts.identity import SCOPE_KEY, Identity, Role
 from core.settings import Settings
-from xoe.page import firstrun, preference
+from xoe.auth.identity import SCOPE_KEY, Identity, Role
+from xoe.web import firstrun, preference
 
 
 class LetIn:

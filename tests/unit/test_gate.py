@@ -16,9 +16,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from accounts.identity import COOKIE, SCOPE_KEY, Identity, current
-from xoe.doors import Door
-from xoe.page import invitation
+from xoe.auth.identity import COOKIE, SCOPE_KEY, Identity, current
+from xoe.net.listeners import Door
+from xoe.web import invitation
 
 HOUR = 3600.0
 SHARE = Door("share", frozenset({"testserver", "127.0.0.1"}))
@@ -63,13 +63,13 @@ def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
         yield client, gated
 
 
-def people(client: TestClient, gated: Gated):
+def auth(client: TestClient, gated: Gated):
     assert client.portal is not None
-    return client.portal.call(gated.people)
+    return client.portal.call(gated.auth)
 
 
 def log_in(client: TestClient, gated: Gated, name: str = "ada", role: str = "user") -> str:
-    sessions = people(client, gated).sessions
+    sessions = auth(client, gated).sessions
 
     async def create() -> str:
         return await sessions.create(Identity(f"user:{name}", role, name), ttl_s=HOUR)
@@ -80,7 +80,7 @@ def log_in(client: TestClient, gated: Gated, name: str = "ada", role: str = "use
 
 
 def add_account(client: TestClient, gated: Gated) -> None:
-    users = people(client, gated).users
+    users = auth(client, gated).users
 
     async def add() -> None:
         await users.add("ada", "a long enough passphrase", role="operator")
@@ -89,7 +89,7 @@ def add_account(client: TestClient, gated: Gated) -> None:
 
 
 def invite(client: TestClient, gated: Gated, scope: str = "ask") -> str:
-    invitations = people(client, gated).invitations
+    invitations = auth(client, gated).invitations
 
     async def create():
         return await invitations.create(scope, ttl_s=HOUR, max_guests=1, made_by="console")
@@ -205,7 +205,7 @@ def test_who_is_refused_at_a_shared_link_reads_why(house, why: str) -> None:
         client.cookies.set(COOKIE, "A" * 43)
     if why == "ended":
         log_in(client, gated)
-        sessions = people(client, gated).sessions
+        sessions = auth(client, gated).sessions
         client.portal.call(sessions.revoke_all, "user:ada")
     answer = client.get("/", headers=PAGE)
     assert answer.status_code == 401
@@ -217,7 +217,7 @@ def test_who_is_refused_at_a_shared_link_reads_why(house, why: str) -> None:
 def test_a_socket_ends_with_its_login(house) -> None:
     client, gated = house
     log_in(client, gated)
-    sessions = people(client, gated).sessions
+    sessions = auth(client, gated).sessions
     with client.websocket_connect("ws://127.0.0.1:8000/ws") as open_socket:
         assert open_socket.receive_text() == "user:ada"
         open_socket.send_text("still here")

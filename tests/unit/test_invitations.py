@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from itsdangerous import URLSafeSerializer
 
-from accounts.identity import Identity
-from accounts.invitations import Invitations
-from accounts.secret import server_secret
-from accounts.sessions import Sessions
 from core.errors import InvitationError, StoreError
 from core.settings import Settings
-from database import Database
+from xoe.auth.identity import Identity
+from xoe.auth.invitations import Invitations
+from xoe.auth.secret import server_secret
+from xoe.auth.sessions import Sessions
+from xoe.db import Database
 
 HOUR = 3600.0
 

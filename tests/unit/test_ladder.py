@@ -6,8 +6,7 @@ import itertools
 
 import pytest
 
-from state.ladder import Level, Parts, level_of, reason_of
-from xoe.ladder import Ladder
+from state.ladder import Ladder, Level, Parts, level_of, reason_of
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from starlette.types import Receive, Scope, Send
 
 from core.errors import CertificateError, SettingsError
 from core.settings import Settings
-from xoe import certificates
-from xoe.authority import AUTHORITY_FILE
-from xoe.doors import Doors, door_of
-from xoe.lan import Lan
+from xoe.net import certificates
+from xoe.net.authority import AUTHORITY_FILE
+from xoe.net.lan import Lan
+from xoe.net.listeners import Doors, door_of
+from xoe.web.protection import ProtectingHeaders
 
 NEW = ipaddress.ip_address("192.168.77.77")
 
@@ -35,7 +36,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def opened(tmp_path: Path) -> AsyncIterator[tuple[Lan, Doors, Path]]:
     lan = await Lan.prepare(Settings(data_dir=tmp_path, lan=True, lan_port=0, lan_http_port=0))
     doors = Doors(app)
-    await lan.open(doors)
+    await lan.open(doors, ProtectingHeaders)
     yield lan, doors, tmp_path
     await doors.aclose()
     await lan.aclose()

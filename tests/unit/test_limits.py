@@ -16,23 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from accounts.identity import Identity, visitor
 from core.errors import EngineBusyError
 from core.fairness import Share, as_share, share
 from core.settings import Settings
-from xoe.limits import (
-    Admission,
-    BodyLimit,
-    BodyLimits,
-    BodyPace,
-    FairRequests,
-    LimitKind,
-    Rate,
-    RateLimits,
-    body_limits,
-    too_fast,
-)
-from xoe.problems import headers_of, status_of
+from xoe.auth.identity import Identity, visitor
+from xoe.auth.limits import Admission, LimitKind, Rate, RateLimits, too_fast
+from xoe.web.limits import BodyLimit, BodyLimits, BodyPace, FairRequests
+from xoe.web.problems import headers_of, status_of
+from xoe.web.protection import body_limits
 
 
 class Clock:

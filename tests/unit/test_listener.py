@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from accounts.users import Users
 from core.data_folder import DataFolder
 from core.errors import SettingsError
 from core.settings import Settings
-from database import Database
 from xoe import running
-from xoe.addresses import machine_addresses
-from xoe.lan import LanListener, _listen
-from xoe.listener import UNIX_URL, address, bind, release
-from xoe.page.guard import _hostname
-from xoe.reach import is_loopback, is_open_to_others, names_of, require_account
-from xoe.server import serve
+from xoe.auth.users import Users
+from xoe.db import Database
+from xoe.net.addresses import machine_addresses
+from xoe.net.lan import LanListener, _listen
+from xoe.net.reach import is_loopback, is_open_to_others, names_of, require_account
+from xoe.net.sockets import UNIX_URL, address, bind, release
+from xoe.serve.server import serve
+from xoe.web.host_guard import _hostname
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from accounts.identity import COOKIE, identity_of
-from xoe.page import account, forms, login, web
+from xoe.auth.identity import COOKIE, identity_of
+from xoe.serve import install as web
+from xoe.web import account, forms, login
 
 OTHER = "saddle pillow fourteen"
 
@@ -25,11 +26,11 @@ async def who(request: Request) -> PlainTextResponse:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
-    app = Starlette(routes=[*web.routes_of_people(), Route("/{path:path}", who)])
+    app = Starlette(routes=[*web.account_routes(), Route("/{path:path}", who)])
     with gated_client(app, tmp_path) as (client, gated):
         app.state.startup = gated
-        call(client, gated, lambda people: people.users.add("ada", GOOD))
-        call(client, gated, lambda people: people.users.add("ben", GOOD))
+        call(client, gated, lambda auth: auth.users.add("ada", GOOD))
+        call(client, gated, lambda auth: auth.users.add("ben", GOOD))
         yield client, gated
 
 
@@ -64,7 +65,7 @@ def test_what_is_wrong_is_said_and_the_password_not_sent_back(
     nobody = log_in(client, '"><script>x</script>', "not it at all")
     assert (nobody.status_code, said(nobody.text)) == (401, said(wrong.text))
     assert "<script>" not in nobody.text
-    call(client, gated, lambda people: people.users.set_disabled("ben", True))
+    call(client, gated, lambda auth: auth.users.set_disabled("ben", True))
     off = log_in(client, "ben", GOOD)
     assert (off.status_code, "switched off" in said(off.text)) == (401, True)
     assert "switched off" not in said(log_in(client, "ben", "not it at all").text)
@@ -197,7 +198,7 @@ def test_ones_own_logins_are_listed_and_ended_and_nobody_elses(
     client, gated = house
     log_in(client, "ben", GOOD)
     of_ben = client.cookies[COOKIE]
-    (bens,) = call(client, gated, lambda people: people.sessions.of("user:ben"))
+    (bens,) = call(client, gated, lambda auth: auth.sessions.of("user:ben"))
     client.cookies.clear()
     log_in(client, "ada", GOOD)
     other = client.cookies[COOKIE]
@@ -223,14 +224,14 @@ def test_ones_own_logins_are_listed_and_ended_and_nobody_elses(
 def test_a_programs_token_is_its_accounts(house: tuple[TestClient, Gated]) -> None:
     client, gated = house
 
-    async def make(people):
-        ada = await people.users.get("ada")
-        return await people.sessions.create(ada.identity(), ttl_s=60, address="program:notes")
+    async def make(auth):
+        ada = await auth.users.get("ada")
+        return await auth.sessions.create(ada.identity(), ttl_s=60, address="program:notes")
 
     token = call(client, gated, make)
     bearer = {"authorization": f"Bearer {token}"}
     assert client.get("/", headers=bearer).text == "user:ada"
     assert "A program: notes" in client.get(account.PATH, headers={**PAGE, **bearer}).text
     assert client.get("/", headers={"authorization": f"Bearer {token[:-1]}"}).status_code == 401
-    call(client, gated, lambda people: people.sessions.revoke_all("user:ada"))
+    call(client, gated, lambda auth: auth.sessions.revoke_all("user:ada"))
     assert client.get("/", headers=bearer).status_code == 401

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.proofs import Devices, form_token, is_form_token
-from accounts.throttle import Attempt, LoginThrottle, network_of
+from xoe.auth.proofs import Devices, form_token, is_form_token
+from xoe.auth.throttle import Attempt, LoginThrottle, network_of
 
 
 class Clock:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from chains.llm.probe import speed_of
 from core.errors import GenerationError
+from models.measurement import Measurement, load, save
 from models.recommend import Speed
-from xoe.measurement import Measurement, load, save
-from xoe.probe import speed_of
 
 KEPT = Measurement(1_700_000_000.0, {"fast": Speed(100.0, 30.0), "tiny": Speed(300.0, 90.0)})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from state.ladder import MemoryTier, budget_of
-from xoe.memory import MemoryWatch, tier_of, used_bytes
+from state.memory import MemoryWatch, tier_of, used_bytes
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import chainlit as cl
 import pytest
 
+from chains.profiles import find_profile
 from xoe.page import commands, profiles, session
 from xoe.page.options import AnswerOptions, read_options
 from xoe.page.session import Chat
@@ -72,7 +73,7 @@ def test_only_installed_models_are_offered_and_the_default_comes_first() -> None
     [("Fast", "fast"), (" QUALITY ", None), ("nonsense", None), (None, None), ("", None)],
 )
 def test_a_profile_is_found_by_name_if_it_is_installed(wanted: str | None, found: str) -> None:
-    assert profiles.find_profile(wanted, ("fast", "tiny")) == found
+    assert find_profile(wanted, ("fast", "tiny")) == found
 
 
 def test_starters_are_the_headings_of_the_library_as_questions() -> None:

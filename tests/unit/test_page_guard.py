@@ -10,10 +10,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from xoe.page.guard import HostGuard
-from xoe.page.offline import OfflinePage, without_foreign_links
-from xoe.page.visitor import VisitorCookie, visitor_of
-from xoe.reach import LOOPBACK_NAMES
+from xoe.net.reach import LOOPBACK_NAMES
+from xoe.web.host_guard import HostGuard
+from xoe.web.offline import OfflinePage, without_foreign_links
+from xoe.web.visitor import VisitorCookie, visitor_of
 
 PAGE = """<!doctype html><html><head>
 <link rel="preconnect" href="https://fonts.gstatic.com" crossorigin />

@@ -15,10 +15,11 @@ from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id, ws_s
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from accounts.identity import SCOPE_KEY, Identity, visitor
 from core.errors import DiskFullError, UploadBusyError
 from core.fairness import Share, as_share
-from xoe.page import uploads
+from xoe.auth.identity import SCOPE_KEY, Identity, visitor
+from xoe.page.session import forget_file
+from xoe.web import uploads
 
 SESSION = "../../../../escape"
 MIB = 1024 * 1024
@@ -193,7 +194,7 @@ async def test_files_that_come_at_once_are_counted_before_they_are_there(
         assert sorted(answer.status_code for answer in answers) == [200] * 3 + [429] * 17
         assert len(session.files) == len(kept(tmp_path)) == 3
         for file_id in tuple(session.files):
-            uploads.forget(session, file_id)
+            forget_file(session, file_id)
 
 
 async def test_a_place_is_given_back_however_an_upload_fails(
@@ -339,7 +340,7 @@ async def test_what_was_read_is_gone_and_a_new_start_begins_empty(
 ) -> None:
     first = (await send(client, "a.txt", b"text")).json()["id"]
     await send(client, "b.txt", b"text")
-    uploads.forget(session, first)
+    forget_file(session, first)
     assert list(session.files) != [first]
     assert len(kept(tmp_path)) == 1
     uploads.prepare_folder(tmp_path / "data")

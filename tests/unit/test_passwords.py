@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from accounts.passwords import Passwords
-from accounts.strength import MAX_LENGTH, check
 from core.errors import LoginThrottledError, WeakPasswordError
+from xoe.auth.passwords import Passwords
+from xoe.auth.strength import MAX_LENGTH, check
 
 CHEAP = {"memory_kib": 64, "passes": 1}
 

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from accounts.identity import GUEST, Identity, visitor
 from core.errors import BusyError
-from xoe.page.reading import Dictations, Readings
+from xoe.auth.identity import GUEST, Identity, visitor
+from xoe.web.reading import Dictations, Readings
 
 ADA, BEN = visitor("a" * 32), visitor("b" * 32)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from core.errors import CircuitOpenError, GenerationError
-from xoe import recovery
-from xoe.recovery import Recovery
+from state import recovery
+from state.recovery import Recovery
 
 
 @pytest.fixture

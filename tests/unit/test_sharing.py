@@ -13,13 +13,13 @@ import pytest
 
 from core.errors import CertificateError, ShareError, TunnelError
 from core.settings import Settings
-from tunnels import PublicAddress, TunnelEvent, TunnelWish
+from xoe.auth.services import AuthServices
 from xoe.cli.share_show import copy_to_clipboard, guest_lines, left
-from xoe.people import People
 from xoe.share import service
 from xoe.share.deadline import Deadline
 from xoe.share.listener import bind
 from xoe.share.service import Sharing
+from xoe.share.tunnels import PublicAddress, TunnelEvent, TunnelWish
 from xoe.share.view import ShareWish
 
 
@@ -102,20 +102,20 @@ class FakeTunnel:
 class House:
     """The service with a real database, and everything else where the test can see it."""
 
-    def __init__(self, folder: Path, people: People) -> None:
+    def __init__(self, folder: Path, auth: AuthServices) -> None:
         self.clock, self.doors, self.guests = Clock(), Doors(), Guests()
-        self.people = people
+        self.auth = auth
         self.folder = folder
         self.sharing = self.again()
 
     def again(self) -> Sharing:
-        async def people() -> People:
-            return self.people
+        async def auth() -> AuthServices:
+            return self.auth
 
         self.sharing = Sharing(
             Settings(data_dir=self.folder),
             self.doors,  # type: ignore[arg-type]
-            people,
+            auth,
             self.guests,
             wall=lambda: self.clock.wall,
             steady=lambda: self.clock.steady,
@@ -133,13 +133,13 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
     monkeypatch.setattr(service, "tunnel_for", make)
     monkeypatch.setattr(FakeTunnel, "hangs", False)
-    people = await People.open(Settings(data_dir=tmp_path))
-    house = House(tmp_path, people)
-    people.invitations._clock = lambda: house.clock.wall  # type: ignore[attr-defined]
+    auth = await AuthServices.open(Settings(data_dir=tmp_path))
+    house = House(tmp_path, auth)
+    auth.invitations._clock = lambda: house.clock.wall  # type: ignore[attr-defined]
     house.tunnels = tunnels  # type: ignore[attr-defined]
     yield house
     await house.sharing.aclose()
-    await people.aclose()
+    await auth.aclose()
 
 
 WISH = ShareWish(TunnelWish("far.example"), hours=1, guests=2)
@@ -164,14 +164,14 @@ async def test_door_tunnel_and_invitation_begin_and_end_together(house: House) -
     assert view.link.startswith("http://far.example:80/invitation/")
     assert view.ends_in_s == 3600
     assert house.doors.is_open
-    guest = await house.people.invitations.redeem(await token_of(house))
+    guest = await house.auth.invitations.redeem(await token_of(house))
     await until(lambda: house.sharing.view().guests)
     ended = await house.sharing.end()
     assert ended.state == "ended"
     assert ended.link is None
     assert house.doors.is_open, "guests still read why they are out"
     with pytest.raises(Exception, match="taken back"):
-        await house.people.invitations.redeem(view.link.rpartition("/")[2])
+        await house.auth.invitations.redeem(view.link.rpartition("/")[2])
     await until(lambda: house.guests.forgotten == [guest.id])
     await house.sharing.aclose()
     assert not house.doors.is_open
@@ -180,7 +180,7 @@ async def test_door_tunnel_and_invitation_begin_and_end_together(house: House) -
 
 async def test_it_ends_by_itself_also_when_the_clock_was_set_back(house: House) -> None:
     await house.sharing.start(WISH, made_by="console")
-    guest = await house.people.invitations.redeem(await token_of(house))
+    guest = await house.auth.invitations.redeem(await token_of(house))
     house.clock.passes(1800)
     house.clock.wall -= 1750
     house.clock.passes(1801)
@@ -192,7 +192,7 @@ async def test_it_ends_by_itself_also_when_the_clock_was_set_back(house: House) 
 async def test_one_guest_is_sent_out_by_number_and_the_others_stay(house: House) -> None:
     await house.sharing.start(WISH, made_by="console")
     token = await token_of(house)
-    first, second = [await house.people.invitations.redeem(token) for _ in range(2)]
+    first, second = [await house.auth.invitations.redeem(token) for _ in range(2)]
     await until(lambda: len(house.sharing.view().guests) == 2)
     view = await house.sharing.end_guest("1")
     assert [guest.is_ended for guest in view.guests] == [True, False]
@@ -220,20 +220,20 @@ async def test_nothing_is_shared_while_the_server_stops(house: House, monkeypatc
     with pytest.raises(ShareError, match="stopping"):
         await house.sharing.start(WISH, made_by="console")
     assert not house.doors.is_open
-    assert await house.people.invitations.list() == ()
+    assert await house.auth.invitations.list() == ()
 
 
 async def test_what_a_killed_server_left_is_taken_back_and_deleted(house: House) -> None:
     view = await house.sharing.start(WISH, made_by="console")
     assert view.link is not None
     token = view.link.rpartition("/")[2]
-    guest = await house.people.invitations.redeem(token)
+    guest = await house.auth.invitations.redeem(token)
     old, house.doors = house.sharing, Doors()
     sharing = house.again()
     sharing.begin()
     await until(lambda: house.guests.forgotten == [guest.id])
     with pytest.raises(Exception, match="taken back"):
-        await house.people.invitations.look(token)
+        await house.auth.invitations.look(token)
     assert (await sharing.start(WISH, made_by="console")).state == "up"
     await old.aclose()
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from accounts.passwords import Passwords
-from accounts.users import Users
 from core.data_folder import DataFolder
 from core.errors import StoreDamagedError
 from core.settings import PEOPLE_FILE, Settings
-from database import Database
-from xoe.people import is_without_accounts
+from xoe.auth.passwords import Passwords
+from xoe.auth.services import is_without_accounts
+from xoe.auth.users import Users
+from xoe.db import Database
 from xoe.startup import Startup
 
 

@@ -11,12 +11,12 @@ from sqlalchemy import text
 
 from core.errors import LinkError
 from core.settings import Settings
-from database import Database
-from threads.changes import Ask, Keep
-from threads.deletion import delete_thread
-from threads.links import MAX_DAYS, MAX_PAGE_CHARS, Links
-from threads.store import Threads
-from threads.types import LINK_DAYS, StoredMessage
+from xoe.chats.changes import Ask, Keep
+from xoe.chats.deletion import delete_thread
+from xoe.chats.links import MAX_DAYS, MAX_PAGE_CHARS, Links
+from xoe.chats.store import Threads
+from xoe.chats.types import LINK_DAYS, StoredMessage
+from xoe.db import Database
 
 ANNA, BERT = "user:anna", "guest:0123456789abcdef"
 DAY_S = 24 * 3600.0
@@ -126,7 +126,7 @@ async def test_links_are_bounded(
             await links.create(ANNA, "chat", "page", name="Chat", days=days)
     with pytest.raises(LinkError, match="too long"):
         await links.create(ANNA, "chat", "x" * (MAX_PAGE_CHARS + 1), name="Chat")
-    monkeypatch.setattr("threads.links.MAX_LINKS", 3)
+    monkeypatch.setattr("xoe.chats.links.MAX_LINKS", 3)
     for _ in range(3):
         await links.create(ANNA, "chat", "page", name="Chat", days=1)
     with pytest.raises(LinkError, match="Take one back"):

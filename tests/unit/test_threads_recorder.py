@@ -12,15 +12,15 @@ from postgres import running_postgres
 
 from core.errors import ThreadLimitError
 from core.settings import Settings
-from database import Database
-from database.database import FILE_NAME
-from threads import recorder as module
-from threads import rows
-from threads.changes import Ask, Keep
-from threads.deletion import delete_thread
-from threads.recorder import Recorder
-from threads.store import Threads
-from threads.types import StoredMessage
+from xoe.chats import recorder as module
+from xoe.chats import rows
+from xoe.chats.changes import Ask, Keep
+from xoe.chats.deletion import delete_thread
+from xoe.chats.recorder import Recorder
+from xoe.chats.store import Threads
+from xoe.chats.types import StoredMessage
+from xoe.db import Database
+from xoe.db.database import FILE_NAME
 
 ANNA = "user:anna"
 

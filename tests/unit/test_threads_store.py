@@ -12,15 +12,15 @@ import pytest
 
 from core.errors import ThreadLimitError
 from core.settings import Settings
-from database import Database
-from database.database import FILE_NAME
-from database.unfinished import Unfinished, unfinished
-from threads import rows
-from threads.changes import RECOVERED, Ask, Drop, Files, Forget, Found, Keep
-from threads.deletion import delete_owner, delete_thread
-from threads.remarks import Judge, Rename, TakeBackJudgement
-from threads.store import PAGE_MAX, Threads
-from threads.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
+from xoe.chats import rows
+from xoe.chats.changes import RECOVERED, Ask, Drop, Files, Forget, Found, Keep
+from xoe.chats.deletion import delete_owner, delete_thread
+from xoe.chats.remarks import Judge, Rename, TakeBackJudgement
+from xoe.chats.store import PAGE_MAX, Threads
+from xoe.chats.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
+from xoe.db import Database
+from xoe.db.database import FILE_NAME
+from xoe.db.unfinished import Unfinished, unfinished
 
 ANNA, BERT = "user:anna", "visitor:0123456789abcdef0123456789abcdef"
 CITATION = StoredCitation(
@@ -347,7 +347,7 @@ async def test_there_is_a_most_of_chats_and_of_turns(
     threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "THREADS_MAX", 2)
-    monkeypatch.setattr("threads.changes.TURNS_MAX", 3)
+    monkeypatch.setattr("xoe.chats.changes.TURNS_MAX", 3)
     for turn in range(5):
         await say(threads, ANNA, "t1", str(turn), f"Q{turn}", f"A{turn}")
     assert await texts(threads, ANNA, "t1") == ["Q2", "A2", "Q3", "A3", "Q4", "A4"]

@@ -15,12 +15,19 @@ from hypothesis import strategies as st
 
 from core.backoff import Backoff
 from core.errors import HostKeyError, TunnelError
-from tunnels import KeptTunnel, KnownHosts, LocalEnd, PublicAddress, TunnelEvent, TunnelWish
-from tunnels.explain import explain, is_unknown_key
-from tunnels.keys import HostKey
-from tunnels.make import tunnel_for
-from tunnels.output import Lines, clean, first_address, public_url
-from tunnels.targets import PRESETS, SshTarget, checked_public_url
+from xoe.share.tunnels import (
+    KeptTunnel,
+    KnownHosts,
+    LocalEnd,
+    PublicAddress,
+    TunnelEvent,
+    TunnelWish,
+)
+from xoe.share.tunnels.explain import explain, is_unknown_key
+from xoe.share.tunnels.keys import HostKey
+from xoe.share.tunnels.make import tunnel_for
+from xoe.share.tunnels.output import Lines, clean, first_address, public_url
+from xoe.share.tunnels.targets import PRESETS, SshTarget, checked_public_url
 
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAICoVOvVbdN8vS5MSNIo/d6srUH0OYQu195ND0sGzPhOG"
 

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from accounts.identity import Identity
-from accounts.passwords import Passwords
-from accounts.sessions import Sessions
 from core.settings import Settings
-from database import Database
 from ingest.loaders import LoadedDocument
 from ingest.splitter import Chunk
 from ingest.store import Fingerprint, Store
-from threads.changes import Ask
-from threads.store import Threads
-from threads.types import StoredMessage
+from xoe.auth.identity import Identity
+from xoe.auth.passwords import Passwords
+from xoe.auth.sessions import Sessions
+from xoe.chats.changes import Ask
+from xoe.chats.store import Threads
+from xoe.chats.types import StoredMessage
 from xoe.cli import app
+from xoe.db import Database
 
 GOOD = "kettle orbit lantern"
 

@@ -60,7 +60,7 @@ def say(session: TranscriptionSession, pattern: str) -> None:
 
 
 async def test_silence_does_not_reach_the_engine(engine: ScriptedEngine) -> None:
-    session = engine.session()
+    session = TranscriptionSession(engine)
     say(session, "." * 100)
     assert (await session.final()).text == ""
     assert (await session.partial()).text == ""  # type: ignore[union-attr]
@@ -70,7 +70,7 @@ async def test_silence_does_not_reach_the_engine(engine: ScriptedEngine) -> None
 async def test_the_final_text_costs_nothing_when_the_pause_has_prepared_it(
     engine: ScriptedEngine,
 ) -> None:
-    session = engine.session()
+    session = TranscriptionSession(engine)
     say(session, "ssss......")
     prepared = await session.partial()
     say(session, "." * 20)
@@ -82,7 +82,7 @@ async def test_the_final_text_costs_nothing_when_the_pause_has_prepared_it(
 
 async def test_a_final_joins_the_partial_that_is_under_way(engine: ScriptedEngine) -> None:
     engine.free.clear()
-    session = engine.session()
+    session = TranscriptionSession(engine)
     say(session, "ssss......")
     partial = asyncio.create_task(session.partial())
     await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_a_final_joins_the_partial_that_is_under_way(engine: ScriptedEngin
 
 async def test_the_latest_partial_takes_the_place_of_an_older_one(engine: ScriptedEngine) -> None:
     engine.free.clear()
-    session = engine.session()
+    session = TranscriptionSession(engine)
     say(session, "ssss")
     older = asyncio.create_task(session.partial())
     await asyncio.sleep(0.01)
@@ -115,7 +115,7 @@ async def test_the_latest_partial_takes_the_place_of_an_older_one(engine: Script
 
 async def test_cancelling_the_last_who_waits_stops_the_engine(engine: ScriptedEngine) -> None:
     engine.free.clear()
-    session = engine.session()
+    session = TranscriptionSession(engine)
     say(session, "ssss")
     final = asyncio.create_task(session.final())
     await asyncio.sleep(0.01)
@@ -129,7 +129,10 @@ async def test_cancelling_the_last_who_waits_stops_the_engine(engine: ScriptedEn
 
 
 async def test_two_sessions_are_not_mixed(engine: ScriptedEngine) -> None:
-    one, other = engine.session(language="en"), engine.session(language="fr")
+    one, other = (
+        TranscriptionSession(engine, language="en"),
+        TranscriptionSession(engine, language="fr"),
+    )
     for _ in range(4):
         say(one, "s")
         say(other, "ss")
@@ -141,7 +144,7 @@ async def test_two_sessions_are_not_mixed(engine: ScriptedEngine) -> None:
 async def test_a_long_turn_is_settled_piece_by_piece_and_nothing_is_lost(
     engine: ScriptedEngine,
 ) -> None:
-    session = engine.session(soft_s=1)
+    session = TranscriptionSession(engine, soft_s=1)
     for _ in range(3):
         say(session, "s" * 40 + "......")
         assert session.over_soft
@@ -157,7 +160,7 @@ async def test_a_long_turn_is_settled_piece_by_piece_and_nothing_is_lost(
 
 async def test_what_is_said_while_a_piece_is_settled_is_kept(engine: ScriptedEngine) -> None:
     engine.free.clear()
-    session = engine.session()
+    session = TranscriptionSession(engine)
     say(session, "ssss......")
     commit = asyncio.create_task(session.commit())
     await asyncio.sleep(0.01)
@@ -168,7 +171,7 @@ async def test_what_is_said_while_a_piece_is_settled_is_kept(engine: ScriptedEng
 
 
 async def test_a_failure_is_told_and_tried_again_at_the_next_call(engine: ScriptedEngine) -> None:
-    session = engine.session()
+    session = TranscriptionSession(engine)
     say(session, "ssss")
     engine.fault = TranscriptionError("no")
     with pytest.raises(TranscriptionError):
@@ -179,7 +182,7 @@ async def test_a_failure_is_told_and_tried_again_at_the_next_call(engine: Script
 
 async def test_the_language_is_found_out_once_a_call(engine: ScriptedEngine) -> None:
     language = CallLanguage("auto")
-    session = engine.session(language=language)
+    session = TranscriptionSession(engine, language=language)
     say(session, "s" * 10)
     await session.final()
     assert session.language is None, "a short word has settled the language"
@@ -190,12 +193,12 @@ async def test_the_language_is_found_out_once_a_call(engine: ScriptedEngine) -> 
     say(session, "s" * 40)
     await session.final()
     assert [request.language for request in engine.requests] == [None, None, "de"]
-    assert engine.session(language=language).language == "de"
+    assert TranscriptionSession(engine, language=language).language == "de"
 
 
 async def test_the_settings_reach_the_session(engine: ScriptedEngine) -> None:
     settings = Settings(stt_language="fr", stt_window_s=2, vad_end_threshold=0.3)
-    session = engine.session_for(settings)
+    session = TranscriptionSession.of(engine, settings)
     assert session.language == "fr"
     for _ in range(63):
         session.feed(np.zeros(FRAME_SAMPLES, dtype=np.float32), 0.31)
@@ -203,7 +206,7 @@ async def test_the_settings_reach_the_session(engine: ScriptedEngine) -> None:
 
 
 async def test_a_new_turn_begins_with_nothing(engine: ScriptedEngine) -> None:
-    session = engine.session(hints=("Handbook",))
+    session = TranscriptionSession(engine, hints=("Handbook",))
     say(session, "ssss")
     await session.commit()
     session.reset()

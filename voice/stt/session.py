@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from voice.audio import Samples
-from voice.stt.transcript import CallLanguage, DecodeRequest, Transcript
+from voice.stt.transcript import AUTO, CallLanguage, DecodeRequest, Transcript
 from voice.utterance import UtteranceBuffer
 
 if TYPE_CHECKING:
+    from core.settings import Settings
     from voice.stt.transcriber import Transcriber
 
 SETTLING_SPEECH_MS = 1_000
@@ -39,19 +41,41 @@ class TranscriptionSession:
         self,
         engine: Transcriber,
         *,
-        language: CallLanguage,
-        hints: tuple[str, ...] = (),
+        language: str | CallLanguage = AUTO,
+        hints: Sequence[str] = (),
         soft_s: float = 10.0,
         threshold: float = 0.35,
     ) -> None:
-        """Use ``Transcriber.session`` instead."""
-        self.hints = hints
+        """Transcribe with ``engine``.
+
+        ``language``: a code, ``auto``, or a ``CallLanguage`` shared by sessions of one call.
+        ``soft_s`` and ``threshold``: see ``UtteranceBuffer``.
+        """
+        self.hints = tuple(hints)
         """Names that may come up; may be changed at any time."""
         self._engine = engine
-        self._language = language
+        self._language = language if isinstance(language, CallLanguage) else CallLanguage(language)
         self._buffer = UtteranceBuffer(soft_s=soft_s, threshold=threshold)
         self._committed: list[Transcript] = []
         self._decode: _Decode | None = None
+
+    @classmethod
+    def of(
+        cls,
+        engine: Transcriber,
+        settings: Settings,
+        *,
+        language: CallLanguage | None = None,
+        hints: Sequence[str] = (),
+    ) -> TranscriptionSession:
+        """Return a session as ``settings`` say; ``language``: the call's, if it is kept already."""
+        return cls(
+            engine,
+            language=language or settings.stt_language,
+            hints=hints,
+            soft_s=settings.stt_window_s,
+            threshold=settings.vad_end_threshold,
+        )
 
     @property
     def language(self) -> str | None:

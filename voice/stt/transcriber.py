@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from engines.worker import EngineReport
 from state.ladder import Engine
-from voice.stt.session import TranscriptionSession
-from voice.stt.transcript import AUTO, CallLanguage, DecodeRequest, Transcript
-
-if TYPE_CHECKING:
-    from core.settings import Settings
+from voice.stt.transcript import DecodeRequest, Transcript
 
 
 class Transcriber(ABC):
@@ -55,36 +49,3 @@ class Transcriber(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """End the engine and free the memory; what waits fails with ``EngineNotReadyError``."""
-
-    def session(
-        self,
-        *,
-        language: str | CallLanguage = AUTO,
-        hints: Sequence[str] = (),
-        soft_s: float = 10.0,
-        threshold: float = 0.35,
-    ) -> TranscriptionSession:
-        """Return what holds one speaker's turns.
-
-        ``language``: a code, ``auto``, or a ``CallLanguage`` shared by sessions of one call.
-        ``soft_s`` and ``threshold``: see ``UtteranceBuffer``.
-        """
-        known = language if isinstance(language, CallLanguage) else CallLanguage(language)
-        return TranscriptionSession(
-            self, language=known, hints=tuple(hints), soft_s=soft_s, threshold=threshold
-        )
-
-    def session_for(
-        self,
-        settings: Settings,
-        *,
-        language: CallLanguage | None = None,
-        hints: Sequence[str] = (),
-    ) -> TranscriptionSession:
-        """Return a session as ``settings`` say; ``language``: the call's, if it is kept already."""
-        return self.session(
-            language=language or settings.stt_language,
-            hints=hints,
-            soft_s=settings.stt_window_s,
-            threshold=settings.vad_end_threshold,
-        )

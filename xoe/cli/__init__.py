@@ -19,9 +19,10 @@ _COMMANDS: Final = {
     "backup": "backup:backup_command",
     "restore": "backup:restore_command",
     "config": "config:config_command",
-    **{name: f"{name}:app" for name in ("models", "bench", "user")},
+    **{name: f"{name}:app" for name in ("models", "user")},
+    "bench": "bench.command:app",
 }
-"""Where each command is: the module's name and what it is called there."""
+"""Where each command is: the module in here, or anywhere by its full name, and the name there."""
 
 
 class _OnDemand(TyperGroup):
@@ -41,7 +42,7 @@ class _OnDemand(TyperGroup):
 
 def _command(name: str) -> Any:
     module, _, attribute = _COMMANDS[name].partition(":")
-    found = getattr(import_module(f"xoe.cli.{module}"), attribute)
+    found = getattr(import_module(module if "." in module else f"xoe.cli.{module}"), attribute)
     holder = typer.Typer(pretty_exceptions_enable=False)
     if isinstance(found, typer.Typer):
         holder.add_typer(found, name=name)

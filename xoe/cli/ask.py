@@ -63,8 +63,8 @@ def _ask_server(server: running.RunningServer, body: dict[str, Any]) -> dict[str
 
 async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> dict[str, Any]:
     from chains.types import Done, Question
-    from xoe.api import answer_json
     from xoe.services import Services
+    from xoe.web.api import answer_json
 
     session = f"once-{secrets.token_hex(8)}"
     asked = Question(

@@ -81,10 +81,10 @@ def _companions(settings: Settings) -> tuple[Companion, ...]:
     """Return the database of chats and accounts, where it is in the data folder."""
     if settings.database_url is not None:
         return ()
-    from accounts.copies import forget_ways_in
-    from database.database import FILE_NAME
-    from database.schema import check_copy
     from ingest.companions import Companion
+    from xoe.auth.copies import forget_ways_in
+    from xoe.db.database import FILE_NAME
+    from xoe.db.schema import check_copy
 
     return (Companion(FILE_NAME, forget_ways_in, check_copy),)
 

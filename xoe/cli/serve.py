@@ -46,7 +46,7 @@ def serve_command(
             library_dir=library,
         )
         _fetch_missing(settings)
-        from xoe.server import serve
+        from xoe.serve.server import serve
 
         asyncio.run(serve(settings))
 

@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from core.errors import ShareError
-from tunnels import SERVICES
 from xoe import running
 from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
 from xoe.cli.share_show import copy_to_clipboard, print_link, print_state
+from xoe.share.tunnels import SERVICES
 
 START_TIMEOUT_S = 90.0
 ASK_TIMEOUT_S = 15.0

@@ -19,9 +19,9 @@ from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settin
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from accounts.identity import Role
     from core.settings import Settings
-    from xoe.people import People
+    from xoe.auth.identity import Role
+    from xoe.auth.services import AuthServices
 
 T = TypeVar("T")
 
@@ -59,24 +59,25 @@ def add_command(
 ) -> None:
     """Make an account. From the first one on everybody has to log in, on this computer too."""
 
-    async def add(people: People, settings: Settings) -> str:
-        from accounts.identity import VISITOR
-        from accounts.users import normalised
-        from xoe.leftovers import leftovers_of
+    async def add(auth: AuthServices, settings: Settings) -> str:
+        from xoe.auth.identity import VISITOR
+        from xoe.auth.users import normalised
+        from xoe.chats.owned import owned_data_of
+        from xoe.chats.store import Threads
 
         account_name = normalised(name)
-        left = await leftovers_of(f"user:{account_name}", people.db, settings)
-        if left and not take_over and await people.users.find(account_name) is None:
+        left = await owned_data_of(f"user:{account_name}", auth.db, settings)
+        if left and not take_over and await auth.users.find(account_name) is None:
             raise AccountError(
                 f"An earlier account named {account_name} has left {left}. Give them to this one "
                 "with --take-over, or choose another name."
             )
         password = _new_password(password_stdin)
-        account = await people.users.add(
+        account = await auth.users.add(
             account_name, password, role=cast("Role | None", role), shown=shown
         )
         said = f"{account.name} may log in now, as {_a(account.role)}."
-        if len(await people.users.list()) == 1 and await people.threads.resting_owners(
+        if len(await auth.users.list()) == 1 and await Threads(auth.db).resting_owners(
             VISITOR, time.time()
         ):
             said += (
@@ -85,14 +86,14 @@ def add_command(
             )
         return said
 
-    _say(_with_people(add, data_dir))
+    _say(_with_auth(add, data_dir))
 
 
 @app.command("list")
 def list_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the accounts, and where each is logged in."""
 
-    async def listed(people: People, _settings: Settings) -> list[dict[str, Any]]:
+    async def listed(auth: AuthServices, _settings: Settings) -> list[dict[str, Any]]:
         return [
             {
                 "name": account.name,
@@ -100,12 +101,12 @@ def list_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 "role": account.role,
                 "disabled": account.disabled,
                 "since": datetime.fromtimestamp(account.created_at, UTC).isoformat("T", "seconds"),
-                "logins": len(await people.sessions.of(account.id)),
+                "logins": len(await auth.sessions.of(account.id)),
             }
-            for account in await people.users.list()
+            for account in await auth.users.list()
         ]
 
-    rows = _with_people(listed, data_dir, as_json=as_json)
+    rows = _with_auth(listed, data_dir, as_json=as_json)
     if as_json:
         print_json({"accounts": rows})
         return
@@ -130,12 +131,13 @@ def remove_command(
 ) -> None:
     """Remove an account; its logins end at once. Says what of it remains."""
 
-    async def remove(people: People, settings: Settings) -> str:
-        from xoe.leftovers import delete_leftovers, leftovers_of
+    async def remove(auth: AuthServices, settings: Settings) -> str:
+        from xoe.chats.finishing import delete_owned_data
+        from xoe.chats.owned import owned_data_of
 
-        account = await people.users.remove(name, with_data=delete_data)
+        account = await auth.users.remove(name, with_data=delete_data)
         server = _tell(settings)
-        left = await leftovers_of(account.id, people.db, settings)
+        left = await owned_data_of(account.id, auth.db, settings)
         if not delete_data:
             if not left:
                 return f"{account.name} is removed. Nothing of theirs remains."
@@ -144,51 +146,52 @@ def remove_command(
                 f"xoe user forget {account.name}"
             )
         if server is None:
-            await delete_leftovers(account.id, people.db, settings)
+            await delete_owned_data(account.id, auth.db, settings)
         else:
             _ask(server, "/accounts/forget", {"account": account.name})
         return f"{account.name} is removed, and {left} deleted."
 
-    _say(_with_people(remove, data_dir))
+    _say(_with_auth(remove, data_dir))
 
 
 @app.command("forget")
 def forget_command(name: Name, data_dir: DataDir = None) -> None:
     """Delete for good what an account that was removed has left behind."""
 
-    async def forget(people: People, settings: Settings) -> str:
-        from accounts.users import normalised
-        from xoe.leftovers import delete_leftovers, leftovers_of
+    async def forget(auth: AuthServices, settings: Settings) -> str:
+        from xoe.auth.users import normalised
+        from xoe.chats.finishing import delete_owned_data
+        from xoe.chats.owned import owned_data_of
 
         account_name = normalised(name)
-        if await people.users.find(account_name) is not None:
+        if await auth.users.find(account_name) is not None:
             raise AccountError(
                 f"The account {account_name} is there still. Remove it with what belongs to it: "
                 f"xoe user remove {account_name} --delete-data"
             )
         owner = f"user:{account_name}"
-        left = await leftovers_of(owner, people.db, settings)
+        left = await owned_data_of(owner, auth.db, settings)
         server = running.find(settings.data_dir)
         if server is None:
-            await delete_leftovers(owner, people.db, settings)
+            await delete_owned_data(owner, auth.db, settings)
         else:
             _ask(server, "/accounts/forget", {"account": account_name})
         return f"{left} deleted."
 
-    _say(_with_people(forget, data_dir))
+    _say(_with_auth(forget, data_dir))
 
 
 @app.command("passwd")
 def passwd_command(name: Name, password_stdin: FromStdin = False, data_dir: DataDir = None) -> None:
     """Give an account a new password; its logins and tokens end."""
 
-    async def passwd(people: People, settings: Settings) -> str:
-        await people.users.get(name)  # before anything is typed
-        account = await people.users.set_password(name, _new_password(password_stdin))
+    async def passwd(auth: AuthServices, settings: Settings) -> str:
+        await auth.users.get(name)  # before anything is typed
+        account = await auth.users.set_password(name, _new_password(password_stdin))
         _tell(settings)
         return f"The password of {account.name} is changed, and all their logins ended."
 
-    _say(_with_people(passwd, data_dir))
+    _say(_with_auth(passwd, data_dir))
 
 
 @app.command("role")
@@ -199,47 +202,47 @@ def role_command(
 ) -> None:
     """Change what an account may; its logins and tokens end."""
 
-    async def change(people: People, settings: Settings) -> str:
-        account = await people.users.set_role(name, cast("Role", role))
+    async def change(auth: AuthServices, settings: Settings) -> str:
+        account = await auth.users.set_role(name, cast("Role", role))
         _tell(settings)
         return f"{account.name} is {_a(account.role)} now, and has to log in again."
 
-    _say(_with_people(change, data_dir))
+    _say(_with_auth(change, data_dir))
 
 
 @app.command("disable")
 def disable_command(name: Name, data_dir: DataDir = None) -> None:
     """Switch an account off: its logins and tokens end, what is theirs stays."""
 
-    async def disable(people: People, settings: Settings) -> str:
-        account = await people.users.set_disabled(name, True)
+    async def disable(auth: AuthServices, settings: Settings) -> str:
+        account = await auth.users.set_disabled(name, True)
         _tell(settings)
         return f"{account.name} is switched off. On again: xoe user enable {account.name}"
 
-    _say(_with_people(disable, data_dir))
+    _say(_with_auth(disable, data_dir))
 
 
 @app.command("enable")
 def enable_command(name: Name, data_dir: DataDir = None) -> None:
     """Switch an account on again."""
 
-    async def enable(people: People, _settings: Settings) -> str:
-        return f"{(await people.users.set_disabled(name, False)).name} may log in again."
+    async def enable(auth: AuthServices, _settings: Settings) -> str:
+        return f"{(await auth.users.set_disabled(name, False)).name} may log in again."
 
-    _say(_with_people(enable, data_dir))
+    _say(_with_auth(enable, data_dir))
 
 
 @app.command("logout")
 def logout_command(name: Name, data_dir: DataDir = None) -> None:
     """End all logins and tokens of an account."""
 
-    async def logout(people: People, settings: Settings) -> str:
-        account = await people.users.get(name)
-        await people.sessions.revoke_all(account.id)
+    async def logout(auth: AuthServices, settings: Settings) -> str:
+        account = await auth.users.get(name)
+        await auth.sessions.revoke_all(account.id)
         _tell(settings)
         return f"{account.name} is logged out everywhere."
 
-    _say(_with_people(logout, data_dir))
+    _say(_with_auth(logout, data_dir))
 
 
 @app.command("token")
@@ -255,22 +258,22 @@ def token_command(
     ends it, and so does ``xoe user logout``.
     """
 
-    async def make(people: People, _settings: Settings) -> str:
-        from accounts.identity import PROGRAM
+    async def make(auth: AuthServices, _settings: Settings) -> str:
+        from xoe.auth.identity import PROGRAM
 
-        account = await people.users.get(name)
+        account = await auth.users.get(name)
         if account.disabled:
             raise AccountError(f"{account.name} is switched off: xoe user enable {account.name}")
         shown = " ".join("".join(c for c in label if c.isprintable()).split())[:40]
-        return await people.sessions.create(
+        return await auth.sessions.create(
             account.identity(), ttl_s=days * _DAY_S, address=f"{PROGRAM}{shown or 'script'}"
         )
 
-    typer.echo(_with_people(make, data_dir))
+    typer.echo(_with_auth(make, data_dir))
 
 
-def _with_people(
-    act: Callable[[People, Settings], Awaitable[T]],
+def _with_auth(
+    act: Callable[[AuthServices, Settings], Awaitable[T]],
     data_dir: Path | None,
     *,
     as_json: bool = False,
@@ -278,14 +281,13 @@ def _with_people(
     """Open the database, do something, and close it."""
 
     async def run(settings: Settings) -> T:
-        import threads.tables  # noqa: F401 - so that what remains can be counted
-        from xoe.people import People
+        from xoe.auth.services import AuthServices
 
-        people = await People.open(settings)
+        auth = await AuthServices.open(settings)
         try:
-            return await act(people, settings)
+            return await act(auth, settings)
         finally:
-            await people.aclose()
+            await auth.aclose()
 
     with reported(as_json):
         return asyncio.run(run(settings_for(data_dir, quiet=True)))

@@ -14,8 +14,8 @@ import chainlit as cl
 import structlog
 
 from core.errors import XoeError
-from threads.types import StoredFile
-from xoe.page import elements, session, uploads
+from xoe.chats.types import StoredFile
+from xoe.page import elements, session
 from xoe.page.chainlit_patches import name_first_interaction
 from xoe.page.elements import FileLine
 from xoe.page.starters import about_document, starter_questions
@@ -54,7 +54,7 @@ def attachments_of(message: cl.Message) -> list[Attachment]:
 def drop(attachments: Sequence[Attachment]) -> None:
     """Remove files of somebody who may not add any."""
     for attachment in attachments:
-        uploads.forget(session.websocket_session(), attachment.id)
+        session.forget_file(session.websocket_session(), attachment.id)
 
 
 async def read_attachments(
@@ -90,7 +90,7 @@ async def read_attachments(
     finally:
         refresher.cancel()
         for attachment in attachments:
-            uploads.forget(session.websocket_session(), attachment.id)
+            session.forget_file(session.websocket_session(), attachment.id)
         files = [_file_of(line) for line in board.lines]
         await services.chats.note_files(owner, session.session_id(), asked_id, files)
         await board.refresh()

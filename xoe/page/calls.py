@@ -11,11 +11,11 @@ import structlog
 from chains.types import LIBRARY_OWNER
 from core.errors import CallBusyError, XoeError
 from core.fairness import as_share
-from xoe.limits import too_fast
+from xoe.auth.limits import too_fast
 from xoe.page import conversation, session
 
 if TYPE_CHECKING:
-    from voice.desk import CallPlace
+    from voice.active_calls import CallPlace
     from voice.ports import CallView, TurnStages
     from xoe.services import Services
 

@@ -3,46 +3,36 @@
 Chainlit is held to one minor version for these. Each has a test in
 ``tests/unit/test_chainlit_patches.py`` (the reload in ``tests/integration/test_reload.py``) that
 says what breaks without it; a new version is taken when they pass. Two more stand where they must:
-``xoe.lean`` keeps parts of Chainlit from being imported at all, and ``.chainlit/config.toml``
+``xoe.serve.lean`` keeps parts of Chainlit from being imported at all, and ``.chainlit/config.toml``
 switches off what has a switch.
 
-Nothing is imported from Chainlit until a patch is applied, so that ``xoe.lean`` comes first.
+Nothing is imported from Chainlit until a patch is applied, so that ``xoe.serve.lean`` comes first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 import re
 import secrets
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Scope
-
-from xoe.page.forms import json_of
-from xoe.problems import sentence_of, told
 
 if TYPE_CHECKING:
     from chainlit.session import BaseSession, WebsocketSession
-    from fastapi import FastAPI
 
-    from accounts.identity import Identity
     from core.settings import Settings
+    from xoe.auth.identity import Identity
 
 COOKIE: Final = "access_token"
 """Of Chainlit's own login."""
-SESSION_COOKIE: Final = "X-Chainlit-Session-id"
 CLOSED: Final = (*("/mcp", "/copilot", "/project/element", "/redoc", "/docs/oauth2-redirect"),)
 """Parts of Chainlit that this page does not use: MCP, the widget for other sites, what describes
 its own interface, and the calls by which a browser would write the properties of an element that
@@ -52,10 +42,6 @@ KEPT_MESSAGES: Final = 200
 
 _PAGE: Final = "xoe.page"
 _STOPPED: Final = "Task manually stopped."
-_SESSION_PATH: Final = "/set-session-cookie"
-_SESSION_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
-_LOST: Final = "This page has lost its chat. Please reload it."
-_NOTHING: Final = "There is nothing at this address."
 _LINK: Final = re.compile(r"<link\b[^>]*>", re.IGNORECASE | re.DOTALL)
 _FOREIGN_HREF: Final = re.compile(r"""href\s*=\s*["'](?:https?:)?//""", re.IGNORECASE)
 _INLINE_SCRIPT: Final = re.compile(r"<script(?![^>]*\bsrc\s*=)", re.IGNORECASE)
@@ -63,42 +49,6 @@ _COMMENT: Final = re.compile(r"[ \t]*<!--.*?-->\n?", re.DOTALL)
 
 
 # ── The app ──────────────────────────────────────────────────────────────────────────────────
-
-
-def take_over(app: FastAPI, routes: Sequence[Route]) -> None:
-    """Put our own routes in front of Chainlit's, whose last one takes every path."""
-    app.router.routes[:0] = [
-        Route(_SESSION_PATH, remember_page, methods=["POST"]),
-        *routes,
-    ]
-    for kind in (ValueError, OSError):
-        app.add_exception_handler(kind, tell_misuse)
-
-
-async def remember_page(request: Request) -> Response:
-    """``POST /set-session-cookie``: what a load balancer keeps a page with one server by.
-
-    Chainlit's own fails on what is no JSON object, and on an id that is no text.
-    """
-    given = (await json_of(request)).get("session_id")
-    if not isinstance(given, str) or not _SESSION_ID.fullmatch(given):
-        return told(422, _LOST)
-    response = JSONResponse({"message": "Session cookie set"})
-    is_secure = request.url.scheme == "https"
-    response.set_cookie(SESSION_COOKIE, given, httponly=True, samesite="lax", secure=is_secure)
-    return response
-
-
-async def tell_misuse(_request: Request, error: Exception) -> Response:
-    """Answer what Chainlit takes without looking: of a closed page, an odd action or file name."""
-    if isinstance(error, ValidationError) and error.title == "Action":
-        wrong = [{**one, "loc": ("body", "action", *one["loc"])} for one in error.errors()]
-        return told(422, sentence_of(wrong))
-    if str(error) == "Session not found":
-        return told(404, _LOST)
-    if str(error) == "embedded null byte" or getattr(error, "errno", 0) == errno.ENAMETOOLONG:
-        return told(404, _NOTHING)
-    raise error
 
 
 def without_foreign_links(html: str) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import chainlit as cl
 from chainlit.types import CommandDict
 
+from chains import profiles
 from chains.types import LIBRARY_OWNER
-from xoe.page import elements, exporting, profiles, session, shelves
+from xoe.page import elements, exporting, session, shelves
 from xoe.page.markup import plain
 from xoe.page.session import Chat
-from xoe.page.status import PATH as STATUS_PATH
 
 if TYPE_CHECKING:
     from xoe.services import Services
@@ -117,7 +117,7 @@ async def _status(services: Services, chat: Chat, _argument: str) -> None:
         memory = f"{await asyncio.to_thread(_resident_mib)} MiB used by this server"
         rows.append(("memory", memory))
     table = "\n".join(f"| {plain(name)} | {plain(value)} |" for name, value in rows)
-    more = f"[Live plots, circuits and recent turns]({STATUS_PATH})" if is_operator else ""
+    more = "[Live plots, circuits and recent turns](/status)" if is_operator else ""
     await _say(f"| part | state |\n| --- | --- |\n{table}\n\n{more}")
 
 

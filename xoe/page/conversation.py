@@ -11,11 +11,12 @@ import chainlit as cl
 import structlog
 from chainlit.types import ThreadDict
 
+from chains import profiles
 from chains.types import Question
 from core.errors import StoreError, XoeError
 from core.fairness import as_share
-from xoe.limits import too_fast
-from xoe.page import attachments, commands, profiles, session, standing
+from xoe.auth.limits import too_fast
+from xoe.page import attachments, commands, session, standing
 from xoe.page.answering import answer, new_reply, offer_actions
 from xoe.page.chainlit_patches import (
     drop_old_messages,

@@ -5,8 +5,8 @@ part of every query. It is who sent the request, as the gate let them in; on a s
 and it must be whose page it is.
 
 Chainlit would have every message and card written down as its page shows them. Here nothing is
-written by that way: a turn is written by the server that answers it (``xoe.chats``), so that no
-browser can put a card or an answer into a chat.
+written by that way: a turn is written by the server that answers it (``xoe.chats.service``), so
+that no browser can put a card or an answer into a chat.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from chainlit.types import (
 from chainlit.user import PersistedUser, User
 from fastapi import HTTPException
 
-from accounts.identity import SESSION, current
 from core.errors import StoreError
-from threads.types import ThreadSummary
+from xoe.auth.identity import SESSION, current
+from xoe.chats.types import ThreadSummary
 from xoe.page import session
 from xoe.page.markup import visible
 from xoe.page.resumed import RUN, SHOWN_MESSAGES, element_dict, empty_thread, thread_dict
 
 if TYPE_CHECKING:
-    from threads.store import Threads
+    from xoe.chats.store import Threads
     from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class ChatData(BaseDataLayer):
         self._turns: OrderedDict[str, str] = OrderedDict()
 
     async def _threads(self) -> Threads:
-        return (await self._startup().people()).threads
+        return await self._startup().threads()
 
     # ── who ──────────────────────────────────────────────────────────────────────────────────
 
@@ -160,7 +160,7 @@ class ChatData(BaseDataLayer):
         tags: list[str] | None = None,
     ) -> None:
         """Rename a chat. Its first question names it by itself, and nothing else is believed."""
-        from threads.remarks import Rename  # with the database, behind the page
+        from xoe.chats.remarks import Rename  # with the database, behind the page
 
         owner = owner_of(thread_id)
         if owner is None or not name:
@@ -190,7 +190,7 @@ class ChatData(BaseDataLayer):
 
         The page names the answer, or the turn that it is of.
         """
-        from threads.remarks import Judge
+        from xoe.chats.remarks import Judge
 
         owner = owner_of(feedback.threadId or "")
         named = self._turns.get(feedback.forId, feedback.forId.removeprefix(RUN))
@@ -204,7 +204,7 @@ class ChatData(BaseDataLayer):
 
     async def delete_feedback(self, feedback_id: str) -> bool:
         """Take back one of the asker's thumbs."""
-        from threads.remarks import TakeBackJudgement
+        from xoe.chats.remarks import TakeBackJudgement
 
         owner = asker()
         threads = await self._threads()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import chainlit as cl
 
-from threads.export import KINDS
+from xoe.chats.export import KINDS
 from xoe.page import session
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 from chainlit.session import WebsocketSession
 
-from accounts.identity import SCOPE_KEY, Identity
+from xoe.auth.identity import SCOPE_KEY, Identity
 from xoe.page import chainlit_patches
 from xoe.page import session as pages
 

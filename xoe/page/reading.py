@@ -1,58 +1,30 @@
-"""Reading an answer aloud, and dictation into the message box; both without a call."""
+"""Reading an answer aloud: the button, and the text until the browser fetches its sound."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import struct
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import chainlit as cl
-import structlog
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from accounts.identity import SESSION, Identity, identity_of
-from core.errors import BusyError, SpeechBusyError, TranscriptionBusyError, XoeError
-from core.fairness import FairSlots, OwnerQuota, Share, as_share
-from xoe.limits import retry_after, too_fast
+from core.errors import SpeechBusyError, XoeError
+from core.fairness import OwnerQuota, Share, as_share
+from xoe.auth.identity import SESSION, Identity
 from xoe.page import session as pages
 from xoe.page.markup import without_citation_links
-from xoe.problems import headers_of, status_of
 
 if TYPE_CHECKING:
-    from voice.audio import Samples
-    from voice.engines import VoiceEngines
     from xoe.services import Services
-    from xoe.startup import Startup
-
-log = structlog.get_logger(__name__)
 
 READ_PATH = "/voice/read/{token}"
-DICTATION_PATH = "/voice/dictation"
-MAX_RECORDING_BYTES = 4 * 1024 * 1024
-"""About ten minutes as a browser packs speech; the page stops after half a minute."""
 
 _KEPT = 64
-_READ_ALREADY = "This was read already."
 _READ_AT_ONCE = 3
 """Texts read aloud to one owner at a time."""
-_DICTATED_BY_ONE = 3
-"""Dictations of one owner under way; one more place is left for somebody else's."""
-_HEARD_AT_ONCE = 4
-"""Dictations held as sound, 38 MB of it at most; their pieces take turns before the engine."""
-_UNHEARD = 32
-_PAGE_RATE = 24_000
-_UNKNOWN_LENGTH = 0x7FFFFFFF
-_FED_AT_ONCE = 64
-"""Frames of a dictation; the loop is free between them."""
-_PAUSE = 0.2
-"""Probability of speech below which a long dictation may be settled."""
 
 
 class Readings:
@@ -90,40 +62,8 @@ class Readings:
     @contextmanager
     def reading(self, who: Identity) -> Iterator[None]:
         """Read to ``who`` inside. Raises ``SpeechBusyError`` when too much is read to them."""
-        with as_share(_bulk(who, "reading")), self._quota.hold(of_session=_of_guest(who)):
+        with as_share(bulk_share(who, "reading")), self._quota.hold(of_session=most_of_guest(who)):
             yield
-
-
-class Dictations:
-    """What is dictated, from its first byte to its text."""
-
-    def __init__(self) -> None:
-        """Nothing is dictated yet."""
-        self._quota = OwnerQuota(_DICTATED_BY_ONE, busy=TranscriptionBusyError)
-        self._heard = FairSlots(_HEARD_AT_ONCE, _UNHEARD, busy=TranscriptionBusyError)
-        self._decoded = FairSlots(1, _UNHEARD, busy=TranscriptionBusyError)
-
-    @contextmanager
-    def of(self, who: Identity) -> Iterator[None]:
-        """Take a dictation of ``who`` inside. Raises ``TranscriptionBusyError``."""
-        with as_share(_bulk(who, "dictation")), self._quota.hold(of_session=_of_guest(who)):
-            yield
-
-    async def text_of(self, recording: bytes, engines: VoiceEngines) -> str:
-        """Return what is said in ``recording``, when it is its turn."""
-        async with self._heard.place():
-            async with self._decoded.place():
-                frames, probabilities = await engines.vad.recording(recording)
-            return await _transcribe(frames, probabilities, engines)
-
-
-def _bulk(who: Identity, session: str) -> Share:
-    """Return whose work it is; calls, in which a person listens, go before it."""
-    return replace(who.share_at_page(session), interactive=False)
-
-
-def _of_guest(who: Identity) -> int | None:
-    return 1 if who.is_guest else None
 
 
 def read_aloud_action() -> cl.Action:
@@ -144,121 +84,22 @@ async def read_aloud(readings: Readings, services: Services, message_id: str | N
     except XoeError as exc:
         await cl.context.emitter.send_toast(str(exc), "info")
         return False
-    token = readings.add(without_citation_links(message.content), _owner(pages.identity()))
+    token = readings.add(without_citation_links(message.content), reader_of(pages.identity()))
     url = READ_PATH.format(token=token)
     await cl.context.emitter.send_window_message({"xoe": "read", "url": url})
     return True
 
 
-def _owner(who: Identity) -> str:
+def reader_of(who: Identity) -> str:
     """Return whose a text is; the page of a browser without cookies asks as any such."""
     return SESSION if who.id.startswith(SESSION) else who.id
 
 
-async def send_reading(request: Request) -> ASGIApp:
-    """``GET /voice/read/{token}``: the text's sound as WAV, while it is made."""
-    readings: Readings = request.app.state.readings
-    who = identity_of(request.scope)
-    if not readings.has(request.path_params["token"], _owner(who)):
-        return _problem(404, _READ_ALREADY)
-    try:
-        engines = await _engines(request)
-    except XoeError as exc:
-        return _problem(503, str(exc))
-
-    async def send_counted(scope: Scope, receive: Receive, send: Send) -> None:
-        answer: Response
-        try:
-            with readings.reading(who):
-                text = readings.take(request.path_params["token"], _owner(who))
-                if text is None:
-                    answer = _problem(404, _READ_ALREADY)
-                else:
-                    answer = StreamingResponse(_wav(text, engines), media_type="audio/wav")
-                await answer(scope, receive, send)
-        except BusyError as exc:  # before anything was sent: of the rest the sound tells
-            await _busy(exc)(scope, receive, send)
-
-    return send_counted
+def bulk_share(who: Identity, session: str) -> Share:
+    """Return whose work it is; calls, in which a person listens, go before it."""
+    return replace(who.share_at_page(session), interactive=False)
 
 
-async def receive_dictation(request: Request) -> JSONResponse:
-    """``POST /voice/dictation``: a recording as the browser makes it; returns its text."""
-    dictations: Dictations = request.app.state.dictations
-    try:
-        engines = await _engines(request)
-        if wait_s := await _wait_s(request):
-            return _problem(429, too_fast("audio", wait_s), retry_after(wait_s))
-        with dictations.of(identity_of(request.scope)):
-            recording = bytearray()
-            async for piece in request.stream():
-                recording += piece
-                if len(recording) > MAX_RECORDING_BYTES:
-                    return _problem(413, "That was too long. Dictate a few sentences at a time.")
-            text = await dictations.text_of(bytes(recording), engines)
-    except BusyError as exc:
-        return _busy(exc)
-    except XoeError as exc:
-        return _problem(422, str(exc))
-    if not text:
-        return _problem(422, "I heard no words. Please try again, closer to the microphone.")
-    return JSONResponse({"text": text})
-
-
-def _problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status_code=status, headers=headers)
-
-
-def _busy(error: BusyError) -> JSONResponse:
-    return _problem(status_of(error), str(error), headers_of(error))
-
-
-async def _wait_s(request: Request) -> float:
-    """Count a dictation of this browser; return the seconds to wait when there are too many."""
-    startup: Startup = request.app.state.startup
-    who = identity_of(request.scope)
-    return (await startup.wait()).limits.take_for(who, "audio")
-
-
-async def _engines(request: Request) -> VoiceEngines:
-    startup: Startup = request.app.state.startup
-    return await (await startup.wait()).voice()
-
-
-async def _wav(text: str, engines: VoiceEngines) -> AsyncIterator[bytes]:
-    from voice.speakable.clauses import clauses_of
-    from voice.tts.page_audio import PageAudio
-
-    page_audio = PageAudio()
-    yield _wav_header()
-    try:
-        for clause in clauses_of(text, language=engines.voice.language):
-            if clause.spoken:
-                async with aclosing(engines.voice.stream(clause.spoken)) as chunks:
-                    async for chunk in chunks:
-                        yield page_audio.feed(chunk)
-        yield page_audio.finish()
-    except XoeError as exc:  # the sound breaks off; there is no other way to tell by now
-        log.warning("page.reading_failed", error=str(exc))
-
-
-def _wav_header() -> bytes:
-    """Return the header of a WAV file whose length is not known yet: mono, 16 bit, 24 kHz."""
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", _UNKNOWN_LENGTH, b"WAVE", b"fmt ", 16, 1, 1),
-        *(_PAGE_RATE, _PAGE_RATE * 2, 2, 16, b"data", _UNKNOWN_LENGTH - 36),
-    )
-
-
-async def _transcribe(
-    frames: Samples, probabilities: Sequence[float], engines: VoiceEngines
-) -> str:
-    session = engines.transcriber.session()
-    for number, (frame, probability) in enumerate(zip(frames, probabilities, strict=True)):
-        session.feed(frame, probability)
-        if number % _FED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        if session.over_soft and probability < _PAUSE and number % 8 == 0:
-            await session.commit()
-    return (await session.final()).text
+def most_of_guest(who: Identity) -> int | None:
+    """Return how much of it one guest may have under way."""
+    return 1 if who.is_guest else None

@@ -16,10 +16,11 @@ from chainlit.element import ElementDict
 from chainlit.step import StepDict
 from chainlit.types import FeedbackDict, ThreadDict
 
+from chains import profiles
 from chains.types import Citation
-from threads.text import element_id
-from threads.types import StoredCitation, StoredFile, StoredMessage, StoredThread
-from xoe.page import elements, profiles
+from xoe.chats.text import element_id
+from xoe.chats.types import StoredCitation, StoredFile, StoredMessage, StoredThread
+from xoe.page import elements
 from xoe.page.elements import NEAREST, SOURCES, FileLine
 from xoe.page.markup import neutralise, with_citation_links
 

@@ -8,15 +8,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import chainlit as cl
 from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
 
-from accounts.identity import SESSION, Identity, identity_of, without_cookie
 from core.fairness import Share
 from core.settings import LlmProfile
+from xoe.auth.identity import SESSION, Identity, identity_of, without_cookie
 from xoe.page import chainlit_patches
 from xoe.page.options import AnswerOptions
 
@@ -150,6 +151,13 @@ def call_id(session: BaseSession, who: Identity) -> str:
 def share() -> Share:
     """Return as whose work counts what the current page asks for."""
     return identity().share_at_page(session_id())
+
+
+def forget_file(session: BaseSession, file_id: str) -> None:
+    """Remove an upload that was read, or will not be."""
+    upload = session.files.pop(file_id, None)
+    if upload is not None:
+        Path(upload["path"]).unlink(missing_ok=True)
 
 
 def is_open(given_id: str) -> bool:

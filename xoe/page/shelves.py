@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import chainlit as cl
 
-from accounts.identity import Identity
 from chains.types import LIBRARY_OWNER
 from core.errors import DocumentError, StoreError
+from xoe.auth.identity import Identity
 from xoe.page import session
 
 if TYPE_CHECKING:

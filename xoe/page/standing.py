@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import chainlit as cl
 
-from xoe.page import profiles
+from chains import profiles
 from xoe.page.session import Chat
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import structlog
 from core.errors import XoeError
 
 if TYPE_CHECKING:
-    from accounts.invitations import Guest
+    from xoe.auth.invitations import Guest
 
 log = structlog.get_logger(__name__)
 

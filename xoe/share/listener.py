@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import ShareError
-from xoe.connections import BoundedListener
+from xoe.net.connections import BoundedListener
 
 SOCKET_NAME: Final = "share.sock"
 _PATH_MAX_BYTES: Final = 107

@@ -6,7 +6,7 @@ import os
 import pwd
 
 from core.settings import Settings
-from xoe.addresses import hostname
+from xoe.net.addresses import hostname
 
 
 def owner_name(settings: Settings) -> str:

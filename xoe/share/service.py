@@ -14,20 +14,20 @@ from urllib.parse import urlsplit
 import structlog
 
 from core.errors import ShareError, XoeError
-from tunnels import KnownHosts, LocalEnd, Tunnel, TunnelEvent, tunnel_for
-from xoe.doors import Doors
+from xoe.net.listeners import Doors
 from xoe.share.deadline import Deadline, since_boot_s
 from xoe.share.forgetting import Forgetting, Visitors
 from xoe.share.listener import bind
 from xoe.share.terms import check, door_at, link_to, notes_on
+from xoe.share.tunnels import KnownHosts, LocalEnd, Tunnel, TunnelEvent, tunnel_for
 from xoe.share.view import GuestView, ShareView, ShareWish
 
 if TYPE_CHECKING:
     import ssl
 
-    from accounts.invitations import Guest, Invitation
     from core.settings import Settings
-    from xoe.people import People
+    from xoe.auth.invitations import Guest, Invitation
+    from xoe.auth.services import AuthServices
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Sharing:
         self,
         settings: Settings,
         doors: Doors,
-        people: Callable[[], Awaitable[People]],
+        auth: Callable[[], Awaitable[AuthServices]],
         visitors: Visitors,
         *,
         wall: Callable[[], float] = time.time,
@@ -63,7 +63,7 @@ class Sharing:
         """``wall`` gives Unix seconds, ``steady`` seconds that nobody sets."""
         self._settings = settings
         self._doors = doors
-        self._people = people
+        self._auth = auth
         self._visitors = visitors
         self._wall = wall
         self._steady = steady
@@ -105,7 +105,7 @@ class Sharing:
     async def view_now(self) -> ShareView:
         """Return the same, with who has come in a moment ago. Raises ``StoreError``."""
         if self._view.is_on:
-            await self._look_at_guests(await self._people())
+            await self._look_at_guests(await self._auth())
         return self.view()
 
     async def views(self) -> AsyncIterator[ShareView]:
@@ -131,11 +131,11 @@ class Sharing:
     async def _recover(self) -> None:
         """Revoke invitations of earlier shares, and delete what is kept of their guests."""
         try:
-            people = await self._people()
-            for invitation in await people.invitations.list():
+            auth = await self._auth()
+            for invitation in await auth.invitations.list():
                 if not invitation.is_revoked and invitation.ends_at > self._wall():
-                    await people.invitations.revoke(invitation.id)
-                self._forgetting.later(await people.invitations.guests(invitation.id))
+                    await auth.invitations.revoke(invitation.id)
+                self._forgetting.later(await auth.invitations.guests(invitation.id))
         except XoeError as exc:
             log.error("share.not_recovered", error=str(exc))
 
@@ -172,7 +172,7 @@ class Sharing:
         tunnel = tunnel_for(
             wish.tunnel, known, self._tunnel_changed, ssh_config=settings.share_ssh_config
         )
-        people = await self._people()
+        auth = await self._auth()
         self.begin()
         if self._recovery is not None:  # or it would take back what is given now
             await asyncio.wait([self._recovery])
@@ -186,7 +186,7 @@ class Sharing:
             tls = await asyncio.to_thread(self._tls, wish, host) if wish.tls else None
             await self._doors.open(door_at(address.url), listener, tls=tls)
             is_served = True
-            invitation = await people.invitations.create(
+            invitation = await auth.invitations.create(
                 wish.scope, ttl_s=wish.hours * 3600, max_guests=wish.guests, made_by=made_by
             )
         except BaseException:
@@ -216,13 +216,13 @@ class Sharing:
         )
         self._tunnel_changed(tunnel.state)
         self._over = asyncio.Event()
-        self._watch = asyncio.create_task(self._watch_over(people, invitation), name="share")
+        self._watch = asyncio.create_task(self._watch_over(auth, invitation), name="share")
         log.info("share.started", scope=invitation.scope, guests=invitation.max_guests)
         return self.view()
 
     def _tls(self, wish: ShareWish, host: str) -> ssl.SSLContext:
         """Return the door's context. Raises ``CertificateError``."""
-        from xoe import certificates
+        from xoe.net import certificates
 
         if wish.certificate is None or wish.key is None:
             return certificates.ssl_context(certificates.for_names(self._settings.data_dir, [host]))
@@ -233,13 +233,13 @@ class Sharing:
 
     async def end_guest(self, guest_id: str) -> ShareView:
         """Send one guest out, and delete what is kept of them. Raises ``ShareError``."""
-        people = await self._people()
-        await self._look_at_guests(people)
+        auth = await self._auth()
+        await self._look_at_guests(auth)
         guest = next((g for g in self._guests if guest_id in (g.id, str(g.number))), None)
         if guest is None or not self._view.is_on:
             raise ShareError("There is no such guest.")
-        await people.invitations.end_guest(guest.id)
-        await self._look_at_guests(people)
+        await auth.invitations.end_guest(guest.id)
+        await self._look_at_guests(auth)
         return self.view()
 
     async def end(self, sentence: str = "Ended by the operator.") -> ShareView:
@@ -276,14 +276,14 @@ class Sharing:
         self._changed.set()
 
     async def _revoke(self, sentence: str) -> None:
-        people = await self._people()
+        auth = await self._auth()
         # Not cancelled: what is asked of a database must end before the database is closed.
         self._over.set()
         if self._watch is not None:
             await asyncio.wait([self._watch], timeout=_SETTLE_S)
         invitation = self._invitation
         if invitation is not None:
-            self._guests = await people.invitations.revoke(invitation.id)
+            self._guests = await auth.invitations.revoke(invitation.id)
             self._forgetting.later(self._guests)
         self._set(replace(self._view, state="ended", sentence=sentence, link=None, retry_in_s=None))
         log.info("share.ended", guests=len(self._guests))
@@ -312,7 +312,7 @@ class Sharing:
 
     # ── meanwhile ────────────────────────────────────────────────────────────────────────────
 
-    async def _watch_over(self, people: People, invitation: Invitation) -> None:
+    async def _watch_over(self, auth: AuthServices, invitation: Invitation) -> None:
         over = self._over
         while not over.is_set():
             deadline = self._deadline
@@ -320,8 +320,8 @@ class Sharing:
                 self._spawn(self._end_quietly("The time of the invitation is over."))
                 return
             try:
-                await self._look_at_guests(people)
-                again = await people.invitations.list()
+                await self._look_at_guests(auth)
+                again = await auth.invitations.list()
                 if any(one.id == invitation.id and one.is_revoked for one in again):
                     self._spawn(self._end_quietly("The invitation was taken back."))
                     return
@@ -338,10 +338,10 @@ class Sharing:
             self._view = replace(self._view, state="ended", sentence=sentence, link=None)
             await self._close()
 
-    async def _look_at_guests(self, people: People) -> None:
+    async def _look_at_guests(self, auth: AuthServices) -> None:
         if self._invitation is None:
             return
-        guests = await people.invitations.guests(self._invitation.id)
+        guests = await auth.invitations.guests(self._invitation.id)
         self._forgetting.later(guest for guest in guests if guest.ended_at is not None)
         if guests != self._guests:
             self._guests = guests

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.errors import CertificateError, ShareError
-from xoe.doors import Door
+from xoe.net.listeners import Door
 from xoe.share.view import MAX_GUESTS, MAX_HOURS, ShareWish
 
 if TYPE_CHECKING:
-    from accounts.invitations import Invitation
+    from xoe.auth.invitations import Invitation
 
 
 def check(wish: ShareWish) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunnels import TunnelWish
+from xoe.share.tunnels import TunnelWish
 
 if TYPE_CHECKING:
-    from accounts.invitations import Scope
+    from xoe.auth.invitations import Scope
 
 ShareState = Literal["off", "starting", "up", "lost", "refused", "ended"]
 """``ended``: for a few seconds whoever comes is still told so."""

@@ -1,0 +1,1 @@
+"""Where the server listens: addresses, connections, certificates, the local network."""

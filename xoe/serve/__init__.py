@@ -1,0 +1,1 @@
+"""Putting the app together, starting and stopping it."""
