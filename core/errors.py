@@ -42,7 +42,7 @@ XoeError
 ├── ShareError               nothing can be shared now
 ├── LinkError                a read-only link to a chat cannot be made
 ├── TunnelError              a tunnel cannot be opened, or was lost
-│   ├── TunnelWishError      it is asked for in a way in which none can be
+│   ├── TunnelOptionsError      it is asked for in a way in which none can be
 │   └── HostKeyError         the far end's key is not the one that is trusted
 │       └── HostKeyUnknownError  nobody has accepted it yet; ``fingerprint`` shows it
 ├── AccountError             an account cannot be made or changed as was asked
@@ -355,7 +355,7 @@ class TunnelError(XoeError):
     """A tunnel to a public address cannot be opened, or was lost."""
 
 
-class TunnelWishError(TunnelError):
+class TunnelOptionsError(TunnelError):
     """A tunnel is asked for in a way in which there can be none; nothing was tried."""
 
 

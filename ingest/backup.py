@@ -28,7 +28,7 @@ from core.durable import publish
 from core.errors import BackupError, DiskFullError, StoreError
 from ingest import digests, integrity
 from ingest.companions import Companion
-from ingest.database import Database
+from ingest.database import DocumentDatabase
 from ingest.schema import SCHEMA_VERSION
 from ingest.swap import DATABASE_NAME, Hold
 
@@ -153,7 +153,7 @@ def _make(
     copy, packed = folder / DATABASE_NAME, folder / "packed"
     hold = Hold.shared(data_dir)
     try:
-        database = Database(data_dir / DATABASE_NAME)
+        database = DocumentDatabase(data_dir / DATABASE_NAME)
         try:
             database.backup_to(copy, lambda done, total: tell("copying", done, total))
         finally:

@@ -32,7 +32,7 @@ class FullTextDamagedError(StoreError):
     """The full-text index is damaged. It is derived: build it anew and repeat the call."""
 
 
-class Database:
+class DocumentDatabase:
     """One writer and a few readers on one SQLite file in WAL mode.
 
     Blocking: call it from a thread. ``reading`` and ``writing`` turn SQLite's errors into ours.

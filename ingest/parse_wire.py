@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Reply:
+class ParserMessage:
     """What comes back before a document's text, or instead of it."""
 
     outcome: LoadedDocument | DocumentError
@@ -88,14 +88,14 @@ def pack_error(error: DocumentError, *, last: bool) -> bytes:
     return pack({"error": type(error).__name__, "message": str(error), "last": last})
 
 
-def unpack_reply(body: bytes) -> Reply:
+def unpack_reply(body: bytes) -> ParserMessage:
     """Read a reply's frame, without its length; ``ValueError`` if it is none."""
     value = json.loads(body)
     try:
         last = bool(value["last"])
         if "error" in value:
-            return Reply(_error(str(value["error"]), str(value["message"])), 0, last)
-        return Reply(_document(value), int(value["text_bytes"]), last)
+            return ParserMessage(_error(str(value["error"]), str(value["message"])), 0, last)
+        return ParserMessage(_document(value), int(value["text_bytes"]), last)
     except (KeyError, TypeError) as exc:
         raise ValueError("a reply without its parts") from exc
 

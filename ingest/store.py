@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 
 from core.errors import StoreError
-from ingest.database import Database, FullTextDamagedError, damaged_row, marks
+from ingest.database import DocumentDatabase, FullTextDamagedError, damaged_row, marks
 from ingest.digests import (
     CHUNK_COLUMNS,
     COLLECTION_COLUMNS,
@@ -122,7 +122,7 @@ class Store:
         self.fingerprint = fingerprint
         self._hold = Hold.shared(data_dir)
         try:
-            self._database = Database(data_dir / DATABASE_NAME)
+            self._database = DocumentDatabase(data_dir / DATABASE_NAME)
             self._full_text = FullText()
         except BaseException:
             self._hold.release()
@@ -483,7 +483,7 @@ class Store:
         self._full_text = FullText()
 
     def backup_to(self, target: Path, tell: Step | None = None) -> None:
-        """Copy the database as it is now into the new file ``target``; see ``Database``."""
+        """Copy the database as it is now into the new file ``target``; see ``DocumentDatabase``."""
         self._database.backup_to(target, tell)
 
     def close(self) -> None:

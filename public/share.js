@@ -132,14 +132,14 @@ function openSharing() {
     if (event.key === "a") act("/share/end", {})
   })
 
-  async function act(path, wish) {
+  async function act(path, options) {
     problem.textContent = ""
     busy = true
     draw()
     try {
-      share = await ask(path, wish)
+      share = await ask(path, options)
     } catch (error) {
-      if (error.fingerprint) askForKey(wish, error)
+      if (error.fingerprint) askForKey(options, error)
       else problem.textContent = error.message
     }
     busy = false
@@ -147,8 +147,8 @@ function openSharing() {
     draw()
   }
 
-  function askForKey(wish, { message, fingerprint }) {
-    const accept = el("button", { type: "button", className: "xoe-main", textContent: "Accept this key and share", onclick: () => act("/share/start", { ...wish, accept_key: fingerprint }) })
+  function askForKey(options, { message, fingerprint }) {
+    const accept = el("button", { type: "button", className: "xoe-main", textContent: "Accept this key and share", onclick: () => act("/share/start", { ...options, accept_key: fingerprint }) })
     problem.replaceChildren(`${message.split(" Compare it")[0]} Compare it with what the server's owner tells you.`, el("br"), accept)
   }
 

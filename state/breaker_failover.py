@@ -20,7 +20,7 @@ import structlog
 from core.errors import CircuitOpenError, RedisError
 from state.breaker import BreakerConfig, Circuit, Outcome, Permit, Transition
 from state.breaker_memory import MemoryStore, wall_clock_ms
-from state.breaker_store import BreakerStore, Reply
+from state.breaker_store import BreakerStore, Decision
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class FailoverStore(BreakerStore):
         """Whether the circuit is kept in Redis at the moment."""
         return name in self._in_redis
 
-    async def admit(self, name: str, lease_id: str) -> Reply:
+    async def admit(self, name: str, lease_id: str) -> Decision:
         """Admit or reject a call; ``lease_id`` is unique."""
         return await self._do(
             name,
@@ -79,17 +79,17 @@ class FailoverStore(BreakerStore):
             lambda: self.memory.admit(name, lease_id),
         )
 
-    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Reply:
+    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Decision:
         """Count a call that was admitted and has ended."""
 
-        def in_memory() -> Awaitable[Reply]:
+        def in_memory() -> Awaitable[Decision]:
             if permit.lease is None:
                 self._uncounted[name].append((permit, outcome))
             return self.memory.report(name, permit, outcome)
 
         return await self._do(name, lambda: self._redis.report(name, permit, outcome), in_memory)
 
-    async def release(self, name: str, permit: Permit) -> Reply:
+    async def release(self, name: str, permit: Permit) -> Decision:
         """Give a probe's lease back without an outcome."""
         return await self._do(
             name,
@@ -97,11 +97,11 @@ class FailoverStore(BreakerStore):
             lambda: self.memory.release(name, permit),
         )
 
-    async def read(self, name: str) -> Reply:
+    async def read(self, name: str) -> Decision:
         """Return the circuit as it is."""
         return await self._do(name, lambda: self._redis.read(name), lambda: self.memory.read(name))
 
-    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Reply:
+    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Decision:
         """Bring a circuit that went on elsewhere together with this one."""
         return await self._do(
             name,
@@ -120,9 +120,9 @@ class FailoverStore(BreakerStore):
     async def _do(
         self,
         name: str,
-        in_redis: Callable[[], Awaitable[Reply]],
-        in_memory: Callable[[], Awaitable[Reply]],
-    ) -> Reply:
+        in_redis: Callable[[], Awaitable[Decision]],
+        in_memory: Callable[[], Awaitable[Decision]],
+    ) -> Decision:
         if name in self._in_redis:
             try:
                 if self._failed():
@@ -136,7 +136,7 @@ class FailoverStore(BreakerStore):
         # No other task runs between here and the end: memory's operations wait for nothing.
         return await in_memory()
 
-    async def _ask(self, operation: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def _ask(self, operation: Callable[[], Awaitable[Decision]]) -> Decision:
         """Do it in Redis, with a limit on the time. Raises ``RedisError``, ``CircuitOpenError``."""
         async with self._guard():
             try:
@@ -147,7 +147,7 @@ class FailoverStore(BreakerStore):
         self._offset_ms = reply.now_ms - wall_clock_ms()
         return reply
 
-    def _saw(self, name: str, reply: Reply) -> None:
+    def _saw(self, name: str, reply: Decision) -> None:
         """Mirror what Redis says."""
         if name not in self._in_redis:
             return  # it failed somebody else meanwhile, and memory has gone on without it
@@ -212,7 +212,7 @@ class FailoverStore(BreakerStore):
             if permit.epoch == reply.circuit.epoch:
                 self._told(name, (await self.report(name, permit, outcome)).transition)
 
-    async def _merged(self, name: str, ours: Circuit, base_epoch: int) -> Reply:
+    async def _merged(self, name: str, ours: Circuit, base_epoch: int) -> Decision:
         return await self._ask(lambda: self._redis.merge(name, ours, base_epoch))
 
     def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from state import breaker
 from state.breaker import BreakerConfig, Circuit, Outcome, Permit, Step
-from state.breaker_store import BreakerStore, Reply
+from state.breaker_store import BreakerStore, Decision
 
 
 def wall_clock_ms() -> int:
@@ -38,7 +38,7 @@ class MemoryStore(BreakerStore):
         """Replace the circuit by what is known to be newer."""
         self._circuits[name] = circuit
 
-    async def admit(self, name: str, lease_id: str) -> Reply:
+    async def admit(self, name: str, lease_id: str) -> Decision:
         """Admit or reject a call; ``lease_id`` is unique."""
         now_ms = self.now_ms()
         circuit, config = self._circuits[name], self._configs[name]
@@ -46,7 +46,7 @@ class MemoryStore(BreakerStore):
             name, breaker.admit(circuit, config, now_ms=now_ms, lease_id=lease_id), now_ms
         )
 
-    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Reply:
+    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Decision:
         """Count a call that was admitted and has ended."""
         now_ms = self.now_ms()
         circuit, config = self._circuits[name], self._configs[name]
@@ -54,20 +54,20 @@ class MemoryStore(BreakerStore):
             name, breaker.report(circuit, config, permit, outcome, now_ms=now_ms), now_ms
         )
 
-    async def release(self, name: str, permit: Permit) -> Reply:
+    async def release(self, name: str, permit: Permit) -> Decision:
         """Give a probe's lease back without an outcome."""
         return self._kept(name, breaker.release(self._circuits[name], permit), self.now_ms())
 
-    async def read(self, name: str) -> Reply:
+    async def read(self, name: str) -> Decision:
         """Return the circuit as it is."""
-        return Reply(self._circuits[name], self.now_ms())
+        return Decision(self._circuits[name], self.now_ms())
 
-    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Reply:
+    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Decision:
         """Bring a circuit that went on elsewhere together with this one."""
         kept, kept_ours = breaker.merge(ours, self._circuits[name], base_epoch=base_epoch)
         self._circuits[name] = kept
-        return Reply(kept, self.now_ms(), kept_ours=kept_ours)
+        return Decision(kept, self.now_ms(), kept_ours=kept_ours)
 
-    def _kept(self, name: str, step: Step, now_ms: int) -> Reply:
+    def _kept(self, name: str, step: Step, now_ms: int) -> Decision:
         self._circuits[name] = step.circuit
-        return Reply(step.circuit, now_ms, step.permit, step.transition)
+        return Decision(step.circuit, now_ms, step.permit, step.transition)

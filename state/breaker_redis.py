@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError
 
 from core.errors import RedisError
 from state.breaker import BreakerConfig, Circuit, CircuitState, Outcome, Permit, Reason, Transition
-from state.breaker_store import BreakerStore, Reply
+from state.breaker_store import BreakerStore, Decision
 from state.redis import RedisConnection
 
 SCRIPT: Final = Path(__file__).with_name("breaker.lua").read_text("utf-8")
@@ -44,23 +44,23 @@ class RedisStore(BreakerStore):
         self._configs = {name: _figures(config) for name, config in configs.items()}
         self._clock_ms = clock_ms
 
-    async def admit(self, name: str, lease_id: str) -> Reply:
+    async def admit(self, name: str, lease_id: str) -> Decision:
         """Admit or reject a call; ``lease_id`` is unique."""
         return await self._call(name, "admit", lease_id)
 
-    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Reply:
+    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Decision:
         """Count a call that was admitted and has ended."""
         return await self._call(name, "report", permit.epoch, permit.lease or "", int(outcome))
 
-    async def release(self, name: str, permit: Permit) -> Reply:
+    async def release(self, name: str, permit: Permit) -> Decision:
         """Give a probe's lease back without an outcome."""
         return await self._call(name, "release", permit.epoch, permit.lease or "")
 
-    async def read(self, name: str) -> Reply:
+    async def read(self, name: str) -> Decision:
         """Return the circuit as it is."""
         return await self._call(name, "read")
 
-    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Reply:
+    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Decision:
         """Bring a circuit that went on elsewhere together with this one."""
         return await self._call(name, "merge", base_epoch, *encoded(ours))
 
@@ -69,7 +69,7 @@ class RedisStore(BreakerStore):
         now = "" if self._clock_ms is None else self._clock_ms()
         return [circuit_key(name), operation, now, self._configs[name], *more]
 
-    async def _call(self, name: str, operation: str, *more: str | int) -> Reply:
+    async def _call(self, name: str, operation: str, *more: str | int) -> Decision:
         arguments = self.arguments(name, operation, *more)
 
         async def run(client: Redis) -> bytes:
@@ -96,7 +96,7 @@ def encoded(circuit: Circuit) -> tuple[str | int, ...]:
     )
 
 
-def decoded(reply: bytes) -> Reply:
+def decoded(reply: bytes) -> Decision:
     """Read the script's reply. Raises ``RedisError`` when the circuit is not one."""
     try:
         verdict, epoch, lease, old, reason, now, *fields = reply.decode().split(",")
@@ -113,7 +113,7 @@ def decoded(reply: bytes) -> Reply:
             window,
             tuple(_lease(text) for text in leases.split()),
         )
-        return Reply(
+        return Decision(
             circuit,
             int(now),
             Permit(int(epoch), lease or None) if verdict == "admitted" else None,

@@ -9,7 +9,7 @@ from state.breaker import Circuit, Outcome, Permit, Transition
 
 
 @dataclass(frozen=True)
-class Reply:
+class Decision:
     """A circuit after an operation, and what the operation did."""
 
     circuit: Circuit
@@ -27,21 +27,21 @@ class BreakerStore(ABC):
     """Keeps circuits by name. A name that is not in its configuration raises ``KeyError``."""
 
     @abstractmethod
-    async def admit(self, name: str, lease_id: str) -> Reply:
+    async def admit(self, name: str, lease_id: str) -> Decision:
         """Admit or reject a call; ``lease_id`` is unique."""
 
     @abstractmethod
-    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Reply:
+    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Decision:
         """Count a call that was admitted and has ended."""
 
     @abstractmethod
-    async def release(self, name: str, permit: Permit) -> Reply:
+    async def release(self, name: str, permit: Permit) -> Decision:
         """Give a probe's lease back without an outcome."""
 
     @abstractmethod
-    async def read(self, name: str) -> Reply:
+    async def read(self, name: str) -> Decision:
         """Return the circuit as it is."""
 
     @abstractmethod
-    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Reply:
+    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Decision:
         """Bring a circuit that went on elsewhere together with this one (``breaker.merge``)."""

@@ -25,7 +25,7 @@ from state.breaker import BreakerConfig, Circuit, CircuitState, Outcome, Permit,
 from state.breaker_failover import FailoverStore
 from state.breaker_memory import MemoryStore
 from state.breaker_redis import RedisStore
-from state.breaker_store import BreakerStore, Reply
+from state.breaker_store import BreakerStore, Decision
 from state.redis import RedisConnection
 
 log = structlog.get_logger(__name__)
@@ -241,7 +241,7 @@ class Breakers:
             raise CircuitOpenError(name, reply.circuit.retry_after_ms(reply.now_ms) / 1000)
         return reply.permit
 
-    async def _give_back(self, name: BreakerName, asking: asyncio.Task[Reply]) -> None:
+    async def _give_back(self, name: BreakerName, asking: asyncio.Task[Decision]) -> None:
         """End what a caller began who was cancelled while it asked."""
         reply = await asking
         self._told(name, reply.transition)

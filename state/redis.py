@@ -11,7 +11,7 @@ import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import redis.exceptions
@@ -41,19 +41,6 @@ _PROBES_TO_KILL: Final = 3
 """Our own server may be slow, on a disk that is; after so many unanswered probes it is not."""
 
 
-class Gate(Protocol):
-    """Decides whether commands may go to Redis, beside the connection's own judgement."""
-
-    def admits(self) -> bool:
-        """Return whether a command may go now; must not wait."""
-
-    def succeeded(self) -> None:
-        """Learn that Redis has answered."""
-
-    def failed(self) -> None:
-        """Learn that Redis could not be reached or did not answer in time."""
-
-
 class RedisConnection:
     """Redis as the settings want it; ``start`` once, ``aclose`` at the end.
 
@@ -62,12 +49,11 @@ class RedisConnection:
     is started again when it ends, and killed first when it leaves three probes without an answer.
     """
 
-    def __init__(self, settings: Settings, *, gate: Gate | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Read the settings; nothing is started or connected."""
         self._url = settings.redis_url.get_secret_value() if settings.redis_url else None
         self._timeout_s = settings.redis_timeout_s
         self._server = None if self._url else RedisServer(settings.data_dir / "redis")
-        self._gate = gate
         self._client: Redis | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._prober: asyncio.Task[None] | None = None
@@ -92,7 +78,7 @@ class RedisConnection:
     @property
     def is_up(self) -> bool:
         """Whether a command would be sent now."""
-        return self._state == "ready" and (self._gate is None or self._gate.admits())
+        return self._state == "ready"
 
     @property
     def is_away(self) -> bool:
@@ -231,8 +217,6 @@ class RedisConnection:
         """Take Redis for gone; nobody waits for it any longer."""
         was_there = self._state != "failed"
         self._state, self._problem = "failed", problem
-        if self._gate is not None:
-            self._gate.failed()
         if was_there:
             self._lost_at = time.monotonic()
             log.warning("redis.failed", problem=problem)
@@ -243,8 +227,6 @@ class RedisConnection:
 
     def _found(self, client: Redis) -> None:
         """Note that Redis has answered."""
-        if self._gate is not None:
-            self._gate.succeeded()
         if self._state == "ready" or client is not self._client:
             return
         if self._state == "failed":

@@ -1,7 +1,7 @@
 """What is counted and timed, for Prometheus. One registry a server; labels are bounded.
 
 Nothing is ever reset. What a label may be is listed here; anything else counts as ``other``. What
-is a state rather than a count is read when Prometheus asks (``telemetry/house.py``).
+is a state rather than a count is read when Prometheus asks (``telemetry/system_state.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from telemetry.house import BREAKERS, CIRCUIT_STATES, LEVELS, House, HouseCollector
+from telemetry.system_state import BREAKERS, CIRCUIT_STATES, LEVELS, SystemCollector, SystemState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -116,10 +116,10 @@ class Metrics:
         """Record how late the event loop was once."""
         self._lag.observe(max(0.0, seconds))
 
-    def render(self, house: House | None = None) -> bytes:
-        """Return the metrics in Prometheus' text format, ``house`` as it is now with them."""
+    def render(self, state: SystemState | None = None) -> bytes:
+        """Return the metrics in Prometheus' text format, ``state`` as it is now with them."""
         text = generate_latest(self.registry)
-        return text if house is None else text + generate_latest(HouseCollector(house))
+        return text if state is None else text + generate_latest(SystemCollector(state))
 
 
 class HttpMetrics:

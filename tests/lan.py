@@ -1,4 +1,4 @@
-"""A server with its network's door open, and what a phone does to come in."""
+"""A server with its network's listener open, and what a phone does to come in."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LanServer(Server):
         self.add_account(NAME, PASSWORD, "operator")
 
     def wait_open(self) -> None:
-        """Wait until the door is open, whatever still loads behind it."""
+        """Wait until the listener is open, whatever still loads behind it."""
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.process and self.process.poll() is None:
             if "fingerprint" in self.log:

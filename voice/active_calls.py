@@ -30,7 +30,7 @@ class CallPlace:
     task: asyncio.Task[None] | None = None
 
 
-class CallDesk:
+class ActiveCalls:
     """Runs calls, one of an id. Belongs to one event loop."""
 
     def __init__(self, limit: int, metrics: VoiceMetrics) -> None:

@@ -64,7 +64,7 @@ class _ClauseSound:
     """Whether all of its sound has been made."""
 
 
-class Reply:
+class Playout:
     """The sound of one reply: what waits, what was sent, what can have been heard.
 
     Pure: it is told the time. Samples are those at 24 kHz.
@@ -205,7 +205,7 @@ class Player:
         self._send = send
         self._clock = clock
         self._sleep = sleep
-        self._reply: Reply | None = None
+        self._reply: Playout | None = None
         self._making: asyncio.Task[None] | None = None
         self._made = asyncio.Event()
         self._sent = asyncio.Event()
@@ -247,7 +247,7 @@ class Player:
         ``speak`` is ``Synthesizer.stream``. Cancelling it stops the voice as ``stop`` does. What
         ``clauses`` or ``speak`` raise is raised once the sound made before it was sent.
         """
-        reply = self._reply = Reply(track or new_track())
+        reply = self._reply = Playout(track or new_track())
         self._made, self._sent = asyncio.Event(), asyncio.Event()
         making = self._making = asyncio.create_task(self._make(reply, clauses, speak))
         made = self._made
@@ -267,7 +267,7 @@ class Player:
             await asyncio.wait({making})
             reply.give_up()
 
-    async def _send_some(self, reply: Reply, making: asyncio.Task[None]) -> bool:
+    async def _send_some(self, reply: Playout, making: asyncio.Task[None]) -> bool:
         """Send what there is room for, or wait for a reason to; False at the reply's end."""
         self._made.clear()
         pcm = reply.take(self._clock())
@@ -284,7 +284,7 @@ class Player:
 
     async def _make(
         self,
-        reply: Reply,
+        reply: Playout,
         clauses: AsyncIterable[SpokenClause],
         speak: Callable[[str], AsyncGenerator[AudioChunk, None]],
     ) -> None:

@@ -37,7 +37,7 @@ from state.redis import RedisConnection
 from telemetry.loop_lag import watch_loop
 from telemetry.metrics import Metrics
 from telemetry.tracing import Tracer
-from voice.active_calls import CallDesk
+from voice.active_calls import ActiveCalls
 from xoe.auth.limits import Admission, RateLimits
 from xoe.chats.service import Chats
 from xoe.chats.store import Threads
@@ -128,7 +128,7 @@ class Services:
             saves_memory=lambda: self.memory.tier > 0,
             room_bytes=lambda: self.memory.room_bytes(),
         )
-        self.calls = CallDesk(settings.voice_max_calls, self.metrics.voice)
+        self.calls = ActiveCalls(settings.voice_max_calls, self.metrics.voice)
         self._voice: VoiceEngines | None = None
         self._is_model_up = False
         self._tasks: set[asyncio.Task[None]] = set()

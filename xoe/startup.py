@@ -20,7 +20,7 @@ from xoe.readiness import Component, Readiness
 
 if TYPE_CHECKING:
     from xoe.chats.store import Threads
-    from xoe.net.listeners import Doors
+    from xoe.net.listeners import Listeners
     from xoe.services import Services
     from xoe.share.service import Sharing
 
@@ -37,8 +37,8 @@ class Startup:
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
         """``folder`` is taken, and let go at the end."""
         self.settings = settings
-        self.doors: Doors | None = None
-        """The doors beside the local one; ``None`` where Chainlit runs the server itself."""
+        self.listeners: Listeners | None = None
+        """The listeners beside the local one; ``None`` where Chainlit runs the server itself."""
         self.sharing: Sharing | None = None
         """What shares the app; ``None`` there too."""
         self.stopping = asyncio.Event()

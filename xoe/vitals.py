@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from telemetry.house import House
+from telemetry.system_state import SystemState
 
 if TYPE_CHECKING:
     from xoe.services import Services
 
 
-async def house_of(services: Services) -> House:
+async def system_state_of(services: Services) -> SystemState:
     """Return what the house is like now."""
     views = await services.breakers.views()
     documents = await services.store.statuses()
     _, passages = await services.store.totals()
     engines = services.engines()
-    return House(
+    return SystemState(
         level=str(services.ladder.status().level),
         circuits={name: view.state for name, view in views.items()},
         components={part.name: part.state for part in services.readiness().components},

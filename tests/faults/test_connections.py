@@ -17,10 +17,10 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from core.settings import Settings
-from xoe.net.connections import BoundedListener, ConnectionLimits, Connections
+from xoe.net.connections import BoundedSocket, ConnectionLimits, Connections
 from xoe.net.lan import Lan
-from xoe.net.listeners import Door, Doors
-from xoe.share import listener as share_listener
+from xoe.net.listeners import Listener, Listeners
+from xoe.share import socket as share_socket
 from xoe.web.protection import ProtectingHeaders
 
 pytestmark = pytest.mark.faults
@@ -63,22 +63,22 @@ class House:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[House]:
         self.connections = Connections(self.limits)
-        doors = Doors(self, self.connections)
-        local = BoundedListener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listeners = Listeners(self, self.connections)
+        local = BoundedSocket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         local.bind(("127.0.0.1", 0))
         local.listen(512)
         self.port = local.getsockname()[1]
         self.lan = await Lan.prepare(
             Settings(data_dir=self.folder, lan=True, lan_port=0, lan_http_port=0)
         )
-        shared, self.path = share_listener.bind(self.folder)
+        shared, self.path = share_socket.bind(self.folder)
         try:
-            await doors.open(Door("local"), local)
-            await doors.open(Door("share"), shared)
-            await self.lan.open(doors, ProtectingHeaders)
+            await listeners.open(Listener("local"), local)
+            await listeners.open(Listener("share"), shared)
+            await self.lan.open(listeners, ProtectingHeaders)
             yield self
         finally:
-            await doors.aclose()
+            await listeners.aclose()
             await self.lan.aclose()
 
     async def connect(self, kind: str, origin: str = "127.0.0.1") -> Pair:

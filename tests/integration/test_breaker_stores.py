@@ -30,7 +30,7 @@ from state.breaker_redis import (
     decoded,
     encoded,
 )
-from state.breaker_store import BreakerStore, Reply
+from state.breaker_store import BreakerStore, Decision
 from state.redis import RedisConnection
 
 pytestmark = pytest.mark.integration
@@ -126,9 +126,9 @@ class Compared(RuleBasedStateMachine):
         self.leases = itertools.count()
         self.transitions: list[tuple[str, str]] = []
 
-    def ask(self, operation: Any) -> Reply:
+    def ask(self, operation: Any) -> Decision:
         reply = self.bench.runner.run(operation)
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, Decision)
         if reply.transition is not None:
             self.transitions.append((reply.transition.old, reply.transition.new))
         assert reply.now_ms == self.bench.clock.now_ms
@@ -180,7 +180,7 @@ class Compared(RuleBasedStateMachine):
     def read(self) -> None:
         self.compare(self.ask(self.bench.store.read(self.name)))
 
-    def compare(self, reply: Reply) -> None:
+    def compare(self, reply: Decision) -> None:
         circuit, model = reply.circuit, self.model
         assert (circuit.state, circuit.epoch) == (model.phase.state, len(model.transitions))
         assert circuit.since_ms == model.phase.began
@@ -309,7 +309,7 @@ async def compare_histories(connection: RedisConnection, rng: random.Random, cou
 
 async def play(
     memory: MemoryStore, history: History, operation: str, arguments: tuple[Any, ...]
-) -> Reply:
+) -> Decision:
     """Do the same in memory and, until the first merge, in the model, and compare these two."""
     name, model, now_ms = history.name, history.model, history.now_ms
     if operation == "admit":
@@ -358,7 +358,7 @@ def test_thousands_of_random_histories_are_decided_alike(
 def test_two_hundred_callers_at_half_open_are_exactly_the_probes(bench: Bench) -> None:
     name = bench.new()
 
-    async def rush() -> list[Reply]:
+    async def rush() -> list[Decision]:
         for _ in range(3):
             permit = (await bench.store.admit(name, "")).permit
             assert permit is not None
@@ -381,7 +381,7 @@ def test_a_name_that_is_not_configured_is_an_error(bench: Bench) -> None:
 # What only Redis can promise
 
 
-async def opened(store: RedisStore, name: str) -> Reply:
+async def opened(store: RedisStore, name: str) -> Decision:
     for _ in range(CONFIG.min_calls):
         permit = (await store.admit(name, "")).permit
         assert permit is not None

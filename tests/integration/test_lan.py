@@ -1,4 +1,4 @@
-"""The door to the local network: TLS by our own authority, and the way to it."""
+"""The listener to the local network: TLS by our own authority, and the way to it."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ def test_what_is_presented(server: LanServer) -> None:
         old.wrap_socket(plain, server_hostname="localhost")
 
 
-@pytest.mark.parametrize("door", ["plain", "secure"], ids=["plain port", "TLS port"])
-def test_plain_http_leads_to_the_secure_address(server: LanServer, door: str) -> None:
+@pytest.mark.parametrize("listener", ["plain", "secure"], ids=["plain port", "TLS port"])
+def test_plain_http_leads_to_the_secure_address(server: LanServer, listener: str) -> None:
     """Also for who speaks plain HTTP to the TLS port, where the system allows it."""
-    port = server.plain_port if door == "plain" else server.secure_port
+    port = server.plain_port if listener == "plain" else server.secure_port
     for host in (ADDRESS or "127.0.0.1", "localhost"):
         with httpx.Client(base_url=f"http://{host}:{port}", trust_env=False) as client:
             answer = client.get("/login?next=/a b&x=1")

@@ -406,41 +406,6 @@ async def test_a_start_that_failed_is_tried_again(tmp_path: Path) -> None:
     await connection.aclose()
 
 
-class CountingGate:
-    def __init__(self) -> None:
-        self.open = False
-        self.told: list[bool] = []
-
-    def admits(self) -> bool:
-        return not self.open
-
-    def succeeded(self) -> None:
-        self.told.append(True)
-
-    def failed(self) -> None:
-        self.told.append(False)
-
-
-async def test_a_gate_decides_too_and_is_told_what_came_of_it(tmp_path: Path) -> None:
-    gate = CountingGate()
-    connection = RedisConnection(settings_for(tmp_path, redis_timeout_s=30), gate=gate)
-    await connection.start()
-    assert gate.told == [True]
-    gate.open = True
-    assert connection.is_away
-    with pytest.raises(RedisError):
-        await connection.run(lambda client: client.ping())
-    gate.open = False
-    assert await connection.run(lambda client: client.ping())
-    assert connection.server_pid is not None
-    os.kill(connection.server_pid, signal.SIGKILL)
-    with pytest.raises(RedisError):
-        for _ in range(1000):
-            await connection.run(lambda client: client.ping())
-    assert gate.told[-1] is False
-    await connection.aclose()
-
-
 @pytest.mark.parametrize("kind", ["cut short", "one bit", "a word", "zeros", "empty"])
 async def test_no_damage_of_its_file_keeps_it_from_starting(tmp_path: Path, kind: str) -> None:
     """Each damage at several places; what is not understood is set aside, whole, and reported."""

@@ -33,7 +33,14 @@ from xoe.auth.invitations import Invitations
 from xoe.auth.services import AuthServices
 from xoe.cli import app
 from xoe.db.database import FILE_NAME
-from xoe.share.tunnels import KeptTunnel, KnownHosts, LocalEnd, TunnelEvent, TunnelWish, tunnel_for
+from xoe.share.tunnels import (
+    KeptTunnel,
+    KnownHosts,
+    LocalEnd,
+    TunnelEvent,
+    TunnelOptions,
+    tunnel_for,
+)
 
 BROWSER = {"user-agent": "Mozilla/5.0", "accept": "text/html"}
 COOKIE = "xoe_session"
@@ -52,9 +59,9 @@ class Far:
         self.events: list[TunnelEvent] = []
         self.tunnels: list[KeptTunnel] = []
 
-    def tunnel(self, target: str | None = None, **wish: Any) -> KeptTunnel:
+    def tunnel(self, target: str | None = None, **options: Any) -> KeptTunnel:
         made = tunnel_for(
-            TunnelWish(target or self.sshd.target, **wish),
+            TunnelOptions(target or self.sshd.target, **options),
             self.known,
             self.events.append,
             ssh_config=self.sshd.client_config,
@@ -63,12 +70,12 @@ class Far:
         self.tunnels.append(made)
         return made
 
-    async def open(self, **wish: Any) -> tuple[KeptTunnel, str]:
-        tunnel = self.tunnel(accept_key=self.sshd.fingerprint, **wish)
+    async def open(self, **options: Any) -> tuple[KeptTunnel, str]:
+        tunnel = self.tunnel(accept_key=self.sshd.fingerprint, **options)
         return tunnel, (await tunnel.open(self.local)).url
 
-    async def refusal(self, target: str | None = None, **wish: Any) -> TunnelError:
-        tunnel = self.tunnel(target, **wish)
+    async def refusal(self, target: str | None = None, **options: Any) -> TunnelError:
+        tunnel = self.tunnel(target, **options)
         with pytest.raises(TunnelError) as caught:
             await tunnel.open(self.local)
         return caught.value
@@ -248,7 +255,7 @@ async def test_cloudflareds_address_is_found(far: Far, monkeypatch: pytest.Monke
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     tunnel = tunnel_for(
-        TunnelWish(service="cloudflared"), far.known, far.events.append, backoff=Backoff(0.1)
+        TunnelOptions(service="cloudflared"), far.known, far.events.append, backoff=Backoff(0.1)
     )
     far.tunnels.append(tunnel)
     address = await tunnel.open(far.local)
@@ -258,7 +265,7 @@ async def test_cloudflareds_address_is_found(far: Far, monkeypatch: pytest.Monke
     program.write_text(
         '#!/bin/sh\necho "ERR Error unmarshaling QuickTunnel response" >&2\nexit 1\n'
     )
-    broken = tunnel_for(TunnelWish(service="cloudflared"), far.known, lambda _: None)
+    broken = tunnel_for(TunnelOptions(service="cloudflared"), far.known, lambda _: None)
     with pytest.raises(TunnelError, match="It said: Error unmarshaling"):
         await broken.open(far.local)
     await broken.aclose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xoe.serve.lean import leave_out
+from xoe.serve.trimmed_imports import leave_out
 
 with leave_out():
     import chainlit  # noqa: F401

@@ -25,7 +25,7 @@ from state import breaker_failover
 from state.breaker import BreakerConfig, Circuit, Outcome, Permit
 from state.breaker_failover import FailoverStore
 from state.breaker_memory import MemoryStore
-from state.breaker_store import Reply
+from state.breaker_store import Decision
 from state.breakers import BREAKER_NAMES, Breakers, breaker_configs
 from state.redis import RedisConnection
 
@@ -329,23 +329,23 @@ class FakeRedis(MemoryStore):
         if self.away:
             raise RedisError("Redis is away.")
 
-    async def admit(self, name: str, lease_id: str) -> Reply:
+    async def admit(self, name: str, lease_id: str) -> Decision:
         await self._reached()
         return await super().admit(name, lease_id)
 
-    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Reply:
+    async def report(self, name: str, permit: Permit, outcome: Outcome) -> Decision:
         await self._reached()
         return await super().report(name, permit, outcome)
 
-    async def release(self, name: str, permit: Permit) -> Reply:
+    async def release(self, name: str, permit: Permit) -> Decision:
         await self._reached()
         return await super().release(name, permit)
 
-    async def read(self, name: str) -> Reply:
+    async def read(self, name: str) -> Decision:
         await self._reached()
         return await super().read(name)
 
-    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Reply:
+    async def merge(self, name: str, ours: Circuit, base_epoch: int) -> Decision:
         await self._reached()
         reply = await super().merge(name, ours, base_epoch)
         while self.while_merging:
@@ -362,7 +362,7 @@ class Outage:
     told: list[Any]
     failed: bool = False
 
-    async def fail(self, times: int) -> Reply:
+    async def fail(self, times: int) -> Decision:
         for _ in range(times):
             permit = (await self.store.admit("stt", "lease")).permit
             assert permit is not None
@@ -514,7 +514,7 @@ async def test_a_redis_that_lost_what_it_knew_is_told(outage: Outage) -> None:
 
 async def test_answers_that_have_changed_places_change_nothing(outage: Outage) -> None:
     await outage.fail(3)
-    early = Reply(Circuit(), outage.redis.now_ms())
+    early = Decision(Circuit(), outage.redis.now_ms())
     outage.store._saw("stt", early)
     while outage.store._tasks:
         await asyncio.wait(set(outage.store._tasks))

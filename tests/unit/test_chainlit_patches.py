@@ -238,7 +238,7 @@ def test_without_it_nobody_has_a_list_of_chats(monkeypatch: pytest.MonkeyPatch) 
     for name in ("CHAINLIT_CUSTOM_AUTH", "CHAINLIT_AUTH_SECRET"):
         monkeypatch.setenv(name, "")
     assert not require_login()
-    patches.believe_the_gate()
+    patches.trust_our_login()
     assert require_login()
 
 

@@ -26,7 +26,7 @@ from core.errors import (
 from core.fairness import Share, as_share
 from core.settings import Settings
 from telemetry.metrics import VoiceMetrics
-from voice.active_calls import CallDesk
+from voice.active_calls import ActiveCalls
 from voice.call import Call
 from xoe.auth import sessions as logins_module
 from xoe.auth import users as users_module
@@ -162,8 +162,8 @@ async def test_no_more_logins_are_kept_than_may_be(
         await log_in(Identity(f"user:{number}", "user", "Ada"))
 
 
-def desk(limit: int = 5) -> CallDesk:
-    return CallDesk(limit, VoiceMetrics(CollectorRegistry()))
+def desk(limit: int = 5) -> ActiveCalls:
+    return ActiveCalls(limit, VoiceMetrics(CollectorRegistry()))
 
 
 def call() -> Call:
@@ -172,7 +172,7 @@ def call() -> Call:
 
 
 async def test_calls_begun_at_once_are_as_many_as_may_be() -> None:
-    async def begin(calls: CallDesk, number: int) -> bool:
+    async def begin(calls: ActiveCalls, number: int) -> bool:
         place = await calls.reserve(f"user:{number} chat")
         await asyncio.sleep(0)  # the engines are loaded
         return calls.open(place, call())

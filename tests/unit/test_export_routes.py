@@ -1,4 +1,4 @@
-"""Exports and links over HTTP, behind the real gate: one's own chats, and what a link shows."""
+"""Exports and links over HTTP, authenticated for real: one's own chats, and what a link shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gated import Gated, gated_client
+from authenticated import Authenticated, authenticated_client
 from hostile_text import Tags, everything
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -16,7 +16,7 @@ from xoe.auth.identity import COOKIE, Identity
 from xoe.chats.changes import Ask, Keep
 from xoe.chats.store import Threads
 from xoe.chats.types import StoredCitation, StoredMessage
-from xoe.net.listeners import Door
+from xoe.net.listeners import Listener
 from xoe.web import exports
 from xoe.web.visitor import VisitorCookie
 
@@ -29,19 +29,19 @@ EVERY = [
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
+def house(tmp_path: Path) -> Iterator[tuple[TestClient, Authenticated]]:
     app = Starlette(routes=exports.routes())
     app.add_middleware(VisitorCookie)
-    with gated_client(app, tmp_path) as (client, gated):
-        app.state.startup = gated
-        yield client, gated
+    with authenticated_client(app, tmp_path) as (client, authenticated):
+        app.state.startup = authenticated
+        yield client, authenticated
 
 
 @pytest.fixture
 def client(house) -> TestClient:
     """With accounts, and one chat each of two people and a guest."""
-    client, gated = house
-    auth = client.portal.call(gated.auth)
+    client, authenticated = house
+    auth = client.portal.call(authenticated.auth)
     client.portal.call(auth.users.add, "ana", "lantern-osprey-gravel-41")
     threads = Threads(auth.db)
     for owner in (ANA, BERT, GUEST):
@@ -53,10 +53,10 @@ def client(house) -> TestClient:
 
 
 def be(house, owner: str | None, role: str = "user") -> TestClient:
-    client, gated = house
+    client, authenticated = house
     client.cookies.clear()
     if owner is not None:
-        auth = client.portal.call(gated.auth)
+        auth = client.portal.call(authenticated.auth)
 
         async def log_in() -> str:
             return await auth.sessions.create(Identity(owner, role, "x"), ttl_s=3600.0)
@@ -66,8 +66,8 @@ def be(house, owner: str | None, role: str = "user") -> TestClient:
 
 
 def say_more(house, owner: str, text: str) -> None:
-    client, gated = house
-    threads = Threads(client.portal.call(gated.auth).db)
+    client, authenticated = house
+    threads = Threads(client.portal.call(authenticated.auth).db)
     asked, told = (
         StoredMessage("q2", "user", "And?", 1.9e9),
         StoredMessage("a2", "assistant", text, 2e9),
@@ -149,8 +149,8 @@ def test_what_leads_nowhere_looks_the_same_whatever_the_reason(house) -> None:
     assert be(house, None).delete(f"/links/{made['id']}").status_code == 401
     assert be(house, None).get(made["path"]).status_code == 200
     assert be(house, ANA).delete(f"/links/{made['id']}").status_code == 204
-    client, gated = house
-    db = client.portal.call(gated.auth).db
+    client, authenticated = house
+    db = client.portal.call(authenticated.auth).db
 
     async def end() -> None:
         from xoe.chats.links import links
@@ -213,8 +213,8 @@ def test_another_site_makes_no_link(house) -> None:
 
 
 def test_without_accounts_a_visitor_exports_and_shares_their_own(house) -> None:
-    client, gated = house
-    threads = Threads(client.portal.call(gated.auth).db)
+    client, authenticated = house
+    threads = Threads(client.portal.call(authenticated.auth).db)
     cookie = "0123456789abcdef0123456789abcdef"
     worst = everything()
     asked, told = worst.messages[0], replace(worst.messages[1], level="extractive")
@@ -239,9 +239,9 @@ def test_without_accounts_a_visitor_exports_and_shares_their_own(house) -> None:
 def test_a_link_is_read_at_the_doors_to_others_too(house) -> None:
     """By who has no login: the link is all they have."""
     path = be(house, ANA).post("/links", json={"thread": "chat"}).json()["path"]
-    _, gated = house
+    _, authenticated = house
     for name in ("lan", "share"):
-        gated.door = Door(name, frozenset({"testserver", "127.0.0.1"}))
+        authenticated.listener = Listener(name, frozenset({"testserver", "127.0.0.1"}))
         anybody = be(house, None)
         assert anybody.get(path).status_code == 200
         assert anybody.get("/links").status_code == 401

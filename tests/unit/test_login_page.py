@@ -1,4 +1,4 @@
-"""The login and the account's page, behind the real gate: nothing of them needs a script."""
+"""The login and the account's page, authenticated for real: nothing of them needs a script."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gated import GOOD, PAGE, Gated, call, field, gated_client, log_in, said
+from authenticated import GOOD, PAGE, Authenticated, authenticated_client, call, field, log_in, said
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -25,16 +25,16 @@ async def who(request: Request) -> PlainTextResponse:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
+def house(tmp_path: Path) -> Iterator[tuple[TestClient, Authenticated]]:
     app = Starlette(routes=[*web.account_routes(), Route("/{path:path}", who)])
-    with gated_client(app, tmp_path) as (client, gated):
-        app.state.startup = gated
-        call(client, gated, lambda auth: auth.users.add("ada", GOOD))
-        call(client, gated, lambda auth: auth.users.add("ben", GOOD))
-        yield client, gated
+    with authenticated_client(app, tmp_path) as (client, authenticated):
+        app.state.startup = authenticated
+        call(client, authenticated, lambda auth: auth.users.add("ada", GOOD))
+        call(client, authenticated, lambda auth: auth.users.add("ben", GOOD))
+        yield client, authenticated
 
 
-def test_a_login_leads_to_where_one_wanted_to_go(house: tuple[TestClient, Gated]) -> None:
+def test_a_login_leads_to_where_one_wanted_to_go(house: tuple[TestClient, Authenticated]) -> None:
     client, _ = house
     refused = client.get("/some/chat?a=1", headers=PAGE, follow_redirects=False)
     assert refused.status_code == 303
@@ -55,9 +55,9 @@ def test_a_login_leads_to_where_one_wanted_to_go(house: tuple[TestClient, Gated]
 
 
 def test_what_is_wrong_is_said_and_the_password_not_sent_back(
-    house: tuple[TestClient, Gated],
+    house: tuple[TestClient, Authenticated],
 ) -> None:
-    client, gated = house
+    client, authenticated = house
     wrong = log_in(client, "ada", "not it <b>at all</b>")
     assert wrong.status_code == 401
     assert said(wrong.text) == "The name or the password is wrong."
@@ -65,14 +65,14 @@ def test_what_is_wrong_is_said_and_the_password_not_sent_back(
     nobody = log_in(client, '"><script>x</script>', "not it at all")
     assert (nobody.status_code, said(nobody.text)) == (401, said(wrong.text))
     assert "<script>" not in nobody.text
-    call(client, gated, lambda auth: auth.users.set_disabled("ben", True))
+    call(client, authenticated, lambda auth: auth.users.set_disabled("ben", True))
     off = log_in(client, "ben", GOOD)
     assert (off.status_code, "switched off" in said(off.text)) == (401, True)
     assert "switched off" not in said(log_in(client, "ben", "not it at all").text)
     assert client.get("/", headers=PAGE, follow_redirects=False).status_code == 303
 
 
-def test_the_sixth_attempt_waits_and_says_how_long(house: tuple[TestClient, Gated]) -> None:
+def test_the_sixth_attempt_waits_and_says_how_long(house: tuple[TestClient, Authenticated]) -> None:
     client, _ = house
     statuses = [log_in(client, "ada", f"wrong number {n}").status_code for n in range(7)]
     assert statuses == [401] * 5 + [429] * 2
@@ -87,7 +87,7 @@ def test_the_sixth_attempt_waits_and_says_how_long(house: tuple[TestClient, Gate
     "headers", [{"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}]
 )
 def test_another_sites_form_logs_nobody_in(
-    house: tuple[TestClient, Gated], headers: dict[str, str]
+    house: tuple[TestClient, Authenticated], headers: dict[str, str]
 ) -> None:
     client, _ = house
     page = client.get("/login", headers=PAGE)
@@ -97,7 +97,7 @@ def test_another_sites_form_logs_nobody_in(
     assert COOKIE not in client.cookies
 
 
-def test_a_form_without_its_cookie_logs_nobody_in(house: tuple[TestClient, Gated]) -> None:
+def test_a_form_without_its_cookie_logs_nobody_in(house: tuple[TestClient, Authenticated]) -> None:
     client, _ = house
     page = client.get("/login", headers=PAGE)
     form = {"name": "ada", "password": GOOD, "token": field(page.text, "token"), "next": "/"}
@@ -131,7 +131,7 @@ def test_a_login_leads_nowhere_else(wanted: str, target: str) -> None:
 
 
 def test_a_login_ends_the_one_before_and_a_planted_cookie_is_worth_nothing(
-    house: tuple[TestClient, Gated],
+    house: tuple[TestClient, Authenticated],
 ) -> None:
     client, _ = house
     client.cookies.set(COOKIE, "A" * 43, domain="127.0.0.1")
@@ -152,7 +152,7 @@ def test_a_login_ends_the_one_before_and_a_planted_cookie_is_worth_nothing(
     assert client.get("/").status_code == 401
 
 
-def test_logging_out_ends_the_login_itself(house: tuple[TestClient, Gated]) -> None:
+def test_logging_out_ends_the_login_itself(house: tuple[TestClient, Authenticated]) -> None:
     client, _ = house
     log_in(client, "ada", GOOD)
     kept = client.cookies[COOKIE]
@@ -171,7 +171,7 @@ def change(client: TestClient, current: str, new: str, again: str | None = None)
     return client.post(account.PASSWORD_PATH, data=form, headers=PAGE)
 
 
-def test_a_password_is_changed_by_who_knows_it(house: tuple[TestClient, Gated]) -> None:
+def test_a_password_is_changed_by_who_knows_it(house: tuple[TestClient, Authenticated]) -> None:
     client, _ = house
     log_in(client, "ada", GOOD)
     elsewhere = client.cookies[COOKIE]
@@ -193,12 +193,12 @@ def test_a_password_is_changed_by_who_knows_it(house: tuple[TestClient, Gated]) 
 
 
 def test_ones_own_logins_are_listed_and_ended_and_nobody_elses(
-    house: tuple[TestClient, Gated],
+    house: tuple[TestClient, Authenticated],
 ) -> None:
-    client, gated = house
+    client, authenticated = house
     log_in(client, "ben", GOOD)
     of_ben = client.cookies[COOKIE]
-    (bens,) = call(client, gated, lambda auth: auth.sessions.of("user:ben"))
+    (bens,) = call(client, authenticated, lambda auth: auth.sessions.of("user:ben"))
     client.cookies.clear()
     log_in(client, "ada", GOOD)
     other = client.cookies[COOKIE]
@@ -221,17 +221,17 @@ def test_ones_own_logins_are_listed_and_ended_and_nobody_elses(
         assert client.get("/").status_code == status
 
 
-def test_a_programs_token_is_its_accounts(house: tuple[TestClient, Gated]) -> None:
-    client, gated = house
+def test_a_programs_token_is_its_accounts(house: tuple[TestClient, Authenticated]) -> None:
+    client, authenticated = house
 
     async def make(auth):
         ada = await auth.users.get("ada")
         return await auth.sessions.create(ada.identity(), ttl_s=60, address="program:notes")
 
-    token = call(client, gated, make)
+    token = call(client, authenticated, make)
     bearer = {"authorization": f"Bearer {token}"}
     assert client.get("/", headers=bearer).text == "user:ada"
     assert "A program: notes" in client.get(account.PATH, headers={**PAGE, **bearer}).text
     assert client.get("/", headers={"authorization": f"Bearer {token[:-1]}"}).status_code == 401
-    call(client, gated, lambda auth: auth.sessions.revoke_all("user:ada"))
+    call(client, authenticated, lambda auth: auth.sessions.revoke_all("user:ada"))
     assert client.get("/", headers=bearer).status_code == 401

@@ -130,7 +130,7 @@ def test_its_tables_are_bounded(clock: Clock) -> None:
         ("::ffff:192.0.2.1", "192.0.2.1", True),
         ("fe80::1%eth0", "fe80::2", True),
         ("192.0.2.1", "192.0.2.2", False),
-        ("door:share", "door:share", True),
+        ("listener:share", "listener:share", True),
     ],
 )
 def test_one_customers_addresses_count_as_one(one: str, other: str, same: bool) -> None:

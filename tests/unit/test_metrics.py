@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry.house import LEVELS, House
 from telemetry.loop_lag import watch_loop
 from telemetry.metrics import HttpMetrics, Metrics
+from telemetry.system_state import LEVELS, SystemState
 
 HOSTILE = 10_000
 
@@ -32,8 +32,8 @@ def value(text: bytes, name: str, **labels: str) -> float:
     return series(text)[name, tuple(sorted(labels.items()))]
 
 
-def full_house() -> House:
-    return House(
+def full_house() -> SystemState:
+    return SystemState(
         level="direct",
         circuits={"stt": "open", "llm-load": "closed"},
         components={"model": "ready", "voice": "failed"},
@@ -84,11 +84,11 @@ def test_the_house_is_shown_as_it_is_now() -> None:
     assert value(text, "xoe_documents", status="failed") == 1
     assert value(text, "xoe_history_pending_writes") == 7
     assert value(text, "xoe_memory_share") == 0.5
-    assert value(metrics.render(House(level="full")), "xoe_ladder_level", level="direct") == 0
+    assert value(metrics.render(SystemState(level="full")), "xoe_ladder_level", level="direct") == 0
 
 
 def test_what_is_not_known_is_not_claimed() -> None:
-    names = {name for name, _ in series(Metrics().render(House()))}
+    names = {name for name, _ in series(Metrics().render(SystemState()))}
     assert not names & {
         "xoe_ladder_level",
         "xoe_memory_bytes",
@@ -145,7 +145,7 @@ def test_labels_stay_bounded_whatever_comes() -> None:
     assert value(metrics.render(), "xoe_turns_total", kind="other", outcome="other") == HOSTILE + 1
     hostile = dict.fromkeys((f"x{n}" for n in range(HOSTILE)), "open")
     numbers = dict.fromkeys(hostile, 1)
-    house = House(
+    house = SystemState(
         level="x",
         circuits=hostile,
         components=hostile,
@@ -161,7 +161,7 @@ def test_labels_stay_bounded_whatever_comes() -> None:
 def test_any_label_can_be_read_back(word: str, number: int) -> None:
     metrics, http = Metrics(), HttpMetrics(["/query"])
     feed(metrics, http, word, number)
-    assert series(metrics.render(House(level=word, circuits={word: word})) + http.render())
+    assert series(metrics.render(SystemState(level=word, circuits={word: word})) + http.render())
 
 
 def test_a_counter_never_goes_down() -> None:

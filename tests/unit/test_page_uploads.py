@@ -63,13 +63,13 @@ async def client(session: WebsocketSession, tmp_path: Path) -> AsyncIterator[htt
     app.state.arrivals = uploads.Arrivals()
     app.state.startup = SimpleNamespace(settings=settings, services=None)
 
-    async def gated(scope: Any, receive: Any, send: Any) -> None:
+    async def authenticated(scope: Any, receive: Any, send: Any) -> None:
         who = {"other": OTHER, "asker": ASKER, "flood": visitor("2" * 32)}.get(
             dict(scope["headers"]).get(b"x-who", b"").decode()
         )
         await app({**scope, SCOPE_KEY: who or ME}, receive, send)
 
-    transport = httpx.ASGITransport(app=gated)
+    transport = httpx.ASGITransport(app=authenticated)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", params={"session_id": SESSION}
     ) as client:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import SynthesisError
-from voice.playback import BLOCK_BYTES, LEAD_MAX_S, Player, Reply
+from voice.playback import BLOCK_BYTES, LEAD_MAX_S, Player, Playout
 from voice.speakable.clauses import SpokenClause, clauses_of
 from voice.tts.page_audio import PAGE_RATE, PageAudio
 from voice.tts.synthesizer import AudioChunk
@@ -42,8 +42,8 @@ async def pieces(clauses: Sequence[SpokenClause]) -> AsyncIterator[SpokenClause]
         yield piece
 
 
-def reply_with(*parts: tuple[SpokenClause, float]) -> Reply:
-    reply = Reply("track")
+def reply_with(*parts: tuple[SpokenClause, float]) -> Playout:
+    reply = Playout("track")
     for piece, length in parts:
         reply.begin_clause(piece)
         reply.push(seconds(length))
@@ -64,7 +64,7 @@ def test_nothing_is_lost_and_nothing_is_doubled() -> None:
     """Taken bit by bit, the sound is what was pushed."""
     rng = np.random.default_rng(1)
     pushed = rng.integers(0, 255, 2 * 128 * 400, dtype=np.uint8).tobytes()
-    reply = Reply("track")
+    reply = Playout("track")
     reply.begin_clause(clause("Noise."))
     for at in range(0, len(pushed), 1000):
         reply.push(pushed[at : at + 1000])
@@ -91,7 +91,7 @@ def test_what_was_heard_grows_with_the_time_and_ends_at_the_clauses_end() -> Non
 
 def test_the_page_stands_still_while_it_has_nothing() -> None:
     """A gap in the sound moves its end, so nothing of what follows counts as heard too early."""
-    reply = Reply("track")
+    reply = Playout("track")
     reply.begin_clause(clause("A long clause that comes slowly, "))
     reply.push(seconds(0.4))
     reply.take(0.0)
@@ -114,7 +114,7 @@ def test_stop_freezes_what_was_heard() -> None:
 def test_a_clause_cut_off_while_it_was_made_is_not_counted_as_heard_whole() -> None:
     """Of a clause whose sound was not finished, the share is taken of its usual length."""
     text = "The quick brown fox jumps over the lazy dog and then it rests for a while."
-    reply = Reply("track")
+    reply = Playout("track")
     reply.begin_clause(clause(text))
     reply.push(seconds(0.5))
     reply.take(0.0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gated import gated_client
+from authenticated import authenticated_client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -60,7 +60,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
             WebSocketRoute("/ws", socket),
         ]
     )
-    with gated_client(app, tmp_path) as (client, _):
+    with authenticated_client(app, tmp_path) as (client, _):
         yield client
 
 

@@ -17,10 +17,10 @@ from xoe.auth.services import AuthServices
 from xoe.cli.share_show import copy_to_clipboard, guest_lines, left
 from xoe.share import service
 from xoe.share.deadline import Deadline
-from xoe.share.listener import bind
 from xoe.share.service import Sharing
-from xoe.share.tunnels import PublicAddress, TunnelEvent, TunnelWish
-from xoe.share.view import ShareWish
+from xoe.share.socket import bind
+from xoe.share.tunnels import PublicAddress, TunnelEvent, TunnelOptions
+from xoe.share.view import ShareOptions
 
 
 class Clock:
@@ -47,15 +47,15 @@ def test_a_clock_that_is_set_does_not_make_a_share_longer() -> None:
     assert deadline.left_s() == 0
 
 
-class Doors:
+class Listeners:
     """Notes what is open."""
 
     def __init__(self) -> None:
         self.is_open = False
         self.listener: Any = None
 
-    async def open(self, door: Any, listener: Any, *, tls: Any = None) -> None:
-        self.is_open, self.listener = True, listener
+    async def open(self, listener: Any, bound: Any, *, tls: Any = None) -> None:
+        self.is_open, self.listener = True, bound
 
     def change(self, name: str, **_: Any) -> None:
         assert self.is_open
@@ -103,7 +103,7 @@ class House:
     """The service with a real database, and everything else where the test can see it."""
 
     def __init__(self, folder: Path, auth: AuthServices) -> None:
-        self.clock, self.doors, self.guests = Clock(), Doors(), Guests()
+        self.clock, self.listeners, self.guests = Clock(), Listeners(), Guests()
         self.auth = auth
         self.folder = folder
         self.sharing = self.again()
@@ -114,7 +114,7 @@ class House:
 
         self.sharing = Sharing(
             Settings(data_dir=self.folder),
-            self.doors,  # type: ignore[arg-type]
+            self.listeners,  # type: ignore[arg-type]
             auth,
             self.guests,
             wall=lambda: self.clock.wall,
@@ -127,7 +127,7 @@ class House:
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     tunnels: list[FakeTunnel] = []
 
-    def make(wish: Any, known: Any, on_event: Any, **_: Any) -> FakeTunnel:
+    def make(options: Any, known: Any, on_event: Any, **_: Any) -> FakeTunnel:
         tunnels.append(FakeTunnel(on_event))
         return tunnels[-1]
 
@@ -142,7 +142,7 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await auth.aclose()
 
 
-WISH = ShareWish(TunnelWish("far.example"), hours=1, guests=2)
+WISH = ShareOptions(TunnelOptions("far.example"), hours=1, guests=2)
 
 
 async def token_of(house: House) -> str:
@@ -163,18 +163,18 @@ async def test_door_tunnel_and_invitation_begin_and_end_together(house: House) -
     assert view.link is not None
     assert view.link.startswith("http://far.example:80/invitation/")
     assert view.ends_in_s == 3600
-    assert house.doors.is_open
+    assert house.listeners.is_open
     guest = await house.auth.invitations.redeem(await token_of(house))
     await until(lambda: house.sharing.view().guests)
     ended = await house.sharing.end()
     assert ended.state == "ended"
     assert ended.link is None
-    assert house.doors.is_open, "guests still read why they are out"
+    assert house.listeners.is_open, "guests still read why they are out"
     with pytest.raises(Exception, match="taken back"):
         await house.auth.invitations.redeem(view.link.rpartition("/")[2])
     await until(lambda: house.guests.forgotten == [guest.id])
     await house.sharing.aclose()
-    assert not house.doors.is_open
+    assert not house.listeners.is_open
     assert not (house.folder / "share.sock").exists()
 
 
@@ -219,7 +219,7 @@ async def test_nothing_is_shared_while_the_server_stops(house: House, monkeypatc
         await starting
     with pytest.raises(ShareError, match="stopping"):
         await house.sharing.start(WISH, made_by="console")
-    assert not house.doors.is_open
+    assert not house.listeners.is_open
     assert await house.auth.invitations.list() == ()
 
 
@@ -228,7 +228,7 @@ async def test_what_a_killed_server_left_is_taken_back_and_deleted(house: House)
     assert view.link is not None
     token = view.link.rpartition("/")[2]
     guest = await house.auth.invitations.redeem(token)
-    old, house.doors = house.sharing, Doors()
+    old, house.listeners = house.sharing, Listeners()
     sharing = house.again()
     sharing.begin()
     await until(lambda: house.guests.forgotten == [guest.id])

@@ -21,7 +21,7 @@ from xoe.share.tunnels import (
     LocalEnd,
     PublicAddress,
     TunnelEvent,
-    TunnelWish,
+    TunnelOptions,
 )
 from xoe.share.tunnels.explain import explain, is_unknown_key
 from xoe.share.tunnels.keys import HostKey
@@ -77,23 +77,25 @@ def test_no_target_can_be_an_option(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("options", "words"),
     [
-        (TunnelWish(), "Through which host"),
-        (TunnelWish("host", service="smoke"), "no tunnel service"),  # type: ignore[arg-type]
-        (TunnelWish("host", service="cloudflared"), "leave the target out"),
-        (TunnelWish("host", public_url="https://a.example"), "--remote-port"),
-        (TunnelWish("host", public_url="https://a.example/x", remote_port=80), "public address"),
-        (TunnelWish("host", remote_port=70_000), "1 to 65535"),
-        (TunnelWish("host", accept_key="MD5:00"), "no fingerprint"),
-        (TunnelWish("host", identity="/no/such/key"), "no key"),
-        (TunnelWish("host", agent="/dev/null"), "no SSH agent"),
-        (TunnelWish(service="serveo", remote_port=80), "a host of one's own"),
+        (TunnelOptions(), "Through which host"),
+        (TunnelOptions("host", service="smoke"), "no tunnel service"),  # type: ignore[arg-type]
+        (TunnelOptions("host", service="cloudflared"), "leave the target out"),
+        (TunnelOptions("host", public_url="https://a.example"), "--remote-port"),
+        (TunnelOptions("host", public_url="https://a.example/x", remote_port=80), "public address"),
+        (TunnelOptions("host", remote_port=70_000), "1 to 65535"),
+        (TunnelOptions("host", accept_key="MD5:00"), "no fingerprint"),
+        (TunnelOptions("host", identity="/no/such/key"), "no key"),
+        (TunnelOptions("host", agent="/dev/null"), "no SSH agent"),
+        (TunnelOptions(service="serveo", remote_port=80), "a host of one's own"),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_refused(wish: TunnelWish, words: str, tmp_path: Path) -> None:
+def test_a_wish_that_cannot_be_met_is_refused(
+    options: TunnelOptions, words: str, tmp_path: Path
+) -> None:
     with pytest.raises(TunnelError, match=re.escape(words)):
-        tunnel_for(wish, KnownHosts(tmp_path, []), lambda _: None)
+        tunnel_for(options, KnownHosts(tmp_path, []), lambda _: None)
 
 
 @pytest.mark.parametrize(

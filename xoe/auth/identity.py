@@ -1,4 +1,4 @@
-"""Who somebody is, as far as the house knows: set at the door, read everywhere."""
+"""Who somebody is, as far as the house knows: set where requests come in, read everywhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRAM: Final = "program:"
 """What the address of a login begins with that is a program's, made on the command line."""
 
 SCOPE_KEY: Final = "xoe.identity"
-"""Where the gate puts the identity in an ASGI scope."""
+"""Where authentication puts the identity in an ASGI scope."""
 
 VISITOR: Final = "visitor:"
 USER: Final = "user:"
@@ -95,8 +95,8 @@ def without_cookie(session_id: str) -> Identity:
 
 
 def identity_of(scope: Mapping[str, Any]) -> Identity:
-    """Return who sent a request. Raises ``LookupError`` where no gate has let it in."""
+    """Return who sent a request. Raises ``LookupError`` where it was not authenticated."""
     identity = scope.get(SCOPE_KEY)
     if not isinstance(identity, Identity):
-        raise LookupError("This request came by no gate.")
+        raise LookupError("This request was not authenticated.")
     return identity

@@ -91,7 +91,7 @@ class Connections:
         """Return how many there are."""
         return len(self._open)
 
-    def watch(self, listener: BoundedListener) -> None:
+    def watch(self, listener: BoundedSocket) -> None:
         """Count what ``listener`` accepts from now on."""
         listener.connections = self
         if listener.family == socket.AF_UNIX:
@@ -195,7 +195,7 @@ class Connections:
             self._told_at = now
 
 
-class BoundedListener(socket.socket):
+class BoundedSocket(socket.socket):
     """A listening socket whose connections are counted once ``Connections.watch`` has it."""
 
     connections: Connections | None = None

@@ -1,4 +1,4 @@
-"""The door to the local network: TLS, so that phones have a microphone, and the way to it.
+"""The listener to the local network: TLS, so that phones have a microphone, and the way to it.
 
 Two ports are opened on all addresses: the app over TLS, and plain HTTP that only leads there. The
 same is said to who speaks plain HTTP to the TLS port.
@@ -26,8 +26,8 @@ from core.settings import Settings
 from xoe.net import certificates
 from xoe.net.authority import Authority
 from xoe.net.certificates import CertificatePaths
-from xoe.net.connections import BoundedListener
-from xoe.net.listeners import Door, Doors, SideServer, server_config
+from xoe.net.connections import BoundedSocket
+from xoe.net.listeners import Listener, Listeners, SideServer, server_config
 from xoe.net.plain_http import INSTALL_PATH, PlainHttp
 from xoe.net.sockets import BACKLOG
 
@@ -38,7 +38,7 @@ LOOK_AGAIN_S: Final = 30.0
 _PURPOSE: Final = "lan"
 _TRIED_PORTS: Final = 10
 _CLOSE_S: Final = 2
-_Listener = TypeVar("_Listener", bound=BoundedListener)
+_Listener = TypeVar("_Listener", bound=BoundedSocket)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _State:
     paths: CertificatePaths
 
 
-class LanListener(BoundedListener):
+class LanSocket(BoundedSocket):
     """A listening socket that hands out who speaks TLS, and passes on who speaks plain HTTP.
 
     The kernel wakes it when a client has sent something (where it can: Linux), so that one look
@@ -81,9 +81,9 @@ class LanListener(BoundedListener):
 
 
 class Lan:
-    """The network's door and the plain port beside it. Make with ``prepare``, then ``open``."""
+    """The network's listener and the plain port beside it. Make with ``prepare``, then ``open``."""
 
-    def __init__(self, data_dir: Path, state: _State, secure: LanListener, plain: BoundedListener):
+    def __init__(self, data_dir: Path, state: _State, secure: LanSocket, plain: BoundedSocket):
         """Use ``prepare``."""
         self._data_dir = data_dir
         self._secure = secure
@@ -107,7 +107,7 @@ class Lan:
 
         Raises ``SettingsError`` when a port cannot be had, ``CertificateError``.
         """
-        secure = _listen(LanListener, settings.lan_port, "--lan-port")
+        secure = _listen(LanSocket, settings.lan_port, "--lan-port")
         try:
             plain = _listen_near(settings.lan_http_port)
             try:
@@ -120,18 +120,20 @@ class Lan:
             secure.close()
             raise
 
-    async def open(self, doors: Doors, protect: Callable[[ASGIApp], ASGIApp]) -> None:
+    async def open(self, listeners: Listeners, protect: Callable[[ASGIApp], ASGIApp]) -> None:
         """Serve from now on; ``protect`` puts the protecting headers round the plain port's app."""
-        doors.connections.watch(self._plain)
-        config = server_config(protect(self._app), doors.connections, close_s=_CLOSE_S)
+        listeners.connections.watch(self._plain)
+        config = server_config(protect(self._app), listeners.connections, close_s=_CLOSE_S)
         self._server = SideServer(config)
         self._secure.on_plain = self._pass_on
         self._serving = self._spawn(self._server.serve(sockets=[self._plain]))
-        await doors.open(Door("lan", frozenset(self._names)), self._secure, tls=self._context)
-        self._spawn(self._keep_up(doors))
+        await listeners.open(
+            Listener("lan", frozenset(self._names)), self._secure, tls=self._context
+        )
+        self._spawn(self._keep_up(listeners))
 
     async def aclose(self) -> None:
-        """Close the plain port; the door itself is closed with the others."""
+        """Close the plain port; the listener itself is closed with the others."""
         self._secure.on_plain = None
         if self._server is None:
             self._plain.close()
@@ -189,23 +191,23 @@ class Lan:
             f"    {self._authority.fingerprint}\n\n{picture}"
         )
 
-    async def _keep_up(self, doors: Doors) -> None:
+    async def _keep_up(self, listeners: Listeners) -> None:
         """Follow this computer's addresses, and renew the certificate before it ends."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             try:
-                await self.refresh(doors)
+                await self.refresh(listeners)
             except CertificateError as exc:
                 log.warning("lan.certificate_not_renewed", reason=str(exc))
 
-    async def refresh(self, doors: Doors) -> None:
+    async def refresh(self, listeners: Listeners) -> None:
         """Take over what has changed. Raises ``CertificateError``."""
         state = await asyncio.to_thread(_look, self._data_dir)
         await asyncio.to_thread(certificates.load, self._context, state.paths)
-        if state.names != self._names and doors.is_open("lan"):
+        if state.names != self._names and listeners.is_open("lan"):
             log.info("lan.addresses_changed", count=len(state.names))
             self._names, self._app.names = state.names, frozenset(state.names)
-            doors.change("lan", hosts=state.names, is_https=None)
+            listeners.change("lan", hosts=state.names, is_https=None)
 
     def _pass_on(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -243,13 +245,13 @@ def _in_url(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _listen_near(port: int) -> BoundedListener:
+def _listen_near(port: int) -> BoundedSocket:
     """Listen on ``port`` or, where that is taken, on one of the next."""
     last = min(port + _TRIED_PORTS - 1, 65535) if port else 0
     for tried in range(port, last):
         with contextlib.suppress(SettingsError):
-            return _listen(BoundedListener, tried, "--lan-http-port")
-    return _listen(BoundedListener, last, "--lan-http-port")
+            return _listen(BoundedSocket, tried, "--lan-http-port")
+    return _listen(BoundedSocket, last, "--lan-http-port")
 
 
 def _listen(kind: type[_Listener], port: int, option: str) -> _Listener:

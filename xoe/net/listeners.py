@@ -1,7 +1,7 @@
-"""The doors of one server: the address of this computer, the local network, a shared link.
+"""The listeners of one server: the address of this computer, the local network, a shared link.
 
-Behind all of them is the same app. Which door somebody came by is in the ASGI scope, and decides
-by which names the server may be addressed and whether anybody is let in without a login.
+Behind all of them is the same app. Which listener somebody came by is in the ASGI scope, and
+decides by which names the server may be addressed and whether anybody is let in without a login.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.errors import XoeError
-from xoe.net.connections import BoundedConfig, BoundedListener, Connections
+from xoe.net.connections import BoundedConfig, BoundedSocket, Connections
 
 log = structlog.get_logger(__name__)
 
-DoorName = Literal["local", "lan", "share"]
-SCOPE_KEY: Final = "xoe.door"
+ListenerName = Literal["local", "lan", "share"]
+SCOPE_KEY: Final = "xoe.listener"
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Of a request: its first line and its headers."""
@@ -34,12 +34,12 @@ _CLOSE_S: Final = 10
 
 
 @dataclass(frozen=True)
-class Door:
+class Listener:
     """One way in."""
 
-    name: DoorName
+    name: ListenerName
     hosts: frozenset[str] = frozenset()
-    """Names, in lower case and without a port, by which a browser may address this door."""
+    """Names, in lower case and without a port, by which a browser may address this listener."""
     is_https: bool | None = None
     """What the browser sees, where that is not what arrives here: behind a tunnel."""
 
@@ -49,27 +49,27 @@ class Door:
         return self.name == "local"
 
 
-def door_of(scope: Mapping[str, Any]) -> Door:
-    """Return the door by which a request came; the local one where nothing says another."""
-    door = scope.get(SCOPE_KEY)
-    return door if isinstance(door, Door) else _LOCAL
+def listener_of(scope: Mapping[str, Any]) -> Listener:
+    """Return the listener by which a request came; the local one where nothing says another."""
+    listener = scope.get(SCOPE_KEY)
+    return listener if isinstance(listener, Listener) else _LOCAL
 
 
-_LOCAL: Final = Door("local")
+_LOCAL: Final = Listener("local")
 
 
 @dataclass
-class _Doorway:
-    """ASGI middleware that notes the door; what it notes can be changed while it is open."""
+class _Marked:
+    """ASGI middleware that notes the listener; what it notes can be changed while it is open."""
 
     app: ASGIApp
-    door: Door
+    listener: Listener
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[SCOPE_KEY] = self.door
-        if self.door.is_https is not None and scope["type"] in ("http", "websocket"):
+        scope[SCOPE_KEY] = self.listener
+        if self.listener.is_https is not None and scope["type"] in ("http", "websocket"):
             plain, safe = ("http", "https") if scope["type"] == "http" else ("ws", "wss")
-            scope["scheme"] = safe if self.door.is_https else plain
+            scope["scheme"] = safe if self.listener.is_https else plain
         await self.app(scope, receive, send)
 
 
@@ -84,63 +84,63 @@ class SideServer(uvicorn.Server):
 
 @dataclass
 class _Open:
-    doorway: _Doorway
+    marked: _Marked
     server: uvicorn.Server
     task: asyncio.Task[None]
 
 
 @dataclass
-class Doors:
-    """Opens and closes the doors beside the local one, in the running loop."""
+class Listeners:
+    """Opens and closes the listeners beside the local one, in the running loop."""
 
     app: ASGIApp
     connections: Connections = field(default_factory=Connections)
-    """All that there are, of the local door too."""
-    _open: dict[DoorName, _Open] = field(default_factory=dict)
+    """All that there are, of the local listener too."""
+    _open: dict[ListenerName, _Open] = field(default_factory=dict)
 
     async def open(
-        self, door: Door, listener: BoundedListener, *, tls: ssl.SSLContext | None = None
+        self, listener: Listener, bound: BoundedSocket, *, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Serve ``listener`` (bound, listening; closed with the door) as ``door``.
+        """Serve ``bound`` (listening already; closed with the listener) as ``listener``.
 
-        Raises ``XoeError`` when a door of that name is open already, or cannot be served.
+        Raises ``XoeError`` when a listener of that name is open already, or cannot be served.
         """
-        if door.name in self._open:
-            raise XoeError(f"The door “{door.name}” is open already.")
-        doorway = _Doorway(self.app, door)
-        self.connections.watch(listener)
-        config = server_config(doorway, self.connections, tls=tls, close_s=_CLOSE_S)
+        if listener.name in self._open:
+            raise XoeError(f"The listener “{listener.name}” is open already.")
+        marked = _Marked(self.app, listener)
+        self.connections.watch(bound)
+        config = server_config(marked, self.connections, tls=tls, close_s=_CLOSE_S)
         server = SideServer(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]), name=f"door-{door.name}")
-        self._open[door.name] = _Open(doorway, server, task)
+        task = asyncio.create_task(server.serve(sockets=[bound]), name=f"listener-{listener.name}")
+        self._open[listener.name] = _Open(marked, server, task)
         async with asyncio.timeout(_OPEN_S):
             while not server.started and not task.done():  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
         if task.done():
-            del self._open[door.name]
-            listener.close()
-            raise XoeError(f"The door “{door.name}” could not be opened; the log says why.")
-        log.info("door.opened", door=door.name, tls=tls is not None)
+            del self._open[listener.name]
+            bound.close()
+            raise XoeError(f"The listener “{listener.name}” could not be opened; the log says why.")
+        log.info("listener.opened", listener=listener.name, tls=tls is not None)
 
-    def change(self, name: DoorName, *, hosts: Iterable[str], is_https: bool | None) -> None:
-        """Let a door be addressed by other names from now on: the tunnel's address is known."""
-        doorway = self._open[name].doorway
+    def change(self, name: ListenerName, *, hosts: Iterable[str], is_https: bool | None) -> None:
+        """Let a listener be addressed by other names from now on: the tunnel's address is known."""
+        marked = self._open[name].marked
         names = frozenset(host.lower() for host in hosts)
-        doorway.door = replace(doorway.door, hosts=names, is_https=is_https)
+        marked.listener = replace(marked.listener, hosts=names, is_https=is_https)
 
-    def is_open(self, name: DoorName) -> bool:
-        """Whether there is such a door just now."""
+    def is_open(self, name: ListenerName) -> bool:
+        """Whether there is such a listener just now."""
         return name in self._open
 
-    async def close(self, name: DoorName) -> None:
-        """Close a door and end what came in by it; nothing happens where it is closed."""
+    async def close(self, name: ListenerName) -> None:
+        """Close a listener and end what came in by it; nothing happens where it is closed."""
         opened = self._open.pop(name, None)
         if opened is None:
             return
         opened.server.should_exit = True
         opened.server.force_exit = True
         await asyncio.wait([opened.task], timeout=_CLOSE_S)
-        log.info("door.closed", door=name)
+        log.info("listener.closed", listener=name)
 
     async def aclose(self) -> None:
         """Close all of them."""
@@ -155,7 +155,7 @@ def server_config(
     close_s: int,
     tls: ssl.SSLContext | None = None,
 ) -> uvicorn.Config:
-    """Return how every door is served; ``close_s`` bounds the wait for what still runs."""
+    """Return how every listener is served; ``close_s`` bounds the wait for what still runs."""
     return BoundedConfig(  # by h11, the one whose bounds on a request's head are known
         app,
         connections,

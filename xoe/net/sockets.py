@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import SettingsError
 from core.settings import Settings
-from xoe.net.connections import BoundedListener
+from xoe.net.connections import BoundedSocket
 
 BACKLOG = 512
 UNIX_URL = "http://localhost"
@@ -20,14 +20,14 @@ UNIX_PATH_MAX_BYTES = 107
 """``sun_path`` holds 108 bytes, the last one NUL."""
 
 
-def bind(settings: Settings) -> BoundedListener:
+def bind(settings: Settings) -> BoundedSocket:
     """Return a listening socket. Raises ``SettingsError`` with what to do when it cannot be had."""
     if settings.uds is not None:
         return _bind_unix(settings.uds)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # With the protocol named, asyncio turns Nagle's algorithm off for what connects; an answer's
     # second piece would wait up to 40 ms for the other side's acknowledgement.
-    listener = BoundedListener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = BoundedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
@@ -61,14 +61,14 @@ def release(listener: socket.socket, settings: Settings) -> None:
     listener.close()
 
 
-def _bind_unix(path: Path) -> BoundedListener:
+def _bind_unix(path: Path) -> BoundedSocket:
     """Listen on ``path``, mode 0600: who may open the file is who may come in."""
     if len(os.fsencode(path)) > UNIX_PATH_MAX_BYTES:
         raise SettingsError(
             f"The Unix socket's path may have {UNIX_PATH_MAX_BYTES} bytes at most: choose a "
             f"shorter one than {path}."
         )
-    listener = BoundedListener(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = BoundedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
         listener.bind(str(path))

@@ -49,18 +49,18 @@ _ASK_AGAIN = "ask_again"
 _REGENERATE = "regenerate"
 
 
-def new_reply(services: Services, asked_id: str) -> Reply:
+def new_answer(services: Services, asked_id: str) -> AnswerMessage:
     """Return an empty answer to the message ``asked_id``.
 
     Where there is a voice it can be read aloud when it is whole.
     """
-    return Reply(asked_id, readable=services.settings.voice)
+    return AnswerMessage(asked_id, readable=services.settings.voice)
 
 
 async def answer(
     services: Services,
     question: Question,
-    reply: Reply,
+    reply: AnswerMessage,
     *,
     prepared: Turn | None = None,
     on_event: Callable[[AnswerEvent], None] | None = None,
@@ -100,7 +100,7 @@ async def answer(
 async def _stream(
     services: Services,
     question: Question,
-    reply: Reply,
+    reply: AnswerMessage,
     prepared: Turn | None,
     on_event: Callable[[AnswerEvent], None] | None,
 ) -> Answer | None:
@@ -183,7 +183,7 @@ async def offer_actions(
     await share_action().send(for_id=answer_id)
 
 
-class Reply:
+class AnswerMessage:
     """The message that holds the quoted sentences and, below them, the answer."""
 
     def __init__(self, asked_id: str, *, readable: bool = False) -> None:

@@ -3,10 +3,10 @@
 Chainlit is held to one minor version for these. Each has a test in
 ``tests/unit/test_chainlit_patches.py`` (the reload in ``tests/integration/test_reload.py``) that
 says what breaks without it; a new version is taken when they pass. Two more stand where they must:
-``xoe.serve.lean`` keeps parts of Chainlit from being imported at all, and ``.chainlit/config.toml``
-switches off what has a switch.
+``xoe.serve.trimmed_imports`` keeps parts of Chainlit from being imported at all, and
+``.chainlit/config.toml`` switches off what has a switch.
 
-Nothing is imported from Chainlit until a patch is applied, so that ``xoe.serve.lean`` comes first.
+Nothing is imported from Chainlit until a patch is applied, so that those imports are trimmed first.
 """
 
 from __future__ import annotations
@@ -135,10 +135,10 @@ def _page_modules() -> dict[str, Any]:
 # ── Who somebody is ──────────────────────────────────────────────────────────────────────────
 
 
-def believe_the_gate() -> None:
+def trust_our_login() -> None:
     """Have Chainlit ask for its login, which shows the list of chats, and never see a real one.
 
-    The gate makes it believe what it has found out, with a secret that nobody else has to know.
+    Ours makes it believe what it has found out, with a secret that nobody else has to know.
     """
     os.environ["CHAINLIT_CUSTOM_AUTH"] = "true"
     os.environ["CHAINLIT_AUTH_SECRET"] = secrets.token_urlsafe(32)

@@ -17,7 +17,7 @@ from core.errors import StoreError, XoeError
 from core.fairness import as_share
 from xoe.auth.limits import too_fast
 from xoe.page import attachments, commands, session, standing
-from xoe.page.answering import answer, new_reply, offer_actions
+from xoe.page.answering import answer, new_answer, offer_actions
 from xoe.page.chainlit_patches import (
     drop_old_messages,
     greet_at_each_connection,
@@ -244,7 +244,7 @@ async def _answer(
 ) -> None:
     """Answer a message's question; ``kept``: it is written down already."""
     await _take_back(services, chat.forget_from(message.id))
-    reply = new_reply(services, message.id)
+    reply = new_answer(services, message.id)
     if not kept:
         reply.remarks += await keep_question(services, chat, message.id, text)
     await services.chats.reconcile(session.owner(), session.session_id())

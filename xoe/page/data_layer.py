@@ -1,8 +1,8 @@
 """What Chainlit's page asks of the kept chats: the list, one of them, a name, a thumb, an end.
 
 Chainlit checks whose a chat is in some of its routes only, so who asks is found out here, and is
-part of every query. It is who sent the request, as the gate let them in; on a socket the same,
-and it must be whose page it is.
+part of every query. It is who sent the request, as it was authenticated; on a socket the same, and
+it must be whose page it is.
 
 Chainlit would have every message and card written down as its page shows them. Here nothing is
 written by that way: a turn is written by the server that answers it (``xoe.chats.service``), so
@@ -88,7 +88,7 @@ class ChatData(BaseDataLayer):
     # ── who ──────────────────────────────────────────────────────────────────────────────────
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
-        """Return the user of an identifier, which the gate has made."""
+        """Return the user of an identifier, which the authentication has made."""
         return PersistedUser(id=identifier, identifier=identifier, createdAt=_time(0.0))
 
     async def create_user(self, user: User) -> PersistedUser | None:

@@ -129,7 +129,7 @@ def safe_id(given: str) -> str:
 
 
 def identity() -> Identity:
-    """Return who sits at the current page, as the gate let them in.
+    """Return who sits at the current page, as the authentication let them in.
 
     Somebody whose browser keeps no cookie is known by the chat: their uploads belong to it alone,
     and are out of reach once its page is closed.

@@ -17,7 +17,7 @@ from chains.spoken import SpokenAnswer
 from chains.types import AnswerEvent, Done
 from core.errors import XoeError
 from xoe.page import conversation, session
-from xoe.page.answering import Reply, answer, new_reply
+from xoe.page.answering import AnswerMessage, answer, new_answer
 
 if TYPE_CHECKING:
     from chains.turn import Turn
@@ -42,7 +42,7 @@ class _Current:
     """The turn that is being answered, or was last; its task shows it, answers it and keeps it."""
 
     asked: cl.Message
-    reply: Reply
+    reply: AnswerMessage
     task: asyncio.Task[None] | None = None
     keeping: asyncio.Task[list[str]] | None = None
     turn: Turn | None = None
@@ -77,7 +77,7 @@ class SpokenConversation:
         """Show the turn and its answer, and yield what is to be said."""
         said: asyncio.Queue[str | None] = asyncio.Queue()  # bounded by the answer's length
         asked = cl.Message(content=text, type="user_message", author="User")
-        current = self._current = _Current(asked, new_reply(self._services, asked.id))
+        current = self._current = _Current(asked, new_answer(self._services, asked.id))
         heard_ms = (stages.endpoint or 0.0) + (stages.stt or 0.0)
         current.ended_at = time.perf_counter() - heard_ms / 1000
         current.task = asyncio.create_task(self._answer(text, current, said, stages))

@@ -34,13 +34,13 @@ def install(app: FastAPI, settings: Settings, *, alone: bool = True) -> None:
     """
     if getattr(app.state, "page_installed", False):
         return
-    chainlit_patches.believe_the_gate()
+    chainlit_patches.trust_our_login()
     tell_in_sentences(app)
     app.add_middleware(VisitorCookie)
     app.add_middleware(PreferredProfile)
     if alone:
         chainlit_patches.reload_the_page_alone()
-        app.add_middleware(protected, settings=settings, keeper=lambda: _keeper(app))
+        app.add_middleware(protected, settings=settings, provider=lambda: _provider(app))
     app.state.readings = Readings()
     app.state.dictations = reading.Dictations()
     app.state.arrivals = uploads.Arrivals()
@@ -69,7 +69,7 @@ def account_routes() -> list[Route]:
     ]
 
 
-def _keeper(app: FastAPI) -> AuthProvider:
+def _provider(app: FastAPI) -> AuthProvider:
     startup: Startup | None = app.state.startup
     if startup is None:
         raise XoeError("The server is starting or stopping. Please try again in a moment.")

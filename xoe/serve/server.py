@@ -17,11 +17,11 @@ from fastapi_offline import FastAPIOffline
 from core.errors import XoeError
 from core.settings import Settings, site_root
 from xoe import __version__, running
-from xoe.net.connections import BoundedListener
-from xoe.net.listeners import Doors, server_config
+from xoe.net.connections import BoundedSocket
+from xoe.net.listeners import Listeners, server_config
 from xoe.net.reach import is_open_to_others, require_account
 from xoe.net.sockets import address, bind, release
-from xoe.serve.lean import leave_out
+from xoe.serve.trimmed_imports import leave_out
 from xoe.startup import Startup
 from xoe.web.access_log import AccessLog, http_metrics, routes_of
 
@@ -76,20 +76,20 @@ async def serve(settings: Settings, *, announce: bool = True) -> None:
     """Serve until the process is told to end. Raises ``XoeError`` when it cannot start."""
     if is_open_to_others(settings):
         await require_account(settings)
-    listener = bind(settings)
+    bound = bind(settings)
     try:
         lan = await _prepared_lan(settings)
         try:
             startup = Startup.begin(settings)
             try:
-                await _serve(startup, listener, lan, announce=announce)
+                await _serve(startup, bound, lan, announce=announce)
             finally:
                 await startup.aclose()
         finally:
             if lan is not None:
                 await lan.aclose()
     finally:
-        release(listener, settings)
+        release(bound, settings)
 
 
 async def _prepared_lan(settings: Settings) -> Lan | None:
@@ -101,7 +101,7 @@ async def _prepared_lan(settings: Settings) -> Lan | None:
 
 
 async def _serve(
-    startup: Startup, listener: BoundedListener, lan: Lan | None, *, announce: bool
+    startup: Startup, bound: BoundedSocket, lan: Lan | None, *, announce: bool
 ) -> None:
     app = create_app(startup.settings)
     from chainlit.server import app as page
@@ -118,12 +118,12 @@ async def _serve(
         routes=app.state.interface,
         metrics=app.state.http_metrics,
     )
-    startup.doors = Doors(whole)
+    startup.listeners = Listeners(whole)
     app.state.guests = guests = PageGuests(startup)
-    startup.sharing = Sharing(startup.settings, startup.doors, startup.auth, guests)
+    startup.sharing = Sharing(startup.settings, startup.listeners, startup.auth, guests)
     loop = asyncio.get_running_loop()
-    connections = startup.doors.connections
-    connections.watch(listener)
+    connections = startup.listeners.connections
+    connections.watch(bound)
     server = _MainServer(
         server_config(whole, connections, close_s=_STOP_S),
         after_startup=lambda: loop.call_later(HEAD_START_S, _load_the_rest, startup),
@@ -136,22 +136,22 @@ async def _serve(
     watcher = asyncio.create_task(_end_without_services(startup, server))
     try:
         uds = startup.settings.uds
-        url = address(listener)
+        url = address(bound)
         await asyncio.to_thread(
             running.announce, startup.settings.data_dir, url, uds, startup.console_token
         )
         if announce:
             print(f"\n  Xoe-NovAi is at {uds or url}  (Ctrl-C ends it)\n", flush=True)  # noqa: T201
         if lan is not None:
-            await lan.open(startup.doors, ProtectingHeaders)
+            await lan.open(startup.listeners, ProtectingHeaders)
             if announce:
                 print(lan.announcement(sys.stdout.encoding or "ascii"), flush=True)  # noqa: T201
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=[bound])
         if not server.started:
             raise XoeError("The server could not start; the log says why.")
     finally:
         await startup.sharing.aclose()
-        await startup.doors.aclose()
+        await startup.listeners.aclose()
         await watcher  # raises what kept the services from coming up
         web.detach(page)
 

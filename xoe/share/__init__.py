@@ -1,1 +1,1 @@
-"""Sharing the running app by a link: a tunnel, the door it leads to, and an invitation."""
+"""Sharing the running app by a link: a tunnel, the listener it leads to, and an invitation."""

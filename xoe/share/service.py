@@ -1,4 +1,4 @@
-"""Owns what is shared: tunnel, door and invitation begin and end together."""
+"""Owns what is shared: tunnel, listener and invitation begin and end together."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import structlog
 
 from core.errors import ShareError, XoeError
-from xoe.net.listeners import Doors
+from xoe.net.listeners import Listeners
 from xoe.share.deadline import Deadline, since_boot_s
 from xoe.share.forgetting import Forgetting, Visitors
-from xoe.share.listener import bind
-from xoe.share.terms import check, door_at, link_to, notes_on
+from xoe.share.socket import bind
+from xoe.share.terms import check, link_to, listener_at, notes_on
 from xoe.share.tunnels import KnownHosts, LocalEnd, Tunnel, TunnelEvent, tunnel_for
-from xoe.share.view import GuestView, ShareView, ShareWish
+from xoe.share.view import GuestView, ShareOptions, ShareView
 
 if TYPE_CHECKING:
     import ssl
@@ -44,7 +44,7 @@ _OFF: Final = ShareView()
 class Sharing:
     """Shares the app with guests, once at a time.
 
-    Nothing is reachable before there is something that protects it: the door lets nobody in
+    Nothing is reachable before there is something that protects it: the listener lets nobody in
     without an invitation or a login, and is opened after the tunnel and before the invitation is
     made. What was shared ends with the server: a server that starts takes back what one before it
     left, and deletes what is kept of its guests.
@@ -53,7 +53,7 @@ class Sharing:
     def __init__(
         self,
         settings: Settings,
-        doors: Doors,
+        listeners: Listeners,
         auth: Callable[[], Awaitable[AuthServices]],
         visitors: Visitors,
         *,
@@ -62,7 +62,7 @@ class Sharing:
     ) -> None:
         """``wall`` gives Unix seconds, ``steady`` seconds that nobody sets."""
         self._settings = settings
-        self._doors = doors
+        self._listeners = listeners
         self._auth = auth
         self._visitors = visitors
         self._wall = wall
@@ -139,7 +139,7 @@ class Sharing:
         except XoeError as exc:
             log.error("share.not_recovered", error=str(exc))
 
-    async def start(self, wish: ShareWish, *, made_by: str) -> ShareView:
+    async def start(self, options: ShareOptions, *, made_by: str) -> ShareView:
         """Share, and return how.
 
         Raises ``ShareError``, ``InvitationError`` or ``CertificateError`` with what is wrong,
@@ -154,8 +154,8 @@ class Sharing:
             )
         async with self._busy:
             await self._end_lingering()
-            check(wish)
-            self._starting = asyncio.create_task(self._start(wish, made_by))
+            check(options)
+            self._starting = asyncio.create_task(self._start(options, made_by))
             try:
                 return await asyncio.shield(self._starting)
             except asyncio.CancelledError:
@@ -166,11 +166,11 @@ class Sharing:
             finally:
                 self._starting = None
 
-    async def _start(self, wish: ShareWish, made_by: str) -> ShareView:
+    async def _start(self, options: ShareOptions, made_by: str) -> ShareView:
         settings = self._settings
         known = KnownHosts(settings.data_dir / FOLDER)
         tunnel = tunnel_for(
-            wish.tunnel, known, self._tunnel_changed, ssh_config=settings.share_ssh_config
+            options.tunnel, known, self._tunnel_changed, ssh_config=settings.share_ssh_config
         )
         auth = await self._auth()
         self.begin()
@@ -181,17 +181,20 @@ class Sharing:
         try:
             self._tunnel, self._guests, self._invitation = tunnel, (), None
             self._set(_STARTING)
-            address = await tunnel.open(LocalEnd(path, tls=wish.tls))
+            address = await tunnel.open(LocalEnd(path, tls=options.tls))
             host = urlsplit(address.url).hostname or ""
-            tls = await asyncio.to_thread(self._tls, wish, host) if wish.tls else None
-            await self._doors.open(door_at(address.url), listener, tls=tls)
+            tls = await asyncio.to_thread(self._tls, options, host) if options.tls else None
+            await self._listeners.open(listener_at(address.url), listener, tls=tls)
             is_served = True
             invitation = await auth.invitations.create(
-                wish.scope, ttl_s=wish.hours * 3600, max_guests=wish.guests, made_by=made_by
+                options.scope,
+                ttl_s=options.hours * 3600,
+                max_guests=options.guests,
+                made_by=made_by,
             )
         except BaseException:
             await tunnel.aclose()
-            await self._doors.close("share")
+            await self._listeners.close("share")
             if not is_served:
                 listener.close()
             path.unlink(missing_ok=True)
@@ -200,7 +203,7 @@ class Sharing:
             raise
         self._invitation = invitation
         self._deadline = Deadline(
-            invitation.ends_at, wish.hours * 3600, wall=self._wall, steady=self._steady
+            invitation.ends_at, options.hours * 3600, wall=self._wall, steady=self._steady
         )
         self._set(
             ShareView(
@@ -211,7 +214,7 @@ class Sharing:
                 scope=invitation.scope,
                 ends_at=invitation.ends_at,
                 max_guests=invitation.max_guests,
-                notes=notes_on(address.url, wish),
+                notes=notes_on(address.url, options),
             )
         )
         self._tunnel_changed(tunnel.state)
@@ -220,13 +223,13 @@ class Sharing:
         log.info("share.started", scope=invitation.scope, guests=invitation.max_guests)
         return self.view()
 
-    def _tls(self, wish: ShareWish, host: str) -> ssl.SSLContext:
-        """Return the door's context. Raises ``CertificateError``."""
+    def _tls(self, options: ShareOptions, host: str) -> ssl.SSLContext:
+        """Return the listener's context. Raises ``CertificateError``."""
         from xoe.net import certificates
 
-        if wish.certificate is None or wish.key is None:
+        if options.certificate is None or options.key is None:
             return certificates.ssl_context(certificates.for_names(self._settings.data_dir, [host]))
-        own = Path(wish.certificate), Path(wish.key)
+        own = Path(options.certificate), Path(options.key)
         return certificates.ssl_context(certificates.CertificatePaths(*own, ca=own[0]))
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────
@@ -245,7 +248,7 @@ class Sharing:
     async def end(self, sentence: str = "Ended by the operator.") -> ShareView:
         """Send all guests out and take the invitation back; nothing happens when none is.
 
-        For some seconds the door stays open, so that guests read why they are out.
+        For some seconds the listener stays open, so that guests read why they are out.
         """
         if self._starting is not None:
             self._starting.cancel()
@@ -300,11 +303,11 @@ class Sharing:
         await self._close()
 
     async def _close(self) -> None:
-        """Close tunnel and door; harmless when they are closed."""
+        """Close tunnel and listener; harmless when they are closed."""
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             await tunnel.aclose()
-        await self._doors.close("share")
+        await self._listeners.close("share")
         (self._settings.data_dir / "share.sock").unlink(missing_ok=True)
         if self._view.state == "ended":
             self._set(replace(_OFF, sentence=f"Nothing is shared. {self._view.sentence}"))
@@ -355,9 +358,9 @@ class Sharing:
             return
         connections, retry_in_s = event.connections, event.retry_in_s
         if event.state == "up" and event.url is not None and self._invitation is not None:
-            door = door_at(event.url)
+            listener = listener_at(event.url)
             with contextlib.suppress(KeyError):  # it was closed just now
-                self._doors.change("share", hosts=door.hosts, is_https=door.is_https)
+                self._listeners.change("share", hosts=listener.hosts, is_https=listener.is_https)
             self._set(
                 replace(
                     view,

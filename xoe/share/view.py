@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from xoe.share.tunnels import TunnelWish
+from xoe.share.tunnels import TunnelOptions
 
 if TYPE_CHECKING:
     from xoe.auth.invitations import Scope
@@ -18,15 +18,15 @@ MAX_GUESTS = 50
 
 
 @dataclass(frozen=True)
-class ShareWish:
+class ShareOptions:
     """What the operator asks for, unchecked."""
 
-    tunnel: TunnelWish
+    tunnel: TunnelOptions
     scope: Scope = "ask"
     hours: float = 2.0
     guests: int = 5
     tls: bool = False
-    """Whether the door itself speaks TLS: for a tunnel that hands on bytes."""
+    """Whether the listener itself speaks TLS: for a tunnel that hands on bytes."""
     certificate: str | None = None
     """PEM files of one's own; without them the local authority signs one."""
     key: str | None = None

@@ -231,7 +231,7 @@ def _logins(logins: Sequence[Login], me: Identity, token: str) -> str:
         where = f", from {login.address}" if login.address[:1].isalnum() else ""
         if login.address.startswith(PROGRAM):
             what, where = f"A program: {login.address.removeprefix(PROGRAM)}", ""
-        elif login.address.startswith("door:"):
+        elif login.address.startswith("listener:"):
             where = ", by a shared link"
         since = f"since {_moment(login.created_at)}"
         lines.append(

@@ -1,6 +1,6 @@
 """What the command line asks of a running server when it has changed an account.
 
-The gate lets operators alone come to ``/accounts``.
+Authentication lets operators alone come to ``/accounts``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lets in who may come in, and tells everybody behind it who that is.
 
-This is the one place where it is decided. Chainlit's own login is not used: the gate takes its
-cookie out of each request and puts in one that was made for the identity found here, so that what
-Chainlit believes is always what the gate knows.
+This is the one place where it is decided. Chainlit's own login is not used: its cookie is taken out
+of each request, and one put in that was made for the identity found here, so that what Chainlit
+believes is always what is known here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from core.fairness import current_share
 from xoe.auth import identity as identities
 from xoe.auth.identity import COOKIE, Identity, Refusal
 from xoe.auth.services import CONSOLE, AuthProvider
-from xoe.net.listeners import Door, door_of
+from xoe.net.listeners import Listener, listener_of
 from xoe.net.reach import is_loopback
 from xoe.page import chainlit_patches
 from xoe.web.notice import notice
@@ -56,16 +56,16 @@ _LOG_IN: Final = "Please log in."
 _NOT_YOURS: Final = "This is for the operator of this server."
 
 
-class Gate:
+class Authentication:
     """ASGI middleware that sets ``scope["xoe.identity"]``, or refuses.
 
     A websocket whose login ends is closed within two seconds, at once when it is ended here.
     """
 
-    def __init__(self, app: ASGIApp, keeper: Callable[[], AuthProvider]) -> None:
-        """Wrap ``app``; ``keeper`` returns who knows who may come in, or raises ``XoeError``."""
+    def __init__(self, app: ASGIApp, provider: Callable[[], AuthProvider]) -> None:
+        """Wrap ``app``; ``provider`` returns who knows who may come in, or raises ``XoeError``."""
         self._app = app
-        self._keeper = keeper
+        self._provider = provider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or a websocket of somebody known, or refuse it."""
@@ -73,8 +73,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            keeper = self._keeper()
-            found = await identify(scope, keeper)
+            provider = self._provider()
+            found = await identify(scope, provider)
         except XoeError as exc:
             await _refuse(scope, receive, send, _answer(scope, "Not just now", str(exc), 503))
             return
@@ -83,15 +83,17 @@ class Gate:
             if _is_for(path, OPERATORS) and not found.is_operator:
                 await _refuse(scope, receive, send, _answer(scope, "Not for you", _NOT_YOURS, 403))
                 return
-            await self._admit(scope, receive, send, keeper, found)
+            await self._admit(scope, receive, send, provider, found)
         elif _is_for(path, ENTRANCES):
             await self._app(chainlit_patches.as_nobody(scope), receive, send)
         else:
-            log.info("gate.refused", door=door_of(scope).name, reason=found or "nobody")
+            log.info(
+                "authentication.refused", listener=listener_of(scope).name, reason=found or "nobody"
+            )
             await _refuse(scope, receive, send, _refusal(scope, found))
 
     async def _admit(
-        self, scope: Scope, receive: Receive, send: Send, keeper: AuthProvider, found: Identity
+        self, scope: Scope, receive: Receive, send: Send, provider: AuthProvider, found: Identity
     ) -> None:
         inner = chainlit_patches.as_known(scope, found)
         inner[identities.SCOPE_KEY] = found
@@ -101,18 +103,18 @@ class Gate:
             if scope["type"] == "http":
                 await self._app(inner, receive, send)
             else:
-                await _Socket(self._app, inner, receive, send).serve(keeper, found)
+                await _Socket(self._app, inner, receive, send).serve(provider, found)
         finally:
             current_share.reset(whose)
             identities.current.reset(token)
 
 
-async def identify(scope: Scope, keeper: AuthProvider) -> Identity | _Why:
+async def identify(scope: Scope, provider: AuthProvider) -> Identity | _Why:
     """Return who sent a request, or why nobody is."""
-    door, headers = door_of(scope), Headers(scope=scope)
+    listener, headers = listener_of(scope), Headers(scope=scope)
     bearer = headers.get("authorization", "")
-    if door.name == "local" and secrets.compare_digest(
-        bearer.encode(), f"Bearer {keeper.console_token}".encode()
+    if listener.name == "local" and secrets.compare_digest(
+        bearer.encode(), f"Bearer {provider.console_token}".encode()
     ):
         return CONSOLE
     cookies = headers.get("cookie", "")
@@ -122,11 +124,11 @@ async def identify(scope: Scope, keeper: AuthProvider) -> Identity | _Why:
         token = given.strip()
     found: Identity | _Why = None
     if token:
-        found = await (await keeper.auth()).sessions.find(token)
+        found = await (await provider.auth()).sessions.find(token)
     if isinstance(found, Identity):
         return found
-    is_here = door.admits_visitors and _is_from_here(scope)
-    if is_here and not await keeper.any_account():
+    is_here = listener.admits_visitors and _is_from_here(scope)
+    if is_here and not await provider.any_account():
         known = visitor_of(cookies)
         return identities.visitor(known) if known else identities.without_cookie("")
     return found
@@ -153,8 +155,8 @@ class _Socket:
         self._accepted = asyncio.Event()
         self._over = False
 
-    async def serve(self, keeper: AuthProvider, found: Identity) -> None:
-        watch = asyncio.create_task(self._watch(keeper, found))
+    async def serve(self, provider: AuthProvider, found: Identity) -> None:
+        watch = asyncio.create_task(self._watch(provider, found))
         try:
             await self._app(self._scope, self._take, self._give)
         finally:
@@ -171,19 +173,19 @@ class _Socket:
         if message["type"] == "websocket.accept":
             self._accepted.set()
 
-    async def _watch(self, keeper: AuthProvider, found: Identity) -> None:
+    async def _watch(self, provider: AuthProvider, found: Identity) -> None:
         await self._accepted.wait()
         while True:
             try:
-                await (await keeper.auth()).sessions.wait_for_change()
-                now = await identify(self._scope, keeper)
+                await (await provider.auth()).sessions.wait_for_change()
+                now = await identify(self._scope, provider)
             except XoeError:
                 await asyncio.sleep(_BUSY_S)
                 continue  # the database is busy: who was let in stays until it says otherwise
             if now != found:
                 break
         self._over = True
-        log.info("gate.socket_closed", role=found.role)
+        log.info("authentication.socket_closed", role=found.role)
         await self._send({"type": "websocket.close", "code": 1008, "reason": _TELL["ended"]})
 
 
@@ -202,8 +204,8 @@ def _is_for(path: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def _refusal(scope: Scope, why: _Why) -> Response:
-    door: Door = door_of(scope)
-    is_guests = door.name == "share"
+    listener: Listener = listener_of(scope)
+    is_guests = listener.name == "share"
     if is_guests or not _wants_page(scope):
         sentence = _TELL[why] if is_guests else _LOG_IN
         response = _answer(scope, "You need an invitation", sentence, 401)

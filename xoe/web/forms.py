@@ -100,8 +100,8 @@ def local_path(wanted: str) -> str:
     except ValueError:
         return "/"
     is_elsewhere = bool(parts.scheme or parts.netloc) or wanted.startswith("//")
-    is_door = parts.path.rstrip("/") in ("/login", "/logout")
-    return "/" if is_elsewhere or is_door else wanted
+    is_entrance = parts.path.rstrip("/") in ("/login", "/logout")
+    return "/" if is_elsewhere or is_entrance else wanted
 
 
 def wants_json(request: Request) -> bool:

@@ -17,7 +17,7 @@ from xoe import __version__
 from xoe.auth.identity import SCOPE_KEY, Identity
 from xoe.readiness import Readiness
 from xoe.startup import Startup
-from xoe.vitals import house_of
+from xoe.vitals import system_state_of
 
 if TYPE_CHECKING:
     from engines.worker import EngineReport
@@ -281,7 +281,7 @@ async def metrics(request: Request) -> Response:
     if services is None:
         raise HTTPException(503, _STARTING, {"Retry-After": "5"})
     http: HttpMetrics = request.app.state.http_metrics
-    text = services.metrics.render(await house_of(services)) + http.render()
+    text = services.metrics.render(await system_state_of(services)) + http.render()
     return Response(text, media_type=CONTENT_TYPE)
 
 

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from xoe.net.listeners import door_of
+from xoe.net.listeners import listener_of
 
 log = structlog.get_logger(__name__)
 
@@ -21,14 +21,14 @@ _SOCKET_PATH = "/ws/socket.io"
 class HostGuard:
     """ASGI middleware against DNS rebinding and against other sites' scripts.
 
-    The ``Host`` must be a name of the door that was come by; of the local one that is a loopback
-    name or the configured one: a page of another site whose name was pointed at 127.0.0.1 is not
-    answered. Where a browser says which site asks (``Origin``),
-    websockets, the socket's polling and everything that changes something must come from here.
+    The ``Host`` must be a name of the listener that was come by; of the local one that is a
+    loopback name or the configured one: a page of another site whose name was pointed at 127.0.0.1
+    is not answered. Where a browser says which site asks (``Origin``), websockets, the socket's
+    polling and everything that changes something must come from here.
     """
 
     def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
-        """Wrap ``app``; ``names`` are those of the local door, in lower case."""
+        """Wrap ``app``; ``names`` are those of the local listener, in lower case."""
         self._app = app
         self._names = frozenset(names)
 
@@ -51,8 +51,8 @@ class HostGuard:
         await refusal(scope, receive, send)
 
     def _problem(self, scope: Scope, host: str, origin: str | None) -> str | None:
-        door = door_of(scope)
-        names = self._names if door.name == "local" else door.hosts
+        listener = listener_of(scope)
+        names = self._names if listener.name == "local" else listener.hosts
         if _hostname(f"//{host}") not in names:
             return "its Host is not this server's name"
         if origin is None or not _must_be_ours(scope):

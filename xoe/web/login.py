@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from core.errors import LoginError, LoginThrottledError, StoreError
 from xoe.auth.identity import COOKIE, LOGIN_S, SCOPE_KEY, Identity
 from xoe.auth.proofs import DEVICE_COOKIE, DEVICE_S, FORM_COOKIE, form_token, is_form_token
-from xoe.net.listeners import door_of
+from xoe.net.listeners import listener_of
 from xoe.page import chainlit_patches
 from xoe.web import forms
 
@@ -110,10 +110,10 @@ async def auth_of(request: Request) -> AuthServices:
 
 
 def address_of(request: Request) -> str:
-    """Return what attempts are counted by: the address, or the door where that has none."""
+    """Return what attempts are counted by: the address, or the listener where that has none."""
     if request.client is not None and request.client.host:
         return request.client.host
-    return f"door:{door_of(request.scope).name}"
+    return f"listener:{listener_of(request.scope).name}"
 
 
 async def _end_login(request: Request, auth: AuthServices) -> None:

@@ -57,11 +57,11 @@ class OfflinePage:
             missing = JSONResponse({"detail": "There is nothing at this address."}, status_code=404)
             await missing(scope, receive, send)
             return
-        reply = _Reply(scope, send)
+        reply = _HtmlResponse(scope, send)
         await self._app(_uncompressed(scope), receive, reply.send)
 
 
-class _Reply:
+class _HtmlResponse:
     """One response on its way out: an HTML body is held back until it is whole."""
 
     def __init__(self, scope: Scope, send: Send) -> None:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.settings import Settings
 from xoe.auth.services import AuthProvider
 from xoe.net.reach import names_of
-from xoe.web.authentication import Gate
+from xoe.web.authentication import Authentication
 from xoe.web.host_guard import HostGuard
 from xoe.web.limits import BodyLimit, BodyLimits, FairRequests
 from xoe.web.offline import OfflinePage
@@ -45,11 +45,11 @@ _DATA_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; sandbox; {_NO_FR
 _PUBLIC = ("/assets/", "/public/", "/static-offline-docs/", "/avatars/", "/favicon", "/logo")
 
 
-def protected(app: ASGIApp, settings: Settings, keeper: Callable[[], AuthProvider]) -> ASGIApp:
-    """Return ``app`` with all of it round it; ``keeper`` returns who knows who may come in."""
+def protected(app: ASGIApp, settings: Settings, provider: Callable[[], AuthProvider]) -> ASGIApp:
+    """Return ``app`` with all of it round it; ``provider`` returns who knows who may come in."""
     fair = FairRequests(OfflinePage(InSentences(app)))
     inner = BodyLimits(fair, limits=body_limits(settings))
-    return ProtectingHeaders(HostGuard(Gate(inner, keeper), names=names_of(settings)))
+    return ProtectingHeaders(HostGuard(Authentication(inner, provider), names=names_of(settings)))
 
 
 def body_limits(settings: Settings) -> dict[str, BodyLimit]:

@@ -1,8 +1,7 @@
 """The HTTP interface of sharing: for the operator's page, and for ``xoe share``.
 
-The gate lets the operator alone come to ``/share``. What only somebody may say who has the data
-folder (which key file to log in with, which certificate to show) is taken from the command line
-alone.
+Only the operator comes to ``/share``. What only somebody may say who has the data folder (which key
+file to log in with, which certificate to show) is taken from the command line alone.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from core.errors import HostKeyUnknownError, ShareError, TunnelError, TunnelWishError, XoeError
+from core.errors import HostKeyUnknownError, ShareError, TunnelError, TunnelOptionsError, XoeError
 from xoe.auth.identity import identity_of
 from xoe.auth.services import CONSOLE
 from xoe.share.owner import owner_name
 from xoe.share.service import Sharing
-from xoe.share.tunnels import SERVICES, TunnelWish
+from xoe.share.tunnels import SERVICES, TunnelOptions
 from xoe.share.tunnels.targets import Service
-from xoe.share.view import MAX_GUESTS, MAX_HOURS, ShareWish
+from xoe.share.view import MAX_GUESTS, MAX_HOURS, ShareOptions
 from xoe.web.health import startup_of
 
 router = APIRouter()
@@ -53,9 +52,9 @@ class ShareRequest(BaseModel):
     certificate: _Text | None = Field(None, description="PEM; command line only.")
     key: _Text | None = Field(None, description="PEM; command line only.")
 
-    def wish(self) -> ShareWish:
+    def options(self) -> ShareOptions:
         """Return it as the service takes it."""
-        tunnel = TunnelWish(
+        tunnel = TunnelOptions(
             target=self.target or None,
             service=self.service,
             public_url=self.public_url or None,
@@ -64,7 +63,7 @@ class ShareRequest(BaseModel):
             identity=self.identity,
             agent=self.agent,
         )
-        return ShareWish(
+        return ShareOptions(
             tunnel,
             self.scope,
             self.hours,
@@ -93,11 +92,13 @@ async def start(request: Request, body: ShareRequest) -> Response:
     if given and not is_console:
         raise HTTPException(403, f"{given[0]} can be given on the command line only.")
     try:
-        view = await sharing_of(request).start(body.wish(), made_by=identity_of(request.scope).id)
+        view = await sharing_of(request).start(
+            body.options(), made_by=identity_of(request.scope).id
+        )
     except HostKeyUnknownError as exc:
         detail = {"detail": str(exc), "fingerprint": exc.fingerprint}
         return JSONResponse(detail, status_code=409)
-    except TunnelWishError as exc:
+    except TunnelOptionsError as exc:
         raise HTTPException(422, str(exc)) from exc
     except TunnelError as exc:
         raise HTTPException(502, str(exc)) from exc

@@ -10,7 +10,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xoe.auth.identity import SCOPE_KEY, SESSION
-from xoe.net.listeners import door_of
+from xoe.net.listeners import listener_of
 
 COOKIE = "xoe_visitor"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -40,7 +40,7 @@ class VisitorCookie:
         found = scope.get(SCOPE_KEY)
         is_new = found is None or found.id == SESSION
         known = visitor_of(Headers(scope=scope).get("cookie", ""))
-        is_ours = door_of(scope).admits_visitors and not scope["path"].startswith(_WITHOUT)
+        is_ours = listener_of(scope).admits_visitors and not scope["path"].startswith(_WITHOUT)
         if known or not is_new or not is_ours:
             await self._app(scope, receive, send)
             return

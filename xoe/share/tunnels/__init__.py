@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xoe.share.tunnels.keeper import KeptTunnel
 from xoe.share.tunnels.keys import KnownHosts
-from xoe.share.tunnels.make import TunnelWish, tunnel_for
+from xoe.share.tunnels.make import TunnelOptions, tunnel_for
 from xoe.share.tunnels.targets import SERVICES, Service
 from xoe.share.tunnels.types import (
     LocalEnd,
@@ -28,7 +28,7 @@ __all__ = [
     "Service",
     "Tunnel",
     "TunnelEvent",
+    "TunnelOptions",
     "TunnelState",
-    "TunnelWish",
     "tunnel_for",
 ]

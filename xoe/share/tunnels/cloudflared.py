@@ -8,7 +8,7 @@ import shutil
 from collections import deque
 from typing import Final
 
-from core.errors import TunnelError, TunnelWishError
+from core.errors import TunnelError, TunnelOptionsError
 from xoe.share.tunnels.link import Link
 from xoe.share.tunnels.output import first_address
 from xoe.share.tunnels.process import Child
@@ -40,7 +40,7 @@ class CloudflaredDialer:
                 "an SSH server: xoe share me@example.org"
             )
         if local.tls:
-            raise TunnelWishError("Cloudflare gives https by itself; share without --tls.")
+            raise TunnelOptionsError("Cloudflare gives https by itself; share without --tls.")
         child = await Child.start(
             [program, "tunnel", "--no-autoupdate", "--unix-socket", str(local.socket)]
         )

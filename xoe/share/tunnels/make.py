@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.backoff import Backoff
-from core.errors import TunnelWishError
+from core.errors import TunnelOptionsError
 from xoe.share.tunnels.cloudflared import CloudflaredDialer
 from xoe.share.tunnels.keeper import KeptTunnel
 from xoe.share.tunnels.keys import KnownHosts
@@ -19,7 +19,7 @@ from xoe.share.tunnels.types import OnEvent
 
 
 @dataclass(frozen=True)
-class TunnelWish:
+class TunnelOptions:
     """What a person asks for, unchecked."""
 
     target: str | None = None
@@ -38,39 +38,41 @@ class TunnelWish:
 
 
 def tunnel_for(
-    wish: TunnelWish,
+    options: TunnelOptions,
     known: KnownHosts,
     on_event: OnEvent,
     *,
     ssh_config: Path | None = None,
     backoff: Backoff | None = None,
 ) -> KeptTunnel:
-    """Return the tunnel that was asked for, not open yet. Raises ``TunnelWishError``."""
-    return KeptTunnel(_dialer(wish, known, ssh_config), on_event, backoff=backoff)
+    """Return the tunnel that was asked for, not open yet. Raises ``TunnelOptionsError``."""
+    return KeptTunnel(_dialer(options, known, ssh_config), on_event, backoff=backoff)
 
 
-def _dialer(wish: TunnelWish, known: KnownHosts, ssh_config: Path | None) -> Dialer:
-    if wish.service not in SERVICES:
-        raise TunnelWishError(
-            f"There is no tunnel service {str(wish.service)[:40]!r}; there are "
+def _dialer(options: TunnelOptions, known: KnownHosts, ssh_config: Path | None) -> Dialer:
+    if options.service not in SERVICES:
+        raise TunnelOptionsError(
+            f"There is no tunnel service {str(options.service)[:40]!r}; there are "
             f"{', '.join(SERVICES)}."
         )
-    if wish.service != "ssh" and (wish.public_url or wish.remote_port):
-        raise TunnelWishError("An address and a port of one's own need a host of one's own.")
-    if wish.service == "cloudflared":
-        if wish.target:
-            raise TunnelWishError("cloudflared knows where to go by itself: leave the target out.")
+    if options.service != "ssh" and (options.public_url or options.remote_port):
+        raise TunnelOptionsError("An address and a port of one's own need a host of one's own.")
+    if options.service == "cloudflared":
+        if options.target:
+            raise TunnelOptionsError(
+                "cloudflared knows where to go by itself: leave the target out."
+            )
         return CloudflaredDialer()
-    return SshDialer(_plan(wish, ssh_config), known, accept=wish.accept_key)
+    return SshDialer(_plan(options, ssh_config), known, accept=options.accept_key)
 
 
-def _plan(wish: TunnelWish, ssh_config: Path | None) -> SshPlan:
-    identity = None if wish.identity is None else _file(wish.identity)
-    agent = None if wish.agent is None else _socket(wish.agent)
-    preset = PRESETS.get(wish.service)
+def _plan(options: TunnelOptions, ssh_config: Path | None) -> SshPlan:
+    identity = None if options.identity is None else _file(options.identity)
+    agent = None if options.agent is None else _socket(options.agent)
+    preset = PRESETS.get(options.service)
     if preset is not None:
         return SshPlan(
-            SshTarget.parse(wish.target) if wish.target else preset.target,
+            SshTarget.parse(options.target) if options.target else preset.target,
             preset.remote_port,
             prints_address=True,
             address=preset.address,
@@ -78,23 +80,23 @@ def _plan(wish: TunnelWish, ssh_config: Path | None) -> SshPlan:
             config=ssh_config,
             agent=agent,
         )
-    if not wish.target:
-        raise TunnelWishError(
+    if not options.target:
+        raise TunnelOptionsError(
             "Through which host? Name one that you can reach by SSH (xoe share me@example.org), "
             "or a service (--service localhost.run, serveo, pinggy or cloudflared)."
         )
-    if not 0 <= wish.remote_port <= 65535:
-        raise TunnelWishError("A port is a number from 1 to 65535; 0 lets the far end choose.")
-    if wish.public_url and not wish.remote_port:
-        raise TunnelWishError(
+    if not 0 <= options.remote_port <= 65535:
+        raise TunnelOptionsError("A port is a number from 1 to 65535; 0 lets the far end choose.")
+    if options.public_url and not options.remote_port:
+        raise TunnelOptionsError(
             "With --public-url, --remote-port names the port to which the web server over there "
             "hands on."
         )
     return SshPlan(
-        SshTarget.parse(wish.target),
-        80 if wish.service == "printed" else wish.remote_port,
-        public_url=checked_public_url(wish.public_url) if wish.public_url else None,
-        prints_address=wish.service == "printed",
+        SshTarget.parse(options.target),
+        80 if options.service == "printed" else options.remote_port,
+        public_url=checked_public_url(options.public_url) if options.public_url else None,
+        prints_address=options.service == "printed",
         identity=identity,
         config=ssh_config,
         agent=agent,
@@ -104,7 +106,7 @@ def _plan(wish: TunnelWish, ssh_config: Path | None) -> SshPlan:
 def _file(given: str) -> Path:
     path = Path(given).expanduser()
     if not path.is_absolute() or not path.is_file() or "\n" in given or '"' in given:
-        raise TunnelWishError(f"There is no key {given[:200]}.")
+        raise TunnelOptionsError(f"There is no key {given[:200]}.")
     return path
 
 
@@ -113,7 +115,7 @@ def _socket(given: str) -> Path:
     try:
         found = path.stat()
     except OSError as exc:
-        raise TunnelWishError(f"There is no SSH agent at {given[:200]}.") from exc
+        raise TunnelOptionsError(f"There is no SSH agent at {given[:200]}.") from exc
     if not path.is_absolute() or not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid():
-        raise TunnelWishError(f"{given[:200]} is no SSH agent of yours.")
+        raise TunnelOptionsError(f"{given[:200]} is no SSH agent of yours.")
     return path

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from core.errors import HostKeyError, HostKeyUnknownError, TunnelError, TunnelWishError
+from core.errors import HostKeyError, HostKeyUnknownError, TunnelError, TunnelOptionsError
 from xoe.share.tunnels.explain import explain, is_unknown_key
 from xoe.share.tunnels.keys import KnownHosts, shown_key
 from xoe.share.tunnels.link import Link
@@ -72,7 +72,7 @@ class SshDialer:
     ) -> None:
         """``accept``: the fingerprint of a new key that was accepted."""
         if accept is not None and not _FINGERPRINT.fullmatch(accept):
-            raise TunnelWishError(
+            raise TunnelOptionsError(
                 f"{accept[:80]!r} is no fingerprint of a key: they look like SHA256:… with 43 "
                 "characters."
             )
@@ -90,7 +90,7 @@ class SshDialer:
     async def dial(self, local: LocalEnd, before: PublicAddress | None) -> Link:
         """Connect, and ask for the port of ``before``."""
         if local.tls and self._plan.prints_address:
-            raise TunnelWishError(f"{self.far} gives https by itself; share without --tls.")
+            raise TunnelOptionsError(f"{self.far} gives https by itself; share without --tls.")
         port = self._plan.remote_port
         if before is not None and before.port and self._port_refused < KEEP_PORT_TRIES:
             port = before.port

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from core.errors import TunnelWishError
+from core.errors import TunnelOptionsError
 from xoe.share.tunnels.output import public_url
 
 Service = Literal["ssh", "printed", "localhost.run", "serveo", "pinggy", "cloudflared"]
@@ -40,8 +40,8 @@ class SshTarget:
 
     @classmethod
     def parse(cls, text: str) -> SshTarget:
-        """Read ``[user@]host[:port]``. Raises ``TunnelWishError`` with what is wrong."""
-        wrong = TunnelWishError(
+        """Read ``[user@]host[:port]``. Raises ``TunnelOptionsError`` with what is wrong."""
+        wrong = TunnelOptionsError(
             f"{text[:100]!r} is no host to share through: write it as [user@]host[:port], for "
             "example me@example.org or me@example.org:2222."
         )
@@ -93,10 +93,10 @@ PRESETS: Final[dict[str, Preset]] = {
 
 
 def checked_public_url(text: str) -> str:
-    """Return the address that a web server at the far end has. Raises ``TunnelWishError``."""
+    """Return the address that a web server at the far end has. Raises ``TunnelOptionsError``."""
     url = public_url(text.strip())
     if url is None:
-        raise TunnelWishError(
+        raise TunnelOptionsError(
             f"{text[:100]!r} is no public address: write it as https://demo.example.org, without "
             "a path."
         )

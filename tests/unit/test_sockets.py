@@ -16,7 +16,7 @@ from xoe import running
 from xoe.auth.users import Users
 from xoe.db import Database
 from xoe.net.addresses import machine_addresses
-from xoe.net.lan import LanListener, _listen
+from xoe.net.lan import LanSocket, _listen
 from xoe.net.reach import is_loopback, is_open_to_others, names_of, require_account
 from xoe.net.sockets import UNIX_URL, address, bind, release
 from xoe.serve.server import serve
@@ -49,7 +49,7 @@ async def test_a_piece_of_an_answer_does_not_wait_for_the_one_before(
 ) -> None:
     """Nagle's algorithm is off: it held streamed words, and each answer's body, back for 40 ms."""
     settings = Settings(data_dir=tmp_path, port=0)
-    listener = bind(settings) if kind == "local" else _listen(LanListener, 0, "--lan-port")
+    listener = bind(settings) if kind == "local" else _listen(LanSocket, 0, "--lan-port")
     is_off: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def look(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

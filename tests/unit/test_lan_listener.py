@@ -1,4 +1,4 @@
-"""The network's door while it is open: other addresses, a renewed certificate, taken ports."""
+"""The network's listener while it is open: other addresses, a renewed certificate, taken ports."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from core.settings import Settings
 from xoe.net import certificates
 from xoe.net.authority import AUTHORITY_FILE
 from xoe.net.lan import Lan
-from xoe.net.listeners import Doors, door_of
+from xoe.net.listeners import Listeners, listener_of
 from xoe.web.protection import ProtectingHeaders
 
 NEW = ipaddress.ip_address("192.168.77.77")
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Tell the door, its names and the scheme."""
-    door = door_of(scope)
-    told = f"{door.name} {scope['scheme']} {str(NEW) in door.hosts}"
+    """Tell the listener, its names and the scheme."""
+    listener = listener_of(scope)
+    told = f"{listener.name} {scope['scheme']} {str(NEW) in listener.hosts}"
     await PlainTextResponse(told)(scope, receive, send)
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[tuple[Lan, Doors, Path]]:
+async def opened(tmp_path: Path) -> AsyncIterator[tuple[Lan, Listeners, Path]]:
     lan = await Lan.prepare(Settings(data_dir=tmp_path, lan=True, lan_port=0, lan_http_port=0))
-    doors = Doors(app)
-    await lan.open(doors, ProtectingHeaders)
-    yield lan, doors, tmp_path
-    await doors.aclose()
+    listeners = Listeners(app)
+    await lan.open(listeners, ProtectingHeaders)
+    yield lan, listeners, tmp_path
+    await listeners.aclose()
     await lan.aclose()
 
 
@@ -59,11 +59,11 @@ async def ask(lan: Lan, folder: Path) -> str:
 
 
 async def test_a_new_address_is_served_without_a_restart(opened, monkeypatch) -> None:
-    lan, doors, folder = opened
+    lan, listeners, folder = opened
     assert await ask(lan, folder) == "lan https False"
     assert str(NEW) not in await asyncio.to_thread(shown, lan, folder)
     monkeypatch.setattr(certificates, "machine_addresses", lambda: (NEW,))
-    await lan.refresh(doors)
+    await lan.refresh(listeners)
     assert str(NEW) in await asyncio.to_thread(shown, lan, folder)
     assert await ask(lan, folder) == "lan https True"
     assert lan.addresses()[0] == f"https://{NEW}:{lan.secure_port}"
@@ -74,25 +74,25 @@ async def test_a_new_address_is_served_without_a_restart(opened, monkeypatch) ->
 
 
 async def test_a_certificate_that_went_bad_is_replaced_while_serving(opened) -> None:
-    lan, doors, folder = opened
+    lan, listeners, folder = opened
     (folder / "tls" / "lan.pem").write_text("noise")
-    await lan.refresh(doors)
+    await lan.refresh(listeners)
     assert await ask(lan, folder) == "lan https False"
 
 
 async def test_a_lost_authority_does_not_end_what_is_served(opened) -> None:
-    lan, doors, folder = opened
+    lan, listeners, folder = opened
     (folder / "tls" / AUTHORITY_FILE).write_text("noise")
     with pytest.raises(CertificateError):
-        await lan.refresh(doors)
+        await lan.refresh(listeners)
     assert await ask(lan, folder) == "lan https False"
 
 
 async def test_without_a_network_it_says_so(opened, monkeypatch) -> None:
-    lan, doors, _ = opened
+    lan, listeners, _ = opened
     monkeypatch.setattr(certificates, "machine_addresses", lambda: ())
     monkeypatch.setattr(certificates, "hostname", lambda: "")
-    await lan.refresh(doors)
+    await lan.refresh(listeners)
     assert lan.addresses() == ()
     assert "no address on a network just now" in lan.announcement()
 

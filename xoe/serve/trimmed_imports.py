@@ -32,7 +32,7 @@ class _LeftOut:
     """Stands where a name of a replaced module would; using it is a mistake."""
 
     def __init__(self, *_args: object, **_options: object) -> None:
-        raise RuntimeError("This part of a library was left out; see xoe.serve.lean.")
+        raise RuntimeError("This part of a library was left out; see xoe.serve.trimmed_imports.")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The gate: who comes in by which door, as whom, and what the others are told."""
+"""Authentication: who comes in by which listener, as whom, and what the others are told."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from authenticated import Authenticated, authenticated_client
 from chainlit.auth import create_jwt, decode_jwt
 from chainlit.user import User
-from gated import Gated, gated_client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -17,12 +17,12 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from xoe.auth.identity import COOKIE, SCOPE_KEY, Identity, current
-from xoe.net.listeners import Door
+from xoe.net.listeners import Listener
 from xoe.web import invitation
 
 HOUR = 3600.0
-SHARE = Door("share", frozenset({"testserver", "127.0.0.1"}))
-LAN = Door("lan", frozenset({"127.0.0.1"}))
+SHARE = Listener("share", frozenset({"testserver", "127.0.0.1"}))
+LAN = Listener("lan", frozenset({"127.0.0.1"}))
 PAGE = {"accept": "text/html,*/*"}
 
 
@@ -50,7 +50,7 @@ async def socket(websocket: WebSocket) -> None:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
+def house(tmp_path: Path) -> Iterator[tuple[TestClient, Authenticated]]:
     app = Starlette(
         routes=[
             Route(invitation.PATH, invitation.redeem),
@@ -58,18 +58,20 @@ def house(tmp_path: Path) -> Iterator[tuple[TestClient, Gated]]:
             Route("/{path:path}", who, methods=["GET", "POST"]),
         ]
     )
-    with gated_client(app, tmp_path) as (client, gated):
-        app.state.startup = gated
-        yield client, gated
+    with authenticated_client(app, tmp_path) as (client, authenticated):
+        app.state.startup = authenticated
+        yield client, authenticated
 
 
-def auth(client: TestClient, gated: Gated):
+def auth(client: TestClient, authenticated: Authenticated):
     assert client.portal is not None
-    return client.portal.call(gated.auth)
+    return client.portal.call(authenticated.auth)
 
 
-def log_in(client: TestClient, gated: Gated, name: str = "ada", role: str = "user") -> str:
-    sessions = auth(client, gated).sessions
+def log_in(
+    client: TestClient, authenticated: Authenticated, name: str = "ada", role: str = "user"
+) -> str:
+    sessions = auth(client, authenticated).sessions
 
     async def create() -> str:
         return await sessions.create(Identity(f"user:{name}", role, name), ttl_s=HOUR)
@@ -79,8 +81,8 @@ def log_in(client: TestClient, gated: Gated, name: str = "ada", role: str = "use
     return token
 
 
-def add_account(client: TestClient, gated: Gated) -> None:
-    users = auth(client, gated).users
+def add_account(client: TestClient, authenticated: Authenticated) -> None:
+    users = auth(client, authenticated).users
 
     async def add() -> None:
         await users.add("ada", "a long enough passphrase", role="operator")
@@ -88,8 +90,8 @@ def add_account(client: TestClient, gated: Gated) -> None:
     client.portal.call(add)
 
 
-def invite(client: TestClient, gated: Gated, scope: str = "ask") -> str:
-    invitations = auth(client, gated).invitations
+def invite(client: TestClient, authenticated: Authenticated, scope: str = "ask") -> str:
+    invitations = auth(client, authenticated).invitations
 
     async def create():
         return await invitations.create(scope, ttl_s=HOUR, max_guests=1, made_by="console")
@@ -105,10 +107,10 @@ def test_without_accounts_this_computer_comes_in_as_its_browser(house) -> None:
     assert told["role"] == "operator"
 
 
-@pytest.mark.parametrize("door", [SHARE, LAN])
-def test_other_doors_let_no_visitor_in(house, door: Door) -> None:
-    client, gated = house
-    gated.door = door
+@pytest.mark.parametrize("listener", [SHARE, LAN])
+def test_other_doors_let_no_visitor_in(house, listener: Listener) -> None:
+    client, authenticated = house
+    authenticated.listener = listener
     answer = client.get("/query", headers={"accept": "application/json"})
     assert answer.status_code == 401
     assert "detail" in answer.json()
@@ -117,23 +119,23 @@ def test_other_doors_let_no_visitor_in(house, door: Door) -> None:
 
 
 def test_with_an_account_a_login_is_needed_here_too(house) -> None:
-    client, gated = house
-    add_account(client, gated)
+    client, authenticated = house
+    add_account(client, authenticated)
     answer = client.get("/library?x=1", headers=PAGE, follow_redirects=False)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/login?next=/library%3Fx%3D1"
     assert client.get("/library").status_code == 401
-    log_in(client, gated)
+    log_in(client, authenticated)
     assert client.get("/library").json()["id"] == "user:ada"
 
 
 def test_nobody_brings_a_login_of_chainlit_along(house) -> None:
-    """Not even one that is signed rightly: what counts is what the gate has found."""
-    client, gated = house
+    """Not even one that is signed rightly: what counts is what the authentication has found."""
+    client, authenticated = house
     forged = create_jwt(User(identifier="user:root"))
     client.cookies.set("access_token", forged)
     client.cookies.set("access_token_0", forged)
-    log_in(client, gated)
+    log_in(client, authenticated)
     told = client.get("/x", headers={"authorization": f"Bearer {forged}"}).json()
     assert told["chainlit"] == "user:ada"
     assert told["cookies"] == ["access_token", COOKIE]
@@ -141,8 +143,8 @@ def test_nobody_brings_a_login_of_chainlit_along(house) -> None:
 
 
 def test_at_an_entrance_nobody_is_somebody_for_chainlit(house) -> None:
-    client, gated = house
-    add_account(client, gated)
+    client, authenticated = house
+    add_account(client, authenticated)
     client.cookies.set("access_token", create_jwt(User(identifier="user:root")))
     told = client.get("/login").json()
     assert told["id"] is told["chainlit"] is told["context"] is None
@@ -150,28 +152,28 @@ def test_at_an_entrance_nobody_is_somebody_for_chainlit(house) -> None:
 
 @pytest.mark.parametrize("path", ["/status", "/metrics", "/health/turns", "/share/x", "/docs"])
 def test_what_is_the_operators_is_refused_to_users(house, path: str) -> None:
-    client, gated = house
-    log_in(client, gated)
+    client, authenticated = house
+    log_in(client, authenticated)
     assert client.get(path).status_code == 403
     assert "operator" in client.get(path, headers=PAGE).text
-    log_in(client, gated, "op", "operator")
+    log_in(client, authenticated, "op", "operator")
     assert client.get(path).json()["role"] == "operator"
 
 
 def test_the_console_comes_in_here_only(house) -> None:
-    client, gated = house
-    add_account(client, gated)
-    header = {"authorization": f"Bearer {gated.console_token}"}
+    client, authenticated = house
+    add_account(client, authenticated)
+    header = {"authorization": f"Bearer {authenticated.console_token}"}
     assert client.get("/x", headers=header).json()["id"] == "console"
     assert client.get("/x", headers={"authorization": "Bearer no"}).status_code == 401
-    gated.door = SHARE
+    authenticated.listener = SHARE
     assert client.get("/x", headers=header).status_code == 401
 
 
 def test_a_link_becomes_a_cookie_and_leaves_the_address(house) -> None:
-    client, gated = house
-    gated.door = SHARE
-    link = f"/invitation/{invite(client, gated)}"
+    client, authenticated = house
+    authenticated.listener = SHARE
+    link = f"/invitation/{invite(client, authenticated)}"
     answer = client.get(link, headers={"user-agent": "Firefox"}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "HttpOnly" in answer.headers["set-cookie"]
@@ -186,9 +188,9 @@ def test_a_link_becomes_a_cookie_and_leaves_the_address(house) -> None:
 
 
 def test_a_messenger_that_looks_at_a_link_uses_no_place_up(house) -> None:
-    client, gated = house
-    gated.door = SHARE
-    link = f"/invitation/{invite(client, gated)}"
+    client, authenticated = house
+    authenticated.listener = SHARE
+    link = f"/invitation/{invite(client, authenticated)}"
     seen = client.get(link, headers={"user-agent": "WhatsApp/2.23"})
     assert seen.status_code == 200
     assert "set-cookie" not in seen.headers
@@ -199,13 +201,13 @@ def test_a_messenger_that_looks_at_a_link_uses_no_place_up(house) -> None:
 
 @pytest.mark.parametrize("why", ["none", "unknown", "ended"])
 def test_who_is_refused_at_a_shared_link_reads_why(house, why: str) -> None:
-    client, gated = house
-    gated.door = SHARE
+    client, authenticated = house
+    authenticated.listener = SHARE
     if why == "unknown":
         client.cookies.set(COOKIE, "A" * 43)
     if why == "ended":
-        log_in(client, gated)
-        sessions = auth(client, gated).sessions
+        log_in(client, authenticated)
+        sessions = auth(client, authenticated).sessions
         client.portal.call(sessions.revoke_all, "user:ada")
     answer = client.get("/", headers=PAGE)
     assert answer.status_code == 401
@@ -215,9 +217,9 @@ def test_who_is_refused_at_a_shared_link_reads_why(house, why: str) -> None:
 
 
 def test_a_socket_ends_with_its_login(house) -> None:
-    client, gated = house
-    log_in(client, gated)
-    sessions = auth(client, gated).sessions
+    client, authenticated = house
+    log_in(client, authenticated)
+    sessions = auth(client, authenticated).sessions
     with client.websocket_connect("ws://127.0.0.1:8000/ws") as open_socket:
         assert open_socket.receive_text() == "user:ada"
         open_socket.send_text("still here")
@@ -228,6 +230,6 @@ def test_a_socket_ends_with_its_login(house) -> None:
 
 
 def test_static_files_need_nobody(house) -> None:
-    client, gated = house
-    gated.door = SHARE
+    client, authenticated = house
+    authenticated.listener = SHARE
     assert client.get("/public/notice.css").json()["id"] is None

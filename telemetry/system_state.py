@@ -1,4 +1,4 @@
-"""The house's state as gauges, made anew each time that Prometheus asks."""
+"""The state's state as gauges, made anew each time that Prometheus asks."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class House:
-    """What the house is like now. What is not known is left out."""
+class SystemState:
+    """What the state is like now. What is not known is left out."""
 
     level: str | None = None
     circuits: Mapping[str, str] = field(default_factory=dict)
@@ -60,75 +60,75 @@ class House:
     memory_limit_bytes: int | None = None
 
 
-class HouseCollector(Collector):
-    """Gives one ``House`` to Prometheus' text format."""
+class SystemCollector(Collector):
+    """Gives one ``SystemState`` to Prometheus' text format."""
 
-    def __init__(self, house: House) -> None:
-        """``house`` as it was a moment ago."""
-        self._house = house
+    def __init__(self, state: SystemState) -> None:
+        """``state`` as it was a moment ago."""
+        self._house = state
 
     def collect(self) -> Iterator[Metric]:
         """Yield a gauge for each thing that is known."""
-        house = self._house
-        if house.level is not None:
+        state = self._house
+        if state.level is not None:
             yield _states(
-                "xoe_ladder_level", "Which level the ladder is on.", "level", LEVELS, house.level
+                "xoe_ladder_level", "Which level the ladder is on.", "level", LEVELS, state.level
             )
             rank = GaugeMetricFamily("xoe_ladder_rank", "The level as a number, 0 for everything.")
-            rank.add_metric((), LEVELS.index(house.level) if house.level in LEVELS else -1)
+            rank.add_metric((), LEVELS.index(state.level) if state.level in LEVELS else -1)
             yield rank
         yield _state_of_each(
             "xoe_breaker_state",
             "Which state a circuit is in.",
             "breaker",
             CIRCUIT_STATES,
-            _listed(house.circuits, BREAKERS),
+            _listed(state.circuits, BREAKERS),
         )
         yield _state_of_each(
             "xoe_component_state",
             "Which state a part is in.",
             "component",
             COMPONENT_STATES,
-            _listed(house.components, COMPONENTS),
+            _listed(state.components, COMPONENTS),
         )
         yield _state_of_each(
             "xoe_engine_state",
             "Which state an engine's process is in.",
             "engine",
             ENGINE_STATES,
-            _listed(house.engines, ENGINES),
+            _listed(state.engines, ENGINES),
         )
         yield _counts(
             "xoe_engine_restarts",
             "How often an engine's process was started again.",
             "engine",
-            _listed(house.engine_restarts, ENGINES),
+            _listed(state.engine_restarts, ENGINES),
         )
         yield _counts(
             "xoe_engine_memory_bytes",
             "Resident memory of an engine's process.",
             "engine",
-            _listed(house.engine_bytes, ENGINES),
+            _listed(state.engine_bytes, ENGINES),
         )
         yield _counts(
-            "xoe_queue_depth", "Requests that wait.", "queue", _listed(house.waiting, QUEUES)
+            "xoe_queue_depth", "Requests that wait.", "queue", _listed(state.waiting, QUEUES)
         )
         yield _counts(
             "xoe_documents",
             "Documents by status.",
             "status",
-            _listed(house.documents, DOCUMENT_STATES),
+            _listed(state.documents, DOCUMENT_STATES),
         )
-        if house.redis is not None:
+        if state.redis is not None:
             yield _states(
-                "xoe_redis_state", "Which state Redis is in.", "state", REDIS_STATES, house.redis
+                "xoe_redis_state", "Which state Redis is in.", "state", REDIS_STATES, state.redis
             )
         single = (
-            ("xoe_passages", "Passages of all documents.", house.passages),
-            ("xoe_history_pending_writes", "Writes waiting for Redis.", house.history_pending),
-            ("xoe_memory_bytes", "Resident memory, child processes too.", house.memory_bytes),
-            ("xoe_memory_limit_bytes", "Memory that may be used.", house.memory_limit_bytes),
-            ("xoe_memory_share", "Memory used, as a share of the limit.", _share(house)),
+            ("xoe_passages", "Passages of all documents.", state.passages),
+            ("xoe_history_pending_writes", "Writes waiting for Redis.", state.history_pending),
+            ("xoe_memory_bytes", "Resident memory, child processes too.", state.memory_bytes),
+            ("xoe_memory_limit_bytes", "Memory that may be used.", state.memory_limit_bytes),
+            ("xoe_memory_share", "Memory used, as a share of the limit.", _share(state)),
         )
         for name, text, value in single:
             if value is not None:
@@ -137,10 +137,10 @@ class HouseCollector(Collector):
                 yield gauge
 
 
-def _share(house: House) -> float | None:
-    if house.memory_bytes is None or not house.memory_limit_bytes:
+def _share(state: SystemState) -> float | None:
+    if state.memory_bytes is None or not state.memory_limit_bytes:
         return None
-    return house.memory_bytes / house.memory_limit_bytes
+    return state.memory_bytes / state.memory_limit_bytes
 
 
 def _listed(values: Mapping[str, _T], names: tuple[str, ...]) -> dict[str, _T]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import ShareError
-from xoe.net.connections import BoundedListener
+from xoe.net.connections import BoundedSocket
 
 SOCKET_NAME: Final = "share.sock"
 _PATH_MAX_BYTES: Final = 107
 _BACKLOG: Final = 128
 
 
-def bind(data_dir: Path) -> tuple[BoundedListener, Path]:
+def bind(data_dir: Path) -> tuple[BoundedSocket, Path]:
     """Return a listening socket (mode 0600) and its path; what a killed server left is replaced.
 
     The data folder belongs to this server alone, so nobody else can be listening there. Raises
@@ -27,7 +27,7 @@ def bind(data_dir: Path) -> tuple[BoundedListener, Path]:
             f"The data folder's path is too long to share from: {path} may have "
             f"{_PATH_MAX_BYTES} bytes. Choose a shorter one with --data-dir."
         )
-    listener = BoundedListener(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = BoundedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
         listener.bind(str(path))

@@ -1,4 +1,4 @@
-"""A client of an app behind the real gate, with a database of its own."""
+"""A client of an app behind the real authentication, with a database of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.settings import Settings
 from xoe.auth.services import AuthServices
 from xoe.chats.store import Threads
-from xoe.net.listeners import SCOPE_KEY, Door
+from xoe.net.listeners import SCOPE_KEY, Listener
 from xoe.web.protection import protected
 
 PAGE = {"accept": "text/html,*/*"}
@@ -24,12 +24,12 @@ GOOD = "kettle orbit lantern"
 """A password."""
 
 
-class Gated:
-    """The app, the door by which the next request comes, and the auth behind it."""
+class Authenticated:
+    """The app, the listener by which the next request comes, and the auth behind it."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.settings = settings
-        self.door = Door("local")
+        self.listener = Listener("local")
         self._app = protected(app, settings, lambda: self)
         self._auth: AuthServices | None = None
         self.console_token = "what the command line sends"
@@ -55,27 +55,27 @@ class Gated:
             await self._auth.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[SCOPE_KEY] = self.door
+        scope[SCOPE_KEY] = self.listener
         await self._app(scope, receive, send)
 
 
 @contextmanager
-def gated_client(
+def authenticated_client(
     app: ASGIApp, folder: Path, *, base_url: str = "http://127.0.0.1:8000"
-) -> Iterator[tuple[TestClient, Gated]]:
+) -> Iterator[tuple[TestClient, Authenticated]]:
     os.environ.setdefault("CHAINLIT_AUTH_SECRET", "only for tests " * 3)
-    gated = Gated(app, Settings(data_dir=folder))
-    with TestClient(gated, base_url=base_url, raise_server_exceptions=False) as client:
+    authenticated = Authenticated(app, Settings(data_dir=folder))
+    with TestClient(authenticated, base_url=base_url, raise_server_exceptions=False) as client:
         try:
-            yield client, gated
+            yield client, authenticated
         finally:
             assert client.portal is not None
-            client.portal.call(gated.aclose)
+            client.portal.call(authenticated.aclose)
 
 
-def call(client: TestClient, gated: Gated, act):
+def call(client: TestClient, authenticated: Authenticated, act):
     async def run():
-        return await act(await gated.auth())
+        return await act(await authenticated.auth())
 
     assert client.portal is not None
     return client.portal.call(run)
