@@ -41,6 +41,9 @@ class House:
     limits: ConnectionLimits
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a large answer was given up."""
+    answer: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to answer what is held."""
+    held: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -48,6 +51,10 @@ class House:
             await send({"type": "websocket.accept"})
             while (message := await receive())["type"] == "websocket.receive":
                 await send({"type": "websocket.send", "text": message["text"]})
+        elif scope["path"] == "/held":
+            self.held += 1
+            await self.answer.wait()
+            await PlainTextResponse("held")(scope, receive, send)
         elif scope["path"] == "/large":
             try:
                 await StreamingResponse(self._large())(scope, receive, send)
@@ -310,8 +317,34 @@ async def test_when_all_places_are_taken_who_has_most_gives_one_up(open_house) -
                 assert b"200" in await reader.readline()
 
 
-async def test_what_is_in_use_gives_nothing_up(open_house) -> None:
-    """Websockets and answers under way stay; then it is the newcomer who is refused."""
+async def test_who_has_none_gets_in_while_others_have_all_under_way(open_house) -> None:
+    """The newest answer of whoever has most is given up for it."""
+    async with open_house(total=6, per_address=4) as house:
+        few = [await house.connect("local", "127.0.0.3") for _ in range(2)]
+        most = [await house.connect("local", "127.0.0.2") for _ in range(4)]
+        for number, (_, writer) in enumerate([*few, *most], 1):
+            writer.write(WHOLE.replace(b"GET / ", b"GET /held "))
+            await house.until(lambda so=number: house.held == so)
+        assert b"200" in await answered(house, "local")
+        assert await ended(most[-1]) == b""
+        house.answer.set()
+        for reader, _ in (*few, *most[:-1]):
+            async with asyncio.timeout(PATIENCE_S):
+                assert b"200" in await reader.readline()
+
+
+async def test_who_came_a_moment_ago_keeps_the_place_against_who_has_as_few(open_house) -> None:
+    async with open_house(total=2) as house:
+        first = [await house.connect("local", f"127.0.0.{n}") for n in (2, 3)]
+        await house.until(lambda: len(house.connections) == 2)
+        assert await ended(await house.connect("local", "127.0.0.4")) == b""
+        for reader, writer in first:
+            writer.write(WHOLE)
+            assert b"200" in await reader.readline()
+
+
+async def test_pages_give_nothing_up(open_house) -> None:
+    """Websockets stay; then it is the newcomer who is refused."""
     async with open_house(total=3, per_address=3) as house, contextlib.AsyncExitStack() as stack:
         open_pages = [
             await stack.enter_async_context(

@@ -3,8 +3,8 @@
 Counted where they are accepted, so that one whose TLS handshake never ends is counted too. What a
 client owes (a handshake, a request's head, room for an answer) has a time limit; the body of a
 request has one of its own in ``xoe.web.limits``. Where no more are taken, a newcomer gets the place
-of one that waits for its client, of its own address or of the one that has most, so that others
-still come in.
+of one that waits for its client, of its own address or of the one that has most, and of that one's
+newest answer where nothing waits, so that others still come in. Websockets are kept.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _NOT_SENT_BYTES: Final = 128 * 1024
 _GONE_MS: Final = 60_000
 """After so long without a sign of life the kernel gives up what it has sent."""
 _AT_ONCE: Final = 8
+_ABOUT_TO_ASK_S: Final = 2.0
 _THIS_COMPUTER: Final = ("127.0.0.1", "::1")
 _TOLD_EVERY_S: Final = 10.0
 _NO_REQUEST: Final = b'{"detail": "This is not a request that HTTP/1.1 knows."}'
@@ -64,6 +65,8 @@ class Connection:
     since: float
     """When it began to owe that."""
     transport: asyncio.Transport | None = None
+    is_page: bool = False
+    """Whether it has become a websocket, which is kept."""
 
     def end(self) -> None:
         """Close it at once, whatever is still to be sent."""
@@ -153,13 +156,16 @@ class Connections:
         return bool(idle)
 
     def _make_room(self, newcomer: str) -> bool:
-        waiting = [connection for connection in self._open.values() if connection.owes is not None]
-        most = max((self._by_origin[connection.origin] for connection in waiting), default=0)
-        if self._by_origin[newcomer] + 1 > most:
+        may_go = [connection for connection in self._open.values() if not connection.is_page]
+        most = max((self._by_origin[connection.origin] for connection in may_go), default=0)
+        wanted = self._by_origin[newcomer] + 1
+        of_most = [one for one in may_go if self._by_origin[one.origin] == most]
+        if wanted == most:  # who has as many may have come a moment ago, and be about to ask
+            since = self.clock() - _ABOUT_TO_ASK_S
+            of_most = [one for one in of_most if one.owes is not None and one.since <= since]
+        if wanted > most or not of_most:
             return False
-        of_most = [one for one in waiting if self._by_origin[one.origin] == most]
-        # A body or an answer that is under way is worth more than what has not begun.
-        self._end(min(of_most, key=lambda one: (one.owes != "head", one.since)), "room")
+        self._end(min(of_most, key=_worth), "room")
         return True
 
     def _look_again(self) -> None:
@@ -193,6 +199,17 @@ class Connections:
             log.warning("connections.ended", open=len(self._open), **self._told)
             self._told.clear()
             self._told_at = now
+
+
+def _worth(connection: Connection) -> tuple[int, float]:
+    """Return what is lost with it: of what waits the oldest goes first, then the newest answer."""
+    match connection.owes:
+        case "head":
+            return 0, connection.since
+        case None:
+            return 2, -connection.since
+        case _:
+            return 1, connection.since
 
 
 class BoundedSocket(socket.socket):
@@ -308,11 +325,12 @@ class BoundedProtocol(H11Protocol):
 
     def _note(self) -> None:
         if self._connection is not None:
+            self._connection.is_page = self.transport.get_protocol() is not self
             self.config.connections.owes(self._connection, self._owed())
 
     def _owed(self) -> Debt | None:
         if self.transport.get_protocol() is not self:
-            return None  # a websocket from now on, which looks after itself with pings
+            return None  # a websocket looks after itself with pings
         if self.flow.write_paused:
             return "reading"
         if self.cycle is None or self.cycle.response_complete:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import AccountError, XoeError
+from core.errors import AccountError
 from xoe.auth.identity import USER
 from xoe.web.health import startup_of
 
@@ -46,13 +46,8 @@ async def forget(request: Request, body: ForgetRequest) -> Done:
 
     startup = startup_of(request)
     auth = await startup.auth()
-    try:
-        name = normalised(body.account)
-        if await auth.users.find(name) is not None:
-            raise AccountError(f"The account {name} is there still: remove it first.")
-        await request.app.state.guests.forget(f"{USER}{name}")
-        return Done()
-    except AccountError as exc:
-        raise HTTPException(409, str(exc)) from exc
-    except XoeError as exc:
-        raise HTTPException(503, str(exc)) from exc
+    name = normalised(body.account)
+    if await auth.users.find(name) is not None:
+        raise AccountError(f"The account {name} is there still: remove it first.")
+    await request.app.state.guests.forget(f"{USER}{name}")
+    return Done()

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import XoeError
@@ -29,6 +29,7 @@ from xoe.net.listeners import Listener, listener_of
 from xoe.net.reach import is_loopback
 from xoe.page import chainlit_patches
 from xoe.web.notice import notice
+from xoe.web.problems import told
 from xoe.web.visitor import visitor_of
 
 log = structlog.get_logger(__name__)
@@ -224,7 +225,7 @@ def _answer(scope: Scope, title: str, sentence: str, status: int) -> Response:
     """Return a sentence: as a page to whoever asks for one, as JSON to a program."""
     if _wants_page(scope):
         return notice(title, sentence, status=status)
-    return JSONResponse({"detail": sentence}, status_code=status)
+    return told(status, sentence)
 
 
 def _wants_page(scope: Scope) -> bool:

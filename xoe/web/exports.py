@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from core.errors import LinkError, XoeError
+from core.errors import EngineNotReadyError, XoeError
 from xoe.auth.identity import SESSION, Identity, identity_of
 from xoe.chats.export import KINDS, answer_of, export
 from xoe.chats.export.clean import line, shown_date
@@ -24,6 +24,7 @@ from xoe.chats.types import LINK_DAYS, StoredThread
 from xoe.page.markup import neutralise
 from xoe.web.forms import json_of
 from xoe.web.notice import notice
+from xoe.web.problems import told
 
 if TYPE_CHECKING:
     from xoe.chats.links import Links, SharedLink
@@ -65,14 +66,11 @@ async def send_export(request: Request) -> Response:
     """``GET /export/CHAT.KIND`` or ``/export/CHAT/MESSAGE.KIND``: one file to keep."""
     kind = next((known for known in KINDS if known == request.path_params["kind"]), None)
     if kind is None:
-        return _sentence(f"A chat is exported as {', '.join(KINDS)}.", 404)
-    try:
-        thread = await _chat(request, request.path_params["thread"], _message(request))
-        if thread is None:
-            return _sentence(_NO_CHAT, 404)
-        made = await asyncio.to_thread(export, thread, kind, neutralise=neutralise)
-    except XoeError as exc:
-        return _sentence(str(exc), 503)
+        return told(404, f"A chat is exported as {', '.join(KINDS)}.")
+    thread = await _chat(request, request.path_params["thread"], _message(request))
+    if thread is None:
+        return told(404, _NO_CHAT)
+    made = await asyncio.to_thread(export, thread, kind, neutralise=neutralise)
     log.info("export.sent", kind=kind, bytes=len(made.content))
     response = Response(made.content, media_type=made.media_type)
     response.headers["Content-Disposition"] = f'attachment; filename="{made.filename}"'
@@ -82,10 +80,7 @@ async def send_export(request: Request) -> Response:
 
 async def list_links(request: Request) -> Response:
     """``GET /links``: the links of whoever asks, without their tokens, which are not known."""
-    try:
-        found = await (await _links(request)).list(_owner(request))
-    except XoeError as exc:
-        return _sentence(str(exc), 503)
+    found = await (await _links(request)).list(_owner(request))
     return JSONResponse({"links": [_link(link) for link in found]})
 
 
@@ -103,41 +98,33 @@ async def make_link(request: Request) -> Response:
         or isinstance(days, bool)
         or not isinstance(days, int | float)
     ):
-        return _sentence("A link needs the chat's id: thread; and may have message and days.", 422)
+        return told(422, "A link needs the chat's id: thread; and may have message and days.")
     if identity_of(request.scope).is_guest:
-        return _sentence(_GUESTS, 403)
-    try:
-        thread = await _chat(request, thread_id, message)
-        if thread is None:
-            return _sentence(_NO_CHAT, 404)
-        page = await asyncio.to_thread(
-            partial(html_of, thread, subtitle=f"Shared from {shown_date(thread.created_at)}")
-        )
-        link, token = await (await _links(request)).create(
-            _owner(request),
-            thread_id,
-            page,
-            name=line(thread.name),
-            message=message,
-            days=days,
-        )
-    except LinkError as exc:
-        return _sentence(str(exc), 409)
-    except XoeError as exc:
-        return _sentence(str(exc), 503)
+        return told(403, _GUESTS)
+    thread = await _chat(request, thread_id, message)
+    if thread is None:
+        return told(404, _NO_CHAT)
+    page = await asyncio.to_thread(
+        partial(html_of, thread, subtitle=f"Shared from {shown_date(thread.created_at)}")
+    )
+    link, token = await (await _links(request)).create(
+        _owner(request),
+        thread_id,
+        page,
+        name=line(thread.name),
+        message=message,
+        days=days,
+    )
     log.info("link.made", days=days, whole=message is None)
     return JSONResponse({**_link(link), "path": SHARED_PATH.format(token=token)}, status_code=201)
 
 
 async def take_back(request: Request) -> Response:
     """``DELETE /links/ID``: a link of whoever asks leads nowhere from now on."""
-    try:
-        links = await _links(request)
-        was_there = await links.revoke(_owner(request), request.path_params["link"])
-    except XoeError as exc:
-        return _sentence(str(exc), 503)
+    links = await _links(request)
+    was_there = await links.revoke(_owner(request), request.path_params["link"])
     if not was_there:
-        return _sentence("There is no such link of yours; it may have ended by itself.", 404)
+        return told(404, "There is no such link of yours; it may have ended by itself.")
     log.info("link.taken_back")
     return Response(status_code=204)
 
@@ -190,7 +177,9 @@ async def _links(request: Request) -> Links:
 def _startup(request: Request) -> Startup:
     startup: Startup | None = request.app.state.startup
     if startup is None:
-        raise LinkError("The server is starting or stopping. Please try again in a moment.")
+        raise EngineNotReadyError(
+            "The server is starting or stopping. Please try again in a moment."
+        )
     return startup
 
 
@@ -204,7 +193,3 @@ def _link(link: SharedLink) -> dict[str, Any]:
         "ends_at": link.ends_at,
         "until": shown_date(link.ends_at),
     }
-
-
-def _sentence(sentence: str, status: int) -> Response:
-    return JSONResponse({"detail": sentence}, status_code=status)

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from chains import profiles
 from chains.types import LIBRARY_OWNER
-from core.errors import MeasuringError
 from models.recommend import Prospect
 from xoe.auth.identity import identity_of
 from xoe.web.health import iso, startup_of
@@ -126,10 +125,7 @@ async def measurement(request: Request) -> MeasurementView:
 async def measure(request: Request) -> MeasurementView:
     """Begin to measure."""
     measuring = _measuring(request)
-    try:
-        await measuring.start()
-    except MeasuringError as exc:
-        raise HTTPException(409, str(exc)) from exc
+    await measuring.start()
     return await _view(measuring, await measuring.status())
 
 

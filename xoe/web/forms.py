@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse
 
 from xoe.web import notice
 from xoe.web.host_guard import netloc_of
@@ -107,8 +107,3 @@ def local_path(wanted: str) -> str:
 def wants_json(request: Request) -> bool:
     """Return whether a program asks, and no browser that shows a page."""
     return "text/html" not in request.headers.get("accept", "")
-
-
-def refusal(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
-    """Return an answer for a program."""
-    return JSONResponse({"detail": sentence}, status_code=status, headers=headers)

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xoe.net.listeners import listener_of
+from xoe.web.problems import told
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class HostGuard:
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": problem})
             return
-        refusal = JSONResponse({"detail": f"This request is refused: {problem}."}, status_code=403)
+        refusal = told(403, f"This request is refused: {problem}.")
         await refusal(scope, receive, send)
 
     def _problem(self, scope: Scope, host: str, origin: str | None) -> str | None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import BusyError
 from core.fairness import FairSlots
-from xoe.web.problems import headers_of, status_of, told
+from xoe.web.problems import answer_to, told
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class FairRequests:
         try:
             await self._slots.acquire()
         except BusyError as exc:
-            await told(status_of(exc), str(exc), headers_of(exc))(scope, receive, send)
+            await answer_to(exc)(scope, receive, send)
             return
         holds = True
 
@@ -151,19 +151,19 @@ class _Body:
         self._limit = limit
         self._pace = pace
         self._waited_s = 0.0
-        self._refusal: JSONResponse | None = None
+        self._refusal: Response | None = None
         self._started = False
         self._bytes = 0
         self._whole = False
         self._gone = False  # so nobody is owed an answer
 
-    def declared_too_large(self) -> JSONResponse | None:
+    def declared_too_large(self) -> Response | None:
         declared = Headers(scope=self._scope).get("content-length", "0")
         if declared.isdecimal() and int(declared[:20]) > self._limit.max_bytes:
             return self._too_large()
         return None
 
-    async def served_by(self, app: ASGIApp) -> JSONResponse | None:
+    async def served_by(self, app: ASGIApp) -> Response | None:
         """Have ``app`` answer; return the refusal to send instead, when it could not."""
         try:
             await app(self._scope, self._receive_counted, self._send_unless_refused)
@@ -204,11 +204,11 @@ class _Body:
             self._started = True
             await self._send(message)
 
-    def _too_large(self) -> JSONResponse:
+    def _too_large(self) -> Response:
         return _refusal(413, f"It is larger than {self._limit.named}.")
 
 
-def _oversized_head(scope: Scope) -> JSONResponse | None:
+def _oversized_head(scope: Scope) -> Response | None:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > _MAX_URL_BYTES:
         return _refusal(414, "The address is too long.")
@@ -217,5 +217,5 @@ def _oversized_head(scope: Scope) -> JSONResponse | None:
     return None
 
 
-def _refusal(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status_code=status, headers={"Connection": "close"})
+def _refusal(status: int, sentence: str) -> Response:
+    return told(status, sentence, {"Connection": "close"})

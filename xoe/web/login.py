@@ -17,6 +17,7 @@ from xoe.auth.proofs import DEVICE_COOKIE, DEVICE_S, FORM_COOKIE, form_token, is
 from xoe.net.listeners import listener_of
 from xoe.page import chainlit_patches
 from xoe.web import forms
+from xoe.web.problems import told
 
 if TYPE_CHECKING:
     from xoe.auth.login import LoggedIn
@@ -151,7 +152,7 @@ def _refused(
     seconds = None if retry_after_s is None else max(1, ceil(retry_after_s))
     if forms.wants_json(request):
         headers = {} if seconds is None else {"Retry-After": str(seconds)}
-        return forms.refusal(status, sentence, headers)
+        return told(status, sentence, headers)
     return _form(
         request, auth, target, name=name, sentence=sentence, status=status, retry_after_s=seconds
     )

@@ -6,10 +6,10 @@ import secrets
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xoe.page.chainlit_patches import CLOSED, with_named_scripts, without_foreign_links
+from xoe.web.problems import told
 
 # Content-hashed names: what has one of them never changes.
 _IMMUTABLE = "/assets/"
@@ -54,7 +54,7 @@ class OfflinePage:
             await self._app(scope, receive, send)
             return
         if _is_closed(scope["path"]):
-            missing = JSONResponse({"detail": "There is nothing at this address."}, status_code=404)
+            missing = told(404, "There is nothing at this address.")
             await missing(scope, receive, send)
             return
         reply = _HtmlResponse(scope, send)

@@ -23,11 +23,59 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import (
+    AccountError,
+    BackupError,
     BusyError,
+    CallBusyError,
+    CertificateError,
+    CircuitOpenError,
+    DiskFullError,
+    DocumentBusyError,
+    DocumentEmptyError,
+    DocumentError,
+    DocumentLockedError,
+    DocumentTooLargeError,
+    DocumentTypeError,
+    EngineBusyError,
+    EngineError,
     EngineNotReadyError,
+    EngineStalledError,
+    GenerationError,
+    GenerationLostError,
+    HostKeyError,
+    HostKeyUnknownError,
+    InvitationError,
+    LinkError,
+    LlamaBuildError,
+    LoginError,
+    LoginThrottledError,
+    MeasuringError,
+    ModelDamagedError,
+    ModelError,
+    ModelLoadError,
+    ModelMissingError,
+    ProcessLostError,
     QuestionError,
+    RedisError,
+    RetrievalError,
+    SettingsError,
+    ShareError,
+    SpeechBusyError,
+    SpeechError,
     StoppingError,
+    StoreDamagedError,
     StoreError,
+    StoreLockedError,
+    SynthesisError,
+    SynthesisLostError,
+    ThreadLimitError,
+    TranscriptionBusyError,
+    TranscriptionError,
+    TranscriptionLostError,
+    TunnelError,
+    TunnelOptionsError,
+    UploadBusyError,
+    WeakPasswordError,
     XoeError,
 )
 
@@ -106,13 +154,77 @@ def tell_in_sentences(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+STATUS: Final[dict[type[XoeError], int]] = {
+    XoeError: 500,
+    BusyError: 503,  # 429 where it is the owner's own
+    SettingsError: 422,
+    CertificateError: 422,
+    ModelError: 503,
+    ModelMissingError: 503,
+    ModelDamagedError: 503,
+    ModelLoadError: 503,
+    DocumentError: 400,
+    DocumentTooLargeError: 413,
+    DocumentTypeError: 400,
+    DocumentLockedError: 400,
+    DocumentEmptyError: 400,
+    DocumentBusyError: 503,
+    UploadBusyError: 429,
+    StoreError: 503,
+    StoreLockedError: 503,
+    StoreDamagedError: 503,
+    DiskFullError: 507,
+    ThreadLimitError: 503,
+    BackupError: 503,
+    EngineError: 500,
+    EngineBusyError: 503,
+    EngineNotReadyError: 503,
+    EngineStalledError: 500,
+    LlamaBuildError: 503,
+    GenerationError: 500,
+    GenerationLostError: 500,
+    ProcessLostError: 500,
+    MeasuringError: 409,
+    SpeechError: 503,
+    SynthesisError: 503,
+    SynthesisLostError: 503,
+    SpeechBusyError: 503,
+    CallBusyError: 503,
+    TranscriptionError: 422,
+    TranscriptionLostError: 503,
+    TranscriptionBusyError: 503,
+    RetrievalError: 500,
+    QuestionError: 422,
+    InvitationError: 403,
+    ShareError: 409,
+    LinkError: 409,
+    TunnelError: 502,
+    TunnelOptionsError: 422,
+    HostKeyError: 502,
+    HostKeyUnknownError: 409,
+    AccountError: 409,
+    WeakPasswordError: 422,
+    LoginError: 401,
+    LoginThrottledError: 429,
+    CircuitOpenError: 503,
+    StoppingError: 503,
+    RedisError: 503,
+}
+"""By which status a program is told of each error, whatever the route."""
+
+
 def status_of(error: XoeError) -> int:
     """Return the status by which a program is told of ``error``."""
-    if isinstance(error, QuestionError):
-        return 422
-    if isinstance(error, BusyError):
-        return 429 if error.own else 503
-    return 503 if isinstance(error, EngineNotReadyError | StoppingError | StoreError) else 500
+    if isinstance(error, BusyError) and error.own:
+        return 429
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def answer_to(error: XoeError) -> Response:
+    """Return the answer to a request that has failed with ``error``."""
+    more = {"fingerprint": error.fingerprint} if isinstance(error, HostKeyUnknownError) else {}
+    body = {"detail": _safe(str(error)), **more}
+    return JSONResponse(body, status_code=status_of(error), headers=headers_of(error))
 
 
 def retry_after(wait_s: float) -> dict[str, str]:
@@ -122,7 +234,7 @@ def retry_after(wait_s: float) -> dict[str, str]:
 
 def headers_of(error: XoeError) -> dict[str, str]:
     """Return the header that tells a program when to come back, where that helps."""
-    if isinstance(error, BusyError):
+    if isinstance(error, BusyError | UploadBusyError | LoginThrottledError | CircuitOpenError):
         return retry_after(error.retry_after_s)
     return {"Retry-After": str(_RETRY_S)} if status_of(error) == 503 else {}
 
@@ -170,8 +282,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 async def _failed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, XoeError)  # noqa: S101 - what it is registered for
-    status = status_of(error)
-    return told(status, _safe(str(error)), headers_of(error))
+    return answer_to(error)
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:

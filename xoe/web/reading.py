@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from core.fairness import FairSlots, OwnerQuota, as_share
 from xoe.auth.identity import Identity, identity_of
 from xoe.auth.limits import too_fast
 from xoe.page.reading import Readings, bulk_share, most_of_guest, reader_of
-from xoe.web.problems import headers_of, retry_after, status_of
+from xoe.web.problems import answer_to, retry_after, told
 
 if TYPE_CHECKING:
     from voice.audio import Samples
@@ -76,11 +76,8 @@ async def send_reading(request: Request) -> ASGIApp:
     readings: Readings = request.app.state.readings
     who = identity_of(request.scope)
     if not readings.has(request.path_params["token"], reader_of(who)):
-        return _problem(404, _READ_ALREADY)
-    try:
-        engines = await _engines(request)
-    except XoeError as exc:
-        return _problem(503, str(exc))
+        return told(404, _READ_ALREADY)
+    engines = await _engines(request)
 
     async def send_counted(scope: Scope, receive: Receive, send: Send) -> None:
         answer: Response
@@ -88,45 +85,32 @@ async def send_reading(request: Request) -> ASGIApp:
             with readings.reading(who):
                 text = readings.take(request.path_params["token"], reader_of(who))
                 if text is None:
-                    answer = _problem(404, _READ_ALREADY)
+                    answer = told(404, _READ_ALREADY)
                 else:
                     answer = StreamingResponse(_wav(text, engines), media_type="audio/wav")
                 await answer(scope, receive, send)
         except BusyError as exc:  # before anything was sent: of the rest the sound tells
-            await _busy(exc)(scope, receive, send)
+            await answer_to(exc)(scope, receive, send)
 
     return send_counted
 
 
-async def receive_dictation(request: Request) -> JSONResponse:
+async def receive_dictation(request: Request) -> Response:
     """``POST /voice/dictation``: a recording as the browser makes it; returns its text."""
     dictations: Dictations = request.app.state.dictations
-    try:
-        engines = await _engines(request)
-        if wait_s := await _wait_s(request):
-            return _problem(429, too_fast("audio", wait_s), retry_after(wait_s))
-        with dictations.of(identity_of(request.scope)):
-            recording = bytearray()
-            async for piece in request.stream():
-                recording += piece
-                if len(recording) > MAX_RECORDING_BYTES:
-                    return _problem(413, "That was too long. Dictate a few sentences at a time.")
-            text = await dictations.text_of(bytes(recording), engines)
-    except BusyError as exc:
-        return _busy(exc)
-    except XoeError as exc:
-        return _problem(422, str(exc))
+    engines = await _engines(request)
+    if wait_s := await _wait_s(request):
+        return told(429, too_fast("audio", wait_s), retry_after(wait_s))
+    with dictations.of(identity_of(request.scope)):
+        recording = bytearray()
+        async for piece in request.stream():
+            recording += piece
+            if len(recording) > MAX_RECORDING_BYTES:
+                return told(413, "That was too long. Dictate a few sentences at a time.")
+        text = await dictations.text_of(bytes(recording), engines)
     if not text:
-        return _problem(422, "I heard no words. Please try again, closer to the microphone.")
+        return told(422, "I heard no words. Please try again, closer to the microphone.")
     return JSONResponse({"text": text})
-
-
-def _problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status_code=status, headers=headers)
-
-
-def _busy(error: BusyError) -> JSONResponse:
-    return _problem(status_of(error), str(error), headers_of(error))
 
 
 async def _wait_s(request: Request) -> float:

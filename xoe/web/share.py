@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from core.errors import HostKeyUnknownError, ShareError, TunnelError, TunnelOptionsError, XoeError
+from core.errors import XoeError
 from xoe.auth.identity import identity_of
 from xoe.auth.services import CONSOLE
 from xoe.share.owner import owner_name
@@ -91,21 +91,7 @@ async def start(request: Request, body: ShareRequest) -> Response:
     given = [name for name in _CONSOLE_ONLY if getattr(body, name) is not None]
     if given and not is_console:
         raise HTTPException(403, f"{given[0]} can be given on the command line only.")
-    try:
-        view = await sharing_of(request).start(
-            body.options(), made_by=identity_of(request.scope).id
-        )
-    except HostKeyUnknownError as exc:
-        detail = {"detail": str(exc), "fingerprint": exc.fingerprint}
-        return JSONResponse(detail, status_code=409)
-    except TunnelOptionsError as exc:
-        raise HTTPException(422, str(exc)) from exc
-    except TunnelError as exc:
-        raise HTTPException(502, str(exc)) from exc
-    except ShareError as exc:
-        raise HTTPException(409, str(exc)) from exc
-    except XoeError as exc:
-        raise HTTPException(422, str(exc)) from exc
+    view = await sharing_of(request).start(body.options(), made_by=identity_of(request.scope).id)
     return JSONResponse(view.json())
 
 

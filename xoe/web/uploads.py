@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +20,14 @@ from chainlit.session import WebsocketSession
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from core.allotment import may_take
 from core.errors import (
-    BusyError,
     DiskFullError,
     DocumentError,
     DocumentTooLargeError,
     UploadBusyError,
-    XoeError,
 )
 from core.fairness import FairSlots, as_share, share
 from ingest.names import safe_name
@@ -37,7 +35,7 @@ from xoe.auth.identity import Identity, identity_of
 from xoe.auth.limits import too_fast
 from xoe.page import chainlit_patches
 from xoe.page.chainlit_patches import keep_files_in
-from xoe.web.problems import headers_of, retry_after, status_of
+from xoe.web.problems import retry_after, told
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -151,44 +149,33 @@ class Arrivals:
         ]
 
 
-async def receive_upload(request: Request) -> JSONResponse:
+async def receive_upload(request: Request) -> Response:
     """``POST /project/file?session_id=…``: keep one file for the session, return its id."""
     startup: Startup = request.app.state.startup
     settings: Settings = startup.settings
     who = identity_of(request.scope)
     if not who.may_upload:
-        return _refusal(403, "Your invitation is for asking only, so documents are not taken")
+        return told(403, "Your invitation is for asking only, so documents are not taken.")
     session = _session(request, who)
     if session is None:
-        return _refusal(404, _LOST)
+        return told(404, _LOST)
     arrivals: Arrivals = request.app.state.arrivals
-    try:
-        declared = _declared(request, settings.upload_max_mb)
-        free = await asyncio.to_thread(_free_bytes, startup.settings.data_dir)
-        with (
-            as_share(who.share_at_page(session.id)),
-            arrivals.expected(session, declared, free, settings.upload_max_files),
-        ):
-            services = startup.services
-            if services is not None and (wait_s := services.limits.take_for(who, "upload")):
-                return _refusal(429, too_fast("upload", wait_s), retry_after(wait_s))
-            upload = await _receive(
-                request, session.files_dir, settings.upload_max_mb, arrivals.writing
-            )
-            if _session(request, who) is not session:
-                upload.drop()
-                return _refusal(404, _LOST)
-            _keep(session, upload)
-    except BusyError as exc:
-        return _refusal(status_of(exc), str(exc), headers_of(exc))
-    except UploadBusyError as exc:
-        return _refusal(429, str(exc), retry_after(exc.retry_after_s))
-    except DocumentTooLargeError as exc:
-        return _refusal(413, str(exc))
-    except DiskFullError as exc:
-        return _refusal(507, str(exc))
-    except XoeError as exc:
-        return _refusal(400, str(exc))
+    declared = _declared(request, settings.upload_max_mb)
+    free = await asyncio.to_thread(_free_bytes, startup.settings.data_dir)
+    with (
+        as_share(who.share_at_page(session.id)),
+        arrivals.expected(session, declared, free, settings.upload_max_files),
+    ):
+        services = startup.services
+        if services is not None and (wait_s := services.limits.take_for(who, "upload")):
+            return told(429, too_fast("upload", wait_s), retry_after(wait_s))
+        upload = await _receive(
+            request, session.files_dir, settings.upload_max_mb, arrivals.writing
+        )
+        if _session(request, who) is not session:
+            upload.drop()
+            return told(404, _LOST)
+        _keep(session, upload)
     log.info("upload.received", bytes=upload.size)
     return JSONResponse({"id": upload.id})
 
@@ -211,10 +198,6 @@ def _session(request: Request, who: Identity) -> WebsocketSession | None:
 
 def _identity(session: WebsocketSession) -> Identity:
     return identity_of(session.environ["asgi.scope"])
-
-
-def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": reason.rstrip(".") + "."}, status_code=status, headers=headers)
 
 
 async def _receive(request: Request, folder: Path, limit_mb: int, writing: FairSlots) -> _Upload:
