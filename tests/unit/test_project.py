@@ -112,6 +112,27 @@ def test_imports_point_down() -> None:
     assert wrong == []
 
 
+def test_the_map_is_the_tree() -> None:
+    """Each package and folder of the project has its line on the map, and nothing else has."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = re.search(r"```\n(app\.py.*?)```", text, re.DOTALL)
+    assert drawn is not None
+    named: set[str] = set()
+    above = ""
+    for line in drawn[1].splitlines():
+        places = re.match(r" *(?:[\w.]+(?:/|\.py)(?: |$))+", line + " ")
+        assert places is not None, line
+        above = above if line.startswith("  ") else ""
+        named |= {above + name.rstrip("/") for name in places[0].split()}
+        above = above or places[0].split()[0]
+    missing = {name for name in named if not (ROOT / name).exists()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    folders = {line.split("/")[0] for line in tracked.stdout.splitlines() if "/" in line}
+    packages = {f"xoe/{path.parent.name}" for path in ROOT.glob("xoe/*/__init__.py")}
+    assert missing == set()
+    assert (folders - {".ci"} | packages) - named == set()
+
+
 def test_no_two_files_need_each_other() -> None:
     graph = {name: imports(path) - {name} for name, path in MODULES.items()}
     try:
