@@ -291,7 +291,10 @@ async def _ask_for_ever(
         except httpx.HTTPError:  # more connections than one address may have
             await asyncio.sleep(1)
             continue
-        if response.status_code == 200 or route == "query_long":
+        is_served = response.status_code == 200
+        if route == "query_stream":  # what cannot be answered is told in the stream
+            is_served = is_served and "event: done" in response.text
+        if is_served or route == "query_long":
             told.put(login)
         await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
 
@@ -349,7 +352,7 @@ async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
         while time.monotonic() < deadline and process.poll() is None:
             with suppress(httpx.HTTPError, KeyError, json.JSONDecodeError):
-                if not (await client.get("/health")).json()["loading"]:
+                if (await client.get("/health")).json()["ready"]:
                     return
             await asyncio.sleep(0.1)
     raise RuntimeError("The server did not get ready.")

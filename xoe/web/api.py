@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
-from core.errors import StoppingError, XoeError
+from core.errors import BusyError, StoppingError, XoeError
 from core.fairness import Share
 from xoe.auth.identity import Identity, identity_of
 from xoe.auth.limits import LimitKind, RateLimits, too_fast
@@ -175,7 +175,17 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
 )
 async def query_stream(request: Request, body: QueryRequest) -> EventSourceResponse:
     """Ask a question and read the answer as server-sent events while it is written."""
-    return EventSourceResponse(_frames(request, body), ping=15, shutdown_grace_period=_FAREWELL_S)
+    events = _events(request, body)
+    begun: list[AnswerEvent | XoeError] = []
+    try:
+        begun.append(await anext(events))
+    except BusyError:  # nothing was sent yet, so it can be a refusal like any other
+        await events.aclose()
+        raise
+    except XoeError as exc:
+        begun.append(exc)
+    frames = _frames(begun, events)
+    return EventSourceResponse(frames, ping=15, shutdown_grace_period=_FAREWELL_S)
 
 
 async def _whole(request: Request, body: QueryRequest) -> QueryResponse:
@@ -192,9 +202,16 @@ async def _left(request: Request) -> None:
         pass
 
 
-async def _frames(request: Request, body: QueryRequest) -> AsyncIterator[ServerSentEvent]:
-    async with aclosing(_events(request, body)) as events:
+async def _frames(
+    begun: Sequence[AnswerEvent | XoeError], events: AsyncGenerator[AnswerEvent, None]
+) -> AsyncIterator[ServerSentEvent]:
+    """Yield what has begun already, then the rest."""
+    async with aclosing(events):
         try:
+            for event in begun:
+                if isinstance(event, XoeError):
+                    raise event
+                yield _frame(event)
             async for event in events:
                 yield _frame(event)
         except XoeError as exc:
