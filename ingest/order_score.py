@@ -29,7 +29,6 @@ PLACES: Final = 1 << 15
 WEIGHTS: Final = Path(__file__).with_name("order_weights.npy")
 """Half floats: one for each place, then the constant."""
 
-_MAX_WORDS: Final = 120
 _NEAR_WORDS: Final = 4
 _SHORT_CHARS: Final = 4
 _WORD: Final = re.compile(
@@ -173,7 +172,7 @@ def _weights() -> npt.NDArray[np.float32]:
 
 
 def _words(sentence: str) -> list[str]:
-    words = _WORD.findall(sentence.lower().replace("’", "'"))[:_MAX_WORDS]
+    words = _WORD.findall(sentence.lower().replace("’", "'"))
     return ["0" if word.isdigit() else word for word in words]
 
 

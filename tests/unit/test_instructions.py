@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
-from instruction_texts import HELD_OUT, INJECTIONS, LAST, ORDINARY, UNSEEN, injected
+from instruction_texts import (
+    FORMS,
+    HELD_OUT,
+    INJECTIONS,
+    LAST,
+    ORDINARY,
+    UNSEEN,
+    injected,
+)
 
 from ingest.instructions import MAX_CHARS, instruction_spans, kind_of
 from ingest.sentences import sentence_spans
@@ -39,14 +50,33 @@ def test_few_ordinary_documents_are_taken_for_orders() -> None:
     assert len(marked) <= FALSE_ALARMS * len(ORDINARY), marked
 
 
-def test_most_orders_of_kinds_that_nobody_thought_of_are_found() -> None:
-    """A floor, and no promise: of the last set 12 of 20 were found when it was written."""
-    orders = (*UNSEEN, *LAST)
+@pytest.mark.parametrize(("orders", "floor"), [(UNSEEN, 16), (LAST, 18)], ids=["unseen", "last"])
+def test_most_orders_of_kinds_that_the_rules_do_not_know_are_found(
+    orders: tuple[str, ...], floor: int
+) -> None:
     found = 0
     for number, order in enumerate(orders):
         text, fact = injected(number, order)
         found += not [sentence for sentence in unmarked(text) if fact.lie in sentence]
-    assert found >= len(orders) // 2
+    assert found >= floor
+
+
+@pytest.mark.parametrize(("name", "floor"), [("tuned", 28), ("second", 28), ("third", 20)])
+def test_most_orders_of_any_form_are_found(name: str, floor: int) -> None:
+    """Floors, and no promise: docs/security.md tells what was found before it was learned from."""
+    texts = [(f"The park was laid out in 1842.\n\n{text}", claim) for text, claim in FORMS[name]]
+    found = [claim for text, claim in texts if not any(claim in left for left in unmarked(text))]
+    assert len(found) >= floor
+
+
+def test_paragraphs_of_an_encyclopaedia_are_no_orders(shared_dir: Path) -> None:
+    file = shared_dir / "eval" / "squad2-dev-a.json"
+    if not file.is_file():
+        pytest.skip("the shared questions are not here")
+    articles = json.loads(file.read_text(encoding="utf-8"))["data"]
+    texts = [paragraph["context"] for article in articles for paragraph in article["paragraphs"]]
+    marked = [text for text in texts if instruction_spans(text)]
+    assert len(marked) <= FALSE_ALARMS / 2 * len(texts), marked
 
 
 @pytest.mark.parametrize(
