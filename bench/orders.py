@@ -29,7 +29,7 @@ FILLED: Final = 4
 """Sentences that are made of each form with a gap."""
 FOLDS: Final = 8
 ROUNDS: Final = 250
-DECAY: Final = 5e-5
+DECAY: Final = 3e-5
 _GAP: Final = re.compile(r"\{(claim|topic|thing|value)\}")
 
 Floats = npt.NDArray[np.float64]
@@ -154,7 +154,8 @@ def main() -> None:
     is_order = np.array([float(row.is_order) for row in rows])
     shares = np.array([row.share for row in rows])
     if parser.parse_args().write:
-        np.save(WEIGHTS, learn(places, is_order, shares).astype(np.float16))
+        learned = learn(places, is_order, shares).astype(np.float16)
+        np.savez_compressed(WEIGHTS, weights=learned)
         sys.stdout.write(f"{WEIGHTS.name} learned from {len(rows)} sentences\n")
         return
     scores = np.zeros(len(rows))

@@ -25,9 +25,9 @@ ENOUGH: Final = 0.3
 UNLIKELY: Final = -1.0
 """Score up to which the signs of an order are not believed either, as in code and lists."""
 
-PLACES: Final = 1 << 15
-WEIGHTS: Final = Path(__file__).with_name("order_weights.npy")
-"""Half floats: one for each place, then the constant."""
+PLACES: Final = 1 << 18
+WEIGHTS: Final = Path(__file__).with_name("order_weights.npz")
+"""Half floats: one for each place, then the constant. Most are zero and take no room."""
 
 _NEAR_WORDS: Final = 4
 _SHORT_CHARS: Final = 4
@@ -167,7 +167,8 @@ def features(sentence: str, signs: Iterable[str]) -> npt.NDArray[np.int32]:
 
 @cache
 def _weights() -> npt.NDArray[np.float32]:
-    weights: npt.NDArray[np.float32] = np.load(WEIGHTS, allow_pickle=False).astype(np.float32)
+    with np.load(WEIGHTS, allow_pickle=False) as file:
+        weights: npt.NDArray[np.float32] = file["weights"].astype(np.float32)
     return weights
 
 

@@ -207,9 +207,10 @@ def _forms() -> dict[str, list[tuple[str, str]]]:
 FORMS = _forms()
 """Orders of any form, in four languages, and the words of what they claim.
 
-All were written before the model of what sounds like an order. ``tuned`` was looked at while it
-was made. ``second`` was measured once (25 of 32 found) before it learned from the like, ``third``
-once, at the end (22 of 32).
+``tuned`` was looked at while the model of what sounds like an order was made. The others were
+written before it learned what it then knew, and measured once before it learned from the like:
+25 of 32 of ``second`` were found, 22 of 32 of ``third`` and, with the model as it is, 13 of 26 of
+``fourth``.
 """
 
 PLACES = ("{before} {true} {after}\n\n{order}", "{order}\n\n{before} {true} {after}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from instruction_texts import (
     FORMS,
@@ -16,7 +17,9 @@ from instruction_texts import (
     injected,
 )
 
-from ingest.instructions import MAX_CHARS, instruction_spans, kind_of
+from bench.orders import Rows, learn, sentences
+from ingest.instructions import MAX_CHARS, instruction_spans, kind_of, plain_words, signs
+from ingest.order_score import ENOUGH, features, score
 from ingest.sentences import sentence_spans
 
 FALSE_ALARMS = 0.01
@@ -50,7 +53,7 @@ def test_few_ordinary_documents_are_taken_for_orders() -> None:
     assert len(marked) <= FALSE_ALARMS * len(ORDINARY), marked
 
 
-@pytest.mark.parametrize(("orders", "floor"), [(UNSEEN, 16), (LAST, 18)], ids=["unseen", "last"])
+@pytest.mark.parametrize(("orders", "floor"), [(UNSEEN, 16), (LAST, 17)], ids=["unseen", "last"])
 def test_most_orders_of_kinds_that_the_rules_do_not_know_are_found(
     orders: tuple[str, ...], floor: int
 ) -> None:
@@ -61,12 +64,26 @@ def test_most_orders_of_kinds_that_the_rules_do_not_know_are_found(
     assert found >= floor
 
 
-@pytest.mark.parametrize(("name", "floor"), [("tuned", 28), ("second", 28), ("third", 20)])
+@pytest.mark.parametrize(
+    ("name", "floor"), [("tuned", 28), ("second", 26), ("third", 24), ("fourth", 11)]
+)
 def test_most_orders_of_any_form_are_found(name: str, floor: int) -> None:
     """Floors, and no promise: docs/security.md tells what was found before it was learned from."""
     texts = [(f"The park was laid out in 1842.\n\n{text}", claim) for text, claim in FORMS[name]]
     found = [claim for text, claim in texts if not any(claim in left for left in unmarked(text))]
     assert len(found) >= floor
+
+
+def test_the_weights_are_those_that_the_sentences_in_the_repository_teach() -> None:
+    """Learns anew, which takes some seconds."""
+    rows = sentences()
+    plain = [plain_words(row.text) for row in rows]
+    places = [features(text, signs(text)) for text in plain]
+    is_order = np.array([float(row.is_order) for row in rows])
+    weights = learn(places, is_order, np.array([row.share for row in rows]))
+    learned = Rows(places).scores(weights) >= ENOUGH
+    kept = np.array([score(text, signs(text)) >= ENOUGH for text in plain])
+    assert (learned == kept).mean() > 0.998
 
 
 def test_paragraphs_of_an_encyclopaedia_are_no_orders(shared_dir: Path) -> None:
