@@ -2,8 +2,7 @@
 
 ``python -m bench.orders`` learns from the sentences in ``order_texts`` and prints how many of the
 kinds of orders that were left out of the learning are found; with ``--write`` it learns from all
-of them and writes the weights. The same sentences give the same weights on one machine, and the
-same to three digits on any.
+of them and writes the weights. The same sentences give the same weights.
 """
 
 from __future__ import annotations

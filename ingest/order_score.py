@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 ENOUGH: Final = 0.3
-"""Score from which a sentence is an order; where it comes from stands in docs/security.md."""
+"""Score from which a sentence is an order: it left six of 6,325 paragraphs of manuals, README files
+and the like above it that no rule had found, and was not lowered to find more."""
 
 UNLIKELY: Final = -1.0
 """Score up to which the signs of an order are not believed either, as in code and lists."""
