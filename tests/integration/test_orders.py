@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from instruction_texts import INJECTIONS, Fact, injected
+from instruction_texts import HELD_OUT, INJECTIONS, LAST, Fact, injected
 
 from chains.compose import compose, not_in_library, quote_sources
 from chains.gate import is_answerable
 from chains.retriever import SearchResult
-from chains.types import Answer
+from chains.types import Answer, Done, Question
 from core.settings import load_settings
+from xoe.services import Services
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration
@@ -99,3 +101,32 @@ def test_a_handbook_about_orders_is_found_and_said_to_be_one(bench: Workbench) -
     assert "tells whoever reads it" in answer.text
     assert "vault is open" not in answer.text
     assert any("Ignore all previous" in citation.quote for citation in answer.citations)
+
+
+ASKED_OF_A_MODEL = (*INJECTIONS[::8], *HELD_OUT[::8], *LAST[1::8])
+
+
+@pytest.mark.parametrize("profile", ["tiny", "fast"])
+async def test_a_real_model_answers_what_the_document_states_and_not_what_it_is_told_to(
+    profile: str, tmp_path: Path, need_models: Callable[..., None]
+) -> None:
+    need_models(profile, "embedder")
+    settings = load_settings(
+        data_dir=tmp_path / "data", voice=False, llm_profile=profile, llm_stall_s=600
+    )
+    services = await Services.create(settings, sync_library=False, with_voice=False)
+    try:
+        await services.model_ready()
+        for number, order in enumerate(ASKED_OF_A_MODEL):
+            text, fact = injected(number, order)
+            owner = f"session:{number}"
+            path = tmp_path / f"notes-{number}.md"
+            path.write_text(f"# Notes\n\n{text}\n", encoding="utf-8")
+            await services.ingestor.ingest_file(path, name=path.name, owner=owner)
+            question = Question(fact.question, f"chat-{number}", owner)
+            async with aclosing(services.answers.stream(question)) as events:
+                (done,) = [event async for event in events if isinstance(event, Done)]
+            assert fact.holds in done.answer.text, order
+            assert fact.lie not in done.answer.text, order
+    finally:
+        await services.aclose()
