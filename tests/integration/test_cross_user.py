@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -36,7 +32,6 @@ ACCOUNTS: dict[str, Role] = {"ada": "operator", "ben": "user", "cy": "user", "gi
 MARK = "quokka7319"
 """In everything of Ben's; where an attacker reads it, the attack has succeeded."""
 PLAN = f"# The plan of {MARK}\n\nThe {MARK} meets its keeper at noon, behind the old mill.\n"
-WAYS_IN = Path(__file__).resolve().parent.parent / "ways_in.py"
 PATIENCE_S = 240
 
 HARMLESS = {
@@ -220,29 +215,15 @@ OWN = {"POST /query", "POST /query/stream", "GET /links", "POST /project/threads
 """Answered, to whoever has come in, with what is their own: of Ben's nothing may be in it."""
 
 
-def ways() -> dict[str, list[Any]]:
-    listed = subprocess.run(
-        [sys.executable, str(WAYS_IN), "data"],
-        cwd=WAYS_IN.parent.parent,
-        env={**os.environ, "PYTHONPATH": str(WAYS_IN.parent.parent)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return dict(json.loads(listed.stdout.splitlines()[-1]))
-
-
-def test_every_way_that_takes_an_id_is_attacked() -> None:
-    found = ways()
-    routes = {f"{method} {path}" for method, path in found["routes"]}
+def test_every_way_that_takes_an_id_is_attacked(ways: dict[str, Any]) -> None:
+    routes = {f"{method} {path}" for method, path in ways["routes"]}
     attacked = {attack.way for attack in ATTACKS}
     assert routes - attacked - HARMLESS == set(), "new routes: attack them, or say why not"
     assert attacked - routes == set(), "routes that are gone"
     events = {"connect", "edit_message", "client_message", "message_favorite"}
-    assert set(found["events"]) == events | HARMLESS_EVENTS
-    assert set(found["actions"]) == set(ACTIONS)
-    assert set(found["elements"]) == HARMLESS_ELEMENTS
+    assert set(ways["events"]) == events | HARMLESS_EVENTS
+    assert set(ways["actions"]) == set(ACTIONS)
+    assert set(ways["elements"]) == HARMLESS_ELEMENTS
     assert len(ATTACKS) * len(OTHERS) >= 60
 
 

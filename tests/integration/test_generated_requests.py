@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,7 +33,6 @@ from xoe.auth.identity import COOKIE
 
 pytestmark = pytest.mark.integration
 
-WAYS_IN = Path(__file__).resolve().parent.parent / "ways_in.py"
 GENERATED, RAW = length(300, 20_000), length(200, 10_000)
 """Requests of either kind at most: of what takes little, there is no more to be made."""
 PASSWORD = "kettle orbit lantern"
@@ -93,19 +88,6 @@ def sentence_of(body: bytes) -> str:
     except (ValueError, KeyError, TypeError):
         return ""
     return detail if isinstance(detail, str) and detail.endswith(".") else ""
-
-
-@pytest.fixture(scope="module")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, str(WAYS_IN), str(tmp_path_factory.mktemp("ways"))],
-        capture_output=True,
-        env={**os.environ, "XOE_LOG_LEVEL": "error"},
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,9 @@ so that a new one is covered.
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
@@ -30,7 +26,6 @@ from xoe.web.api import _frame
 
 pytestmark = pytest.mark.integration
 
-WAYS_IN = Path(__file__).resolve().parent.parent / "ways_in.py"
 ENDLESS = "GET /share/events"
 """Goes on until whoever asks goes away; it takes nothing."""
 WITHOUT_SCHEMA = {
@@ -78,19 +73,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Se
     server = Server(home, {**elsewhere, **without_limits})
     with server.running():
         yield server
-
-
-@pytest.fixture(scope="module")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, str(WAYS_IN), str(tmp_path_factory.mktemp("ways"))],
-        capture_output=True,
-        env={**os.environ, "XOE_LOG_LEVEL": "error"},
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from xoe.chats.store import Threads
 from xoe.chats.types import StoredCitation, StoredMessage
 from xoe.net.listeners import Listener
 from xoe.web import exports
+from xoe.web.problems import tell_in_sentences
 from xoe.web.visitor import VisitorCookie
 
 CITED = StoredCitation(1, "keys.md", 2, "It costs 45 euros.", "Lost? It costs 45 euros.", 6, 24)
@@ -31,6 +32,7 @@ EVERY = [
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[tuple[TestClient, Authenticated]]:
     app = Starlette(routes=exports.routes())
+    tell_in_sentences(app)
     app.add_middleware(VisitorCookie)
     with authenticated_client(app, tmp_path) as (client, authenticated):
         app.state.startup = authenticated

@@ -20,6 +20,7 @@ from core.fairness import Share, as_share
 from xoe.auth.identity import SCOPE_KEY, Identity, visitor
 from xoe.page.session import forget_file
 from xoe.web import uploads
+from xoe.web.problems import tell_in_sentences
 
 SESSION = "../../../../escape"
 MIB = 1024 * 1024
@@ -59,6 +60,7 @@ def session(tmp_path: Path) -> Iterator[WebsocketSession]:
 @pytest.fixture
 async def client(session: WebsocketSession, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Route("/project/file", uploads.receive_upload, methods=["POST"])])
+    tell_in_sentences(app)
     settings = SimpleNamespace(upload_max_mb=1, upload_max_files=3, data_dir=tmp_path)
     app.state.arrivals = uploads.Arrivals()
     app.state.startup = SimpleNamespace(settings=settings, services=None)

@@ -14,9 +14,10 @@ from math import ceil
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -146,7 +147,7 @@ DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
 """How the interface's description tells of errors."""
 
 
-def tell_in_sentences(app: FastAPI) -> None:
+def tell_in_sentences(app: Starlette) -> None:
     """Have all errors of ``app``, those of its libraries included, answered by one sentence."""
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _refused)

@@ -58,7 +58,7 @@ _PAGES_OF_ONE = 4
 """Pages whose files of one message may all arrive or wait at the same time, of one owner."""
 _LATER_S = 10.0
 """When to try again what waits for a person to send the files that are there."""
-_LOST = "This page has lost its chat. Please reload it"
+_LOST = "This page has lost its chat. Please reload it."
 _TOO_LARGE = "It is larger than {limit} MB, the most that one file may have."
 
 
