@@ -19,8 +19,9 @@ from chains.types import Passage
 from core.errors import ModelError
 from ingest.embedder import Embedder
 from ingest.instructions import instruction_spans
+from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
-from ingest.store import Store, StoredChunk
+from ingest.store import Store
 from ingest.vector_index import VectorIndexes
 from ingest.vectors import Vectors
 
