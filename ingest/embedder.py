@@ -19,9 +19,11 @@ import numpy.typing as npt
 import structlog
 
 from core.errors import DocumentError, ModelError, ModelLoadError
+from engines.life import Recipe
 from engines.process import EngineFault, EngineLost
+from engines.queue import NoQueue
 from engines.wire import Frame, Head
-from engines.worker import EngineReport, NoQueue, Recipe, Worker
+from engines.worker import EngineReport, Worker
 from ingest.vectors import DIMENSION, Vectors
 from models.manifest import load_manifest
 

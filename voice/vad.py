@@ -11,8 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from core.errors import ModelLoadError, ModelMissingError
+from engines.life import Recipe
+from engines.queue import NoQueue
 from engines.wire import Frame
-from engines.worker import EngineReport, NoQueue, Recipe, Worker
+from engines.worker import EngineReport, Worker
 from voice.audio import FRAME_SAMPLES, Samples
 
 CONTEXT_SAMPLES: Final = 64
