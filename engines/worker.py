@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 
 from core.errors import XoeError
+from core.tasks import Tasks
 from engines.job import Job
 from engines.life import BEING_STARTED, Life, Recipe, WorkerState, failed
 from engines.process import CallCancelled, EngineFault, EngineLost, EngineProcess
@@ -66,7 +67,7 @@ class Worker(Generic[J]):
             recipe, self._lock, on_ready=self._work, on_change=on_change, refuse=self._refuse
         )
         self._serving: asyncio.Task[None] | None = None
-        self._side_calls: set[asyncio.Task[Frame]] = set()
+        self._side_calls = Tasks()
         self._under_way: tuple[EngineProcess, int] | None = None
         """The process that carries out the job that runs, and the number of its call."""
         self._size: tuple[EngineProcess, int] | None = None
@@ -194,7 +195,7 @@ class Worker(Generic[J]):
 
         async def counted() -> Frame:
             task: asyncio.Task[Frame] = asyncio.current_task()  # type: ignore[assignment]
-            self._side_calls.add(task)
+            self._side_calls.keep(task)
             try:
                 return await carry_out()
             except asyncio.CancelledError:
@@ -202,7 +203,6 @@ class Worker(Generic[J]):
                     raise self._recipe.closed() from None
                 raise
             finally:
-                self._side_calls.discard(task)
                 with self._lock:
                     self._busy -= is_work
 
@@ -353,11 +353,9 @@ class Worker(Generic[J]):
 
     async def _shut_down(self) -> None:
         await self._life.halt()
-        tasks = [task for task in (self._serving, *self._side_calls) if task]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._serving is not None:
+            self._side_calls.keep(self._serving)
+        await self._side_calls.aclose()
         self._serving = None
         with self._lock:
             running, self._running = self._running, None

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from core.errors import ShareError, XoeError
+from core.tasks import Tasks
 from xoe.net.listeners import Listeners
 from xoe.share.deadline import Deadline, since_boot_s
 from xoe.share.forgetting import Forgetting, Visitors
@@ -76,7 +77,7 @@ class Sharing:
         self._forgetting = Forgetting(visitors)
         self._busy = asyncio.Lock()
         self._starting: asyncio.Task[ShareView] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._recovery: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
@@ -273,9 +274,7 @@ class Sharing:
                 await self._revoke("The server is stopping.")
             await self._end_lingering()
         await self._forgetting.aclose()
-        ending = [task for task in self._tasks if task is not asyncio.current_task()]
-        if ending:
-            await asyncio.wait(ending, timeout=_SETTLE_S)
+        await self._tasks.wait(_SETTLE_S)
         self._changed.set()
 
     async def _revoke(self, sentence: str) -> None:
@@ -320,13 +319,13 @@ class Sharing:
         while not over.is_set():
             deadline = self._deadline
             if deadline is not None and deadline.left_s() <= 0:
-                self._spawn(self._end_quietly("The time of the invitation is over."))
+                self._tasks.spawn(self._end_quietly("The time of the invitation is over."))
                 return
             try:
                 await self._look_at_guests(auth)
                 again = await auth.invitations.list()
                 if any(one.id == invitation.id and one.is_revoked for one in again):
-                    self._spawn(self._end_quietly("The invitation was taken back."))
+                    self._tasks.spawn(self._end_quietly("The invitation was taken back."))
                     return
             except XoeError as exc:
                 log.warning("share.not_looked_at", error=str(exc))
@@ -374,7 +373,7 @@ class Sharing:
             )
         elif event.state == "refused":
             self._set(replace(view, sentence=event.sentence, retry_in_s=None))
-            self._spawn(self._end_quietly(event.sentence))
+            self._tasks.spawn(self._end_quietly(event.sentence))
         elif event.state in ("lost", "connecting"):
             self._set(
                 replace(
@@ -393,11 +392,6 @@ class Sharing:
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
