@@ -35,10 +35,10 @@ from chainlit.user import PersistedUser, User
 from fastapi import HTTPException
 
 from core.errors import StoreError
+from core.text import visible
 from xoe.auth.identity import SESSION, current
 from xoe.chats.types import ThreadSummary
 from xoe.page import session
-from xoe.page.markup import visible
 from xoe.page.resumed import RUN, SHOWN_MESSAGES, element_dict, empty_thread, thread_dict
 
 if TYPE_CHECKING:
