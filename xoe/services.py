@@ -24,6 +24,7 @@ from chains.types import LIBRARY_OWNER
 from core.data_folder import DataFolder
 from core.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
 from core.settings import LlmProfile, Settings
+from core.signal import Signal
 from core.tasks import Tasks
 from engines.worker import EngineReport
 from ingest.catalog import Catalog
@@ -121,6 +122,8 @@ class Services:
         )
         off = Component("library", "off", "the library's folder is not read")
         self._components = {"library": off, "redis": Component("redis", "off", "not started")}
+        self.changed = Signal()
+        """Told when a part comes or goes, and when a document has been read."""
         self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice")}
         self.measuring = Measuring(
             settings,
@@ -404,6 +407,7 @@ class Services:
         self._components[name] = now
         if state != "loading" and (settled := self._settled.get(name)) is not None:
             settled.set()
+        self.changed.tell()
         log.info("component", component=name, state=state)
 
     async def _save_indexes(self) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from core.errors import ShareError, XoeError
+from core.signal import Signal
 from core.tasks import Tasks
 from xoe.net.listeners import Listeners
 from xoe.share.deadline import Deadline, since_boot_s
@@ -69,7 +70,7 @@ class Sharing:
         self._wall = wall
         self._steady = steady
         self._view = _OFF
-        self._changed = asyncio.Event()
+        self._changed = Signal()
         self._tunnel: Tunnel | None = None
         self._invitation: Invitation | None = None
         self._deadline: Deadline | None = None
@@ -120,7 +121,7 @@ class Sharing:
             if self._closed:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _TICK_S)
+                await asyncio.wait_for(self._changed.next.wait(), _TICK_S)
 
     # ── beginning ────────────────────────────────────────────────────────────────────────────
 
@@ -275,7 +276,7 @@ class Sharing:
             await self._end_lingering()
         await self._forgetting.aclose()
         await self._tasks.wait(_SETTLE_S)
-        self._changed.set()
+        self._changed.tell()
 
     async def _revoke(self, sentence: str) -> None:
         auth = await self._auth()
@@ -347,7 +348,7 @@ class Sharing:
         self._forgetting.later(guest for guest in guests if guest.ended_at is not None)
         if guests != self._guests:
             self._guests = guests
-            self._notify()
+            self._changed.tell()
 
     def _tunnel_changed(self, event: TunnelEvent) -> None:
         view = self._view
@@ -387,11 +388,7 @@ class Sharing:
 
     def _set(self, view: ShareView) -> None:
         self._view = view
-        self._notify()
-
-    def _notify(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changed.tell()
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
