@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from core.errors import EngineBusyError
-from core.fairness import Share, as_share, share
 from core.settings import Settings
+from core.share import Share, as_share, share
 from xoe.auth.buckets import Rate
 from xoe.auth.identity import Identity, visitor
 from xoe.auth.limits import Admission, LimitKind, RateLimits, too_fast

@@ -17,7 +17,7 @@ from core.errors import (
     TranscriptionError,
     TranscriptionLostError,
 )
-from core.fairness import Share, share
+from core.share import Share, share
 from engines.job import Job
 from engines.life import Recipe
 from engines.process import EngineLost

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from core.errors import EngineBusyError
-from core.fairness import OwnerQuota, Share, as_share, owner_limit
+from core.fairness import OwnerQuota, owner_limit
+from core.share import Share, as_share
 from xoe.auth.buckets import Buckets, Rate
 
 if TYPE_CHECKING:
