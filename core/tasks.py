@@ -32,9 +32,9 @@ class Tasks:
     def __iter__(self) -> Iterator[asyncio.Task[Any]]:
         return iter(tuple(self._tasks))
 
-    def spawn(self, work: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin ``work``, which nobody needs to await."""
-        task = self.keep(asyncio.create_task(work, name=name))
+        task = self.keep(asyncio.create_task(work))
         task.add_done_callback(self._ended)
         return task
 
