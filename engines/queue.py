@@ -32,32 +32,6 @@ class JobQueue(Protocol):
     def __len__(self) -> int: ...
 
 
-class NoQueue:
-    """For an engine that is only called, and has no jobs."""
-
-    def put(self, _: Any) -> None:
-        """Refuse it."""
-        raise TypeError("this engine takes no jobs")
-
-    def take(self) -> Any:
-        """Find none."""
-        raise IndexError("this engine has no jobs")
-
-    def remove(self, _: Any) -> bool:
-        """Find none."""
-        return False
-
-    def clear(self) -> list[Any]:
-        """Find none."""
-        return []
-
-    def tell(self) -> None:
-        """Tell nobody."""
-
-    def __len__(self) -> int:
-        return 0
-
-
 class FairJobs(FairQueue[J]):
     """A ``FairQueue`` of jobs, as a worker takes it. Who has to make room hears of it."""
 

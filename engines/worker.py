@@ -15,12 +15,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from core.errors import XoeError
+from core.errors import BusyError, XoeError
 from core.tasks import Tasks
 from engines.job import Job
 from engines.life import BEING_STARTED, Life, Recipe, WorkerState, failed
 from engines.process import CallCancelled, EngineFault, EngineLost, EngineProcess
-from engines.queue import JobQueue
+from engines.queue import FairJobs, JobQueue
 from engines.wire import Frame, Head
 
 log = structlog.get_logger(__name__)
@@ -50,11 +50,18 @@ class Worker(Generic[J]):
     """Owns one engine's process; started again when it is lost. Cheap to make."""
 
     def __init__(
-        self, recipe: Recipe, queue: JobQueue, *, on_change: Callable[[], None] = lambda: None
+        self,
+        recipe: Recipe,
+        queue: JobQueue | None = None,
+        *,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing runs until it is used. ``on_change`` is called in the worker's thread."""
+        """Nothing runs until it is used; without ``queue`` it is called, and has no jobs.
+
+        ``on_change`` is called in the worker's thread.
+        """
         self._recipe = recipe
-        self._queue = queue
+        self._queue: JobQueue = FairJobs(1, busy=BusyError) if queue is None else queue
         self._stopping = threading.Lock()  # one stop after the other
         self._lock = threading.Lock()  # guards what follows; never held while something is awaited
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -21,7 +21,6 @@ import structlog
 from core.errors import DocumentError, ModelError, ModelLoadError
 from engines.life import Recipe
 from engines.process import EngineFault, EngineLost
-from engines.queue import NoQueue
 from engines.wire import Frame, Head
 from engines.worker import EngineReport, Worker
 from ingest.vectors import DIMENSION, Vectors
@@ -71,7 +70,6 @@ class Embedder:
                 lost=lambda reason: ModelLoadError(f"The embedder failed: {reason}."),
                 closed=lambda: ModelLoadError("The embedder has been shut down."),
             ),
-            NoQueue(),
         )
 
     def begin(self) -> None:
