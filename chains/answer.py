@@ -34,12 +34,11 @@ from chains.degraded import (
     labelled_direct,
     template,
 )
-from chains.followup import asks_for_overview, is_small_talk, search_text
-from chains.gate import is_answerable
 from chains.generation import GenerationStats, Generator, encodable
 from chains.memory import Memory
 from chains.overview import Overview
 from chains.prompt_builder import Prompt, PromptBuilder
+from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
 from chains.turn import Turn, Writing
 from chains.types import (
@@ -48,15 +47,12 @@ from chains.types import (
     Answer,
     AnswerEvent,
     Done,
-    Passage,
     Question,
     Queued,
     Sources,
     Token,
 )
-from core.bulkhead import Bulkhead
 from core.errors import (
-    BusyError,
     CircuitOpenError,
     EngineBusyError,
     EngineError,
@@ -65,11 +61,10 @@ from core.errors import (
     GenerationError,
     ModelError,
     QuestionError,
-    RetrievalError,
     XoeError,
 )
 from core.fairness import FairSlots
-from core.retry import RetryBudget, attempts, retried
+from core.retry import RetryBudget, attempts
 from core.settings import Settings
 from ingest.store import Store
 from state.breakers import Breakers
@@ -79,10 +74,9 @@ from telemetry.tracing import Span, Tracer
 
 log = structlog.get_logger(__name__)
 
-SEARCH_THREADS = 4
-SEARCHES_WAITING = 512
 PROMPTS_AT_ONCE = 2
 """Prompts are counted by one tokenizer; more would only stand before each other's."""
+PROMPTS_WAITING = 512
 MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
 """What counts against the model: a full queue and an overlong question do not."""
 
@@ -118,7 +112,6 @@ class AnswerChain:
         """
         self._settings = settings
         self._store = store
-        self._search = search
         self._memory = memory
         self._generator = generator
         self._breakers = breakers
@@ -128,15 +121,23 @@ class AnswerChain:
         self._is_loading = is_loading
         self._budget = budget
         self._on_outcome = on_outcome
-        self._searches = Bulkhead("search", threads=SEARCH_THREADS, waiting=SEARCHES_WAITING)
-        self._prompting = FairSlots(PROMPTS_AT_ONCE, SEARCHES_WAITING)
+        self._prompting = FairSlots(PROMPTS_AT_ONCE, PROMPTS_WAITING)
         self._retries = RetryBudget()
-        self._overview = Overview(store, search)
+        self._retrieval = Retrieval(
+            settings=settings,
+            search=search,
+            overview=Overview(store, search),
+            breakers=breakers,
+            tracer=tracer,
+            budget=budget,
+            retries=self._retries,
+            on_outcome=lambda works: on_outcome("retrieval", works),
+        )
         self._builder = PromptBuilder(settings, generator)
         self._preparation: Runnable[Question, Turn] = cast(
             Runnable[Question, Turn],
             RunnableLambda(self._recall)
-            | RunnableLambda(self._retrieve)
+            | RunnableLambda(self._retrieval.retrieve)
             | RunnableLambda(self._gate)
             | RunnableLambda(self._prompt),
         )
@@ -159,7 +160,7 @@ class AnswerChain:
 
     def close(self) -> None:
         """Stop the threads."""
-        self._searches.close()
+        self._retrieval.close()
 
     async def prepare(self, question: Question) -> Turn:
         """Do all that comes before the model, for a question that may still change.
@@ -201,7 +202,7 @@ class AnswerChain:
 
     async def check_search(self) -> None:
         """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
-        await self._search_guarded(Turn(_CHECK))
+        await self._retrieval.check(_CHECK)
 
     async def check_model(self) -> None:
         """Let the model write a token, for nobody. Raises ``EngineError`` or ``ModelError``."""
@@ -217,68 +218,6 @@ class AnswerChain:
             exchanges = await self._memory.recall(question)
         timings = replace(turn.timings, history=turn.elapsed_ms())
         return replace(turn, exchanges=tuple(exchanges), timings=timings)
-
-    async def _retrieve(self, turn: Turn) -> Turn:
-        """Look for passages; small talk and questions without the library need none."""
-        question = turn.question
-        if not question.use_library or is_small_talk(question.text):
-            return replace(turn, grounds=False)
-        try:
-            with self._tracer.span("retrieval") as span:
-                found = await retried(
-                    lambda: self._search_guarded(turn),
-                    budget=self._retries,
-                    transient=(RetrievalError,),
-                )
-                span.set(passages=len(found.passages), answerable=found.answerable)
-        except (RetrievalError, CircuitOpenError) as exc:
-            log.warning("retrieval.failed", error=type(exc.__cause__ or exc).__name__)
-            self._on_outcome("retrieval", False)
-            return replace(turn, grounds=False, library_lost=True)
-        self._on_outcome("retrieval", True)
-        return found
-
-    async def _search_guarded(self, turn: Turn) -> Turn:
-        async with self._breakers.guard("rag-api", transient=(RetrievalError,)) as call:
-            asked = time.perf_counter()
-
-            def find() -> Turn:
-                call.waited(time.perf_counter() - asked)
-                return self._find(turn)
-
-            try:
-                return await self._searches.run(find, timeout_s=self._settings.retrieval_timeout_s)
-            except TimeoutError as exc:
-                raise RetrievalError("The search of the documents takes too long.") from exc
-            except BusyError:  # counts for no circuit: the search works
-                raise
-            except Exception as exc:  # of SQLite, FAISS, ONNX Runtime and the store
-                # Without its message: SQLite's quotes words of the question.
-                log.error("retrieval.error", error=type(exc).__name__)
-                raise RetrievalError("The documents cannot be searched.") from exc
-
-    def _find(self, turn: Turn) -> Turn:
-        question = turn.question
-        begun = time.perf_counter()
-        limit = self._budget().passages(question.passages or self._settings.retrieval_passages)
-        passages: tuple[Passage, ...] = ()
-        answerable = False
-        orders: tuple[Passage, ...] = ()
-        if asks_for_overview(question.text):
-            passages = self._overview.passages(question.text, question.owner, limit=limit)
-            answerable = bool(passages)
-        if not passages:
-            text = search_text(question.text, [e.question for e in turn.exchanges])
-            turn = replace(turn, follows_up=text != question.text)
-            owners = (LIBRARY_OWNER, question.owner)
-            result = self._search.search(text, owners, limit=limit)
-            passages, answerable = result.passages, is_answerable(result)
-            if result.orders is not None and is_answerable(result.orders):
-                orders = result.orders.passages
-        timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
-        return replace(
-            turn, passages=passages, answerable=answerable, orders=orders, timings=timings
-        )
 
     async def _gate(self, turn: Turn) -> Turn:
         """Settle at once what the library cannot answer."""

@@ -12,19 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import structlog
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
-from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict
 
 from chains import lexical
 from chains.contradictions import contradicts
-from chains.types import LIBRARY_OWNER, Passage
+from chains.types import Passage
 from core.errors import ModelError
 from ingest.embedder import Embedder
 from ingest.instructions import instruction_spans
+from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
-from ingest.store import Store, StoredChunk
+from ingest.store import Store
 from ingest.vector_index import VectorIndexes
 from ingest.vectors import Vectors
 
@@ -276,36 +273,6 @@ class HybridSearch:
             best_end=chunk.start + best_end,
             score=score,
         )
-
-
-class LibraryRetriever(BaseRetriever):
-    """LangChain's view of the search: passages as ``Document``s."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    search: HybridSearch
-    owners: tuple[str, ...] = (LIBRARY_OWNER,)
-    limit: int = 3
-
-    def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
-    ) -> list[Document]:
-        result = self.search.search(query, self.owners, limit=self.limit)
-        return [
-            Document(
-                id=str(passage.chunk_id),
-                page_content=passage.text,
-                metadata={
-                    "source": passage.source,
-                    "title": passage.title,
-                    "page": passage.page,
-                    "start": passage.start,
-                    "end": passage.end,
-                    "score": passage.score,
-                },
-            )
-            for passage in result.passages
-        ]
 
 
 def _scaled(bm25: dict[int, float]) -> dict[int, float]:

@@ -39,7 +39,12 @@ def write_once(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
 
 def write_over(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file whole or leave the one that is there."""
-    publish(_written(path, content, mode), path)
+    temporary = _written(path, content, mode)
+    try:
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def _written(path: Path, content: bytes, mode: int) -> Path:

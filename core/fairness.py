@@ -1,65 +1,29 @@
-"""Who asks, and turns between those who ask: nobody waits, or is refused, for another's flood.
+"""Turns between those who ask: nobody waits, or is refused, for another's flood.
 
-What waits belongs to a ``Share``. An entry point (a message of the page, an HTTP route, a call)
-says whose work it begins; a queue reads that where something is put in. Tasks take it over from
-the task that makes them.
+What waits belongs to a ``Share``, which is read where something is put in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from core.errors import BusyError
+from core.share import Share, share
+from core.turns import Ticket, Turns
 
 T = TypeVar("T")
 
 SHARE_OF_OWNER: Final = 8
 """One owner may have so much waiting: the queue's limit divided by this."""
-GROUP_LIMIT: Final = 8
-"""Served with one model while others wait for another: a change costs seconds."""
-PEOPLE_IN_A_ROW: Final = 8
-"""Served for people while something of a program waits, which gets the next turn."""
 _FIRST_PACE_S: Final = 1.0
 _RETRY_S: Final = (1.0, 300.0)
 _WEIGHT: Final = 0.2
 """Of the latest interval in the pace."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """Whose work something is. The default is the server's own."""
-
-    owner: str = ""
-    """An account, an invitation, a browser or an address; empty for the server itself."""
-    session: str = ""
-    """One of the owner's chats, or one of an invitation's guests."""
-    interactive: bool = False
-    """A person waits for it, at the page or in a call."""
-
-
-current_share: Final[ContextVar[Share]] = ContextVar("xoe_share", default=Share())  # noqa: B039 - frozen
-
-
-def share() -> Share:
-    """Return whose work the current task does."""
-    return current_share.get()
-
-
-@contextmanager
-def as_share(whose: Share) -> Iterator[None]:
-    """Do as ``whose`` what is done inside, tasks that are made there included."""
-    token = current_share.set(whose)
-    try:
-        yield
-    finally:
-        current_share.reset(token)
 
 
 def owner_limit(limit: int) -> int:
@@ -95,128 +59,6 @@ class Pace:
         return min(max(count * pace_s, shortest), longest)
 
 
-@dataclass(frozen=True, eq=False)
-class _Ticket(Generic[T]):
-    number: int
-    share: Share
-    group: str
-    item: T
-
-
-class _Line(Generic[T]):
-    """What waits of one kind. The first owner's first session is next; who is served goes last."""
-
-    def __init__(self) -> None:
-        self._owners: dict[str, dict[str, deque[_Ticket[T]]]] = {}
-        self._groups: Counter[str] = Counter()
-
-    def __bool__(self) -> bool:
-        return bool(self._owners)
-
-    def copy(self) -> _Line[T]:
-        other: _Line[T] = _Line()
-        other._owners = {
-            owner: {name: deque(waiting) for name, waiting in sessions.items()}
-            for owner, sessions in self._owners.items()
-        }
-        other._groups = Counter(self._groups)
-        return other
-
-    def add(self, ticket: _Ticket[T]) -> None:
-        sessions = self._owners.setdefault(ticket.share.owner, {})
-        sessions.setdefault(ticket.share.session, deque()).append(ticket)
-        self._groups[ticket.group] += 1
-
-    def choose(self, loaded: str | None, grouped: int) -> tuple[_Ticket[T], int]:
-        """Return who is next, and the length of the group with them; the line is not empty."""
-        fitting: _Ticket[T] | None = None
-        other: _Ticket[T] | None = None
-        for ticket in self._heads():
-            if ticket.group != loaded:
-                other = other or ticket
-            else:
-                fitting = fitting or ticket
-            if len(self._groups) == 1 or (fitting and other):
-                break
-        if fitting is not None and (other is None or grouped < GROUP_LIMIT):
-            return fitting, grouped + 1 if other else 0
-        assert other is not None  # noqa: S101 - one of them is there
-        return other, 1
-
-    def serve(self, ticket: _Ticket[T]) -> None:
-        """Take the first of a session out; its owner and its session go to the end."""
-        sessions = self._owners.pop(ticket.share.owner)
-        waiting = sessions.pop(ticket.share.session)
-        waiting.popleft()
-        if waiting:
-            sessions[ticket.share.session] = waiting
-        if sessions:
-            self._owners[ticket.share.owner] = sessions
-        self._uncount(ticket)
-
-    def drop(self, ticket: _Ticket[T]) -> None:
-        """Take anything out; everybody keeps their turn."""
-        sessions = self._owners[ticket.share.owner]
-        waiting = sessions[ticket.share.session]
-        waiting.remove(ticket)
-        if not waiting:
-            del sessions[ticket.share.session]
-        if not sessions:
-            del self._owners[ticket.share.owner]
-        self._uncount(ticket)
-
-    def sessions(self, owner: str) -> dict[str, deque[_Ticket[T]]]:
-        return self._owners.get(owner, {})
-
-    def newest(self, owner: str) -> _Ticket[T] | None:
-        """Return what came last of an owner's."""
-        lasts = (waiting[-1] for waiting in self.sessions(owner).values())
-        return max(lasts, key=lambda ticket: ticket.number, default=None)
-
-    def _heads(self) -> Iterator[_Ticket[T]]:
-        for sessions in self._owners.values():
-            for waiting in sessions.values():
-                yield waiting[0]
-
-    def _uncount(self, ticket: _Ticket[T]) -> None:
-        self._groups[ticket.group] -= 1
-        if not self._groups[ticket.group]:
-            del self._groups[ticket.group]
-
-
-class _Turns(Generic[T]):
-    """The two lines, people's and programs', and whose turn it is."""
-
-    def __init__(self) -> None:
-        self.people: _Line[T] = _Line()
-        self.programs: _Line[T] = _Line()
-        self._in_a_row = 0
-        self._grouped = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.people) or bool(self.programs)
-
-    def copy(self) -> _Turns[T]:
-        other: _Turns[T] = _Turns()
-        other.people, other.programs = self.people.copy(), self.programs.copy()
-        other._in_a_row, other._grouped = self._in_a_row, self._grouped
-        return other
-
-    def line_of(self, whose: Share) -> _Line[T]:
-        return self.people if whose.interactive else self.programs
-
-    def take(self, loaded: str | None) -> _Ticket[T]:
-        is_due = bool(self.programs) and self._in_a_row >= PEOPLE_IN_A_ROW
-        line = self.people if self.people and not is_due else self.programs
-        if not line:
-            raise IndexError("the queue is empty")
-        is_between = line is self.people and bool(self.programs)
-        self._in_a_row = self._in_a_row + 1 if is_between else 0
-        ticket, self._grouped = line.choose(loaded, self._grouped)
-        line.serve(ticket)
-        return ticket
-
-
 class FairQueue(Generic[T]):
     """Owners take turns, then an owner's sessions; first come first served within a session.
 
@@ -247,8 +89,8 @@ class FairQueue(Generic[T]):
         self._owner_limit = of_owner or owner_limit(limit)
         self._refuse = refuse
         self._busy = busy
-        self._turns: _Turns[T] = _Turns()
-        self._tickets: dict[int, _Ticket[T]] = {}
+        self._turns: Turns[T] = Turns()
+        self._tickets: dict[int, Ticket[T]] = {}
         """By the item's ``id``."""
         self._waiting: Counter[str] = Counter()
         """How much of each owner's waits."""
@@ -268,7 +110,7 @@ class FairQueue(Generic[T]):
         ``whose``: the current task's if it is not given; ``group``: the model that it is for.
         """
         whose = share() if whose is None else whose
-        left: _Ticket[T] | None = None
+        left: Ticket[T] | None = None
         is_own = bool(whose.owner) and self._waiting[whose.owner] >= self._owner_limit
         if is_own or len(self) >= self._limit:
             left = self._of_own_most(whose) if is_own else self._of_who_has_most(whose)
@@ -276,7 +118,7 @@ class FairQueue(Generic[T]):
                 raise self._refusal(whose, own=is_own)
             self._drop(left)
         self._number += 1
-        ticket = _Ticket(self._number, whose, group, item)
+        ticket = Ticket(self._number, whose, group, item)
         self._turns.line_of(whose).add(ticket)
         self._tickets[id(item)] = ticket
         self._waiting[whose.owner] += 1
@@ -304,7 +146,7 @@ class FairQueue(Generic[T]):
     def clear(self) -> list[T]:
         """Empty the queue and return what waited in it, in the order in which it came."""
         items = [ticket.item for ticket in self._tickets.values()]
-        self._turns = _Turns()
+        self._turns = Turns()
         self._tickets.clear()
         self._waiting.clear()
         return items
@@ -329,7 +171,7 @@ class FairQueue(Generic[T]):
         ahead = len(self._waiting) * max(1, mine // 2)
         return self._busy(mine if own else len(self), self._pace.seconds_for(ahead), own=own)
 
-    def _of_own_most(self, whose: Share) -> _Ticket[T] | None:
+    def _of_own_most(self, whose: Share) -> Ticket[T] | None:
         """Return what of the owner's own may leave for one more of theirs."""
         programs = self._turns.programs
         if whose.interactive and (bulk := programs.newest(whose.owner)) is not None:
@@ -341,7 +183,7 @@ class FairQueue(Generic[T]):
             return None
         return most[-1]
 
-    def _of_who_has_most(self, whose: Share) -> _Ticket[T] | None:
+    def _of_who_has_most(self, whose: Share) -> Ticket[T] | None:
         """Return what may leave of the owner who has most waiting, and more than the newcomer."""
         lines = [self._turns.programs, self._turns.people][: 1 + whose.interactive]
         mine = self._waiting[whose.owner]
@@ -353,11 +195,11 @@ class FairQueue(Generic[T]):
                 return found[-1]
         return None
 
-    def _drop(self, ticket: _Ticket[T]) -> None:
+    def _drop(self, ticket: Ticket[T]) -> None:
         self._turns.line_of(ticket.share).drop(ticket)
         self._forget(ticket)
 
-    def _forget(self, ticket: _Ticket[T]) -> None:
+    def _forget(self, ticket: Ticket[T]) -> None:
         del self._tickets[id(ticket.item)]
         owner = ticket.share.owner
         self._waiting[owner] -= 1

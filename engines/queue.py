@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from core.errors import BusyError
 from core.fairness import FairQueue
 from engines.job import Job
 
 J = TypeVar("J", bound=Job[Any])
+
+
+class JobQueue(Protocol):
+    """What waits for an engine. The worker holds a lock around each call."""
+
+    def put(self, job: Any) -> None:
+        """Add a job; raises the engine's own error when there is no room."""
+
+    def take(self) -> Any:
+        """Remove and return the next job; ``IndexError`` when there is none."""
+
+    def remove(self, job: Any) -> bool:
+        """Take a job out; False when it does not wait."""
+
+    def clear(self) -> list[Any]:
+        """Take all out."""
+
+    def tell(self) -> None:
+        """Tell those who wait how far they are; may do nothing."""
+
+    def __len__(self) -> int: ...
 
 
 class FairJobs(FairQueue[J]):

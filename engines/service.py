@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 from engines.wire import Head
 
@@ -81,10 +81,3 @@ class Call:
         """Let ``cancel`` do nothing any more: the next call of the lane is another's."""
         with self._lock:
             self._interrupt = None
-
-
-class Method(Protocol):
-    """A service's method."""
-
-    def __call__(self, call: Call) -> Any:
-        """Carry out ``call``."""

@@ -10,28 +10,65 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 HASH_BYTES: Final = 8
 SQL_NAME: Final = "content_digest"
 
-DOCUMENT_COLUMNS: Final = (
-    "collection_id, source, origin, sha256, bytes, status, reason, kind, title, pages, headings"
-)
-"""What a document's digest is made of, in this order; its text has one of its own."""
+Value = str | bytes | int | float | None
 
+
+class CollectionRow(NamedTuple):
+    """What a collection's digest is made of, in this order."""
+
+    id: int
+    owner: str
+    embedder: str
+    dimension: int
+    splitter: str
+
+
+class DocumentRow(NamedTuple):
+    """What a document's digest is made of, in this order; its text has one of its own."""
+
+    collection_id: int
+    source: str
+    origin: str
+    sha256: str
+    bytes: int
+    status: str
+    reason: str | None
+    kind: str | None
+    title: str
+    pages: str
+    """JSON, and so are the headings."""
+    headings: str
+
+
+class ChunkRow(NamedTuple):
+    """What a chunk's digest is made of, in this order; its vector has its own.
+
+    The document's name is part of it, so that reading a passage also proves what it is cited as.
+    """
+
+    document_id: int
+    collection_id: int
+    source: str
+    title: str
+    start: int
+    end: int
+    heading: str
+    text: str
+    owner_token: str
+
+
+COLLECTION_COLUMNS: Final = ", ".join(CollectionRow._fields)
+DOCUMENT_COLUMNS: Final = ", ".join(DocumentRow._fields)
 CHUNK_COLUMNS: Final = (
     'k.document_id, k.collection_id, d.source, d.title, k.start, k."end", k.heading, k.text,'
     " k.owner_token"
 )
-"""What a chunk's digest is made of (``k`` the chunk, ``d`` its document); its vector has its own.
-
-The document's name is part of it, so that reading a passage also proves what it is cited as.
-"""
-
-COLLECTION_COLUMNS: Final = "id, owner, embedder, dimension, splitter"
-
-Value = str | bytes | int | float | None
+"""Of ``ChunkRow``: ``k`` is the chunk, ``d`` its document."""
 
 
 def digest(*values: Value) -> int:

@@ -1,4 +1,4 @@
-"""Sentence embeddings behind LangChain's interface; the model runs in a process of its own.
+"""Sentence embeddings; the model runs in a process of its own.
 
 A process rather than threads: a crash in ONNX Runtime costs the file that was read, and documents
 stand behind questions there, so that a long ingest does not slow a chat's search.
@@ -17,12 +17,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import structlog
-from langchain_core.embeddings import Embeddings
 
 from core.errors import DocumentError, ModelError, ModelLoadError
+from engines.life import Recipe
 from engines.process import EngineFault, EngineLost
 from engines.wire import Frame, Head
-from engines.worker import EngineReport, NoQueue, Recipe, Worker
+from engines.worker import EngineReport, Worker
 from ingest.vectors import DIMENSION, Vectors
 from models.manifest import load_manifest
 
@@ -39,7 +39,7 @@ PORTION_CHARS: Final = 250_000
 ours runs."""
 
 
-class Embedder(Embeddings):
+class Embedder:
     """Turns texts into unit vectors of ``DIMENSION`` float32 values.
 
     Cheap to make: the model is loaded by ``load`` or with the first text, and where that fails
@@ -70,7 +70,6 @@ class Embedder(Embeddings):
                 lost=lambda reason: ModelLoadError(f"The embedder failed: {reason}."),
                 closed=lambda: ModelLoadError("The embedder has been shut down."),
             ),
-            NoQueue(),
         )
 
     def begin(self) -> None:
@@ -91,16 +90,6 @@ class Embedder(Embeddings):
                 self._failure, self._failed_at = exc, self._clock()
                 raise
             self._failure = None
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return one unit vector for each text, in the given order."""
-        vectors: list[list[float]] = self.encode(texts).tolist()
-        return vectors
-
-    def embed_query(self, text: str) -> list[float]:
-        """Return the unit vector of a question."""
-        vector: list[float] = self.encode_question(text).tolist()
-        return vector
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return an array of shape ``(len(texts), DIMENSION)``, rows in the given order.

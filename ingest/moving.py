@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final, cast
+from typing import Final
 
 from core.errors import DocumentError, StoreError
-from ingest.digests import DOCUMENT_COLUMNS, Value, digest
+from ingest.digests import DocumentRow, digest
 
-_COLLECTION: Final = DOCUMENT_COLUMNS.split(", ").index("collection_id")
-_SOURCE: Final = DOCUMENT_COLUMNS.split(", ").index("source")
 _MOVED: Final = """
 INSERT INTO chunks(document_id, collection_id, start, "end", heading, text, owner_token, vector,
     digest, vector_digest)
@@ -24,17 +22,17 @@ WHERE k.document_id = ?3 AND k.collection_id = ?4 ORDER BY k.id
 def move(
     db: sqlite3.Connection,
     document_id: int,
-    fields: tuple[Value, ...],
+    document: DocumentRow,
     *,
     collection: int,
     token: str,
 ) -> None:
-    """Write a document (its ``DOCUMENT_COLUMNS``) and its passages to another collection.
+    """Write a document and its passages to another collection.
 
     ``token`` is that collection's in the full-text index. Raises ``DocumentError`` when there is
     one of that name already, ``StoreError`` when the two are of different embedders.
     """
-    before, source = fields[_COLLECTION], cast(str, fields[_SOURCE])
+    before, source = document.collection_id, document.source
     made_by = "SELECT embedder, splitter FROM collections WHERE id = ?"
     if db.execute(made_by, (before,)).fetchone() != db.execute(made_by, (collection,)).fetchone():
         raise StoreError("The documents are being brought up to date. Please try again later.")
@@ -42,11 +40,9 @@ def move(
         "SELECT 1 FROM documents WHERE collection_id = ? AND source = ?", (collection, source)
     ).fetchone():
         raise DocumentError(f"There is a document named {source} there already.")
-    values = list(fields)
-    values[_COLLECTION] = collection
     db.execute(
         "UPDATE documents SET collection_id = ?, digest = ? WHERE id = ?",
-        (collection, digest(*values), document_id),
+        (collection, digest(*document._replace(collection_id=collection)), document_id),
     )
     # Written anew and not changed: the full-text index follows what is added and removed.
     db.execute(

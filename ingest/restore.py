@@ -19,7 +19,7 @@ from core.errors import BackupError, DiskFullError, StoreDamagedError
 from ingest import digests, integrity
 from ingest.backup import BackupManifest, Tell, read_manifest, unpack
 from ingest.companions import Companion
-from ingest.schema import SCHEMA_VERSION, migrate
+from ingest.schema import migrate
 from ingest.swap import (
     DATABASE_NAME,
     INDEX_NAME,
@@ -40,8 +40,6 @@ class Restored:
     """What a restore has done."""
 
     manifest: BackupManifest
-    migrated_from: int | None
-    """The schema's older version, where it was one."""
     replaced: Path | None
     """Where the former databases are now, if there were any."""
     companions: tuple[str, ...] = ()
@@ -92,7 +90,7 @@ def _restore(
         raise _no_room(data_dir)
     incoming.mkdir(mode=0o700)
     unpack(file, manifest, incoming, names, tell)
-    version = _prepare(file, incoming / DATABASE_NAME, tell)
+    _prepare(file, incoming / DATABASE_NAME, tell)
     for companion in taken:
         companion.examine(incoming / companion.name)
     sync_folder(incoming)
@@ -106,23 +104,21 @@ def _restore(
     aside = swap(data_dir, plan)
     return Restored(
         manifest,
-        version if version < SCHEMA_VERSION else None,
         aside if existing else None,
         names[1:],
     )
 
 
-def _prepare(file: Path, database: Path, tell: Tell) -> int:
-    """Migrate and check the unpacked database; return the schema's version that it had."""
+def _prepare(file: Path, database: Path, tell: Tell) -> None:
+    """Migrate and check the unpacked database."""
     connection = sqlite3.connect(database, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = FULL")
         digests.register(connection)
-        version = migrate(connection, database)
+        migrate(connection, database)
         integrity.check(
             connection, database, tell=lambda done, total: tell("checking", done, total)
         )
-        return version
     except (sqlite3.DatabaseError, StoreDamagedError) as exc:
         code: int = getattr(exc, "sqlite_errorcode", 0)
         if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):

@@ -98,8 +98,8 @@ def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> int:
-    """Bring the database to the newest schema, all steps or none; return the version it had.
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the database to the newest schema, all steps or none.
 
     Raises ``StoreError`` for a newer one, ``StoreDamagedError`` where the schema is not its
     version's, and SQLite's errors.
@@ -112,7 +112,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> int:
         )
     if found == SCHEMA_VERSION:
         check_schema(connection, path)
-        return found
+        return
     digests.register(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -127,7 +127,6 @@ def migrate(connection: sqlite3.Connection, path: Path) -> int:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return found
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:

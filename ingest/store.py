@@ -10,72 +10,42 @@ what is quoted is what was stored, or it is not quoted.
 
 from __future__ import annotations
 
-import functools
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
-
-import numpy as np
+from typing import Literal, cast
 
 from core.errors import StoreError
-from ingest.database import DocumentDatabase, FullTextDamagedError, damaged_row, marks
+from ingest.database import DocumentDatabase, marks
 from ingest.digests import (
-    CHUNK_COLUMNS,
     COLLECTION_COLUMNS,
     DOCUMENT_COLUMNS,
+    ChunkRow,
+    CollectionRow,
+    DocumentRow,
     Value,
     digest,
 )
 from ingest.full_text import FullText, owner_token
 from ingest.integrity import CheckReport, Step
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
+from ingest.loaders.document import Kind
 from ingest.moving import move
+from ingest.passages import Fingerprint as Fingerprint
+from ingest.passages import Passages, mending
 from ingest.splitter import Chunk, search_heading
 from ingest.swap import DATABASE_NAME as DATABASE_NAME
 from ingest.swap import Hold
-from ingest.vectors import Rows, Vectors
+from ingest.vectors import Vectors
 
 CHECK_AT_OPEN_BYTES = 64 * 2**20
 """A database up to this size (about 20,000 passages) is checked wholly before it is served: that
 takes a second. A larger one is served and checked meanwhile."""
 
-_REASON = DOCUMENT_COLUMNS.split(", ").index("reason")
-_OWNER = COLLECTION_COLUMNS.split(", ").index("owner")
-
-_Call = TypeVar("_Call", bound=Callable[..., Any])
-
-
-def _mending(call: _Call) -> _Call:
-    """Build a damaged full-text index anew and call once more."""
-
-    @functools.wraps(call)
-    def mended(self: Store, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return call(self, *args, **kwargs)
-        except FullTextDamagedError:
-            self.rebuild_full_text()
-            return call(self, *args, **kwargs)
-
-    return cast(_Call, mended)
-
-
-_SUMS = """
-SELECT COUNT(*), SUM(vector_digest & 0xFFFFFFFF), SUM(vector_digest >> 32),
-    SUM((id & 0xFFFFF) * (vector_digest & 0x3FFFFF))
-FROM chunks WHERE collection_id = ? AND id <= ?
-"""
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What made a collection's chunks and vectors; when it changes they are out of date."""
-
-    embedder: str
-    dimension: int
-    splitter: str
+_INSERT = f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
+_OF_DOCUMENT = ", ".join(f"d.{column}" for column in DocumentRow._fields)
 
 
 @dataclass(frozen=True)
@@ -99,38 +69,21 @@ class DocumentInfo:
     """Where it came from: ``folder`` (the library's), ``upload``, or the file's absolute path."""
 
 
-@dataclass(frozen=True)
-class StoredChunk:
-    """A chunk with what is needed to quote it."""
-
-    id: int
-    document_id: int
-    owner: str
-    source: str
-    title: str
-    heading: str
-    start: int
-    end: int
-    text: str
-
-
-class Store:
+class Store(Passages):
     """Blocking access to the database: call it from a thread."""
 
     def __init__(self, data_dir: Path, fingerprint: Fingerprint) -> None:
         """Open the store in ``data_dir``. Raises ``StoreError`` subclasses."""
-        self.fingerprint = fingerprint
         self._hold = Hold.shared(data_dir)
         try:
-            self._database = DocumentDatabase(data_dir / DATABASE_NAME)
-            self._full_text = FullText()
+            super().__init__(DocumentDatabase(data_dir / DATABASE_NAME), fingerprint)
         except BaseException:
             self._hold.release()
             raise
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────
 
-    @_mending
+    @mending
     def put_document(
         self,
         owner: str,
@@ -149,22 +102,27 @@ class Store:
         """
         if vectors.shape != (len(chunks), self.fingerprint.dimension):
             raise ValueError(f"{len(chunks)} chunks, but vectors of shape {vectors.shape}")
-        pages = json.dumps([[page.number, page.start, page.end] for page in document.pages])
-        headings = json.dumps([[h.level, h.text, h.start, h.end] for h in document.headings])
         with self._database.writing() as db:
             collection = self._collection_id(db, owner)
-            fields = (
-                *(collection, source, origin, sha256, size_bytes, "ready"),
-                *(" ".join(document.warnings) or None, document.kind),
-                *(document.title, pages, headings),
+            row = DocumentRow(
+                collection_id=collection,
+                source=source,
+                origin=origin,
+                sha256=sha256,
+                bytes=size_bytes,
+                status="ready",
+                reason=" ".join(document.warnings) or None,
+                kind=document.kind,
+                title=document.title,
+                pages=json.dumps([[page.number, page.start, page.end] for page in document.pages]),
+                headings=json.dumps([[h.level, h.text, h.start, h.end] for h in document.headings]),
             )
             db.execute(
                 "DELETE FROM documents WHERE collection_id = ? AND source = ?", (collection, source)
             )
             cursor = db.execute(
-                f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
-                f" VALUES ({marks(fields)}, ?, ?, ?)",
-                (*fields, document.text, digest(*fields), digest(document.text)),
+                f"{_INSERT} VALUES ({marks(row)}, ?, ?, ?)",
+                (*row, document.text, digest(*row), digest(document.text)),
             )
             document_id = cursor.lastrowid
             assert document_id is not None  # noqa: S101 - an INSERT always sets it
@@ -200,25 +158,32 @@ class Store:
                 (collection, source),
             ).fetchone()
             if known is None:
-                fields: tuple[Value, ...] = (
-                    *(collection, source, origin, sha256, size_bytes, "failed"),
-                    *(reason, None, title, "[]", "[]"),
+                row = DocumentRow(
+                    collection_id=collection,
+                    source=source,
+                    origin=origin,
+                    sha256=sha256,
+                    bytes=size_bytes,
+                    status="failed",
+                    reason=reason,
+                    kind=None,
+                    title=title,
+                    pages="[]",
+                    headings="[]",
                 )
                 db.execute(
-                    f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
-                    f" VALUES ({marks(fields)}, '', ?, ?)",
-                    (*fields, digest(*fields), digest("")),
+                    f"{_INSERT} VALUES ({marks(row)}, '', ?, ?)", (*row, digest(*row), digest(""))
                 )
                 return
             document_id, expected, *values = known
             self._compare("document", expected, *values)
-            values[_REASON] = reason
+            row = DocumentRow(*values)._replace(reason=reason)
             db.execute(
                 "UPDATE documents SET reason = ?, digest = ? WHERE id = ?",
-                (reason, digest(*values), document_id),
+                (reason, digest(*row), document_id),
             )
 
-    @_mending
+    @mending
     def delete_document(self, document_id: int, owner: str) -> bool:
         """Remove a document of ``owner``'s with all that belongs to it; False if there is none."""
         with self._database.writing() as db:
@@ -233,7 +198,7 @@ class Store:
             _bump(db, row[0])
             return True
 
-    @_mending
+    @mending
     def move_document(self, document_id: int, owner: str, to_owner: str) -> bool:
         """Give a document of ``owner``'s that could be read to ``to_owner``; False if none is.
 
@@ -241,22 +206,22 @@ class Store:
         """
         with self._database.writing() as db:
             row = db.execute(
-                f"SELECT d.digest, {_prefixed(DOCUMENT_COLUMNS)}"
+                f"SELECT d.digest, {_OF_DOCUMENT}"
                 " FROM documents d JOIN collections c ON c.id = d.collection_id"
                 " WHERE d.id = ? AND c.owner = ? AND d.status = 'ready'",
                 (document_id, owner),
             ).fetchone()
             if row is None:
                 return False
-            expected, *fields = row
-            self._compare("document", expected, *fields)
+            self._compare("document", *row)
+            document = DocumentRow(*row[1:])
             target = self._collection_id(db, to_owner)
-            move(db, document_id, tuple(fields), collection=target, token=owner_token(target))
-            _bump(db, fields[0])
+            move(db, document_id, document, collection=target, token=owner_token(target))
+            _bump(db, document.collection_id)
             _bump(db, target)
             return True
 
-    @_mending
+    @mending
     def delete_owner(self, owner: str) -> None:
         """Remove everything that belongs to ``owner``."""
         with self._database.writing() as db:
@@ -291,122 +256,44 @@ class Store:
             rows = db.execute(
                 f"SELECT digest, {COLLECTION_COLUMNS} FROM collections ORDER BY id"
             ).fetchall()
-            for expected, *values in rows:
-                self._compare("collection", expected, *values)
-        return [row[2] for row in rows if Fingerprint(*row[3:]) != self.fingerprint]
+            for row in rows:
+                self._compare("collection", *row)
+        collections = [CollectionRow(*row[1:]) for row in rows]
+        return [one.owner for one in collections if _made_by(one) != self.fingerprint]
 
     def load_document(self, document_id: int) -> LoadedDocument:
         """Return a stored document as its loader gave it, to be split and embedded again."""
         with self._database.reading() as db:
-            text, expected_text, expected, *fields = db.execute(
+            text, expected_text, expected, *values = db.execute(
                 f"SELECT text, text_digest, digest, {DOCUMENT_COLUMNS} FROM documents WHERE id = ?",
                 (document_id,),
             ).fetchone()
-            self._compare("document", expected, *fields)
+            self._compare("document", expected, *values)
             self._compare("document's text", expected_text, text)
-        kind, title, pages, headings = fields[-4:]
+        row = DocumentRow(*values)
         return LoadedDocument(
             text=text,
-            title=title,
-            kind=kind,
-            pages=tuple(PageSpan(*page) for page in json.loads(pages)),
-            headings=tuple(HeadingSpan(*heading) for heading in json.loads(headings)),
+            title=row.title,
+            kind=cast(Kind, row.kind),
+            pages=tuple(PageSpan(*page) for page in json.loads(row.pages)),
+            headings=tuple(HeadingSpan(*heading) for heading in json.loads(row.headings)),
         )
 
-    @_mending
+    @mending
     def replace_collection(self, owner: str, rebuilt_owner: str) -> None:
         """Give the collection of ``rebuilt_owner`` to ``owner``; the old one goes, at once."""
         with self._database.writing() as db:
-            expected, *fields = db.execute(
+            found = db.execute(
                 f"SELECT digest, {COLLECTION_COLUMNS} FROM collections WHERE owner = ?",
                 (rebuilt_owner,),
             ).fetchone()
-            self._compare("collection", expected, *fields)
-            fields[_OWNER] = owner
+            self._compare("collection", *found)
+            row = CollectionRow(*found[1:])._replace(owner=owner)
             db.execute("DELETE FROM collections WHERE owner = ?", (owner,))
             db.execute(
                 "UPDATE collections SET owner = ?, digest = ? WHERE owner = ?",
-                (owner, digest(*fields), rebuilt_owner),
+                (owner, digest(*row), rebuilt_owner),
             )
-
-    def revisions(self, owners: Sequence[str]) -> list[tuple[int, str, int]]:
-        """Return ``(collection id, owner, revision)``; cheap enough for each search."""
-        with self._database.reading() as db:
-            rows = db.execute(
-                f"SELECT revision, digest, {COLLECTION_COLUMNS} FROM collections"
-                f" WHERE owner IN ({marks(owners)}) AND embedder = ? AND splitter = ?",
-                (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
-            ).fetchall()
-            for _revision, expected, *fields in rows:
-                self._compare("collection", expected, *fields)
-        return [(row[2], row[3], row[0]) for row in rows]
-
-    def chunk_rows(self, collection_id: int, known: Rows | None = None) -> Rows:
-        """Return ``(chunk id, its vector's hash)`` of a collection, by id; int64, ``(n, 2)``.
-
-        ``known``: what was returned earlier. Where nothing of it has changed, as its number and
-        sums tell, only what is behind it is read: SQLite adds up faster than rows are fetched.
-        """
-        read = "SELECT id, vector_digest FROM chunks WHERE collection_id = ? AND id > ? ORDER BY id"
-        with self._database.reading() as db:
-            if known is not None and len(known):
-                last = int(known[-1, 0])
-                if db.execute(_SUMS, (collection_id, last)).fetchone() == _sums(known):
-                    fresh = db.execute(read, (collection_id, last)).fetchall()
-                    return np.concatenate((known, _rows(fresh)))
-            return _rows(db.execute(read, (collection_id, 0)).fetchall())
-
-    def document_chunk_ids(self, document_id: int) -> list[int]:
-        """Return a document's chunk ids in the order of its text."""
-        with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT id FROM chunks WHERE document_id = ? ORDER BY start", (document_id,)
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    def vectors(self, chunk_ids: Sequence[int]) -> Vectors:
-        """Return the vectors of ``chunk_ids`` in that order, shape ``(n, dimension)``."""
-        found: dict[int, bytes] = {}
-        with self._database.reading() as db:
-            for block in _blocks(chunk_ids):
-                for chunk_id, vector, expected in db.execute(
-                    f"SELECT id, vector, vector_digest FROM chunks WHERE id IN ({marks(block)})",
-                    block,
-                ):
-                    self._compare("vector", expected, vector)
-                    found[chunk_id] = vector
-        stacked = b"".join(found[chunk_id] for chunk_id in chunk_ids)
-        return np.frombuffer(stacked, dtype=np.float32).reshape(-1, self.fingerprint.dimension)
-
-    def chunks(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> dict[int, StoredChunk]:
-        """Return those of ``chunk_ids`` that belong to ``owners``."""
-        with self._database.reading() as db:
-            rows = db.execute(
-                f"SELECT k.id, c.owner, k.digest, {CHUNK_COLUMNS}"
-                " FROM chunks k JOIN documents d ON d.id = k.document_id"
-                " JOIN collections c ON c.id = d.collection_id"
-                f" WHERE k.id IN ({marks(chunk_ids)}) AND c.owner IN ({marks(owners)})",
-                (*chunk_ids, *owners),
-            ).fetchall()
-            found = {}
-            for chunk_id, owner, expected, *values in rows:
-                self._compare("passage", expected, *values)
-                document_id, _collection, source, title, start, end, heading, text, _token = values
-                found[chunk_id] = StoredChunk(
-                    *(chunk_id, document_id, owner, source, title, heading, start, end, text)
-                )
-        return found
-
-    def pages(self, document_id: int) -> tuple[PageSpan, ...]:
-        """Return where each page of a document stands in its text."""
-        with self._database.reading() as db:
-            row = db.execute(
-                f"SELECT digest, {DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (document_id,)
-            ).fetchone()
-            if row is None:
-                return ()
-            self._compare("document", *row)
-        return tuple(PageSpan(*page) for page in json.loads(row[-2]))
 
     def headings(self, owners: Sequence[str], limit: int) -> list[tuple[str, str]]:
         """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``."""
@@ -434,31 +321,6 @@ class Store:
             ).fetchone()
         return row[0], row[1]
 
-    @_mending
-    def match(self, expression: str, owners: Sequence[str], limit: int) -> list[tuple[int, float]]:
-        """Return ``(chunk id, BM25 score)`` of the best matches, larger is better.
-
-        ``expression`` is an FTS5 query over the columns ``text`` and ``heading``.
-        """
-        with self._database.reading() as db:
-            ids = db.execute(
-                f"SELECT id FROM collections WHERE owner IN ({marks(owners)})"
-                " AND embedder = ? AND splitter = ?",
-                (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
-            ).fetchall()
-            return self._full_text.match(db, [row[0] for row in ids], expression, limit)
-
-    @_mending
-    def term_counts(self, terms: Sequence[str]) -> dict[str, int]:
-        """Return in how many chunks each (already stemmed) term stands."""
-        with self._database.reading() as db:
-            return self._full_text.term_counts(db, terms)
-
-    def chunk_count(self) -> int:
-        """Return the number of chunks, over all owners; cheap enough for each search."""
-        with self._database.reading() as db:
-            return self._full_text.chunks(db)
-
     # ── safety ───────────────────────────────────────────────────────────────────────────────
 
     @property
@@ -477,11 +339,6 @@ class Store:
         self._full_text = FullText()
         return report
 
-    def rebuild_full_text(self) -> None:
-        """Build the full-text index anew from the passages."""
-        self._database.rebuild_full_text()
-        self._full_text = FullText()
-
     def backup_to(self, target: Path, tell: Step | None = None) -> None:
         """Copy the database as it is now into the new file ``target``; see ``DocumentDatabase``."""
         self._database.backup_to(target, tell)
@@ -496,29 +353,25 @@ class Store:
     def _collection_id(self, db: sqlite3.Connection, owner: str) -> int:
         """Return the owner's collection, made if need be."""
         mine = self.fingerprint
-        row = db.execute(
+        found = db.execute(
             f"SELECT digest, {COLLECTION_COLUMNS} FROM collections WHERE owner = ?", (owner,)
         ).fetchone()
-        if row is not None:
-            self._compare("collection", *row)
-            if Fingerprint(*row[3:]) != mine:
+        if found is not None:
+            self._compare("collection", *found)
+            known = CollectionRow(*found[1:])
+            if _made_by(known) != mine:
                 raise StoreError(
                     "The index is being rebuilt for another embedder; try again in a moment."
                 )
-            return int(row[1])
+            return known.id
         cursor = db.execute(
             "INSERT INTO collections(owner, embedder, dimension, splitter) VALUES (?, ?, ?, ?)",
             (owner, mine.embedder, mine.dimension, mine.splitter),
         )
-        collection = int(cursor.lastrowid or 0)
-        fields = (collection, owner, mine.embedder, mine.dimension, mine.splitter)
-        db.execute("UPDATE collections SET digest = ? WHERE id = ?", (digest(*fields), collection))
-        return collection
-
-    def _compare(self, what: str, expected: int, *values: Value) -> None:
-        """Raise ``StoreDamagedError`` where a row's hash is not that of its content."""
-        if digest(*values) != expected:
-            raise damaged_row(self._database.path, what)
+        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always sets it
+        made = CollectionRow(cursor.lastrowid, owner, mine.embedder, mine.dimension, mine.splitter)
+        db.execute("UPDATE collections SET digest = ? WHERE id = ?", (digest(*made), made.id))
+        return made.id
 
     def _documents(self, where: str, values: tuple[object, ...]) -> list[DocumentInfo]:
         with self._database.reading() as db:
@@ -538,32 +391,15 @@ def _chunk_row(
     document_id: int, collection: int, source: str, title: str, chunk: Chunk, vector: Vectors
 ) -> tuple[Value, ...]:
     heading, token = search_heading(title, chunk.heading), owner_token(collection)
-    place = (document_id, collection)
     span = (chunk.start, chunk.end, heading, chunk.text, token)
+    row = ChunkRow(document_id, collection, source, title, *span)
     blob = vector.tobytes()
-    return (*place, *span, blob, digest(*place, source, title, *span), digest(blob))
+    return (document_id, collection, *span, blob, digest(*row), digest(blob))
 
 
 def _bump(db: sqlite3.Connection, collection_id: int) -> None:
     db.execute("UPDATE collections SET revision = revision + 1 WHERE id = ?", (collection_id,))
 
 
-def _prefixed(columns: str) -> str:
-    return ", ".join(f"d.{column}" for column in columns.split(", "))
-
-
-def _rows(rows: list[tuple[int, int]]) -> Rows:
-    return np.array(rows, dtype=np.int64).reshape(-1, 2)
-
-
-def _sums(rows: Rows) -> tuple[int, int, int, int]:
-    """Return what ``_SUMS`` does; the products tell vectors that have changed places."""
-    ids, digests = rows.T
-    low, high = digests & 0xFFFF_FFFF, digests >> 32
-    products = (ids & 0xF_FFFF) * (digests & 0x3F_FFFF)
-    return len(rows), int(low.sum()), int(high.sum()), int(products.sum())
-
-
-def _blocks(values: Sequence[int], size: int = 500) -> list[tuple[int, ...]]:
-    """Cut a list of ids into pieces that fit SQLite's limit of variables."""
-    return [tuple(int(v) for v in values[i : i + size]) for i in range(0, len(values), size)]
+def _made_by(collection: CollectionRow) -> Fingerprint:
+    return Fingerprint(collection.embedder, collection.dimension, collection.splitter)

@@ -9,15 +9,15 @@ and outcomes that were counted meanwhile in an epoch that still lasts are counte
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import structlog
 
 from core.errors import CircuitOpenError, RedisError
+from core.tasks import Tasks
 from state.breaker import BreakerConfig, Circuit, Outcome, Permit, Transition
 from state.breaker_memory import MemoryStore, wall_clock_ms
 from state.breaker_store import BreakerStore, Decision
@@ -61,7 +61,7 @@ class FailoverStore(BreakerStore):
             name: deque[tuple[Permit, Outcome]](maxlen=config.window)
             for name, config in configs.items()
         }
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._returning: asyncio.Task[None] | None = None
         self._is_closed = False
         self.memory = MemoryStore(configs, clock_ms=self._now_ms)
@@ -112,10 +112,7 @@ class FailoverStore(BreakerStore):
     async def aclose(self) -> None:
         """Stop looking for Redis."""
         self._is_closed = True
-        for task in tuple(self._tasks):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._tasks.aclose()
 
     async def _do(
         self,
@@ -155,7 +152,7 @@ class FailoverStore(BreakerStore):
         if reply.circuit.epoch >= known.epoch:
             self._adopt(name, reply.circuit)
         else:  # two replies have changed places, or Redis has lost what it knew
-            self._start(self._remind(name, known))
+            self._tasks.spawn(self._remind(name, known))
 
     def _adopt(self, name: str, circuit: Circuit) -> None:
         self.memory.put(name, circuit)
@@ -176,7 +173,7 @@ class FailoverStore(BreakerStore):
             log.warning("breaker.redis_lost", reason=reason)
         self._in_redis.clear()
         if not self._is_closed and (self._returning is None or self._returning.done()):
-            self._returning = self._start(self._return())
+            self._returning = self._tasks.spawn(self._return())
 
     async def _return(self) -> None:
         """Look for Redis until every circuit is in it again."""
@@ -214,12 +211,6 @@ class FailoverStore(BreakerStore):
 
     async def _merged(self, name: str, ours: Circuit, base_epoch: int) -> Decision:
         return await self._ask(lambda: self._redis.merge(name, ours, base_epoch))
-
-    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     def _now_ms(self) -> int:
         """Redis's clock, as far as it is known."""

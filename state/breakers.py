@@ -21,6 +21,7 @@ import structlog
 
 from core.errors import BusyError, CircuitOpenError, ProcessLostError, RedisError
 from core.settings import Settings
+from core.tasks import Tasks
 from state.breaker import BreakerConfig, Circuit, CircuitState, Outcome, Permit, Transition
 from state.breaker_failover import FailoverStore
 from state.breaker_memory import MemoryStore
@@ -150,7 +151,7 @@ class Breakers:
         self._on_transition = on_transition
         self._clock = clock
         self._started_at = time.time()
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way = Tasks()
         self._local = MemoryStore({REDIS_BREAKER: configs[REDIS_BREAKER]})
         self._failover: FailoverStore | None = None
         self._shared: BreakerStore
@@ -198,7 +199,7 @@ class Breakers:
         is_shared = self._failover is not None and name != REDIS_BREAKER
         if is_shared and permit.lease is None and len(self._under_way) < _UNDER_WAY_MAX:
             # Nothing hangs on when this one is counted, so the caller does not wait for Redis.
-            self._task(self._count(name, permit, outcome))
+            self._under_way.spawn(self._count(name, permit, outcome))
         else:
             await self._report(name, permit, outcome)
 
@@ -220,8 +221,7 @@ class Breakers:
 
     async def aclose(self) -> None:
         """Wait for what is being reported, and stop looking for Redis."""
-        while self._under_way:
-            await asyncio.wait(set(self._under_way))
+        await self._under_way.wait()
         if self._failover is not None:
             await self._failover.aclose()
 
@@ -230,11 +230,11 @@ class Breakers:
         if self._failover is None or name == REDIS_BREAKER:  # nothing to wait for
             reply = await admitting
         else:
-            asking = self._task(admitting)
+            asking = self._under_way.spawn(admitting)
             try:
                 reply = await asyncio.shield(asking)
             except asyncio.CancelledError:
-                self._task(self._give_back(name, asking))
+                self._under_way.spawn(self._give_back(name, asking))
                 raise
         self._told(name, reply.transition)
         if reply.permit is None:
@@ -263,13 +263,7 @@ class Breakers:
         """Await ``work``, which goes on when we are cancelled: no lease or transition is lost."""
         if self._failover is None or name == REDIS_BREAKER:
             return await work
-        return await asyncio.shield(self._task(work))
-
-    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return task
+        return await asyncio.shield(self._under_way.spawn(work))
 
     def _told(self, name: str, transition: Transition | None) -> None:
         """Log and count a transition that this process has caused."""

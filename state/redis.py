@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from core.cancellation import AbandonedError, uncancelled
 from core.errors import RedisError
 from core.settings import Settings
+from core.tasks import Tasks
 from state.redis_server import RedisServer
 
 log = structlog.get_logger(__name__)
@@ -57,7 +58,7 @@ class RedisConnection:
         self._client: Redis | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._prober: asyncio.Task[None] | None = None
-        self._in_flight: set[asyncio.Task[Any]] = set()
+        self._in_flight = Tasks()
         self._listeners: list[Callable[[], None]] = []
         self._state: ConnectionState = "stopped"
         self._problem: str | None = None
@@ -181,11 +182,8 @@ class RedisConnection:
         async def obey() -> T:
             return await command(client)
 
-        task = asyncio.create_task(obey())
-        self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
         try:
-            result = await uncancelled(task)
+            result = await uncancelled(self._in_flight.keep(asyncio.create_task(obey())))
         except AbandonedError as exc:
             raise RedisError(self._problem or "Redis is not started.") from exc
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as exc:
@@ -220,8 +218,7 @@ class RedisConnection:
         if was_there:
             self._lost_at = time.monotonic()
             log.warning("redis.failed", problem=problem)
-            for task in self._in_flight:
-                task.cancel()
+            self._in_flight.cancel()
             self._tell()
         self._begin_to_probe()
 

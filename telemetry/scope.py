@@ -52,12 +52,6 @@ def leave(scope: Scope) -> None:
         _scope.set(current())
 
 
-def current_turn() -> str | None:
-    """Return the id of the turn that is under way here, as ``xoe trace`` takes it."""
-    scope = current()
-    return None if scope is None else scope.turn
-
-
 @contextmanager
 def request(request_id: str) -> Iterator[None]:
     """Name the HTTP request that is served in here; entered and left by one task."""

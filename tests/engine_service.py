@@ -19,11 +19,12 @@ import structlog
 
 from core.errors import EngineBusyError, EngineNotReadyError, GenerationError, QuestionError
 from engines.job import Job
+from engines.life import Recipe
 from engines.process import EngineFault, EngineLost, EngineProcess
 from engines.queue import FairJobs
 from engines.service import Call, Service
 from engines.wire import Head
-from engines.worker import Recipe, Worker
+from engines.worker import Worker
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import structlog
 
 from core.allotment import Allotment
 from core.errors import CallBusyError
-from core.fairness import share
+from core.share import share
 from telemetry.metrics import VoiceMetrics
 
 if TYPE_CHECKING:  # the engines' libraries are loaded behind the page

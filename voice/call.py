@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
 import structlog
 
 from core.errors import ModelError, SpeechError, XoeError
@@ -29,7 +28,7 @@ from voice import apology
 from voice.audio import Samples
 from voice.backchannel import is_backchannel
 from voice.clause_log import ClauseLog
-from voice.echo import EchoGuard
+from voice.display import Display
 from voice.endpoint import (
     EndpointConfig,
     Endpointer,
@@ -42,10 +41,10 @@ from voice.endpoint import (
     TurnEnded,
 )
 from voice.engines import VoiceEngines
-from voice.frames import Framer
+from voice.hearing import Hearing
 from voice.inbox import Control, Inbox
 from voice.playback import Clock, Player, Sleep
-from voice.ports import CallPage, CallState, CallView, Conversation, TurnStages
+from voice.ports import CallPage, CallState, Conversation, TurnStages
 from voice.reply import Reply
 from voice.speakable.clauses import spoken_clauses
 from voice.stt import Transcript
@@ -56,9 +55,6 @@ log = structlog.get_logger(__name__)
 
 STT_TIMEOUT_S: Final = 14.0
 """A net below the nets of the engines."""
-ECHO_TAIL_S: Final = 1.0
-"""The loudspeaker and the network may be this much behind what was sent."""
-QUIET_DB: Final = -60.0
 NO_SOUND_S: Final = 15.0
 """A microphone sends silence too; where nothing comes at all, the page is gone."""
 RELEASE_TAIL_S: Final = 0.25
@@ -85,10 +81,7 @@ _FAILED: Final = (
     "Something unexpected went wrong, so the call has ended. Press the microphone to talk again; "
     "typing works. The server's log says what happened."
 )
-_SIMPLER_VOICE: Final = "A simpler voice speaks, as the usual one fails."
-_SIMPLER_EARS: Final = "A smaller model listens, as the usual one fails."
 _VOICELESS: Final = "There is no voice just now. The answer is on the page."
-_DEGRADED: Final = (_SIMPLER_VOICE, _SIMPLER_EARS)
 
 
 class Call:
@@ -116,24 +109,26 @@ class Call:
         self._inbox = Inbox(
             on_lost=self._metrics.overflow_chunks.inc, on_change=self._metrics.buffer_bytes.inc
         )
-        self._framer = Framer()
-        self._vad = engines.vad.session()
-        self._echo = EchoGuard()
+        self._display = Display(page, engines)
         self._endpointer = Endpointer(EndpointConfig.from_settings(settings), mode=mode)
         self._speech = TranscriptionSession.of(engines.transcriber, settings, hints=hints)
         self._player = Player(self._send, clock=clock, sleep=sleep)
-        self._view = CallView(CallState.LISTENING)
+        self._hearing = Hearing(
+            engines.vad.session(),
+            voice_threshold=settings.vad_end_threshold,
+            is_playing=lambda: self._player.playing,
+            on_echo=lambda: self._metrics.rejected("echo"),
+            clock=clock,
+        )
         self._reply: Reply | None = None
         self._understanding = Understanding(
             self._speech,
             self._endpointer,
             conversation,
-            show=self._show_partial,
+            show=lambda text: self._display.show(partial=text),
             # What becomes of a turn during a reply is not known yet.
             may_prepare=lambda: self._reply is None,
         )
-        self._last_sound = -math.inf
-        self._was_echo = False
         self._is_connected = False
         self._ended = False
 
@@ -198,24 +193,16 @@ class Call:
 
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
 
-    async def _take(self, data: bytes) -> None:
+    async def _take(self, data: bytes, *, is_last: bool = False) -> None:
         if not self._is_connected:  # not before: until then the page cannot end the call
             self._is_connected = True
-            await self._page.show(self._view)
-        await self._hear_all(self._framer.feed(data))
-
-    async def _hear_all(self, frames: list[Samples]) -> None:
-        level = 0.0
-        for frame, probability in zip(frames, await self._vad.probabilities(frames), strict=True):
-            level = max(level, _level(frame))
-            await self._hear(frame, probability)
-            await asyncio.sleep(0)  # a comparison with the echo takes some milliseconds
-        await self._show(level=level)
+            await self._display.begin()
+        async with aclosing(self._hearing.hear(data, is_last=is_last)) as heard:
+            async for frame, probability in heard:
+                await self._hear(frame, probability)
+        await self._display.show(level=self._hearing.level)
 
     async def _hear(self, frame: Samples, probability: float) -> None:
-        self._echo.hear(frame)
-        if self._is_echo(probability):
-            probability = 0.0
         self._speech.feed(frame, probability)
         await self._carry_out(self._endpointer.feed(probability))
         run_ms = self._endpointer.speech_run_ms + DETECTOR_LAG_MS
@@ -223,27 +210,13 @@ class Call:
         if is_long and self._endpointer.in_turn:
             await self._hold()
 
-    def _is_echo(self, probability: float) -> bool:
-        """Tell whether what sounds like speech is the reply, coming back from the loudspeaker."""
-        now = self._clock()
-        if self._player.playing:
-            self._last_sound = now
-        is_near = now - self._last_sound < ECHO_TAIL_S
-        is_voice = probability >= self._settings.vad_end_threshold
-        is_echo = is_near and is_voice and self._echo.is_echo()
-        if is_echo and not self._was_echo:
-            self._metrics.rejected("echo")
-        self._was_echo = is_echo
-        return is_echo
-
     async def _steer(self, control: Control) -> None:
         match control:
             case "press":
                 await self._carry_out(self._endpointer.press())
                 await self._hold()
             case "release":
-                await self._take(await self._inbox.next_sound(RELEASE_TAIL_S))
-                await self._hear_all(self._framer.flush())
+                await self._take(await self._inbox.next_sound(RELEASE_TAIL_S), is_last=True)
                 await self._carry_out(self._endpointer.release())
             case "hush":
                 if self._reply is not None:
@@ -275,9 +248,6 @@ class Call:
 
     # ── understanding ────────────────────────────────────────────────────────────────────────
 
-    async def _show_partial(self, text: str) -> None:
-        await self._show(partial=text)
-
     async def _end_turn(self, ended: TurnEnded) -> None:
         ended_at = self._clock()
         lost = self._speech.dropped_frames
@@ -295,13 +265,15 @@ class Call:
             log.warning("stt.failed", error=str(exc))
             self._conversation.drop_prepared()
             sentence = _DEAF if self.is_deaf else _NOT_HEARD
-            await self._show(partial="", note=sentence)
+            await self._display.show(partial="", note=sentence)
             await self._resume()
             await self.say(sentence)
             return
         finally:
             self._speech.reset()
-        await self._show(partial="", note=_TOO_LONG if was_long else self._degraded())
+        await self._display.show(
+            partial="", note=_TOO_LONG if was_long else self._display.degraded()
+        )
         if not transcript.text or self._is_aside(transcript.text):
             self._reject(transcript)
             await self._resume()
@@ -326,7 +298,7 @@ class Call:
         self._metrics.turns.inc()
         reply = Reply(text, ended_at, stages)
         self._reply = reply
-        await self._show(state=CallState.THINKING)
+        await self._display.show(state=CallState.THINKING)
         reply.task = asyncio.create_task(
             self._answer(reply, self._conversation.answer(text, stages))
         )
@@ -360,12 +332,14 @@ class Call:
                 await self._apologise(reply)
             else:
                 reply.is_mute = True
-                await self._show(state=CallState.THINKING, note=f"{exc} The text is on the page.")
+                await self._display.show(
+                    state=CallState.THINKING, note=f"{exc} The text is on the page."
+                )
             with contextlib.suppress(XoeError):  # the page has told what is wrong with the answer
                 await reply.log.finished()
         except Exception:
             log.exception("call.reply_failed")
-            await self._show(note="The answer failed unexpectedly. Please ask again.")
+            await self._display.show(note="The answer failed unexpectedly. Please ask again.")
             raise
         finally:
             await reply.log.aclose()
@@ -378,10 +352,10 @@ class Call:
     async def _apologise(self, reply: Reply) -> None:
         """Play the recorded apology: no voice can say that there is none."""
         reply.is_mute = True
-        await self._show(note=_VOICELESS)
+        await self._display.show(note=_VOICELESS)
         if not reply.is_held:
             await self._player.play(apology.clauses(), apology.stream)
-        await self._show(state=CallState.THINKING)
+        await self._display.show(state=CallState.THINKING)
 
     async def _speak(self, reply: Reply, clauses: ClauseLog) -> None:
         """Speak the clauses; after a false alarm go on at the clause that was broken off."""
@@ -394,17 +368,17 @@ class Call:
             at += heard.clause
 
     async def _send(self, track: str, pcm: bytes) -> None:
-        reply, note = self._reply, self._degraded(self._view.note)
+        reply, note = self._reply, self._display.note()
         if reply is not None and not reply.has_sounded:
             reply.has_sounded = True
             first_audio = (self._clock() - reply.ended_at) * 1000
             reply.stages = replace(reply.stages, first_audio=first_audio)
             if not reply.is_aside:
                 self._conversation.sounded(first_audio)
-            await self._show(state=CallState.SPEAKING, note=note)
+            await self._display.show(state=CallState.SPEAKING, note=note)
         elif reply is not None:  # the spare voice may have taken over amid it
-            await self._show(note=note)
-        self._echo.sent(pcm, self._clock())
+            await self._display.show(note=note)
+        self._hearing.sent(pcm)
         await self._page.send_audio(track, pcm)
 
     async def _hold(self) -> None:
@@ -420,10 +394,10 @@ class Call:
         if heard is not None and heard.ms >= NOTHING_HEARD_MS:
             reply.heard_chars = max(reply.heard_chars, heard.chars)
         self._metrics.barge_ins.inc()
-        await self._show(state=CallState.LISTENING)
+        await self._display.show(state=CallState.LISTENING)
 
     async def _silence(self) -> None:
-        self._echo.silenced(self._clock())
+        self._hearing.silenced()
         await self._page.interrupt()
 
     async def _resume(self) -> None:
@@ -434,13 +408,13 @@ class Call:
         reply.free.set()
         if reply.has_sounded:
             self._metrics.resumed.inc()
-            await self._show(state=CallState.SPEAKING)
+            await self._display.show(state=CallState.SPEAKING)
 
     async def _listen(self) -> None:
         """Be ready for the next turn; the silence counts from here."""
         if not self._endpointer.in_turn:
             self._endpointer.reset()
-        await self._show(state=CallState.LISTENING)
+        await self._display.show(state=CallState.LISTENING)
 
     async def _drop_reply(self, reply: Reply) -> None:
         self._reply = None
@@ -456,34 +430,6 @@ class Call:
         log.info("call.turn", endpoint=stages.endpoint, first_audio=stages.first_audio)
         await self._page.show_stages(stages)
 
-    def _degraded(self, note: str = "") -> str:
-        """Return ``note`` unless it is outdated, else which engine is a spare one, if one is."""
-        if note and note not in _DEGRADED:
-            return note
-        if self._engines.voice.serving == "spare":
-            return _SIMPLER_VOICE
-        return _SIMPLER_EARS if self._engines.transcriber.serving == "spare" else ""
-
-    # ── showing ──────────────────────────────────────────────────────────────────────────────
-
-    async def _show(
-        self,
-        *,
-        state: CallState | None = None,
-        level: float | None = None,
-        partial: str | None = None,
-        note: str | None = None,
-    ) -> None:
-        view = CallView(
-            state=self._view.state if state is None else state,
-            level=self._view.level if level is None else round(level, 2),
-            partial=self._view.partial if partial is None else partial,
-            note=self._view.note if note is None else note,
-        )
-        if view != self._view:
-            self._view = view
-            await self._page.show(view)
-
     async def _close(self) -> None:
         self._understanding.stop()
         self._inbox.close()
@@ -496,10 +442,3 @@ class Call:
 
 async def _whole(text: str) -> AsyncGenerator[str, None]:
     yield text
-
-
-def _level(frame: Samples) -> float:
-    """Return the loudness of a frame, 0 (-60 dB or less) … 1 (full scale)."""
-    rms = float(np.sqrt(np.mean(frame**2)))
-    decibels = 20 * math.log10(max(rms, 1e-9))
-    return min(1.0, max(0.0, 1 - decibels / QUIET_DB))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from voice.audio import FRAME_MS
-from voice.turn import UNKNOWN, TextTurnModel, TurnModel
+from voice.turn import UNKNOWN, finished
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -110,17 +110,10 @@ EndpointEvent = SpeechStarted | Pause | SpeechResumed | TurnEnded | LongSilence
 class Endpointer:
     """One stream of sound. Not thread-safe."""
 
-    def __init__(
-        self,
-        config: EndpointConfig | None = None,
-        *,
-        mode: Mode = "hands_free",
-        turn_model: TurnModel | None = None,
-    ) -> None:
-        """``turn_model`` judges what ``hear`` is told; by default from the words alone."""
+    def __init__(self, config: EndpointConfig | None = None, *, mode: Mode = "hands_free") -> None:
+        """Nothing was heard yet."""
         self.config = config or EndpointConfig()
         self._mode = mode
-        self._turn_model = turn_model or TextTurnModel()
         self._now_ms = 0
         self._run_ms = 0
         self._silence_ms = 0
@@ -168,7 +161,7 @@ class Endpointer:
 
     def hear(self, text: str) -> None:
         """Take the turn's transcript so far; the hang-over follows from it."""
-        self._finished = min(1.0, max(0.0, self._turn_model.finished(text)))
+        self._finished = finished(text)
 
     def feed(self, probability: float) -> list[EndpointEvent]:
         """Take the next frame's speech probability; return what has changed, mostly nothing."""

@@ -1,13 +1,11 @@
 """How finished a transcript sounds: the longer the speaker is likely to go on, the longer we wait.
 
-``TurnModel`` is the place for a learned model (such as LiveKit's turn detector or a small
-classifier). The default reads the words: a person who stops at "the" or "um" has more to say.
+It is told from the words: a person who stops at "the" or "um" has more to say.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Protocol
 
 UNKNOWN = 0.5
 """Neither finished nor unfinished: no text yet, or nothing to tell from."""
@@ -40,32 +38,22 @@ _TRAILING_DOTS = re.compile(r"(\.{2,}|…|[—–-])\s*$")
 _WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-class TurnModel(Protocol):
-    """Tells how likely a turn is over."""
-
-    def finished(self, text: str) -> float:
-        """Return 0 (goes on) … 1 (over) for the transcript of the turn so far."""
-
-
-class TextTurnModel:
-    """Tells from the last words and the punctuation; knows English words."""
-
-    def finished(self, text: str) -> float:
-        """Return 0 (goes on) … 1 (over) for the transcript of the turn so far."""
-        text = text.strip().rstrip("\"'”’)]")
-        words = [word.lower().replace("’", "'") for word in _WORDS.findall(text)]
-        if not words:
-            return UNKNOWN
-        if _TRAILING_DOTS.search(text) or text[-1] in ",:;、，":
-            return _UNFINISHED
-        last = words[-1]
-        if len(words) == 1 and last in _WHOLE:
-            return _FINISHED
-        # Whisper writes a full stop behind anything, so the last word counts for more; a
-        # question mark it writes only where the sentence is one.
-        asked = text[-1] in "?？"
-        if last in _GOES_ON and not (asked and last in _ENDS_A_QUESTION):
-            return _UNFINISHED
-        if asked or text[-1] in ".!。！।":
-            return _FINISHED if len(words) > 1 else _PLAIN_WORDS
-        return _PLAIN_WORDS
+def finished(text: str) -> float:
+    """Return 0 (goes on) … 1 (over) for the transcript of the turn so far; knows English words."""
+    text = text.strip().rstrip("\"'”’)]")
+    words = [word.lower().replace("’", "'") for word in _WORDS.findall(text)]
+    if not words:
+        return UNKNOWN
+    if _TRAILING_DOTS.search(text) or text[-1] in ",:;、，":
+        return _UNFINISHED
+    last = words[-1]
+    if len(words) == 1 and last in _WHOLE:
+        return _FINISHED
+    # Whisper writes a full stop behind anything, so the last word counts for more; a
+    # question mark it writes only where the sentence is one.
+    asked = text[-1] in "?？"
+    if last in _GOES_ON and not (asked and last in _ENDS_A_QUESTION):
+        return _UNFINISHED
+    if asked or text[-1] in ".!。！।":
+        return _FINISHED if len(words) > 1 else _PLAIN_WORDS
+    return _PLAIN_WORDS

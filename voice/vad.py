@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from core.errors import ModelLoadError, ModelMissingError
+from engines.life import Recipe
 from engines.wire import Frame
-from engines.worker import EngineReport, NoQueue, Recipe, Worker
+from engines.worker import EngineReport, Worker
 from voice.audio import FRAME_SAMPLES, Samples
 
 CONTEXT_SAMPLES: Final = 64
@@ -51,7 +52,6 @@ class SileroVad:
                 lost=lambda reason: ModelLoadError(f"The speech detector failed: {reason}."),
                 closed=lambda: ModelLoadError("The speech detector has been shut down."),
             ),
-            NoQueue(),
         )
 
     async def start(self) -> None:

@@ -24,6 +24,8 @@ from chains.types import LIBRARY_OWNER
 from core.data_folder import DataFolder
 from core.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
 from core.settings import LlmProfile, Settings
+from core.signal import Signal
+from core.tasks import Tasks
 from engines.worker import EngineReport
 from ingest.catalog import Catalog
 from models.manifest import load_manifest
@@ -120,6 +122,8 @@ class Services:
         )
         off = Component("library", "off", "the library's folder is not read")
         self._components = {"library": off, "redis": Component("redis", "off", "not started")}
+        self.changed = Signal()
+        """Told when a part comes or goes, and when a document has been read."""
         self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice")}
         self.measuring = Measuring(
             settings,
@@ -131,7 +135,7 @@ class Services:
         self.calls = ActiveCalls(settings.voice_max_calls, self.metrics.voice)
         self._voice: VoiceEngines | None = None
         self._is_model_up = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._own_database: Database | None = None
 
     @classmethod
@@ -176,13 +180,13 @@ class Services:
             services._begin("library", services._sync_library)
         if settings.voice and with_voice:
             services._begin("voice", services._start_voice)
-        services._spawn(services._save_indexes())
-        services._spawn(services.chats.finisher.run())
-        services._spawn(services.store.check_behind())
-        services._spawn(watch_loop(services.metrics))
-        services._spawn(services.memory.run())
-        services._spawn(services.recovery.run())
-        services._spawn(services._mind_voice())
+        services._tasks.spawn(services._save_indexes())
+        services._tasks.spawn(services.chats.finisher.run())
+        services._tasks.spawn(services.store.check_behind())
+        services._tasks.spawn(watch_loop(services.metrics))
+        services._tasks.spawn(services.memory.run())
+        services._tasks.spawn(services.recovery.run())
+        services._tasks.spawn(services._mind_voice())
         return services
 
     def readiness(self) -> Readiness:
@@ -243,9 +247,7 @@ class Services:
         """Stop everything and save the indexes."""
         await self.calls.aclose()
         await self.measuring.aclose()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
         if self.engine is not None:
             await self.engine.aclose()
         if self._voice is not None:
@@ -317,7 +319,9 @@ class Services:
             case "failed" if component.state != "failed":  # it did not come up again
                 self._is_model_up = False
                 self._set("model", "failed", report.problem)
-                self._spawn(self._run("model", self._start_model, first_pause_s=RESTART_FIRST_S))
+                self._tasks.spawn(
+                    self._run("model", self._start_model, first_pause_s=RESTART_FIRST_S)
+                )
         self.ladder.status()
 
     def _model_purpose(self) -> str:
@@ -368,7 +372,7 @@ class Services:
 
     def _begin(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
         self._set(name, "loading", "loading")
-        self._spawn(self._run(name, start))
+        self._tasks.spawn(self._run(name, start))
 
     async def _run(
         self, name: str, start: Callable[[], Coroutine[Any, Any, str]], *, first_pause_s: float = 0
@@ -403,12 +407,8 @@ class Services:
         self._components[name] = now
         if state != "loading" and (settled := self._settled.get(name)) is not None:
             settled.set()
+        self.changed.tell()
         log.info("component", component=name, state=state)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _save_indexes(self) -> None:
         while True:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -115,10 +114,6 @@ class Startup:
         self.stopping.set()
         if self.services is not None:
             self.services.is_stopping = True
-
-    def once_there(self, act: Callable[[], None]) -> None:
-        """Call ``act`` when the services have come up."""
-        self._work.add_done_callback(lambda _: act() if self.services is not None else None)
 
     def readiness(self) -> Readiness:
         """Return how far each part is."""

@@ -28,9 +28,10 @@ from core.errors import (
 )
 from core.settings import Settings
 from engines import llama_build
+from engines.life import Recipe, WorkerState
 from engines.process import EngineFault, EngineLost, EngineProcess
 from engines.wire import Frame, Head
-from engines.worker import EngineReport, Recipe, Worker, WorkerState
+from engines.worker import EngineReport, Worker
 from models.provision import ensure_present
 
 __all__ = [

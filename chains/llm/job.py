@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from chains.llm.request import Finished, GenerationRequest, Queued, StreamEvent, TextPiece
 from core.errors import BusyError, EngineBusyError
-from core.fairness import FairQueue, share
+from core.fairness import FairQueue
+from core.share import share
 from engines.job import Job
 from engines.wire import Head
 

@@ -5,18 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from core.text import INVISIBLE, JOINING
+
 _LINE_BREAKS = re.compile("\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
-_INVISIBLE = re.compile(
-    "["
-    "\x00-\x08\x0e-\x1f\x7f-\x9f"  # control characters, less \t \n \r and those above
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # soft hyphen, joiners, fillers
-    "\u200b-\u200f\u202a-\u202e\u2060-\u206f"  # zero-width and bidirectional controls
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"  # fillers, selectors, marks
-    "\ud800-\udfff"  # half a surrogate pair: no character at all
-    "\U0001d173-\U0001d17a"  # musical format controls
-    "\U000e0000-\U000e0fff"  # tags and the selectors that can carry hidden bytes
-    "]+"
-)
+_INVISIBLE = re.compile(f"[{INVISIBLE}{JOINING}]+")
 _SPACES = re.compile(r"[^\S\n]+")
 # No script puts as many marks on a letter. Bringing a row of them into order (NFC) takes time that
 # grows with the square of its length.

@@ -107,11 +107,6 @@ def _as_declared(data: bytes, declared: str) -> str | None:
     return text if text.count("\ufffd") * 100 <= len(text) else None
 
 
-_UTF8_SEQUENCE = re.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
-)
-
-
 def _mostly_utf8(data: bytes) -> bool:
     good = sum(1 for _ in _UTF8_SEQUENCE.finditer(data))
     bad = data.decode("utf-8", errors="replace").count("\ufffd")

@@ -8,6 +8,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -124,6 +125,33 @@ async def test_a_chat_goes_on_after_a_restart_with_what_was_said_and_its_sources
         assert "Descale" in page.elements
     kept = history(server, f"visitor:{ANNA}", thread)
     assert [turn["content"] for turn in kept[::2]] == [OFTEN, FOLLOW_UP]
+
+
+async def test_a_question_of_the_first_moment_waits_for_library_and_model(
+    tmp_path: Path, need_models
+) -> None:
+    """The library was never read, and the model is not there yet; it takes what a start takes."""
+    need_models("tiny", "embedder")
+    settings = {"XOE_VOICE": "false", "XOE_LLM_MAX_TOKENS": "24", "XOE_LLM_PROFILE": "tiny"}
+    server = FaultyServer(tmp_path, settings)
+    server.set_faults()
+    (server.library / "coffee.md").write_text(COFFEE)
+    server.start(wait=False)
+    try:
+        await asyncio.to_thread(server.wait_until, lambda health: bool(health))
+        async with open_page(server.url, visitor=ANNA) as page:
+            assert "eight weeks" in await page.ask(OFTEN)
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_a_new_chat_is_in_the_list_once_the_page_is_told_of_it(quick: FaultyServer) -> None:
+    async with open_page(quick.url, visitor=ANNA) as page, page.http() as client:
+        await page.type(OFTEN)
+        await page.until(lambda: bool(page.thread_id))
+        body = {"pagination": {"first": 20}, "filter": {}}
+        listed = (await client.post("/project/threads", json=body)).json()["data"]
+        assert page.thread_id in [thread["id"] for thread in listed]
 
 
 async def test_what_the_database_lost_in_a_crash_comes_from_redis_once(quick: FaultyServer) -> None:

@@ -24,6 +24,7 @@ import pytest
 import structlog
 from engine_service import ClosedError, LostError, Words, heard, puppet
 
+import engines.life
 import engines.process
 import engines.worker
 from core.errors import EngineBusyError, EngineNotReadyError, ModelLoadError, QuestionError
@@ -236,7 +237,7 @@ async def test_a_call_that_does_not_get_on_is_killed() -> None:
 
 
 async def test_a_process_that_is_stopped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines.worker, "SILENCE_S", 1.5)
+    monkeypatch.setattr(engines.life, "SILENCE_S", 1.5)
     with running(puppet()) as worker:
         pid, job = worker.pid, await begun(worker, "run_on")
         assert pid
@@ -341,7 +342,7 @@ async def test_one_that_never_comes_up_is_proven_once_and_then_left_alone(
             with pytest.raises(ModelLoadError):
                 await asyncio.wrap_future(worker.call("echo", {}))
         assert len(marks.read_text().splitlines()) == GIVE_UP_AFTER
-        monkeypatch.setattr(worker, "_rests_until", time.monotonic())
+        monkeypatch.setattr(worker._life, "_rests_until", time.monotonic())
         await asyncio.wrap_future(worker.start())
         assert await works(worker)
     finally:
@@ -395,7 +396,7 @@ async def test_one_that_is_no_service_is_left_alone() -> None:
 
 
 async def test_one_that_does_not_get_loaded_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines.worker, "LOAD_S", 0.5)
+    monkeypatch.setattr(engines.life, "LOAD_S", 0.5)
     worker = puppet(flaw="hangs")
     try:
         with pytest.raises(ModelLoadError, match="not ready within"):
@@ -665,7 +666,7 @@ async def test_waiting_for_a_processor_is_told_from_standing_still() -> None:
 async def test_nobody_waits_long_for_one_that_is_being_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines.worker, "RESTART_WAIT_S", 0.2)
+    monkeypatch.setattr(engines.life, "RESTART_WAIT_S", 0.2)
     monkeypatch.setattr(engines.restarts, "pause_s", lambda _: 1.5)
     with running(puppet()) as worker:
         with pytest.raises(LostError):

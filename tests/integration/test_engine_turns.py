@@ -14,8 +14,8 @@ import pytest_asyncio
 from engine_service import Words, puppet
 
 from core.errors import BusyError, SpeechBusyError, TranscriptionBusyError
-from core.fairness import Share, as_share
 from core.settings import Settings, load_settings
+from core.share import Share, as_share
 from engines.worker import Worker
 from ingest.ingestor import DocumentReport
 from state.breakers import Breakers

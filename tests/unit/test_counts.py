@@ -23,8 +23,8 @@ from core.errors import (
     StoreError,
     ThreadLimitError,
 )
-from core.fairness import Share, as_share
 from core.settings import Settings
+from core.share import Share, as_share
 from telemetry.metrics import VoiceMetrics
 from voice.active_calls import ActiveCalls
 from voice.call import Call

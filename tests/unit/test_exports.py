@@ -257,6 +257,23 @@ def test_a_mark_without_its_citation_is_no_link() -> None:
     assert "So [7] and <code>[1]</code> and <a" in page
 
 
+def test_an_answer_is_laid_out_as_the_chat_shows_it_and_what_would_be_active_is_text() -> None:
+    text = (
+        "Keys\n----\n\n1. front\n   - *two* [1]\n2. back\n\n| a | b |\n|:--|--|\n| `c` | <i> |\n\n"
+        "&#x202e; &lt; ![p](x.png) [l](http://x) <http://x>\n[r]\n\n"
+        "```html onload=x\n<b>\n```\n\n[r]: /x"
+    )
+    message = replace(CHAT.messages[1], text=text)
+    page = text_of(replace(CHAT, messages=(message,)), "html")
+    assert_inert(page)
+    assert '<h4 dir="auto">Keys</h4>' in page
+    assert '<ul>\n<li dir="auto"><em>two</em> <a class="mark" href="#n1-1">[1]</a></li>' in page
+    assert '<td dir="auto"><code>c</code></td>' in page
+    shown = Tags(page).shown
+    for literal in ("&#x202e; &lt; ![p](x.png) [l](http://x) <http://x>", "<b>", "[r]: /x"):
+        assert literal in shown
+
+
 @pytest.mark.parametrize("given_id", ["q1", "a1"])
 def test_one_answer_comes_with_its_question_and_nothing_else(given_id: str) -> None:
     one = answer_of(CHAT, given_id)

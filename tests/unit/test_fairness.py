@@ -11,16 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BusyError
-from core.fairness import (
-    GROUP_LIMIT,
-    PEOPLE_IN_A_ROW,
-    FairQueue,
-    FairSlots,
-    OwnerQuota,
-    Share,
-    as_share,
-    share,
-)
+from core.fairness import FairQueue, FairSlots, OwnerQuota
+from core.share import Share, as_share, share
+from core.turns import GROUP_LIMIT, PEOPLE_IN_A_ROW
 
 LIMIT = 100
 refused: list[str] = []

@@ -17,10 +17,11 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from core.errors import EngineBusyError
-from core.fairness import Share, as_share, share
 from core.settings import Settings
+from core.share import Share, as_share, share
+from xoe.auth.buckets import Rate
 from xoe.auth.identity import Identity, visitor
-from xoe.auth.limits import Admission, LimitKind, Rate, RateLimits, too_fast
+from xoe.auth.limits import Admission, LimitKind, RateLimits, too_fast
 from xoe.web.limits import BodyLimit, BodyLimits, BodyPace, FairRequests
 from xoe.web.problems import headers_of, status_of
 from xoe.web.protection import body_limits
@@ -76,7 +77,7 @@ def test_the_number_of_sessions_that_are_remembered_is_bounded() -> None:
     rates = limits(Clock(), at_once=1, tracked=3)
     for name in "abcd":
         assert rates.take("question", name) == 0
-    assert len(rates._full_at) == 3
+    assert len(rates._buckets) == 3
     assert rates.take("question", "d") > 0, "the latest is still known"
     assert rates.take("question", "a") == 0, "the oldest was forgotten"
 

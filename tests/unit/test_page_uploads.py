@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from core.errors import DiskFullError, UploadBusyError
-from core.fairness import Share, as_share
+from core.share import Share, as_share
 from xoe.auth.identity import SCOPE_KEY, Identity, visitor
 from xoe.page.session import forget_file
 from xoe.web import uploads

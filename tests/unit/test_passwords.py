@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
+from zxcvbn import matching
 
 from core.errors import LoginThrottledError, WeakPasswordError
 from xoe.auth.passwords import Passwords
@@ -37,6 +40,9 @@ CHEAP = {"memory_kib": 64, "passes": 1}
         ("password1password2", "tried first"),
         ("correct horse battery staple", "tried first"),
         ("１２ｗｅｌｃｏｍｅ１２", "tried first"),
+        ("Willkommen123", "tried first"),
+        ("liverpool1892", "tried first"),
+        ("19871204abcd", "a word, a name or a date"),
         ("2026-11-22-10", "no letters"),
         ("kettle\x00orbit", "control characters"),
         ("kettle orbit " * 30, "at most"),
@@ -66,6 +72,26 @@ def test_a_password_that_is_easy_to_guess_is_refused_with_the_reason(
 )
 def test_others_are_taken(password: str) -> None:
     check(password, name="alexandra")
+
+
+def test_only_so_much_of_a_long_one_is_looked_at_as_it_takes_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths: list[int] = []
+    guess = matching.omnimatch
+    monkeypatch.setattr(
+        matching, "omnimatch", lambda text, words: lengths.append(len(text)) or guess(text, words)
+    )
+    check("4@8({[</369&#!1/|0$5+7%2/" * 10, name="alexandra")
+    assert lengths and max(lengths) <= 32
+
+
+def test_the_lists_of_words_are_loaded_where_a_password_is_set_and_not_before() -> None:
+    code = (
+        "import sys, xoe.auth.users as users; assert 'zxcvbn' not in sys.modules;"
+        "users.strength.check('kettle orbit lantern', name='ada'); assert 'zxcvbn' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 async def test_a_stranger_takes_the_same_work_as_a_wrong_password() -> None:

@@ -136,3 +136,22 @@ async def test_closing_writes_what_waits(threads: Threads) -> None:
     await recorder.aclose(10.0)
     await asyncio.gather(*bringing)
     assert len(await texts(threads, "t")) == 20
+
+
+async def test_who_waits_for_a_chat_goes_on_when_it_is_written(threads: Threads) -> None:
+    recorder = Recorder(threads)
+
+    async def until_there() -> list[str]:
+        while True:
+            taken = recorder.taken.next
+            if found := await texts(threads, "t"):
+                return found
+            await taken.wait()
+
+    waiting = [asyncio.create_task(until_there()) for _ in range(3)]
+    await recorder.bring(ask("other", 0))
+    assert not any(task.done() for task in waiting)
+    await recorder.bring(ask("t", 0))
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*waiting) == [["Question 0"]] * 3
+    await recorder.aclose()

@@ -38,6 +38,12 @@ def only(tracer: Tracer) -> TurnRecord:
     return turn
 
 
+def turn() -> str | None:
+    """The turn that is under way here."""
+    current = scope.current()
+    return None if current is None else current.turn
+
+
 def names(turn: TurnRecord) -> list[str]:
     return [span.name for span in turn.spans]
 
@@ -130,7 +136,7 @@ def test_outside_a_turn_nothing_is_traced(tracer: Tracer) -> None:
 def test_a_turn_within_a_turn_is_a_stage_of_it(tracer: Tracer) -> None:
     outer = tracer.turn("spoken", session="s", turn_id="outer")
     with outer, tracer.turn("spoken", session="s") as inner:
-        assert scope.current_turn() == inner.turn == "outer"
+        assert turn() == inner.turn == "outer"
         inner.set(outcome="answered")
     assert names(only(tracer)) == ["turn.spoken", "turn.spoken"]
     assert only(tracer).outcome == "answered"
@@ -139,7 +145,7 @@ def test_a_turn_within_a_turn_is_a_stage_of_it(tracer: Tracer) -> None:
 async def test_stages_in_threads_and_tasks_belong_to_their_turn(tracer: Tracer) -> None:
     def in_thread(name: str) -> str | None:
         with tracer.span(name):
-            return scope.current_turn()
+            return turn()
 
     async def one(number: int) -> list[str | None]:
         with tracer.turn("typed", session="s", turn_id=f"turn-{number}"):
@@ -206,7 +212,7 @@ async def test_a_task_that_outlives_its_turn_is_no_part_of_the_next(tracer: Trac
     async def late() -> str | None:
         await go.wait()
         with tracer.span("late"):
-            return scope.current_turn()
+            return turn()
 
     with tracer.turn("typed", session="s"):
         task = asyncio.create_task(late())

@@ -18,7 +18,7 @@ from voice.endpoint import (
     SpeechStarted,
     TurnEnded,
 )
-from voice.turn import UNKNOWN, TextTurnModel
+from voice.turn import UNKNOWN, finished
 
 SPEECH, MIDDLE, SILENCE = 0.9, 0.4, 0.05
 
@@ -135,19 +135,6 @@ def test_what_was_heard_of_the_last_turn_says_nothing_about_the_next() -> None:
     assert machine.hangover_ms == machine.config.hangover_ms
 
 
-def test_another_turn_model_can_be_put_in() -> None:
-    class Certain:
-        def finished(self, text: str) -> float:
-            return 1.0 if text == "over" else 0.0
-
-    machine = Endpointer(turn_model=Certain())
-    hear(machine, 640, SPEECH)
-    machine.hear("over")
-    assert machine.hangover_ms == machine.config.hangover_min_ms
-    machine.hear("What is the capital of France?")
-    assert machine.hangover_ms == machine.config.hangover_max_ms
-
-
 def test_an_interruption_is_told_by_continuous_speech() -> None:
     machine = Endpointer()
     hear(machine, 160, SPEECH)
@@ -238,8 +225,8 @@ def test_whatever_is_heard_the_events_come_in_order(probabilities: list[float], 
 
 @given(st.text(max_size=60))
 def test_any_text_can_be_judged(text: str) -> None:
-    assert 0 <= TextTurnModel().finished(text) <= 1
+    assert 0 <= finished(text) <= 1
 
 
 def test_no_words_tell_nothing() -> None:
-    assert TextTurnModel().finished("...") == UNKNOWN
+    assert finished("...") == UNKNOWN

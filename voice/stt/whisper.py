@@ -17,12 +17,13 @@ from core.errors import (
     TranscriptionError,
     TranscriptionLostError,
 )
-from core.fairness import Share, share
+from core.share import Share, share
 from engines.job import Job
+from engines.life import Recipe
 from engines.process import EngineLost
 from engines.queue import FairJobs
 from engines.wire import Head
-from engines.worker import EngineReport, Recipe, Worker
+from engines.worker import EngineReport, Worker
 from voice.stt.transcriber import Transcriber
 from voice.stt.transcript import DecodeRequest, Transcript
 

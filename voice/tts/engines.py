@@ -11,10 +11,11 @@ import numpy as np
 
 from core.errors import SpeechBusyError, SynthesisError, SynthesisLostError, XoeError
 from engines.job import Job
+from engines.life import Recipe
 from engines.process import EngineLost, EngineProcess
 from engines.queue import FairJobs
 from engines.wire import Head
-from engines.worker import EngineReport, Recipe, Worker
+from engines.worker import EngineReport, Worker
 from voice.tts.pieces import pieces
 from voice.tts.synthesizer import AudioChunk, Synthesizer, VoiceStyle
 

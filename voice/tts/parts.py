@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from core.durable import write_over
 from voice.tts.graph import CutVoice, Layout
 
 log = structlog.get_logger(__name__)
@@ -76,33 +75,10 @@ def save_parts(cache: Path, sha256: str, checked: CheckedParts) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _INDEX).unlink(missing_ok=True)
         for name, part in present.items():
-            _write(folder / f"{name}.onnx", part)
-        _write(folder / _INDEX, json.dumps(index, indent=2).encode())
-        _sync_folder(folder)
+            write_over(folder / f"{name}.onnx", part)
+        write_over(folder / _INDEX, json.dumps(index, indent=2).encode())
     except OSError as exc:
         log.warning("tts.parts.not_kept", folder=str(folder), reason=str(exc))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put ``data`` under ``path`` whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sha256(data: bytes) -> str:

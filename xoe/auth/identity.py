@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from core.fairness import Share
+from core.share import Share
 
 Role = Literal["operator", "user", "guest"]
 Refusal = Literal["unknown", "expired", "ended"]

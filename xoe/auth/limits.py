@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from core.errors import EngineBusyError
-from core.fairness import OwnerQuota, Share, as_share, owner_limit
+from core.fairness import OwnerQuota, owner_limit
+from core.share import Share, as_share
+from xoe.auth.buckets import Buckets, Rate
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -65,16 +65,8 @@ _OF_GUESTS: Mapping[LimitKind, tuple[LimitKind, LimitKind]] = {
 """What counts by the guest, and what by the invitation."""
 
 
-@dataclass(frozen=True)
-class Rate:
-    """So many a minute in the long run, and so many at once."""
-
-    a_minute: int
-    at_once: int
-
-
 class RateLimits:
-    """Token buckets, one for each kind and owner or session. Never waits; one thread."""
+    """A bucket for each kind and owner or session. Never waits; one thread."""
 
     def __init__(
         self,
@@ -86,9 +78,7 @@ class RateLimits:
         """``clock`` returns seconds; ``tracked`` is the number of buckets kept."""
         self._rates = dict(rates)
         self._clock = clock
-        self._tracked = tracked
-        # When each bucket will be full again; one that is full already is as good as forgotten.
-        self._full_at: OrderedDict[tuple[LimitKind, str], float] = OrderedDict()
+        self._buckets = Buckets(tracked)
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> RateLimits:
@@ -130,23 +120,13 @@ class RateLimits:
 
     def _take(self, *keys: tuple[LimitKind, str]) -> float:
         now = self._clock()
-        wait_s = max(self._wait_s(key, now) for key in keys)
+        wait_s = max(self._buckets.wait_s(key, self._rates[key[0]], now) for key in keys)
         if wait_s > 1e-9:
             log.info("limit.reached", kind=keys[0][0])
             return wait_s
         for key in keys:
-            self._full_at[key] = max(now, self._full_at.get(key, now)) + self._interval_s(key)
-            self._full_at.move_to_end(key)
-        while len(self._full_at) > self._tracked:
-            self._full_at.popitem(last=False)
+            self._buckets.take(key, self._rates[key[0]], now)
         return 0.0
-
-    def _wait_s(self, key: tuple[LimitKind, str], now: float) -> float:
-        ahead_s = max(0.0, self._full_at.get(key, now) - now)
-        return ahead_s - (self._rates[key[0]].at_once - 1) * self._interval_s(key)
-
-    def _interval_s(self, key: tuple[LimitKind, str]) -> float:
-        return 60 / self._rates[key[0]].a_minute
 
 
 class Admission:

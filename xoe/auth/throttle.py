@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from xoe.auth.buckets import Buckets, Rate
+
 TRACKED: Final = 10_000
 """Entries of each table; the one that was quiet longest is forgotten first. Some 3 MB in all."""
 _PAUSE_FIRST_S: Final = 2.0
@@ -31,17 +33,9 @@ _FORGOTTEN_S: Final = 3600.0
 """Quiet time after which attempts no longer count."""
 
 
-@dataclass(frozen=True)
-class _Bucket:
-    """So many at once, and one more each ``interval_s``."""
-
-    at_once: int
-    interval_s: float
-
-
-_AGAIN: Final = _Bucket(20, 6.0)
-_FIRST: Final = _Bucket(20, 2.0)
-_ALL: Final = _Bucket(30, 0.25)
+_AGAIN: Final = Rate(10, 20)
+_FIRST: Final = Rate(30, 20)
+_ALL: Final = Rate(240, 30)
 """Over all accounts: half of what the two hashing threads can do."""
 
 
@@ -62,33 +56,6 @@ class _Tries:
             self.count = 0
         self.count += 1
         self.latest = now
-
-
-class _Full:
-    """When each bucket will be full again, by key."""
-
-    def __init__(self, bucket: _Bucket, tracked: int) -> None:
-        self._bucket = bucket
-        self._tracked = tracked
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-
-    def wait_s(self, key: str, now: float) -> float:
-        room_s = (self._bucket.at_once - 1) * self._bucket.interval_s
-        return max(0.0, self._full_at.get(key, now) - now - room_s)
-
-    def take(self, key: str, now: float) -> None:
-        full_at = max(now, self._full_at.get(key, now)) + self._bucket.interval_s
-        self._full_at[key] = full_at
-        self._full_at.move_to_end(key)
-        while len(self._full_at) > self._tracked:
-            self._full_at.popitem(last=False)
-
-    def give_back(self, key: str) -> None:
-        if key in self._full_at:
-            self._full_at[key] -= self._bucket.interval_s
-
-    def __len__(self) -> int:
-        return len(self._full_at)
 
 
 class _Table:
@@ -153,30 +120,30 @@ class LoginThrottle:
         self._clock = clock
         self._pairs = _Table(_FREE_OF_PAIR, tracked)
         self._addresses = _Table(_FREE_OF_ADDRESS, tracked)
-        self._first = _Full(_FIRST, tracked)
-        self._again = _Full(_AGAIN, tracked)
-        self._all = _Full(_ALL, 1)
+        self._first = Buckets(tracked)
+        self._again = Buckets(tracked)
+        self._all = Buckets(1)
 
     def take(self, attempt: Attempt) -> float:
         """Count an attempt and return 0; or count nothing and return the seconds to wait."""
         now = self._clock()
         account, known = attempt.account, attempt.device is not None
         network = (attempt.address,)
-        of_account = self._again if self._pairs.count(attempt.pair) else self._first
+        of_account, rate = self._of_account(is_again=self._pairs.count(attempt.pair) > 0)
         waits = [self._pairs.wait_s(attempt.pair, now)]
         if not known:
             waits += [
                 self._addresses.wait_s(network, now),
-                of_account.wait_s(account, now),
-                self._all.wait_s("", now),
+                of_account.wait_s(account, rate, now),
+                self._all.wait_s("", _ALL, now),
             ]
         if (wait_s := max(waits)) > 0:
             return wait_s
         self._pairs.take(attempt.pair, now)
         if not known:
             self._addresses.take(network, now)
-            of_account.take(account, now)
-            self._all.take("", now)
+            of_account.take(account, rate, now)
+            self._all.take("", _ALL, now)
         return 0.0
 
     def succeeded(self, attempt: Attempt) -> None:
@@ -187,11 +154,14 @@ class LoginThrottle:
     def not_looked_at(self, attempt: Attempt) -> None:
         """Note that an attempt that was counted could not be looked at: it counts no more."""
         if attempt.device is None:
-            of_account = self._again if self._pairs.count(attempt.pair) > 1 else self._first
-            of_account.give_back(attempt.account)
-            self._all.give_back("")
+            of_account, rate = self._of_account(is_again=self._pairs.count(attempt.pair) > 1)
+            of_account.give_back(attempt.account, rate)
+            self._all.give_back("", _ALL)
             self._addresses.give_back((attempt.address,))
         self._pairs.give_back(attempt.pair)
+
+    def _of_account(self, *, is_again: bool) -> tuple[Buckets, Rate]:
+        return (self._again, _AGAIN) if is_again else (self._first, _FIRST)
 
     def __len__(self) -> int:
         """How many entries there are in all tables."""

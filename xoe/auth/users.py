@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import unicodedata
@@ -114,7 +115,7 @@ class Users:
         name = normalised(name)
         if role is not None:
             _check_role(role)
-        strength.check(password, name=name)
+        await asyncio.to_thread(strength.check, password, name=name)
         hashed = await self._passwords.hash(password)
         async with self._database.write() as connection:
             await lock(connection, "users")
@@ -205,7 +206,7 @@ class Users:
         Raises ``AccountError`` when there is no such account, ``WeakPasswordError``.
         """
         account = await self.get(name)
-        strength.check(password, name=account.name)
+        await asyncio.to_thread(strength.check, password, name=account.name)
         hashed = await self._passwords.hash(password)
         async with self._database.write() as connection:
             account = await self._changing(connection, name, stays_operator=True)

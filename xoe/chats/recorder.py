@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from core.errors import StoreError, ThreadLimitError
+from core.signal import Signal
 from xoe.chats.changes import Change
 from xoe.chats.store import Threads
 
@@ -52,6 +53,8 @@ class Recorder:
         self._size = 0
         self._task: asyncio.Task[None] | None = None
         self._failed = False
+        self.taken = Signal()
+        """Told when the database has taken a change."""
         self.lost = 0
         """Changes that were given up, for want of room."""
 
@@ -126,6 +129,7 @@ class Recorder:
                 self._give_up(waiting, exc)
             else:
                 self._take_out(waiting, taken=taken)
+                self.taken.tell()
             pause_s = FIRST_PAUSE_S
         if self._failed:
             self._failed = False

@@ -62,25 +62,6 @@ class Threads:
             messages = await _with_elements(connection, rows)
         return _stored(thread, messages)
 
-    async def get_message(
-        self, owner: str, message_id: str
-    ) -> tuple[StoredThread, StoredMessage] | None:
-        """Return one message and the chat that it is in, without the chat's other messages."""
-        async with self.db.read() as connection:
-            found = (
-                select(_messages)
-                .join(_threads, _threads.c.number == _messages.c.thread)
-                .where(_threads.c.owner == owner, _messages.c.id == clean(message_id))
-                .limit(1)
-            )
-            row = (await connection.execute(found)).first()
-            if row is None:
-                return None
-            of_row = select(_threads).where(_threads.c.number == row.thread)
-            thread = (await connection.execute(of_row)).one()
-            (message,) = await _with_elements(connection, [row])
-        return _stored(thread, ()), message
-
     async def get_element(
         self, owner: str, thread_id: str, element: str
     ) -> tuple[StoredMessage, str] | None:

@@ -19,7 +19,6 @@ ID_MAX_CHARS: Final = 200
 CITATIONS_MAX: Final = 50
 FILES_MAX: Final = 200
 EXTRA_MAX_CHARS: Final = 20_000
-OPTIONS_MAX_CHARS: Final = 2_000
 
 _SPACE: Final = re.compile(r"\s+")
 

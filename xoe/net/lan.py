@@ -11,7 +11,7 @@ import contextlib
 import errno
 import io
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from core.errors import CertificateError, SettingsError
 from core.settings import Settings
+from core.tasks import Tasks
 from xoe.net import certificates
 from xoe.net.authority import Authority
 from xoe.net.certificates import CertificatePaths
@@ -99,7 +100,7 @@ class Lan:
         )
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[Any] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(on_failure=_lost)
 
     @classmethod
     async def prepare(cls, settings: Settings) -> Lan:
@@ -126,11 +127,11 @@ class Lan:
         config = server_config(protect(self._app), listeners.connections, close_s=_CLOSE_S)
         self._server = SideServer(config)
         self._secure.on_plain = self._pass_on
-        self._serving = self._spawn(self._server.serve(sockets=[self._plain]))
+        self._serving = self._tasks.spawn(self._server.serve(sockets=[self._plain]))
         await listeners.open(
             Listener("lan", frozenset(self._names)), self._secure, tls=self._context
         )
-        self._spawn(self._keep_up(listeners))
+        self._tasks.spawn(self._keep_up(listeners))
 
     async def aclose(self) -> None:
         """Close the plain port; the listener itself is closed with the others."""
@@ -140,10 +141,8 @@ class Lan:
             self._secure.close()
             return
         self._server.should_exit = self._server.force_exit = True
-        for task in self._tasks - {self._serving}:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSE_S + 1)
+        self._tasks.cancel(but=self._serving)
+        await self._tasks.wait(_CLOSE_S + 1)
 
     @property
     def secure_port(self) -> int:
@@ -211,7 +210,7 @@ class Lan:
 
     def _pass_on(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        self._spawn(loop.connect_accepted_socket(self._plain_protocol, connection))
+        self._tasks.spawn(loop.connect_accepted_socket(self._plain_protocol, connection))
 
     def _plain_protocol(self) -> asyncio.Protocol:
         assert self._server is not None  # noqa: S101 - set before anything is accepted
@@ -222,16 +221,9 @@ class Lan:
         )
         return protocol
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (problem := task.exception()) is not None:
-            log.info("lan.connection_lost", error=type(problem).__name__)
+def _lost(problem: BaseException) -> None:
+    log.info("lan.connection_lost", error=type(problem).__name__)
 
 
 def _look(data_dir: Path) -> _State:

@@ -42,7 +42,6 @@ _READING = (
 _UNREAD = "Your library is still being read; more may be found once it is."
 STOPPED = "Stopped."
 ENDED = "The server was stopped before this answer was whole."
-_POLL_S = 0.25
 # The page draws the whole message anew for each piece, which takes it some 40 ms.
 _STREAM_EVERY_S = 0.1
 _ASK_AGAIN = "ask_again"
@@ -156,13 +155,15 @@ async def _has_nothing_yet(services: Services, owner: str) -> bool:
 
 
 async def _until_something_is_read(services: Services, owner: str) -> None:
-    while await _has_nothing_yet(services, owner):  # noqa: ASYNC110 - the store announces nothing
-        await asyncio.sleep(_POLL_S)
+    change = services.changed.next
+    while await _has_nothing_yet(services, owner):
+        await change.wait()
+        change = services.changed.next
 
 
 async def _until_loaded(services: Services) -> None:
-    while _is_loading(services, "model"):  # noqa: ASYNC110 - the engine announces nothing
-        await asyncio.sleep(_POLL_S)
+    while _is_loading(services, "model"):
+        await services.changed.next.wait()
 
 
 async def offer_actions(

@@ -135,6 +135,7 @@ async def _read(
         log.exception("page.ingest_failed")
         line.state, line.reason = "failed", _UNEXPECTED
         return None
+    services.changed.tell()
     line.state = report.status
     line.passages, line.pages = report.passages, report.pages
     line.reason = report.reason or ""

@@ -10,7 +10,7 @@ import structlog
 
 from chains.types import LIBRARY_OWNER
 from core.errors import CallBusyError, XoeError
-from core.fairness import as_share
+from core.share import as_share
 from xoe.auth.limits import too_fast
 from xoe.page import conversation, session
 

@@ -14,7 +14,7 @@ from chainlit.types import ThreadDict
 from chains import profiles
 from chains.types import Question
 from core.errors import StoreError, XoeError
-from core.fairness import as_share
+from core.share import as_share
 from xoe.auth.limits import too_fast
 from xoe.page import attachments, commands, session, standing
 from xoe.page.answering import answer, new_answer, offer_actions

@@ -12,6 +12,7 @@ that no browser can put a card or an answer into a chat.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -35,10 +36,10 @@ from chainlit.user import PersistedUser, User
 from fastapi import HTTPException
 
 from core.errors import StoreError
+from core.text import visible
 from xoe.auth.identity import SESSION, current
 from xoe.chats.types import ThreadSummary
 from xoe.page import session
-from xoe.page.markup import visible
 from xoe.page.resumed import RUN, SHOWN_MESSAGES, element_dict, empty_thread, thread_dict
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ log = structlog.get_logger(__name__)
 _BEGUN_S: Final = 2.0
 _TURNS: Final = 4096
 """Turns of open pages whose questions are known."""
-_LOOK_S: Final = 0.02
 _Found = TypeVar("_Found")
 
 
@@ -170,11 +170,14 @@ class ChatData(BaseDataLayer):
         if context_var.get(None) is None:  # a request, and not a page's first question
             await _answered(threads.apply(Rename(owner, thread_id, name)))
             return
+        # The page asks for its list next, and looks for the chat there.
         until = time.monotonic() + _BEGUN_S
-        while time.monotonic() < until:  # the page asks for its list next, and looks for it there
-            if await threads.get(owner, thread_id, last=1) is not None:
-                return
-            await asyncio.sleep(_LOOK_S)
+        with contextlib.suppress(TimeoutError):
+            services = await asyncio.wait_for(self._startup().wait(), _BEGUN_S)
+            taken = services.chats.recorder.taken.next
+            while await threads.get(owner, thread_id, last=1) is None:
+                await asyncio.wait_for(taken.wait(), until - time.monotonic())
+                taken = services.chats.recorder.taken.next
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete one of the asker's chats for good."""

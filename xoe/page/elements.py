@@ -13,7 +13,7 @@ from typing import Any
 import chainlit as cl
 
 from chains.types import Citation
-from xoe.page.markup import visible
+from core.text import visible
 
 FOUND = "Found in your documents"
 SOURCES = "Sources"

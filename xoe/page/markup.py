@@ -11,13 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from core.text import visible
+
 _LONGEST_SPAN = 300
 _FENCE_INFO = re.compile(r"[\w+#. -]{0,40}")
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _SPACE = re.compile(r"\s+")
-_INVISIBLE = re.compile(
-    "[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
-)
 CITATION_LINK = "#cite-"
 _DEFINITION = re.compile(rf"^\[\d+\]: {CITATION_LINK}.*\n?", re.MULTILINE)
 
@@ -28,11 +27,6 @@ def plain(text: str, limit: int = 300) -> str:
     if len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
     return _PUNCTUATION.sub(r"\\\1", line)
-
-
-def visible(text: str) -> str:
-    """Return ``text`` without characters that cannot be seen or that turn its direction."""
-    return _INVISIBLE.sub("", text)
 
 
 class Neutraliser:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import chainlit as cl
 
 from core.errors import SpeechBusyError, XoeError
-from core.fairness import OwnerQuota, Share, as_share
+from core.fairness import OwnerQuota
+from core.share import Share, as_share
 from xoe.auth.identity import SESSION, Identity
 from xoe.page import session as pages
 from xoe.page.markup import without_citation_links

@@ -15,8 +15,8 @@ import chainlit as cl
 from chainlit.session import BaseSession, WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
 
-from core.fairness import Share
 from core.settings import LlmProfile
+from core.share import Share
 from xoe.auth.identity import SESSION, Identity, identity_of, without_cookie
 from xoe.page import chainlit_patches
 from xoe.page.options import AnswerOptions

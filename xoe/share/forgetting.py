@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from core.errors import XoeError
+from core.tasks import Tasks
 
 if TYPE_CHECKING:
     from xoe.auth.invitations import Guest
@@ -35,23 +35,19 @@ class Forgetting:
         """``visitors`` does it."""
         self._visitors = visitors
         self._done: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def later(self, guests: Iterable[Guest]) -> None:
         """Begin to forget ``guests``, except those who are forgotten already."""
         for guest in guests:
             if guest.id not in self._done:
                 self._done.add(guest.id)
-                task = asyncio.create_task(self._forget(guest))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks.spawn(self._forget(guest))
 
     async def aclose(self) -> None:
         """Let what was begun end, ten seconds at most; the next server's start does the rest."""
-        if self._tasks:
-            _, late = await asyncio.wait(tuple(self._tasks), timeout=_CLOSE_S)
-            for task in late:
-                task.cancel()
+        await self._tasks.wait(_CLOSE_S)
+        self._tasks.cancel()
 
     async def _forget(self, guest: Guest) -> None:
         try:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from core.errors import ShareError, XoeError
+from core.signal import Signal
+from core.tasks import Tasks
 from xoe.net.listeners import Listeners
 from xoe.share.deadline import Deadline, since_boot_s
 from xoe.share.forgetting import Forgetting, Visitors
@@ -68,7 +70,7 @@ class Sharing:
         self._wall = wall
         self._steady = steady
         self._view = _OFF
-        self._changed = asyncio.Event()
+        self._changed = Signal()
         self._tunnel: Tunnel | None = None
         self._invitation: Invitation | None = None
         self._deadline: Deadline | None = None
@@ -76,7 +78,7 @@ class Sharing:
         self._forgetting = Forgetting(visitors)
         self._busy = asyncio.Lock()
         self._starting: asyncio.Task[ShareView] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._recovery: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
@@ -119,7 +121,7 @@ class Sharing:
             if self._closed:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _TICK_S)
+                await asyncio.wait_for(self._changed.next.wait(), _TICK_S)
 
     # ── beginning ────────────────────────────────────────────────────────────────────────────
 
@@ -273,10 +275,8 @@ class Sharing:
                 await self._revoke("The server is stopping.")
             await self._end_lingering()
         await self._forgetting.aclose()
-        ending = [task for task in self._tasks if task is not asyncio.current_task()]
-        if ending:
-            await asyncio.wait(ending, timeout=_SETTLE_S)
-        self._changed.set()
+        await self._tasks.wait(_SETTLE_S)
+        self._changed.tell()
 
     async def _revoke(self, sentence: str) -> None:
         auth = await self._auth()
@@ -320,13 +320,13 @@ class Sharing:
         while not over.is_set():
             deadline = self._deadline
             if deadline is not None and deadline.left_s() <= 0:
-                self._spawn(self._end_quietly("The time of the invitation is over."))
+                self._tasks.spawn(self._end_quietly("The time of the invitation is over."))
                 return
             try:
                 await self._look_at_guests(auth)
                 again = await auth.invitations.list()
                 if any(one.id == invitation.id and one.is_revoked for one in again):
-                    self._spawn(self._end_quietly("The invitation was taken back."))
+                    self._tasks.spawn(self._end_quietly("The invitation was taken back."))
                     return
             except XoeError as exc:
                 log.warning("share.not_looked_at", error=str(exc))
@@ -348,7 +348,7 @@ class Sharing:
         self._forgetting.later(guest for guest in guests if guest.ended_at is not None)
         if guests != self._guests:
             self._guests = guests
-            self._notify()
+            self._changed.tell()
 
     def _tunnel_changed(self, event: TunnelEvent) -> None:
         view = self._view
@@ -374,7 +374,7 @@ class Sharing:
             )
         elif event.state == "refused":
             self._set(replace(view, sentence=event.sentence, retry_in_s=None))
-            self._spawn(self._end_quietly(event.sentence))
+            self._tasks.spawn(self._end_quietly(event.sentence))
         elif event.state in ("lost", "connecting"):
             self._set(
                 replace(
@@ -388,16 +388,7 @@ class Sharing:
 
     def _set(self, view: ShareView) -> None:
         self._view = view
-        self._notify()
-
-    def _notify(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._changed.tell()
 
     def _refuse_when_closed(self) -> None:
         if self._closed:

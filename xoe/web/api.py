@@ -16,7 +16,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
 from core.errors import BusyError, StoppingError, XoeError
-from core.fairness import Share
+from core.share import Share
 from xoe.auth.identity import Identity, identity_of
 from xoe.auth.limits import LimitKind, RateLimits, too_fast
 from xoe.web.health import startup_of

@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import XoeError
-from core.fairness import current_share
+from core.share import current_share
 from xoe.auth import identity as identities
 from xoe.auth.identity import COOKIE, Identity, Refusal
 from xoe.auth.services import CONSOLE, AuthProvider

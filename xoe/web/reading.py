@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.errors import BusyError, TranscriptionBusyError, XoeError
-from core.fairness import FairSlots, OwnerQuota, as_share
+from core.fairness import FairSlots, OwnerQuota
+from core.share import as_share
 from xoe.auth.identity import Identity, identity_of
 from xoe.auth.limits import too_fast
 from xoe.page.reading import Readings, bulk_share, most_of_guest, reader_of

@@ -29,7 +29,8 @@ from core.errors import (
     DocumentTooLargeError,
     UploadBusyError,
 )
-from core.fairness import FairSlots, as_share, share
+from core.fairness import FairSlots
+from core.share import as_share, share
 from ingest.names import safe_name
 from xoe.auth.identity import Identity, identity_of
 from xoe.auth.limits import too_fast

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from core.text import visible
+
 TEXT_MAX_CHARS: Final = 100_000
 """Of one message or passage; a model's longest answer has about 10,000."""
 LINE_MAX_CHARS: Final = 300
@@ -13,12 +15,6 @@ LINE_MAX_CHARS: Final = 300
 CUT: Final = "… (cut here: the text is longer than an export may be)"
 
 _NEWLINES: Final = re.compile("\r\n?|[\u0085\u2028\u2029\v\f]")
-_UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f"
-    "\u202a-\u202e\u2060-\u206f\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
-    "\ud800-\udfff\U0001fffe\U0001ffff\U000e0000-\U000e0fff]"
-)
-"""Controls, directions, fillers, tags, surrogates without their pair, and non-characters."""
 _PILES: Final = re.compile(
     "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
     "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
@@ -30,14 +26,14 @@ _SPACE: Final = re.compile(r"\s+")
 def clean(text: str, limit: int = TEXT_MAX_CHARS) -> str:
     """Return ``text`` as it may be shown, with lines ended by a newline, ``limit`` long at most."""
     is_cut = len(text) > limit
-    text = _UNSEEN.sub("", _NEWLINES.sub("\n", text[:limit]))
+    text = visible(_NEWLINES.sub("\n", text[:limit]))
     text = _PILES.sub(r"\1", text)
     return f"{text}\n\n{CUT}" if is_cut else text
 
 
 def line(text: str, limit: int = LINE_MAX_CHARS) -> str:
     """Return ``text`` on one line, for a name or a title."""
-    flat = _SPACE.sub(" ", _UNSEEN.sub("", _NEWLINES.sub(" ", text[: limit * 4]))).strip()
+    flat = _SPACE.sub(" ", visible(_NEWLINES.sub(" ", text[: limit * 4]))).strip()
     flat = _PILES.sub(r"\1", flat)
     return flat if len(flat) <= limit else f"{flat[: limit - 1].rstrip()}…"
 

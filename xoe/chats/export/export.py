@@ -46,7 +46,10 @@ def export(
     neutralise: Neutralise,
     clock: Callable[[], float] = time.time,
 ) -> Export:
-    """Return ``thread`` as a file. Takes up to a second for the longest: not for the event loop."""
+    """Return ``thread`` as a file.
+
+    Takes a quarter of a minute for the longest: not for the event loop.
+    """
     kept = _latest(thread.messages)
     left_out = len(thread.messages) - len(kept)
     bounded = replace(thread, messages=kept)

@@ -8,8 +8,8 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
+from xoe.chats.export.answer import Cite, blocks
 from xoe.chats.export.clean import clean, date_of, line, shown_date
-from xoe.chats.export.inline import blocks
 from xoe.chats.types import StoredCitation, StoredMessage, StoredThread
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -89,7 +89,7 @@ def _message(number: int, message: StoredMessage) -> str:
     )
 
 
-def _text(message: StoredMessage, cite: object) -> Iterator[str]:
+def _text(message: StoredMessage, cite: Cite) -> Iterator[str]:
     text = clean(message.text)
     if message.role == "user":  # as it was typed; only an answer is Markdown
         yield f'<p class="typed" dir="auto">{escape(text)}</p>'
@@ -97,7 +97,7 @@ def _text(message: StoredMessage, cite: object) -> Iterator[str]:
             items = "".join(f'<li dir="auto">{escape(name)}</li>' for name in names)
             yield f'<ul class="soft files" aria-label="Files">{items}</ul>'
     else:
-        yield blocks(text, cite)  # type: ignore[arg-type]
+        yield blocks(text, cite)
 
 
 def _remarks(message: StoredMessage) -> Iterator[str]:

@@ -1,0 +1,125 @@
+"""The search as a stage of a turn: in threads of its own, guarded, tried again, limited in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from chains.followup import asks_for_overview, is_small_talk, search_text
+from chains.gate import is_answerable
+from chains.overview import Overview
+from chains.retriever import HybridSearch
+from chains.turn import Turn
+from chains.types import LIBRARY_OWNER, Passage, Question
+from core.bulkhead import Bulkhead
+from core.errors import BusyError, CircuitOpenError, RetrievalError
+from core.retry import RetryBudget, retried
+from core.settings import Settings
+from state.breakers import Breakers
+from state.ladder import Budget
+from telemetry.tracing import Tracer
+
+log = structlog.get_logger(__name__)
+
+SEARCH_THREADS = 4
+SEARCHES_WAITING = 512
+
+
+class Retrieval:
+    """Looks for passages. Wired once; serves any number of turns at a time."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        search: HybridSearch,
+        overview: Overview,
+        breakers: Breakers,
+        tracer: Tracer,
+        budget: Callable[[], Budget],
+        retries: RetryBudget,
+        on_outcome: Callable[[bool], None],
+    ) -> None:
+        """``on_outcome`` hears of each search whether it worked."""
+        self._settings = settings
+        self._search = search
+        self._overview = overview
+        self._breakers = breakers
+        self._tracer = tracer
+        self._budget = budget
+        self._retries = retries
+        self._on_outcome = on_outcome
+        self._searches = Bulkhead("search", threads=SEARCH_THREADS, waiting=SEARCHES_WAITING)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._searches.close()
+
+    async def check(self, question: Question) -> None:
+        """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
+        await self._guarded(Turn(question))
+
+    async def retrieve(self, turn: Turn) -> Turn:
+        """Look for passages; small talk and questions without the library need none."""
+        question = turn.question
+        if not question.use_library or is_small_talk(question.text):
+            return replace(turn, grounds=False)
+        try:
+            with self._tracer.span("retrieval") as span:
+                found = await retried(
+                    lambda: self._guarded(turn),
+                    budget=self._retries,
+                    transient=(RetrievalError,),
+                )
+                span.set(passages=len(found.passages), answerable=found.answerable)
+        except (RetrievalError, CircuitOpenError) as exc:
+            log.warning("retrieval.failed", error=type(exc.__cause__ or exc).__name__)
+            self._on_outcome(False)
+            return replace(turn, grounds=False, library_lost=True)
+        self._on_outcome(True)
+        return found
+
+    async def _guarded(self, turn: Turn) -> Turn:
+        async with self._breakers.guard("rag-api", transient=(RetrievalError,)) as call:
+            asked = time.perf_counter()
+
+            def find() -> Turn:
+                call.waited(time.perf_counter() - asked)
+                return self._find(turn)
+
+            try:
+                return await self._searches.run(find, timeout_s=self._settings.retrieval_timeout_s)
+            except TimeoutError as exc:
+                raise RetrievalError("The search of the documents takes too long.") from exc
+            except BusyError:  # counts for no circuit: the search works
+                raise
+            except Exception as exc:  # of SQLite, FAISS, ONNX Runtime and the store
+                # Without its message: SQLite's quotes words of the question.
+                log.error("retrieval.error", error=type(exc).__name__)
+                raise RetrievalError("The documents cannot be searched.") from exc
+
+    def _find(self, turn: Turn) -> Turn:
+        question = turn.question
+        begun = time.perf_counter()
+        limit = self._budget().passages(question.passages or self._settings.retrieval_passages)
+        passages: tuple[Passage, ...] = ()
+        answerable = False
+        orders: tuple[Passage, ...] = ()
+        if asks_for_overview(question.text):
+            passages = self._overview.passages(question.text, question.owner, limit=limit)
+            answerable = bool(passages)
+        if not passages:
+            text = search_text(question.text, [e.question for e in turn.exchanges])
+            turn = replace(turn, follows_up=text != question.text)
+            owners = (LIBRARY_OWNER, question.owner)
+            result = self._search.search(text, owners, limit=limit)
+            passages, answerable = result.passages, is_answerable(result)
+            if result.orders is not None and is_answerable(result.orders):
+                orders = result.orders.passages
+        timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
+        return replace(
+            turn, passages=passages, answerable=answerable, orders=orders, timings=timings
+        )
