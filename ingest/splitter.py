@@ -6,6 +6,7 @@ overlap: what the model reads is not the chunk but a window round its best sente
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from ingest.loaders import HeadingSpan, LoadedDocument
 from ingest.sentences import sentence_spans
 
 SPLITTER_VERSION = 1
+"""Part of the fingerprint: a change of the rules below makes old chunks out of date."""
 CHARS_PER_TOKEN = 16
 """At most: the embedder's tokenizer makes one token of a word of any length."""
 _NEAR_CHARS = 2_000
-"""Part of the fingerprint: a change of the rules below makes old chunks out of date."""
+_SPACE = re.compile(r"\s")
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 
@@ -121,8 +123,10 @@ def _pieces(
 def _space_near(text: str, middle: int, start: int, end: int) -> int | None:
     """Return the offset of the white space nearest to ``middle`` inside the part."""
     last, first = min(end - 1, middle + _NEAR_CHARS), max(start, middle - _NEAR_CHARS)
-    right = next((i for i in range(middle, last) if text[i].isspace()), None)
-    left = next((i for i in range(middle, first, -1) if text[i].isspace()), None)
+    ahead = _SPACE.search(text, middle, last)
+    behind = _SPACE.search(text[first + 1 : middle + 1][::-1])
+    right = ahead.start() if ahead else None
+    left = middle - behind.start() if behind else None
     found = [place for place in (left, right) if place is not None]
     return min(found, key=lambda place: abs(place - middle)) if found else None
 

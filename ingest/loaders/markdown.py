@@ -21,6 +21,8 @@ from ingest.loaders.encoding import decode
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?P<body>.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.M | re.S)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>[^\r\n]+)", re.MULTILINE | re.IGNORECASE)
 _EMBEDDED = re.compile(r"data:[\w/+.-]{1,80};base64,[A-Za-z0-9+/=\s]{200,}")
+_EMPHASES = 6
+"""Round one heading; a line of stars alone could be taken out of itself for ever."""
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|_|`)(?P<inside>.+)\1$")
 
 
@@ -80,6 +82,9 @@ class _HeadingTokens(list[Token]):
 def _inside(content: str) -> str:
     """Take a heading's text out of emphasis that is round the whole of it."""
     content = content.strip()
-    while match := _EMPHASIS.match(content):
+    for _ in range(_EMPHASES):
+        match = _EMPHASIS.match(content)
+        if match is None:
+            break
         content = match.group("inside").strip()
     return content

@@ -85,3 +85,14 @@ def test_a_title_may_speak_of_tags() -> None:
     assert extract("<head><title>What <b> means here</title></head><body>x")[1] == (
         "What <b> means here"
     )
+
+
+def test_a_heading_of_nothing_but_marks_is_taken_out_of_a_few_of_them(tmp_path: Path) -> None:
+    """Each one is looked for in the whole of it, so thousands would take minutes."""
+    path = tmp_path / "stars.md"
+    path.write_text(f"# {'*' * 501}word{'*' * 501}\n")
+    (heading,) = load_document(path, name=path.name).headings
+    assert heading.text.startswith("*" * 300)
+    path.write_text("# ***`word`***\n")
+    (heading,) = load_document(path, name=path.name).headings
+    assert heading.text == "word"
