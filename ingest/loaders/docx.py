@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from typing import IO, BinaryIO
+from typing import BinaryIO
 from xml.etree import ElementTree
 from xml.parsers import expat
 from xml.parsers.expat import ExpatError
@@ -20,6 +20,8 @@ from ingest.loaders.html import extract
 
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
 _PIECE_BYTES = 4096
+_LONG_TAG = re.compile(rb"<[^<>]{1000000}")
+"""An element whose attributes alone are a megabyte: Expat would read it again for each piece."""
 _VBA = re.compile(r"(?:^|/)vbaProject\.bin$", re.IGNORECASE)
 _MACROS = "It holds macros, which were left out; nothing of them was run."
 _CORE = "docProps/core.xml"
@@ -68,8 +70,13 @@ def _check(file: BinaryIO, limits: ParseLimits) -> tuple[str | None, tuple[str, 
                 f"{limits.max_unpacked_bytes / 1e6:,.0f} MB are read; split it and try again."
             )
         for member in parts:
-            with archive.open(member) as part:
-                _check_definitions(part)
+            part = archive.read(member)
+            _check_definitions(part)
+            if _LONG_TAG.search(part):
+                raise DocumentError(
+                    "The Word document is made in a way that no word processor does; save it again "
+                    "with one and retry."
+                )
         names = archive.namelist()
         warnings = (_MACROS,) if any(_VBA.search(name) for name in names) else ()
         if _CORE not in names:
@@ -78,7 +85,7 @@ def _check(file: BinaryIO, limits: ParseLimits) -> tuple[str | None, tuple[str, 
     return titles.sensible(root.findtext(_TITLE)), warnings
 
 
-def _check_definitions(part: IO[bytes]) -> None:
+def _check_definitions(part: bytes) -> None:
     """Refuse a part that begins with definitions, in which XML bombs and references hide.
 
     Expat itself looks for them, so no encoding and no comment before them hides them. They come
@@ -88,8 +95,11 @@ def _check_definitions(part: IO[bytes]) -> None:
     found: list[str] = []
     parser.StartDoctypeDeclHandler = lambda *_: found.append("definitions")
     parser.StartElementHandler = lambda *_: found.append("content")
-    while not found and (piece := part.read(_PIECE_BYTES)):
-        parser.Parse(piece)
+    begin, size = 0, _PIECE_BYTES
+    while not found and begin < len(part):
+        parser.Parse(part[begin : begin + size])
+        # Twice as much each time: what has not ended it reads from its beginning again.
+        begin, size = begin + size, 2 * size
     if found and found[0] == "definitions":
         raise DocumentError(
             "The Word document holds definitions that such documents never need, so it is not safe "

@@ -96,3 +96,12 @@ def test_a_heading_of_nothing_but_marks_is_taken_out_of_a_few_of_them(tmp_path: 
     path.write_text("# ***`word`***\n")
     (heading,) = load_document(path, name=path.name).headings
     assert heading.text == "word"
+
+
+def test_a_word_document_with_a_megabyte_of_attributes_in_one_element_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "attributes.docx"
+    path.write_bytes(MARKUPS["attributes.docx"](1_500_000))
+    with pytest.raises(DocumentError, match="no word processor"):
+        load_document(path, name=path.name)
