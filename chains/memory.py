@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol
 
 from chains.types import Answer, Citation, Passage, Question
-from state.history import ChatHistory
+from state.history import ChatHistory, turns
 
 RECALLED_TURNS = 24
 """More never fit into the context along with passages."""
@@ -74,8 +73,7 @@ class Memory:
                 ),
                 first=str((asked.extra or {}).get("first") or ""),
             )
-            for asked, told in pairwise(entries)
-            if asked.role == "user" and told.role == "assistant"
+            for asked, told in turns(entries)
         ]
         return _from_first(exchanges)
 

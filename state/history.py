@@ -1,7 +1,7 @@
 """The history of each chat: in Redis, and in memory as long as Redis cannot take it.
 
-A write changes the copy in memory at once and is brought to Redis by a task of its own
-(``history_writer``). So no turn waits for a Redis that is away, hangs or is full, the next question
+A write changes the copy in memory at once, and a task of its own makes Redis the same
+(``history_sync``). So no turn waits for a Redis that is away, hangs or is full, the next question
 sees the turns before it, and Redis gets them once and in order when it is back.
 """
 
@@ -18,31 +18,27 @@ import structlog
 
 from core.errors import RedisError
 from core.settings import Settings
-from state.history_buffer import BufferLimits, HistoryBuffer, Session, Snapshot
+from state.history_buffer import BufferLimits, Entries, HistoryBuffer, Session
 from state.history_entry import (
-    EXTRA_MAX_BYTES,
-    ID_MAX_CHARS,
     HistoryEntry,
-    Role,
     decoded,
     encoded,
     history_key,
     owner_prefix,
     shortened,
+    turns,
 )
-from state.history_store import HistoryStore
-from state.history_writer import HistoryWriter
+from state.history_sync import HistorySync
 from state.redis import RedisConnection
 
 __all__ = [
     "DEGRADED",
-    "EXTRA_MAX_BYTES",
-    "ID_MAX_CHARS",
+    "BufferLimits",
     "ChatHistory",
     "HistoryEntry",
-    "Role",
     "history_key",
     "shortened",
+    "turns",
 ]
 
 log = structlog.get_logger(__name__)
@@ -54,8 +50,6 @@ ACK_WAIT_S: Final = 0.1
 """How long a write waits for Redis to confirm it; it goes on without."""
 READ_WAIT_S: Final = 0.5
 """How long a read waits for Redis where the copy in memory would do as well."""
-MIRRORED_TURNS: Final = 100
-"""The turns that the first read of a chat asks for at least, for the copy in memory."""
 
 
 class ChatHistory:
@@ -74,23 +68,19 @@ class ChatHistory:
         self._max_chars = settings.history_max_chars
         self._timeout_s = settings.redis_timeout_s
         self._clock = clock
-        max_entries, ttl_s = 2 * settings.history_max_turns, float(settings.history_ttl_s)
-        self._buffer = HistoryBuffer(max_entries, ttl_s, limits or BufferLimits())
-        self._store = HistoryStore(
-            connection, writer=secrets.token_hex(8), max_entries=max_entries, ttl_s=ttl_s
-        )
-        self._writer = HistoryWriter(connection, self._store, self._buffer)
-        self._reads: set[asyncio.Task[tuple[bytes, ...]]] = set()
+        entries, ttl_s = 2 * settings.history_max_turns, float(settings.history_ttl_s)
+        self._buffer = HistoryBuffer(entries, ttl_s, limits or BufferLimits())
+        self._sync = HistorySync(connection, self._buffer)
 
     @property
     def is_degraded(self) -> bool:
         """Whether chats are kept in memory only for now; ``DEGRADED`` says so to a person."""
-        return self._connection.is_away or self._writer.is_refused
+        return self._connection.is_away or self._sync.is_refused
 
     @property
     def pending(self) -> int:
         """How many writes Redis does not hold yet."""
-        return self._buffer.pending
+        return sum(session.pending for session in self._buffer.sessions())
 
     @property
     def lost(self) -> int:
@@ -112,23 +102,29 @@ class ChatHistory:
 
         Waits 100 ms at most for Redis to confirm it. An ``extra`` over 8 KB is left out and the
         message kept; one that is not JSON-able raises ``TypeError``. ``ids`` are those of question
-        and answer where they have any; made up where they are empty.
+        and answer where the database keeps them; made up where they are empty.
         """
-        key = history_key(owner, session_id)
-        entries = (
-            encoded(self._entry("user", user_text, user_extra, ids[0])),
-            encoded(self._entry("assistant", assistant_text, assistant_extra, ids[1])),
+        key, at = history_key(owner, session_id), round(self._clock(), 3)
+        asked, told = (given or secrets.token_hex(8) for given in ids)
+        entries = self._encoded(
+            HistoryEntry("user", user_text, at, asked, user_extra),
+            HistoryEntry("assistant", assistant_text, at, told, assistant_extra),
         )
-        await self._bring(self._buffer.append(key, entries))
+        session = self._buffer.open(key)
+        session.append(entries)
+        session.recorded = session.recorded or bool(ids[1])
+        self._buffer.keep_for(session, self._buffer.ttl_s)
+        await self._bring(session)
 
     async def replace(self, session_id: str, owner: str, entries: Sequence[HistoryEntry]) -> None:
-        """Put ``entries`` in the place of all that a chat holds, all or nothing."""
-        key = history_key(owner, session_id)
-        cut = [replace(one, content=shortened(one.content, self._max_chars)) for one in entries]
-        values = tuple(encoded(entry) for entry in cut)
-        session = self._buffer.clear(key)
+        """Put ``entries``, as the database keeps them, in the place of all that a chat holds."""
+        values = self._encoded(*entries)
+        session = self._buffer.open(history_key(owner, session_id))
+        session.clear()
+        session.recorded = True
         if values:
-            session = self._buffer.append(key, values)
+            session.append(values)
+            self._buffer.keep_for(session, self._buffer.ttl_s)
         await self._bring(session)
 
     async def load(
@@ -137,12 +133,14 @@ class ChatHistory:
         """Return the last ``last`` turns (all that are kept by default), oldest first.
 
         They come from Redis, together with what it does not hold yet; from memory alone while
-        Redis is away or late.
+        Redis is away or late, or has lost what it had confirmed.
         """
-        key = history_key(owner, session_id)
+        session = self._buffer.open(history_key(owner, session_id))
         if last is not None and last < 1:
             return []
-        values = await self._held(key, 0 if last is None else 2 * last)
+        if not (session.known and self._sync.is_slow):
+            await self._sync.settle(session, READ_WAIT_S if session.known else None)
+        values = list(session.view.values())
         entries = (decoded(value) for value in (values if last is None else values[-2 * last :]))
         return [entry for entry in entries if entry is not None]
 
@@ -150,11 +148,15 @@ class ChatHistory:
         """Forget the last ``turns`` turns of a chat, or all there are when it has fewer."""
         if turns < 1:
             return
-        await self._bring(self._buffer.drop_last(history_key(owner, session_id), 2 * turns))
+        session = self._buffer.open(history_key(owner, session_id))
+        session.drop_last(2 * turns)
+        await self._bring(session)
 
     async def clear(self, session_id: str, owner: str) -> None:
         """Forget a chat."""
-        await self._bring(self._buffer.clear(history_key(owner, session_id)))
+        session = self._buffer.open(history_key(owner, session_id))
+        session.clear()
+        await self._bring(session)
 
     async def delete(self, session_id: str, owner: str) -> bool:
         """Forget a chat and that there was one; return whether Redis has nothing of it now."""
@@ -164,104 +166,51 @@ class ChatHistory:
         """Do the same with all chats of ``owner``: those here, and those that only Redis holds."""
         prefix = owner_prefix(owner)
         keys = {one.key for one in self._buffer.sessions() if one.key.startswith(prefix)}
-        are_all = self._connection.is_up
-        if are_all:
-            try:
-                keys |= await self._store.keys(prefix)
-            except RedisError as exc:
-                log.warning("history.not_all_deleted", error=str(exc))
-                are_all = False
-        return await self._delete(keys) and are_all
+        try:
+            in_redis = await self._sync.keys(prefix)
+        except RedisError as exc:
+            log.warning("history.not_all_deleted", error=str(exc))
+            await self._delete(keys)
+            return False
+        return await self._delete(keys | in_redis)
 
     async def drain(self, wait_s: float) -> bool:
         """Wait, ``wait_s`` at most, until Redis holds everything; return whether it does."""
-        return await self._writer.drain(wait_s)
+        working = self._sync.catch_up()
+        if working is not None:
+            await asyncio.wait({working}, timeout=wait_s)
+        return not self.pending
 
     async def aclose(self) -> None:
-        """Bring to Redis what it does not hold, if it is there, and end the task that does so."""
+        """Bring to Redis what it does not hold, if it is there; the rest is given up."""
         if self._connection.is_up:
             await self.drain(self._timeout_s)
-        for task in self._reads:
-            task.cancel()
-        await asyncio.gather(*self._reads, return_exceptions=True)
-        await self._writer.aclose()
-
-    async def _delete(self, keys: Collection[str]) -> bool:
-        sessions = [self._buffer.clear(key) for key in keys]
-        for session in sessions:
-            await self._bring(session)
-        if not self._connection.is_up or any(session.pending for session in sessions):
-            return False
-        try:
-            await self._store.delete(keys)
-        except RedisError as exc:
-            log.warning("history.not_deleted", error=str(exc))
-            return False
-        return True
+        await self._sync.aclose()
+        if self.pending:
+            log.warning("history.not_written", writes=self.pending)
 
     async def _bring(self, session: Session) -> None:
-        self._writer.wake(session)
-        await self._writer.settle(session, ACK_WAIT_S)
+        self._buffer.measure(session)
+        try:
+            if not (self._sync.is_slow or session.refused):
+                await self._sync.settle(session, ACK_WAIT_S)
+        finally:
+            if session.pending:
+                self._sync.catch_up()
+        await asyncio.sleep(0)  # whoever writes in a loop leaves the others a chance
 
-    async def _held(self, key: str, wanted: int) -> tuple[bytes, ...]:
-        """Return a chat's newest ``wanted`` entries, or more; 0 for all."""
-        session = self._buffer.find(key)
-        is_known = session is not None and session.known
-        if self._connection.is_up and not (is_known and self._writer.is_slow):
-            reading = asyncio.create_task(self._read(key, wanted))
-            self._reads.add(reading)  # goes on when it is late: it finds out whether Redis hangs
-            reading.add_done_callback(self._read_ended)
-            await asyncio.wait({reading}, timeout=READ_WAIT_S if is_known else None)
-            if reading.done() and not reading.cancelled() and reading.exception() is None:
-                return reading.result()
-            if not reading.done():
-                self._writer.overdue()
-        session = self._buffer.find(key)
-        return session.view() if session else ()
+    async def _delete(self, keys: Collection[str]) -> bool:
+        left = 0
+        for key in keys:
+            session = self._buffer.open(key)
+            session.clear()
+            session.deleted = True
+            self._buffer.keep_for(session, self._buffer.ttl_s)
+            await self._sync.settle(session, None)
+            left += session.pending > 0
+        self._sync.catch_up()
+        return not left
 
-    def _read_ended(self, task: asyncio.Task[tuple[bytes, ...]]) -> None:
-        self._reads.discard(task)
-        if task.cancelled() or (exc := task.exception()) is None:
-            return
-        if not isinstance(exc, RedisError):
-            log.error("history.read_failed", exc_info=exc)
-        elif self._connection.is_up:
-            log.warning("history.unreadable", error=str(exc))
-
-    async def _read(self, key: str, wanted: int) -> tuple[bytes, ...]:
-        session = self._buffer.find(key)
-        version = session.version if session else 0
-        count = wanted
-        if wanted:
-            known = session is not None and session.known
-            count = wanted if known else max(wanted, 2 * MIRRORED_TURNS)
-            count += sum(delta.drop for delta in session.deltas) if session else 0
-        generation = self._connection.generation
-        snapshot = await self._store.read(key, count)
-        self._writer.in_time()
-        return self._merged(key, snapshot, version, generation)
-
-    def _merged(
-        self, key: str, snapshot: Snapshot, version: int, generation: int
-    ) -> tuple[bytes, ...]:
-        """Return what Redis holds with what it does not hold yet."""
-        session = self._buffer.open(key)
-        if snapshot.version < session.version or snapshot.seen < session.acked:
-            if session.version != version:
-                return session.view()  # a write overtook this read
-            if session.generation != self._connection.generation:
-                self._writer.wake(session)  # started with old data: it gets back what it had
-                return session.view()
-        session = self._buffer.install(key, snapshot, generation)
-        return session.view(snapshot.entries)
-
-    def _entry(
-        self, role: Role, content: str, extra: Mapping[str, Any] | None, given_id: str
-    ) -> HistoryEntry:
-        return HistoryEntry(
-            role=role,
-            content=shortened(content, self._max_chars),
-            at=round(self._clock(), 3),
-            id=given_id or secrets.token_hex(8),
-            extra=extra,
-        )
+    def _encoded(self, *entries: HistoryEntry) -> Entries:
+        cut = (replace(one, content=shortened(one.content, self._max_chars)) for one in entries)
+        return {entry.id: encoded(entry) for entry in cut}

@@ -1,12 +1,13 @@
-"""The chats in memory: what Redis is known to hold, and the writes that it does not hold yet.
+"""The chats in memory: what Redis held when it was asked last, and what they are by now.
 
-Nothing here talks to Redis or waits. A chat is its ``base``, as Redis last confirmed it, and up to
-two deltas: one that was sent and not confirmed, which may have been obeyed or not, and one that
-gathers what was written since.
+Nothing here talks to Redis or waits. Entries go by their ids, so what is to be done to a chat is
+read off the difference of the two, and done again it changes nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,12 +16,11 @@ from typing import Final
 
 import structlog
 
-from state.history_delta import NOTHING, Delta
-
 log = structlog.get_logger(__name__)
 
-MIRROR_ENTRIES: Final = 200
-"""Of what Redis holds of a chat, the newest entries that are kept in memory too."""
+Entries = dict[str, bytes]
+"""A chat's encoded entries by their ids, oldest first. Never changed in place."""
+EVERYTHING: Final = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -31,91 +31,98 @@ class BufferLimits:
     size_bytes: int = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Sent:
-    """Writes on their way to Redis, under a number that is never used again."""
-
-    seq: int
-    delta: Delta
-    count: int
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A chat as Redis holds it."""
-
-    entries: tuple[bytes, ...]
-    """All, or the newest as far as they were asked for."""
-    length: int
-    seen: int
-    """The number of the last of our writes in it."""
-    version: int
-    """How many writes of all servers it has seen."""
-    ttl_s: float | None
-    """Until Redis forgets it; ``None`` where there is nothing to forget."""
-
-
-@dataclass
+@dataclass(eq=False)
 class Session:
     """One chat."""
 
     key: str
-    base: tuple[bytes, ...] = ()
-    whole: bool = False
-    """Whether ``base`` is all that Redis holds."""
-    known: bool = False
-    """Whether ``base`` came from Redis at all."""
-    acked: int = 0
-    """The number of our last write that Redis confirmed."""
+    max_entries: int
+    view: Entries = field(default_factory=dict)
+    """What the chat is by now."""
+    base: Entries = field(default_factory=dict)
+    """What Redis held when it was asked last."""
     version: int = 0
-    """Redis's count of writes to this chat when ``base`` was true."""
+    """How many writes of all servers Redis had seen then."""
     generation: int = 0
-    """Which redis-server process confirmed that."""
-    sent: Sent | None = None
-    waiting: Delta = NOTHING
-    waiting_count: int = 0
+    """Which redis-server process that was."""
+    known: bool = False
+    """Whether it was asked at all."""
+    drop: int = 0
+    """While it was not: how many entries go from the end of what it will turn out to hold."""
+    sent: set[str] | None = None
+    """Ids of a write that was not answered: Redis may hold them. ``None`` for no such write."""
+    pending: int = 0
+    """How many writes Redis has not confirmed."""
+    refused: bool = False
+    """Whether Redis answers, and does not take them."""
+    recorded: bool = False
+    """Whether the database keeps this chat too."""
+    deleted: bool = False
+    """Whether Redis is to forget that there was such a chat."""
     expires_at: float | None = None
     """On the buffer's clock."""
     size_bytes: int = 0
     """As last counted by the buffer."""
-    restore: bool | None = None
-    """Redis has lost what it confirmed: true: it gets it back, false: that was meant."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever asks Redis about this chat holds it."""
 
-    @property
-    def pending(self) -> int:
-        """How many writes Redis has not confirmed."""
-        return self.waiting_count + (self.sent.count if self.sent else 0)
+    def append(self, entries: Entries) -> None:
+        """Add entries at the end; the oldest give way."""
+        earlier = {name: value for name, value in self.view.items() if name not in entries}
+        self.view = self.newest(earlier | entries)
+        self.pending += 1
 
-    @property
-    def deltas(self) -> tuple[Delta, ...]:
-        """What Redis has not confirmed, oldest first."""
-        return (*((self.sent.delta,) if self.sent else ()), self.waiting)
+    def drop_last(self, count: int) -> None:
+        """Take back the last ``count`` entries."""
+        self.drop = min(self.drop + max(0, count - len(self.view)), EVERYTHING)
+        self.view = _without_last(self.view, count)
+        self.pending += 1
 
-    def view(self, entries: tuple[bytes, ...] | None = None) -> tuple[bytes, ...]:
-        """Return the chat with all that was written; ``entries`` is what Redis holds."""
-        held = self.base if entries is None else entries
-        for delta in self.deltas:
-            held = delta.apply(held)
-        return held
+    def clear(self) -> None:
+        """Forget what was said, also what is not known here."""
+        self.base, self.view, self.known, self.drop = {}, {}, False, EVERYTHING
+        self.pending += 1
 
-    def seal(self, number: Callable[[], int]) -> Sent | None:
-        """Return what is to be sent now: the same until it is confirmed; ``None`` for nothing."""
-        if self.sent is None and self.waiting_count:
-            self.sent = Sent(number(), self.waiting, self.waiting_count)
-            self.waiting, self.waiting_count = NOTHING, 0
-        return self.sent
+    def meet(self, theirs: Entries, *, lost: bool) -> Entries:
+        """Take over what Redis holds now; return what the chat is then, and Redis is to hold.
 
-    def confirm(self, seq: int, *, version: int, length: int | None, generation: int) -> None:
-        """Note that Redis has obeyed write ``seq``, after which the chat is ``length`` long."""
-        if self.sent is None or seq != self.sent.seq:
-            return  # a read has told so already
-        after = self.sent.delta.apply(self.base)
-        self.base = after[-MIRROR_ENTRIES:]
-        self.whole = length == len(self.base)
-        self.known = self.known or self.whole
-        self.sent = None
-        self.acked, self.version, self.generation = seq, version, generation
-        self.restore = None
+        What was dropped here goes, what was added here comes last, all else is as Redis has it or,
+        where it is ``lost`` there, as it was.
+        """
+        if self.known:
+            held, ours = self.base if lost else theirs, self.base.keys() | (self.sent or set())
+            added = {name: one for name, one in self.view.items() if self.base.get(name) != one}
+        else:
+            held, ours, added = _without_last(theirs, self.drop), set(), self.view
+        gone = (ours - self.view.keys()) | added.keys()
+        kept = {name: one for name, one in held.items() if name not in gone}
+        self.view, self.base = self.newest(kept | added), theirs
+        self.known, self.drop = True, 0
+        return self.view
+
+    def confirm(self, entries: Entries, *, writes: int, version: int) -> None:
+        """Note that Redis holds ``entries``, with which ``writes`` are done."""
+        self.base, self.version, self.sent = entries, version, None
+        self.pending -= writes
+
+    def keep_newest(self, size_bytes: int) -> None:
+        """Give up the oldest turns; where Redis lacks one, it is to lose them too."""
+        size, names = sum(map(len, self.view.values())), list(self.view)
+        while size > size_bytes and len(names) > 2:
+            size -= sum(len(self.view[name]) for name in names[:2])
+            if names[0] not in self.base:
+                self.known, self.drop = False, EVERYTHING
+            names = names[2:]
+        self.view = {name: self.view[name] for name in names}
+        self.base = {name: one for name, one in self.base.items() if name in self.view}
+
+    def newest(self, entries: Entries) -> Entries:
+        """Return as many of the newest as are kept."""
+        return dict(list(entries.items())[-self.max_entries :])
+
+
+def _without_last(entries: Entries, count: int) -> Entries:
+    return dict(list(entries.items())[: max(0, len(entries) - count)])
 
 
 @dataclass
@@ -131,70 +138,26 @@ class HistoryBuffer:
     """Writes given up because there was no room for them."""
     _sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
 
-    @property
-    def pending(self) -> int:
-        """How many writes Redis has not confirmed."""
-        return sum(session.pending for session in self._sessions.values())
-
     def sessions(self) -> list[Session]:
-        """Return all chats, the one that rested longest first."""
+        """Return all chats whose time is not over, the one that rested longest first."""
+        for session in tuple(self._sessions.values()):
+            if self.remaining_s(session) == 0:
+                self._forget(session)
         return list(self._sessions.values())
-
-    def find(self, key: str) -> Session | None:
-        """Return the chat; ``None`` when it is not kept or its time is over."""
-        session = self._sessions.get(key)
-        if session is None:
-            return None
-        if session.expires_at is not None and self.clock() >= session.expires_at:
-            self._forget(session)
-            return None
-        self._sessions.move_to_end(key)
-        return session
 
     def open(self, key: str) -> Session:
         """Return the chat, a new one where there is none."""
-        session = self.find(key)
-        if session is None:
-            self._forget_expired()
-            session = self._sessions[key] = Session(key)
+        session = self._sessions.get(key)
+        if session is None or self.remaining_s(session) == 0:
+            self.sessions()  # forgets what is over
+            session = self._sessions[key] = Session(key, self.max_entries)
             self._bound(session)
+        self._sessions.move_to_end(key)
         return session
 
-    def append(self, key: str, entries: tuple[bytes, ...]) -> Session:
-        """Add entries to a chat and renew its time."""
-        session = self.open(key)
-        session.expires_at = self.clock() + self.ttl_s
-        return self._record(session, session.waiting.append(entries, self.max_entries))
-
-    def drop_last(self, key: str, count: int) -> Session:
-        """Take back the last ``count`` entries of a chat."""
-        session = self.open(key)
-        return self._record(session, session.waiting.drop_last(count))
-
-    def clear(self, key: str) -> Session:
-        """Forget what a chat said."""
-        session = self.open(key)
-        return self._record(session, session.waiting.clear())
-
-    def install(self, key: str, snapshot: Snapshot, generation: int) -> Session:
-        """Take over what Redis holds of a chat."""
-        session = self.open(key)
-        if session.sent is not None and snapshot.seen >= session.sent.seq:
-            session.sent = None
-        held = snapshot.entries
-        same = session.whole and len(session.base) == snapshot.length
-        if not (same and session.base[len(session.base) - len(held) :] == held):
-            session.base = held[-MIRROR_ENTRIES:]
-            session.whole = len(session.base) == snapshot.length
-        session.known = True
-        session.acked, session.version = snapshot.seen, snapshot.version
-        session.generation, session.restore = generation, None
-        if not session.pending:
-            session.expires_at = (
-                None if snapshot.ttl_s is None else self.clock() + min(snapshot.ttl_s, self.ttl_s)
-            )
-        self.measure(session)
-        return session
+    def keep_for(self, session: Session, ttl_s: float | None) -> None:
+        """Have a chat's time end after ``ttl_s``, as it does in Redis."""
+        session.expires_at = None if ttl_s is None else self.clock() + min(ttl_s, self.ttl_s)
 
     def remaining_s(self, session: Session) -> float:
         """Return for how long a chat is still kept."""
@@ -204,58 +167,29 @@ class HistoryBuffer:
 
     def measure(self, session: Session) -> None:
         """Count a changed chat's bytes anew and keep to the limits."""
-        if self._sessions.get(session.key) is not session:
-            return
-        size = sum(map(len, session.base)) + session.waiting.size_bytes
-        size += session.sent.delta.size_bytes if session.sent else 0
+        if self._sessions.get(session.key) is session:
+            self._count(session)
+            self._bound(session)
+
+    def _count(self, session: Session) -> None:
+        size = sum(map(len, (session.base | session.view).values()))
         self.size_bytes += size - session.size_bytes
         session.size_bytes = size
-        self._bound(session)
-
-    def _record(self, session: Session, waiting: Delta) -> Session:
-        session.waiting = waiting
-        session.waiting_count += 1
-        self.measure(session)
-        return session
 
     def _forget(self, session: Session) -> None:
         del self._sessions[session.key]
         self.size_bytes -= session.size_bytes
-        session.size_bytes = 0
-
-    def _forget_expired(self) -> None:
-        for session in self.sessions():
-            if session.expires_at is None or self.clock() < session.expires_at:
-                return  # it rested longest; the others are younger
-            self._forget(session)
-
-    def _is_over(self) -> bool:
-        return len(self._sessions) > self.limits.sessions or (
-            self.size_bytes > self.limits.size_bytes
-        )
 
     def _bound(self, current: Session) -> None:
-        if not self._is_over():
-            return
-        rested = [session for session in self.sessions() if session is not current]
-        for session in sorted(rested, key=lambda session: session.pending > 0):
-            if not self._is_over():
+        limits = self.limits
+        while len(self._sessions) > limits.sessions or self.size_bytes > limits.size_bytes:
+            rested = [one for one in self._sessions.values() if one is not current]
+            if not rested:  # one chat alone
+                current.keep_newest(limits.size_bytes)
+                self._count(current)
                 return
-            if session.pending:
-                if not self.lost:
-                    log.warning("history.no_room", sessions=len(self._sessions))
-                self.lost += session.pending
+            session = min(rested, key=lambda one: one.pending > 0)
+            if session.pending and not self.lost:
+                log.warning("history.no_room", sessions=len(self._sessions))
+            self.lost += session.pending
             self._forget(session)
-        if self._is_over():  # one chat alone: its oldest turns go
-            current.base, current.whole = (), False
-            size = current.waiting.size_bytes + (
-                current.sent.delta.size_bytes if current.sent else 0
-            )
-            count = 0
-            while size > self.limits.size_bytes and count < len(current.waiting.entries):
-                size -= sum(map(len, current.waiting.entries[count : count + 2]))
-                count += 2
-            if count:
-                current.waiting = current.waiting.without_oldest(count)
-            self.size_bytes += size - current.size_bytes
-            current.size_bytes = size

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from itertools import pairwise
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import structlog
@@ -16,6 +17,7 @@ from core.errors import QuestionError
 log = structlog.get_logger(__name__)
 
 Role = Literal["user", "assistant"]
+_ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant"}
 
 ID_MAX_CHARS: Final = 200
 EXTRA_MAX_BYTES: Final = 8192
@@ -42,18 +44,12 @@ def encoded(entry: HistoryEntry) -> bytes:
 
     Raises ``TypeError`` for an ``extra`` that is not JSON-able.
     """
-    value: dict[str, Any] = {
-        "id": entry.id,
-        "role": entry.role,
-        "content": entry.content,
-        "at": entry.at,
-    }
-    if entry.extra is not None:
-        size = len(_json(dict(entry.extra)))
-        if size <= EXTRA_MAX_BYTES:
-            value["extra"] = dict(entry.extra)
-        else:
-            log.warning("history.extra_left_out", role=entry.role, bytes=size)
+    value = {name: getattr(entry, name) for name in ("id", "role", "content", "at")}
+    extra = dict(entry.extra or {})
+    if (size := len(_json(extra))) > EXTRA_MAX_BYTES:
+        log.warning("history.extra_left_out", role=entry.role, bytes=size)
+    elif entry.extra is not None:
+        value["extra"] = extra
     return _json(value)
 
 
@@ -62,7 +58,7 @@ def decoded(value: bytes) -> HistoryEntry | None:
     try:
         raw = json.loads(value)
         return HistoryEntry(
-            role=_role(raw["role"]),
+            role=_ROLES[raw["role"]],
             content=str(raw["content"]),
             at=float(raw["at"]),
             id=str(raw["id"]),
@@ -71,6 +67,12 @@ def decoded(value: bytes) -> HistoryEntry | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         log.warning("history.unreadable_entry", bytes=len(value))
         return None
+
+
+def turns(entries: Iterable[HistoryEntry]) -> list[tuple[HistoryEntry, HistoryEntry]]:
+    """Return question and answer of each whole turn."""
+    pairs = pairwise(entries)
+    return [(one, two) for one, two in pairs if (one.role, two.role) == ("user", "assistant")]
 
 
 def history_key(owner: str, session_id: str) -> str:
@@ -123,9 +125,3 @@ def _joined(before: str, after: str) -> bool:
 def _json(value: Mapping[str, Any]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")  # half a surrogate pair must not lose a turn
-
-
-def _role(value: str) -> Role:
-    if value in ("user", "assistant"):
-        return cast(Role, value)
-    raise ValueError(value)

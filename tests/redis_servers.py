@@ -67,12 +67,15 @@ class ExternalRedis:
 
 
 class LossyLine:
-    """A TCP proxy that can swallow an answer and hang up, after the command was obeyed."""
+    """A TCP proxy that can swallow an answer and hang up, or hold a write back until later."""
 
     def __init__(self, port: int) -> None:
         self.swallow = 0
         """How many answers to writes of ours are still to be lost."""
         self.swallowed = 0
+        self.hold = 0
+        """How many writes of ours are still to be held back."""
+        self._held: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]] = []
         self._to = port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,6 +96,16 @@ class LossyLine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def deliver(self) -> bytes:
+        """Let through what was held back, though nobody waits for it; return what Redis said."""
+        said = b""
+        for far, onward, data in self._held:
+            onward.write(data)
+            said += await far.read(1 << 16)
+            onward.close()
+        self._held.clear()
+        return said
+
     async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -108,7 +121,11 @@ class LossyLine:
         async def forth() -> None:
             nonlocal wrote
             while data := await near.read(1 << 16):
-                wrote = b"EVAL" in data
+                wrote = b"EXEC" in data
+                if wrote and self.hold:
+                    self.hold -= 1
+                    self._held.append((far, onward, data))
+                    continue
                 onward.write(data)
                 await onward.drain()
 
@@ -131,4 +148,5 @@ class LossyLine:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             back.close()
-            onward.close()
+            if all(onward is not held for _, held, _ in self._held):
+                onward.close()

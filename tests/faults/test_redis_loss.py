@@ -7,9 +7,11 @@ entries, with what was asked for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -23,9 +25,9 @@ from redis_servers import ExternalRedis, LossyLine
 
 from chains.memory import Memory
 from chains.types import Answer, Question
+from core.errors import RedisError
 from core.settings import load_settings
-from state.history import ChatHistory, history_key
-from state.history_buffer import BufferLimits
+from state.history import BufferLimits, ChatHistory, history_key
 from state.redis import RedisConnection
 
 pytestmark = pytest.mark.faults
@@ -80,8 +82,11 @@ async def held(connection: RedisConnection, session: str) -> list[str]:
 
 
 async def until_away(connection: RedisConnection) -> None:
+    """Wait until it is noticed, which takes a command."""
     async with asyncio.timeout(DRAIN_S):
         while not connection.is_away:
+            with contextlib.suppress(RedisError):
+                await connection.run(lambda client: client.ping())
             await asyncio.sleep(0.01)
 
 
@@ -291,6 +296,80 @@ async def test_a_write_whose_answer_was_lost_is_not_done_twice(
             values = client.lrange(history_key("o", "s"), 0, -1)
         assert [json.loads(v)["content"][1:] for v in values[::2]] == expected
         assert await held(connection, "s") == expected
+
+
+async def test_a_write_that_arrives_after_the_next_one_changes_nothing(
+    tmp_path: Path, external: ExternalRedis
+) -> None:
+    """It was given up for its answer was late; the network brings it when it was done again."""
+    async with (
+        LossyLine(external.port) as line,
+        chats(tmp_path, line.url, redis_timeout_s=0.5) as (history, connection),
+    ):
+        await say(history, "s", "0")
+        for number, turns in (("1", ["0", "1"]), ("2", ["0", "1"])):
+            line.hold = 1
+            await say(history, "s", number)
+            assert line.hold == 0
+            if number == "2":
+                await history.drop_last("s", "o", 1)
+            assert await history.drain(DRAIN_S)
+            assert await held(connection, "s") == turns
+            assert (await line.deliver()).endswith(b"*-1\r\n"), "Redis obeyed it"
+            assert await held(connection, "s") == turns
+            assert await told(history, "s") == turns
+
+
+async def test_a_redis_with_an_old_file_brings_nothing_back(tmp_path: Path) -> None:
+    external = ExternalRedis(tmp_path / "redis")
+    external.folder.mkdir()
+    external.start()
+    try:
+        async with chats(tmp_path, external.url) as (history, connection):
+            for session in ("s", "cleared", "deleted"):
+                await say(history, session, "0")
+                await say(history, session, "1")
+            assert await history.drain(DRAIN_S)
+            shutil.copytree(external.folder, tmp_path / "old")
+            await history.drop_last("s", "o", 1)
+            await say(history, "s", "2")
+            await history.clear("cleared", "o")
+            assert await history.delete("deleted", "o")
+            assert await history.drain(DRAIN_S)
+            external.kill()
+            await until_away(connection)
+            external.folder.rename(tmp_path / "new")
+            (tmp_path / "old").rename(external.folder)
+            await asyncio.to_thread(external.start)
+            expected = [["0", "2"], [], []]
+            async with asyncio.timeout(DRAIN_S):
+                while not connection.is_up or expected != [
+                    await held(connection, session) for session in ("s", "cleared", "deleted")
+                ]:
+                    await asyncio.sleep(0.02)
+            assert await told(history, "s") == ["0", "2"]
+            keys = await connection.client.keys("*deleted*")
+            assert keys == []
+    finally:
+        external.kill()
+
+
+async def test_a_kept_chat_that_another_server_deleted_stays_away_when_redis_starts_again(
+    tmp_path: Path, external: ExternalRedis
+) -> None:
+    """Who still has it in memory gives it back only when somebody asks in it."""
+    async with chats(tmp_path, external.url) as (history, connection):
+        await history.append("kept", "o", "q", "a", ids=("1", "2"))
+        await say(history, "program", "0")
+        async with chats(tmp_path, external.url) as (another, _):
+            assert await another.delete("kept", "o")
+        external.kill()
+        await until_away(connection)
+        await asyncio.to_thread(external.start, "--appendonly", "no")  # it has lost all
+        async with asyncio.timeout(DRAIN_S):
+            while not connection.is_up or await held(connection, "program") != ["0"]:
+                await asyncio.sleep(0.02)
+        assert await connection.client.keys("*kept*") == []
 
 
 async def test_what_waits_for_long_comes_to_what_redis_would_have_kept(

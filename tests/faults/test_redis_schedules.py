@@ -64,6 +64,94 @@ def test_a_chat_is_what_was_asked_for_whatever_redis_does(
         structlog.reset_defaults()
 
 
+turns_of_two = st.lists(
+    st.sampled_from(
+        [
+            *[0, 1] * 3,
+            "kill",
+            "return",
+            "hang",
+            "go on",
+            "lose an answer",
+            "wait",
+            "load 0",
+            "load 1",
+        ]
+    ),
+    min_size=5,
+    max_size=30,
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(schedule=turns_of_two)
+def test_two_servers_in_one_chat_lose_and_double_nothing_and_keep_their_order(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, schedule: list[int | str]
+) -> None:
+    external = ExternalRedis(tmp_path_factory.mktemp("redis"))
+    structlog.configure(processors=[structlog.testing.LogCapture()])
+    try:
+        asyncio.run(_play_two(external, tmp_path, schedule))
+    finally:
+        external.kill()
+        structlog.reset_defaults()
+
+
+async def _play_two(external: ExternalRedis, folder: Path, schedule: list[int | str]) -> None:
+    external.start()
+    is_there, hangs = True, False
+    said: dict[int, list[str]] = {0: [], 1: []}
+    async with LossyLine(external.port) as line:
+        config = load_settings(data_dir=folder, redis_url=line.url, redis_timeout_s=0.5)
+        connections = [RedisConnection(config) for _ in said]
+        for connection in connections:
+            await connection.start()
+        servers = [ChatHistory(connection, config) for connection in connections]
+        for step in schedule:
+            if isinstance(step, int):
+                said[step].append(f"{step}.{len(said[step])}")
+                await servers[step].append("s", "o", "q" + said[step][-1], "a" + said[step][-1])
+            elif step.startswith("load"):
+                await servers[int(step[-1])].load("s", "o")
+            elif step == "kill":
+                external.kill()
+                is_there = hangs = False
+            elif step == "return" and not is_there:
+                external.start()
+                is_there = True
+            elif step == "hang" and is_there:
+                external.hang()
+                hangs = True
+            elif step == "go on" and hangs:
+                external.go_on()
+                hangs = False
+            elif step == "lose an answer":
+                line.swallow += 1
+            elif step == "wait":
+                await asyncio.sleep(0.2)
+        if not is_there:
+            external.start()
+        elif hangs:
+            external.go_on()
+        line.swallow = 0
+        for server in servers:
+            assert await server.drain(DRAIN_S)
+        texts = [value["content"] for value in held(external, "s")]
+        assert [text[1:] for text in texts[::2]] == [text[1:] for text in texts[1::2]]
+        for server, turns in said.items():
+            assert [text[1:] for text in texts[::2] if text.startswith(f"q{server}.")] == turns
+        assert len(texts) == 2 * sum(map(len, said.values()))
+        for server in servers:
+            async with asyncio.timeout(DRAIN_S):  # the first look may find its connection broken
+                while [entry.content for entry in await server.load("s", "o")] != texts:
+                    await asyncio.sleep(0.02)
+            await server.aclose()
+        for connection in connections:
+            await connection.aclose()
+
+
 def held(external: ExternalRedis, chat: str) -> list[dict[str, str]]:
     with external.client as client:
         return [json.loads(v) for v in client.lrange(history_key("o", chat), 0, -1)]

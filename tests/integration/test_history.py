@@ -140,6 +140,22 @@ async def test_a_turn_is_written_whole_or_not_at_all(
         assert {text[0] for text in kept[::2]} <= {"q"}
 
 
+async def test_a_chat_of_an_earlier_version_goes_on(
+    history: ChatHistory, connection: RedisConnection
+) -> None:
+    """Which noted each server's last write beside the count of all."""
+    key = history_key("visitor:1", "s")
+    entry = {"role": "user", "content": "q0", "at": 1.0, "id": "1"}
+    for value in (entry, {**entry, "role": "assistant", "content": "a0", "id": "2"}):
+        await connection.client.rpush(key, json.dumps(value))
+    state = {"version": 7, "5c2f0a": 7}
+    await connection.client.hset(key.replace(":history", ":state"), mapping=state)
+    await history.append("s", "visitor:1", "q1", "a1")
+    assert not history.is_degraded
+    assert await texts(history) == ["q0", "a0", "q1", "a1"]
+    assert await connection.client.llen(key) == 4
+
+
 async def test_a_turn_is_one_transaction(history: ChatHistory, tmp_path: Path) -> None:
     await history.append("s", "visitor:1", "q", "a")
     written = b"".join(
@@ -194,6 +210,28 @@ async def test_a_server_sees_what_another_wrote(
     await other.drop_last("s", "visitor:1", 3)
     assert await other.drain(30)
     assert await texts(history) == ["q0", "a0"]
+
+
+async def test_two_servers_that_write_at_once_lose_and_double_nothing(
+    connection: RedisConnection, tmp_path: Path
+) -> None:
+    settings = load_settings(data_dir=tmp_path, redis_timeout_s=30)
+    servers = [ChatHistory(connection, settings) for _ in range(3)]
+
+    async def chat(server: int) -> None:
+        for n in range(20):
+            await servers[server].append("s", "visitor:1", f"q{server}.{n}", f"a{server}.{n}")
+
+    await asyncio.gather(*(chat(server) for server in range(3)))
+    for server in servers:
+        assert await server.drain(30)
+    held = [await texts(server) for server in servers]
+    assert held[0] == held[1] == held[2]
+    assert [text[1:] for text in held[0][::2]] == [text[1:] for text in held[0][1::2]]
+    for server in range(3):
+        turns = [text for text in held[0][::2] if text.startswith(f"q{server}.")]
+        assert turns == [f"q{server}.{n}" for n in range(20)]
+    assert len(held[0]) == await connection.client.llen(history_key("visitor:1", "s")) == 120
 
 
 async def test_what_an_operator_deletes_stays_deleted(

@@ -11,15 +11,15 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import structlog
 
 from chains.types import Answer, Citation, Question
 from core.errors import StoreError, ThreadLimitError
 from ingest.catalog import Catalog
-from state.history import DEGRADED, ChatHistory, HistoryEntry
+from state.history import DEGRADED, ChatHistory, HistoryEntry, turns
 from xoe.auth.identity import SESSION
 from xoe.chats.changes import Ask, Drop, Files, Forget, Found, Keep
 from xoe.chats.deletion import delete_owner, delete_thread
@@ -32,8 +32,6 @@ log = structlog.get_logger(__name__)
 
 RECONCILE_S: Final = 1.0
 """How long a question waits for the comparison; it is answered without."""
-
-
 LEFT_BEHIND_S: Final = 3600.0
 """How long a page that lost its connection finds its chat again."""
 
@@ -50,7 +48,7 @@ class Chats:
         self._history = history
         self.finisher = Finisher(threads.db, history, documents)
         self._max_turns = max_turns
-        self._comparing: dict[tuple[str, str], asyncio.Lock] = {}
+        self._comparing = WeakValueDictionary[tuple[str, str], asyncio.Lock]()
 
     @property
     def note(self) -> str:
@@ -152,19 +150,15 @@ class Chats:
         """Make the history what the database says, and write down what only the history has."""
         if self.recorder.is_pending(owner, thread_id):
             return  # the database is behind, and is about to be brought up
-        key = (owner, thread_id)
-        lock = self._comparing.setdefault(key, asyncio.Lock())
+        lock = self._comparing.setdefault((owner, thread_id), asyncio.Lock())
         try:
             async with asyncio.timeout(RECONCILE_S), lock:
                 await self._compare(owner, thread_id)
         except (StoreError, TimeoutError) as exc:
             log.warning("chats.not_compared", error=type(exc).__name__)
-        finally:
-            if not lock.locked():
-                self._comparing.pop(key, None)
 
     async def _compare(self, owner: str, thread_id: str) -> None:
-        held = _turns(await self._history.load(thread_id, owner))
+        held = [_turn(*two) for two in turns(await self._history.load(thread_id, owner))]
         answers = [turn.answer_id for turn in held]
         standing = await self.threads.standing(owner, thread_id, answers, self._max_turns)
         if standing.state == "deleted":
@@ -241,21 +235,9 @@ def stored_citations(citations: Sequence[Citation]) -> tuple[StoredCitation, ...
     )
 
 
-def _turns(entries: Sequence[HistoryEntry]) -> list[KeptTurn]:
-    return [
-        KeptTurn(
-            asked_id=asked.id,
-            answer_id=told.id,
-            question=asked.content,
-            answer=told.content,
-            asked_at=asked.at,
-            answered_at=told.at,
-            asked_extra=asked.extra,
-            answer_extra=told.extra,
-        )
-        for asked, told in pairwise(entries)
-        if asked.role == "user" and told.role == "assistant"
-    ]
+def _turn(asked: HistoryEntry, told: HistoryEntry) -> KeptTurn:
+    ids, texts, times = (asked.id, told.id), (asked.content, told.content), (asked.at, told.at)
+    return KeptTurn(*ids, *texts, *times, asked.extra, told.extra)
 
 
 def _entries(turn: KeptTurn) -> tuple[HistoryEntry, HistoryEntry]:
