@@ -34,6 +34,8 @@ CHEAP = {"memory_kib": 64, "passes": 1}
         ("alexandra2026", "the account's name"),
         ("ALEXANDRA-alexandra", "the account's name"),
         ("ardnaxela!?2026", "the account's name"),
+        ("alexandra-83920174655!", "the account's name"),
+        ("4lexandr4!17", "the account's name"),
         ("Password2026!", "tried first"),
         ("P@ssw0rd12345", "tried first"),
         ("!!!letmein!!!", "tried first"),

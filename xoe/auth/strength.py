@@ -27,6 +27,7 @@ _COMMON: Final = (
     *("bienvenue", "jetaime", "contrasena", "teamo", "wachtwoord", "senha", "parola", "haslo"),
     *("correcthorsebatterystaple", "correct horse battery staple"),
 )
+_NAME: Final = "This password is little more than the account's name."
 
 
 def normalised(password: str) -> str:
@@ -62,6 +63,9 @@ def _reason(lowered: str, name: str) -> str | None:
     """Return why a text is guessed early; ``None`` where it is not."""
     from zxcvbn import matching, scoring  # only where a password is set: it brings lists of words
 
+    left = lowered.replace(name, "").replace(name[::-1], "") if name else lowered
+    if left != lowered and sum(map(str.isalpha, left)) < 4:
+        return _NAME
     words = matching.build_ranked_dict([name, *_COMMON])
     matches = matching.omnimatch(lowered, {**matching.RANKED_DICTIONARIES, "ours": words})
     in_rows = {
@@ -83,7 +87,7 @@ def _reason(lowered: str, name: str) -> str | None:
         return None
     parts: list[dict[str, Any]] = likeliest["sequence"]
     if any(part.get("matched_word") == name for part in parts):
-        return "This password is little more than the account's name."
+        return _NAME
     if parts[0]["pattern"] == "repeat" and len(parts) == 1:
         return "This password is one short piece repeated, which is tried early."
     if any(part.get("dictionary_name") in ("passwords", "ours") for part in parts):
