@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
 from typing import Any, Final
 
 import structlog
@@ -18,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError, WatchError
 
 from core.errors import RedisError
+from core.tasks import Tasks
 from state.history_buffer import Entries, HistoryBuffer, Session
 from state.history_entry import decoded, state_key
 from state.redis import RedisConnection
@@ -47,7 +47,7 @@ class HistorySync:
         self._buffer = buffer
         self.is_slow = False
         """Whether an answer of Redis is overdue: nobody is to wait for the next one."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._catching_up: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         connection.on_change(self._connection_changed)
@@ -60,7 +60,7 @@ class HistorySync:
     async def settle(self, session: Session, wait_s: float | None) -> None:
         """Settle a chat where Redis is there; go on without after ``wait_s``."""
         if self._connection.is_up:
-            task = self._spawn(self._settle(session))
+            task = self._tasks.spawn(self._settle(session))
             await asyncio.wait({task}, timeout=wait_s)
             self.is_slow = self.is_slow or not task.done()
 
@@ -68,7 +68,7 @@ class HistorySync:
         """Have all chats settled that are not; return who does so, if there are any."""
         is_idle = self._catching_up is None or self._catching_up.done()
         if is_idle and any(map(self._is_behind, self._buffer.sessions())):
-            self._catching_up = self._spawn(self._catch_up())
+            self._catching_up = self._tasks.spawn(self._catch_up())
         return self._catching_up
 
     async def keys(self, prefix: str) -> set[str]:
@@ -86,9 +86,7 @@ class HistorySync:
 
     async def aclose(self) -> None:
         """End what is under way."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     # ── one chat ─────────────────────────────────────────────────────────────────────────────
 
@@ -197,17 +195,6 @@ class HistorySync:
         self._changed.set()
         if self._connection.is_up:
             self.catch_up()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            log.error("history.failed", exc_info=exc)
 
 
 def _by_id(values: list[bytes]) -> Entries:
