@@ -270,6 +270,9 @@ def test_an_answer_is_laid_out_as_the_chat_shows_it_and_what_would_be_active_is_
     assert '<ul>\n<li dir="auto"><em>two</em> <a class="mark" href="#n1-1">[1]</a></li>' in page
     assert '<td dir="auto"><code>c</code></td>' in page
     shown = Tags(page).shown
+    assert "no deeper" in text_of(
+        replace(CHAT, messages=(replace(message, text="> " * 60 + "no deeper"),)), "html"
+    )
     for literal in ("&#x202e; &lt; ![p](x.png) [l](http://x) <http://x>", "<b>", "[r]: /x"):
         assert literal in shown
 

@@ -21,6 +21,8 @@ Cite = Callable[[int], str | None]
 
 _ACTIVE: Final = "autolink entity html_block html_inline image link reference".split()
 _MARK: Final = re.compile(r"\[([0-9]{1,3})\]")
+_DEEPEST: Final = 100
+"""What is nested deeper is left out, as by every renderer with a limit; by default from 20 on."""
 _BLOCKS: Final = frozenset("blockquote h1 h2 h3 h4 h5 h6 li p td th".split())
 """They may each be written in a direction of their own."""
 _HEADINGS_ABOVE: Final = 2
@@ -49,7 +51,8 @@ def blocks(text: str, cite: Cite) -> str:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt  # with the first export, behind the page
 
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "xhtmlOut": False})
+    options = {"html": False, "breaks": True, "xhtmlOut": False, "maxNesting": _DEEPEST}
+    parser = MarkdownIt("commonmark", options)
     parser.enable("table").disable(_ACTIVE)
     parser.inline.ruler.push("mark", _mark)
     return parser
