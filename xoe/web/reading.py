@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.errors import BusyError, TranscriptionBusyError, XoeError
+from core.errors import BusyError, DocumentError, TranscriptionBusyError, XoeError
 from core.fairness import FairSlots, OwnerQuota
 from core.share import as_share
 from xoe.auth.identity import Identity, identity_of
@@ -108,7 +108,10 @@ async def receive_dictation(request: Request) -> Response:
             recording += piece
             if len(recording) > MAX_RECORDING_BYTES:
                 return told(413, "That was too long. Dictate a few sentences at a time.")
-        text = await dictations.text_of(bytes(recording), engines)
+        try:
+            text = await dictations.text_of(bytes(recording), engines)
+        except DocumentError as exc:  # it holds no sound, or too much
+            return told(422, str(exc))
     if not text:
         return told(422, "I heard no words. Please try again, closer to the microphone.")
     return JSONResponse({"text": text})
