@@ -2,7 +2,6 @@
 // ten seconds while the page is in sight, and at once when the server says that something changed.
 import { el, openDialog } from "./dialog.js"
 import { showShortcuts } from "./shortcuts.js"
-import { startTour } from "./seen.js"
 
 const EVERY_MS = 10_000
 const PATH = "/page/standing"
@@ -17,7 +16,7 @@ const LEVELS = {
 }
 
 export let standing = {}
-let chatModel, timer
+let chatModel, timer, startTour
 let problem = "Starting"
 
 const level = el("span", { className: "xoe-chip-level" })
@@ -54,8 +53,9 @@ export async function refresh() {
   document.dispatchEvent(new Event("xoe-standing"))
 }
 
-/** Put the chip into the header, which React makes anew now and then. */
-export function mountChip() {
+/** Put the chip into the header, which React makes anew now and then; `tour` begins the tour. */
+export function mountChip(tour) {
+  startTour = tour
   const place = document.querySelector("#header > :last-child")
   if (place && !chip.isConnected) place.prepend(chip)
   if (place && !news.isConnected) document.body.append(news)
@@ -69,7 +69,7 @@ export function showStanding() {
     ...(problem ? [] : [...row("Model", `${model()} answers this chat`), ...row("Documents", `${documents()} can be asked${own}`)]))
   const go = (open) => () => { dialog.root.close(); open() }
   const buttons = el("div", { className: "xoe-buttons" },
-    el("button", { type: "button", textContent: "Take the tour", onclick: go(startTour) }),
+    el("button", { type: "button", textContent: "Take the tour", onclick: go(() => startTour()) }),
     el("button", { type: "button", textContent: "Keyboard shortcuts", onclick: go(showShortcuts) }),
     standing.operator ? el("a", { href: "/status", textContent: "Status page" }) : null)
   const dialog = openDialog("How things stand", el("div", {}, list, buttons))

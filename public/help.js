@@ -2,8 +2,11 @@
 import { mountChip, refresh, standing } from "./chip.js"
 import { el, isModal } from "./dialog.js"
 import { lookAfterThePage } from "./labels.js"
-import { isNew, startTour } from "./seen.js"
+import { isNew } from "./seen.js"
 import { showShortcuts } from "./shortcuts.js"
+
+// Loaded when it is wanted.
+const startTour = () => import("./tour.js").then((tour) => tour.startTour())
 
 document.head.append(el("link", { rel: "stylesheet", href: "/public/help.css" }))
 document.body.prepend(el("a", {
@@ -27,7 +30,7 @@ document.addEventListener("click", (event) => {
 // Guests are led by whoever invited them.
 let offered = false
 function offerTour() {
-  mountChip()
+  mountChip(startTour)
   if (offered || !standing.who || isModal() || !document.querySelector("#chat-input")) return
   offered = true
   if (!standing.guest && isNew(standing.who)) startTour()

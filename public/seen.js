@@ -8,5 +8,3 @@ export const isNew = (who) => seen() !== "off" && !seen().includes(who)
 export function remember(who) {
   if (who && isNew(who)) localStorage.setItem(SEEN, JSON.stringify([...seen(), who].slice(-50)))
 }
-
-export const startTour = () => import("./tour.js").then((tour) => tour.startTour())
