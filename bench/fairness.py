@@ -56,6 +56,7 @@ PERSON: Final = "127.0.0.2"
 """Who floods comes from other addresses, one for each, whose connections are counted apart."""
 SHARED_S: Final = 30.0
 """How long ten accounts flood a route."""
+SETTLES_S: Final = 5.0
 LONG: Final = {"use_library": False, "max_tokens": 256}
 _PLACE: Final = re.compile(r"\*Place (\d+) in the queue")
 PASSWORD: Final = "kettle orbit lantern"  # noqa: S105 - of accounts that live for minutes
@@ -188,7 +189,11 @@ async def _shares(url: str, logins: Sequence[str], name: str, route: str) -> lis
     floods = [(login, 16 * (n + 1)) for n, login in enumerate(logins[1 : OWNERS + 1])]
     served: Counter[str] = Counter()
     others: Counter[int] = Counter()
+    await asyncio.sleep(SETTLES_S)  # the connections of the flood before are gone by then
     with _flood(url, floods, route) as told:
+        await asyncio.sleep(SETTLES_S)
+        while not told.empty():  # until all ten are there, the first have it to themselves
+            told.get()
         until = time.monotonic() + SHARED_S
         while time.monotonic() < until:
             others[await _other(url, logins[0], name)] += 1

@@ -93,9 +93,10 @@ class Startup:
 
     async def threads(self) -> Threads:
         """Return the kept chats, when their database is open. Raises what keeps it from that."""
+        db = (await self.auth()).db
         from xoe.chats.store import Threads  # with the database, behind the page
 
-        return Threads((await self.auth()).db)
+        return Threads(db)
 
     async def any_account(self) -> bool:
         """Return whether there is an account, so that everybody has to log in.
@@ -139,9 +140,11 @@ class Startup:
 
     async def _bring_up(self) -> Services:
         # A damaged database is told before anything else is loaded.
-        threads = await self.threads()
+        db = (await asyncio.shield(self._auth)).db
         module = await asyncio.to_thread(import_module, "xoe.services")
+        from xoe.chats.store import Threads  # loaded with them, in the thread
+
         services: Services = await module.Services.create(
-            self.settings, folder=self._folder, threads=threads
+            self.settings, folder=self._folder, threads=Threads(db)
         )
         return services

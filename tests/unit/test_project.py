@@ -153,7 +153,7 @@ def test_nothing_touches_the_import_path_or_pickles() -> None:
             assert forbidden not in text, f"{path.relative_to(ROOT)}: {forbidden}"
 
 
-def test_the_page_is_there_before_the_engines_are_imported() -> None:
+def test_the_page_is_there_before_the_engines_are_imported(tmp_path: Path) -> None:
     """What takes seconds to import is not needed to show a page."""
     heavy = (
         *("numpy", "faiss", "onnxruntime", "langchain_core", "llama_cpp", "faster_whisper"),
@@ -169,6 +169,13 @@ assert CliRunner().invoke(app, ["serve", "--help"]).exit_code == 0
 from xoe.serve.server import create_app
 from core.settings import Settings
 create_app(Settings())
+import asyncio, pathlib
+from xoe.startup import Startup
+async def begin():
+    startup = Startup.begin(Settings(data_dir=pathlib.Path({str(tmp_path)!r})))
+    await asyncio.sleep(0.05)  # nobody has asked for anything
+    await startup.aclose()
+asyncio.run(begin())
 print([name for name in {heavy!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
