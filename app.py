@@ -93,7 +93,7 @@ async def on_share_document(action: cl.Action) -> bool:
 
 @cl.action_callback("ask_again")
 async def on_ask_again(action: cl.Action) -> bool:
-    """Ask a question again that was answered while a part of the house was missing."""
+    """Ask a question again that was answered while a part of the system was missing."""
     await action.remove()
     return await conversation.ask_again(await lifecycle.services(app), action.payload)
 

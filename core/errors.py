@@ -325,7 +325,7 @@ class LoginThrottledError(LoginError):
 
 
 class CircuitOpenError(XoeError):
-    """A part of the house failed too often, and is left alone for a while."""
+    """A part of the system failed too often, and is left alone for a while."""
 
     def __init__(self, name: str, retry_after_s: float) -> None:
         """Remember the breaker's name and the seconds until a call may be tried: 0 or more."""

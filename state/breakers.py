@@ -1,4 +1,4 @@
-"""The house's circuit breakers: what stands between a caller and an engine that may fail.
+"""The system's circuit breakers: what stands between a caller and an engine that may fail.
 
     async with breakers.guard("stt", transient=(TranscriptionError, TimeoutError)):
         words = await transcriber.transcribe(speech)

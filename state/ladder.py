@@ -1,4 +1,4 @@
-"""How much of the house works, as one level, and which sentence tells it.
+"""How much of the system works, as one level, and which sentence tells it.
 
 Each level keeps what still works. It is a function of the parts alone, so going down and coming up
 again need no decision of their own.

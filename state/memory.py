@@ -1,4 +1,4 @@
-"""How much of its memory the house uses, and what it does without when that gets too much.
+"""How much of its memory the system uses, and what it does without when that gets too much.
 
 Tiers: 1 from 85 % of the limit, 2 from 92 %, 3 from 97 %. A tier is left again only well below
 where it was entered, so that what it saved does not bring it back at once.

@@ -1,4 +1,4 @@
-"""How far each part of the house is, for the health route and the page."""
+"""How far each part of the system is, for the health route and the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ComponentState = Literal["loading", "ready", "failed", "off"]
 
 @dataclass(frozen=True)
 class Component:
-    """One part of the house."""
+    """One part of the system."""
 
     name: str
     state: ComponentState

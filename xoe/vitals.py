@@ -1,4 +1,4 @@
-"""Asks every part of the house how it is, for Prometheus."""
+"""Asks every part of the system how it is, for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 async def system_state_of(services: Services) -> SystemState:
-    """Return what the house is like now."""
+    """Return what the system is like now."""
     views = await services.breakers.views()
     documents = await services.store.statuses()
     _, passages = await services.store.totals()

@@ -23,7 +23,7 @@ from voice.stt.recording_process import RecordingProcess
 
 @dataclass(frozen=True)
 class Workbench:
-    """The documents' side of the house."""
+    """The documents' side of the system."""
 
     store: Store
     indexes: VectorIndexes

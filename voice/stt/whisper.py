@@ -1,4 +1,4 @@
-"""Whisper as the rest of the house sees it: asynchronous, in a process that may be lost."""
+"""Whisper as the rest of the system sees it: asynchronous, in a process that may be lost."""
 
 from __future__ import annotations
 

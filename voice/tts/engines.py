@@ -1,4 +1,4 @@
-"""The voices as the rest of the house sees them: asynchronous, in processes that may be lost."""
+"""The voices as the rest of the system sees them: asynchronous, in processes that may be lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a speech engine is to the rest of the house."""
+"""What a speech engine is to the rest of the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who somebody is, as far as the house knows: set where requests come in, read everywhere."""
+"""Who somebody is, as far as the system knows: set where requests come in, read everywhere."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class StoredMessage:
     at: float
     """Seconds since 1970."""
     level: str = "full"
-    """Of an answer, what of the house gave it (``state.ladder.Level``)."""
+    """Of an answer, what of the system gave it (``state.ladder.Level``)."""
     note: str = ""
     """One quiet line for the reader: what was missing, or that it was stopped."""
     citations: tuple[StoredCitation, ...] = ()

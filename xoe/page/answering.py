@@ -247,7 +247,7 @@ class AnswerMessage:
     async def finish(self, answer: Answer, question: str, notes: Sequence[str]) -> None:
         """Put the finished answer in the place of what was streamed, and below it ``notes``.
 
-        An answer for which a part of the house was missing can be asked for again.
+        An answer for which a part of the system was missing can be asked for again.
         """
         places = {citation.number: place_of(citation) for citation in answer.citations}
         self._noted = False

@@ -260,7 +260,7 @@ async def _answer(
 
 
 async def ask_again(services: Services, payload: Mapping[str, object]) -> bool:
-    """Ask a question once more that a part of the house was missing for; return whether it was.
+    """Ask a question once more that a part of the system was missing for; return whether it was.
 
     Where nothing was asked since, the earlier answer is forgotten.
     """

@@ -1,4 +1,4 @@
-"""How the house is: the health routes, and the metrics. Times are ISO 8601 in UTC everywhere."""
+"""How the system is: the health routes, and the metrics. Times are ISO 8601 in UTC everywhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RECENT = 50
 
 
 class HealthComponent(BaseModel):
-    """One part of the house."""
+    """One part of the system."""
 
     name: str
     state: Literal["loading", "ready", "failed", "off"]
@@ -297,7 +297,7 @@ def iso(moment: float) -> str:
 
 
 def _for_everybody(readiness: Readiness) -> HealthResponse:
-    """Return what a monitor needs that has not logged in, and nothing of how the house is made."""
+    """Return what a monitor needs that has not logged in, and nothing of how the system is made."""
     return HealthResponse(
         live=readiness.live,
         ready=readiness.ready,
