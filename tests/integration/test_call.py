@@ -170,8 +170,12 @@ async def test_two_utterances_before_anything_sounded_are_one_turn(
 async def test_nothing_sounds_while_the_speaker_goes_on(
     dial: Dial, voices: dict[str, Samples]
 ) -> None:
-    """The reply to the first half is ready in the midst of the second."""
-    conversation = ScriptedConversation(wait_s=0.8)
+    """The reply to the first half is ready in the midst of the second.
+
+    Sound comes in pieces of 171 ms, so the second half is told half a second after it began, and
+    the first may have been asked two pieces before that.
+    """
+    conversation = ScriptedConversation(wait_s=1.2)
     async with dial(conversation) as line:
         await line.hear(np.concatenate([silence(0.3), voices["Where did I put"]]))
         await line.until(lambda: bool(conversation.asked), listening=True)
