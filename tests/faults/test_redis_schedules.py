@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,43 @@ def test_a_chat_is_what_was_asked_for_whatever_redis_does(
         structlog.reset_defaults()
 
 
+@dataclass
+class Outage:
+    """What becomes of Redis, and of the line to it, step by step."""
+
+    external: ExternalRedis
+    line: LossyLine
+    is_there: bool = True
+    hangs: bool = False
+
+    async def take(self, step: str) -> None:
+        """Do what a step says, where that can be done."""
+        if step == "kill":
+            self.external.kill()
+            self.is_there = self.hangs = False
+        elif step == "return" and not self.is_there:
+            self.external.start()
+            self.is_there = True
+        elif step == "hang" and self.is_there:
+            self.external.hang()
+            self.hangs = True
+        elif step == "go on" and self.hangs:
+            self.external.go_on()
+            self.hangs = False
+        elif step == "lose an answer":
+            self.line.swallow += 1
+        elif step == "wait":
+            await asyncio.sleep(0.2)
+
+    def end(self) -> None:
+        """Have Redis there again, and nothing lost any more."""
+        if not self.is_there:
+            self.external.start()
+        elif self.hangs:
+            self.external.go_on()
+        self.line.swallow = 0
+
+
 turns_of_two = st.lists(
     st.sampled_from(
         [
@@ -101,9 +139,9 @@ def test_two_servers_in_one_chat_lose_and_double_nothing_and_keep_their_order(
 
 async def _play_two(external: ExternalRedis, folder: Path, schedule: list[int | str]) -> None:
     external.start()
-    is_there, hangs = True, False
     said: dict[int, list[str]] = {0: [], 1: []}
     async with LossyLine(external.port) as line:
+        outage = Outage(external, line)
         config = load_settings(data_dir=folder, redis_url=line.url, redis_timeout_s=0.5)
         connections = [RedisConnection(config) for _ in said]
         for connection in connections:
@@ -115,27 +153,9 @@ async def _play_two(external: ExternalRedis, folder: Path, schedule: list[int | 
                 await servers[step].append("s", "o", "q" + said[step][-1], "a" + said[step][-1])
             elif step.startswith("load"):
                 await servers[int(step[-1])].load("s", "o")
-            elif step == "kill":
-                external.kill()
-                is_there = hangs = False
-            elif step == "return" and not is_there:
-                external.start()
-                is_there = True
-            elif step == "hang" and is_there:
-                external.hang()
-                hangs = True
-            elif step == "go on" and hangs:
-                external.go_on()
-                hangs = False
-            elif step == "lose an answer":
-                line.swallow += 1
-            elif step == "wait":
-                await asyncio.sleep(0.2)
-        if not is_there:
-            external.start()
-        elif hangs:
-            external.go_on()
-        line.swallow = 0
+            else:
+                await outage.take(step)
+        outage.end()
         for server in servers:
             assert await server.drain(DRAIN_S)
         texts = [value["content"] for value in held(external, "s")]
@@ -164,8 +184,8 @@ async def _play(external: ExternalRedis, folder: Path, schedule: list[tuple[str,
         client.flushall()
     numbers = itertools.count()
     expected: dict[str, list[str]] = {"s": [], "t": []}
-    is_there, hangs = True, False
     async with LossyLine(external.port) as line:
+        outage = Outage(external, line)
         config = load_settings(
             data_dir=folder, redis_url=line.url, redis_timeout_s=0.5, history_max_turns=TURNS
         )
@@ -187,27 +207,9 @@ async def _play(external: ExternalRedis, folder: Path, schedule: list[tuple[str,
             elif step == "load":
                 loaded = [entry.content for entry in await history.load(chat, "o")]
                 assert loaded == expected[chat]
-            elif step == "kill":
-                external.kill()
-                is_there = hangs = False
-            elif step == "return" and not is_there:
-                external.start()
-                is_there = True
-            elif step == "hang" and is_there:
-                external.hang()
-                hangs = True
-            elif step == "go on" and hangs:
-                external.go_on()
-                hangs = False
-            elif step == "lose an answer":
-                line.swallow += 1
-            elif step == "wait":
-                await asyncio.sleep(0.2)
-        if not is_there:
-            external.start()
-        elif hangs:
-            external.go_on()
-        line.swallow = 0
+            else:
+                await outage.take(step)
+        outage.end()
         assert await history.drain(DRAIN_S)
         for chat, texts in expected.items():
             loaded = [entry.content for entry in await history.load(chat, "o")]
