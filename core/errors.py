@@ -23,6 +23,7 @@ XoeError
 ├── EngineError
 │   ├── EngineBusyError      too many questions wait for the model (a BusyError)
 │   ├── EngineNotReadyError  still loading, or failed to load
+│   │   └── EngineOffError   a setting has switched it off
 │   ├── EngineStalledError   the model does not go on with what it was given
 │   ├── LlamaBuildError      no build of llama.cpp works on this processor, or none can be tried
 │   └── GenerationError      the model failed while it was answering
@@ -189,6 +190,10 @@ class EngineBusyError(EngineError, BusyError):
 
 class EngineNotReadyError(EngineError):
     """The model is still loading, or could not be loaded."""
+
+
+class EngineOffError(EngineNotReadyError):
+    """A setting has switched the engine off: it does not come by itself."""
 
 
 class EngineStalledError(EngineError):

@@ -22,7 +22,13 @@ from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER
 from core.data_folder import DataFolder
-from core.errors import EngineNotReadyError, EngineStalledError, GenerationError, XoeError
+from core.errors import (
+    EngineNotReadyError,
+    EngineOffError,
+    EngineStalledError,
+    GenerationError,
+    XoeError,
+)
 from core.settings import LlmProfile, Settings
 from core.signal import Signal
 from core.tasks import Tasks
@@ -237,7 +243,7 @@ class Services:
         Raises ``EngineNotReadyError`` with the reason where there are none.
         """
         if "voice" not in self._components:
-            raise EngineNotReadyError("Voice is switched off here (XOE_VOICE). Typing works.")
+            raise EngineOffError("Voice is switched off here (XOE_VOICE). Typing works.")
         await self._settled["voice"].wait()
         if self._voice is None:
             raise EngineNotReadyError(f"{self._components['voice'].detail} Typing works.")

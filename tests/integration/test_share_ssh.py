@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import os
 import pty
@@ -347,6 +348,7 @@ class Terminal:
     def __init__(self, server: Server, *arguments: str) -> None:
         ours, theirs = pty.openpty()
         self._screen, self._ours = "", ours
+        self._text = codecs.getincrementaldecoder("utf-8")()
         command = [sys.executable, "-m", "xoe.cli", "share", *arguments]
         self.process = subprocess.Popen(
             [*command, "--data-dir", str(server.data_dir)],
@@ -365,7 +367,7 @@ class Terminal:
         while words not in self._screen:
             ready, _, _ = select.select([self._ours], [], [], 0.2)
             with suppress(OSError):  # it has ended
-                self._screen += os.read(self._ours, 65536).decode() if ready else ""
+                self._screen += self._text.decode(os.read(self._ours, 65536)) if ready else ""
             assert time.monotonic() < deadline, self._screen[-2000:]
         shown, self._screen = self._screen, ""
         return shown
