@@ -160,6 +160,15 @@ def test_requests_made_of_the_description(ways: dict[str, Any], asked: Asked) ->
     report(asked)
 
 
+def test_what_is_switched_off_is_no_error_of_the_server(asked: Asked) -> None:
+    with httpx.Client(base_url=asked.server.url, trust_env=False) as client:
+        client.cookies[COOKIE] = asked.cookie
+        answer = client.post("/voice/dictation", content=b"", timeout=PATIENCE_S)
+    assert answer.status_code == 404, answer.text
+    assert "Voice is switched off here" in answer.json()["detail"]
+    assert "retry-after" not in answer.headers
+
+
 # ── bytes ────────────────────────────────────────────────────────────────────────────────────
 
 
