@@ -37,6 +37,7 @@ from chains.degraded import (
 from chains.generation import GenerationStats, Generator, encodable
 from chains.memory import Memory
 from chains.overview import Overview
+from chains.phrases import FOREIGN, answer_language, said
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
@@ -213,7 +214,7 @@ class AnswerChain:
 
     async def _recall(self, question: Question) -> Turn:
         question = _checked(question, self._settings)
-        turn = Turn(question)
+        turn = Turn(question, language=answer_language(question.text))
         with self._tracer.span("history"):
             exchanges = await self._memory.recall(question)
         timings = replace(turn.timings, history=turn.elapsed_ms())
@@ -224,10 +225,11 @@ class AnswerChain:
         if not turn.grounds or turn.answerable:
             return turn
         if self._is_reading():
-            return replace(turn, settled=still_reading(turn.passages))
+            return replace(turn, settled=still_reading(turn.passages, language=turn.language))
         if not turn.passages and (await asyncio.to_thread(self._store.totals))[1] == 0:
-            return replace(turn, settled=empty_library())
-        return replace(turn, settled=not_in_library(turn.passages, turn.orders))
+            return replace(turn, settled=empty_library(language=turn.language))
+        settled = not_in_library(turn.passages, turn.orders, language=turn.language)
+        return replace(turn, settled=settled)
 
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
@@ -244,6 +246,7 @@ class AnswerChain:
                         turn.passages,
                         grounds=turn.grounds,
                         follows_up=turn.follows_up,
+                        language=turn.language,
                     )
         except (ModelError, EngineError) as exc:  # its tokenizer is not there, or its process
             return replace(turn, model_fault=exc)
@@ -335,16 +338,24 @@ class AnswerChain:
                     yield event
 
     def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
+        answer = self._answer(turn, written, fault)
+        if turn.is_foreign and not answer.grounded and not answer.note:
+            return replace(answer, note=said(FOREIGN, turn.language))
+        return answer
+
+    def _answer(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
+        language = turn.language
         if turn.settled is not None:
             return turn.settled
         if fault is not None:
             if not turn.grounds:
-                return template(library_lost=turn.library_lost)
-            return extractive(turn.passages, _why_extractive(fault))
+                return template(library_lost=turn.library_lost, language=language)
+            return extractive(turn.passages, _why_extractive(fault), language=language)
         if turn.grounds:
-            return compose(written, turn.passages, turn.question.text, turn.orders)
+            question = turn.question.text
+            return compose(written, turn.passages, question, turn.orders, language=language)
         answer = direct(written)
-        return labelled_direct(answer) if turn.library_lost else answer
+        return labelled_direct(answer, language=language) if turn.library_lost else answer
 
     async def _remember(self, turn: Turn, written: str | None, answer: Answer) -> None:
         """Keep the turn; ``written``: what the model wrote, ``None`` where it did not end."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from ingest.language import ENGLISH, STOP_WORDS, language_of
+from ingest.language import ENGLISH, STOP_WORDS, candidates
 from ingest.terms import held_terms, stem, words
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
 def content_words(text: str) -> tuple[str, ...]:
     """Return the words that carry meaning, in order, each once; all words if none does."""
     found = words(text)
-    stop = STOP_WORDS[_spoken(text)]
+    stop = _stop_words(text)
     kept = [word for word in found if word not in stop]
     return tuple(dict.fromkeys(kept or found))
 
@@ -40,10 +40,11 @@ def content_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
 @lru_cache(maxsize=2048)
 def asked_stems(question: str, language: str = ENGLISH) -> frozenset[str]:
     """Return the same for a question to a text in ``language``, whichever it is asked in."""
-    stop = STOP_WORDS[_spoken(question)]
+    stop = _stop_words(question)
     return frozenset(stem(word, language) for word in words(question) if word not in stop)
 
 
+@lru_cache(maxsize=2048)
 def held_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
     """Return the stems that a passage holds, to be compared with those of a claim or question."""
     return frozenset(held_terms(text, language))
@@ -79,7 +80,8 @@ def weights_by_language(
     }
 
 
-def _spoken(question: str) -> str:
-    """Return the language whose stop words a question has."""
-    language = language_of(question) or ENGLISH
-    return language if language in STOP_WORDS else ENGLISH
+def _stop_words(question: str) -> frozenset[str]:
+    """Return those of the languages that a question may be in; of English where nothing tells."""
+    none: frozenset[str] = frozenset()
+    spoken = candidates(question) or (ENGLISH,)
+    return none.union(*(STOP_WORDS.get(language, none) for language in spoken))

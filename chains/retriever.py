@@ -19,6 +19,7 @@ from chains.types import Passage
 from core.errors import ModelError
 from ingest.embedder import Embedder
 from ingest.instructions import instruction_spans
+from ingest.language import candidates
 from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
 from ingest.store import Store
@@ -35,6 +36,10 @@ RANKED_CHUNKS = 8
 
 ORDER_SENTENCES = 10
 """The best sentences, among which orders to the reader are looked for to be named as such."""
+
+FOREIGN_SHARE = 0.8
+"""Of the score that a chunk in another language than the question keeps: related languages share
+words, and so do libraries that have a text in two."""
 
 SENTENCE_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.15
@@ -115,9 +120,12 @@ class HybridSearch:
         chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked], owners)
         weights = lexical.weights_by_language(terms, languages, counts, total)
         found: list[_Candidate] = []
+        spoken = candidates(text)
         for chunk_id, score in ranked:
             if chunk_id in chunks:
                 chunk = chunks[chunk_id]
+                if spoken and chunk.language not in spoken:
+                    score *= FOREIGN_SHARE
                 found += _rank_sentences(chunk, score, weights.get(chunk.language, {}))
         found.sort(key=lambda candidate: candidate.score, reverse=True)
         statements = (candidate for candidate in found if not candidate.is_order)
@@ -147,6 +155,10 @@ class HybridSearch:
     def close(self) -> None:
         """Stop the worker threads."""
         self._lexical_pool.shutdown(wait=False, cancel_futures=True)
+
+    def languages(self, owners: Sequence[str]) -> tuple[str, ...]:
+        """Return the languages of what can be found, that of the most passages first."""
+        return self._store.languages(owners)
 
     def leads(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> tuple[Passage, ...]:
         """Return the first sentences of each of the chunks, in the given order."""
@@ -238,6 +250,7 @@ class HybridSearch:
                     before.best_sentence,
                     question,
                     headings=(passage.heading, before.heading),
+                    language=passage.language,
                 )
                 for other, before in zip(seen, passages, strict=True)
             ):

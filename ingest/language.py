@@ -48,7 +48,7 @@ STOP_WORDS: Final[Mapping[str, frozenset[str]]] = {
         "etwas euch euer für gegen gibt hab habe haben hat hatte hatten hier hin hinter ich "
         "ihm ihn ihnen ihr ihre ihrem ihren ihrer im in ins ist ja jede jedem jeden jeder "
         "jedes kann kannst kein keine keinem keinen keiner können könnte man mehr mein "
-        "meine meinem meinen meiner mich mir mit muss müssen nach nicht noch nun nur ob "
+        "meine meinem meinen meiner mich mir mit muss müssen nein nach nicht noch nun nur ob "
         "oder ohne sehr sein seine seinem seinen seiner seit sich sie sind so soll sollen "
         "sollte sonst um und uns unser unsere unter viel viele vom von vor wann war waren "
         "warum was weil welche welchem welchen welcher welches wem wen wenn wer werde "
@@ -60,7 +60,7 @@ STOP_WORDS: Final[Mapping[str, frozenset[str]]] = {
         "combien comme comment d dans de depuis des doit doivent donc dont du elle elles en "
         "encore entre es est et étaient était été être eu eux faire fait faut fut hors ici "
         "il ils j je jusque l la le les leur leurs lorsque lui là m ma mais me même mes moi "
-        "moins mon n ne ni non nos notre nous on ont ou où par parce pas pendant peu peut "
+        "moins mon n ne ni non nos notre nous on ont ou où oui par parce pas pendant peu peut "
         "peuvent plus pour pourquoi pouvez puis qu quand que quel quelle quelles quels qui "
         "quoi s sa sans se sera seront ses si soit sommes son sont sous suis sur t ta te "
         "tes toi ton tous tout toute toutes très tu un une vers veut voici vos votre vous y "
@@ -94,7 +94,7 @@ STOP_WORDS: Final[Mapping[str, frozenset[str]]] = {
         "muitas muito muitos na não nas nem nenhum nenhuma no nos nós nossa nosso num numa "
         "o onde os ou outra outras outro outros para pela pelas pelo pelos pode podem posso "
         "por porque porquê pouco preciso qual quais qualquer quando quanta quantas quanto "
-        "quantos que quê quem se sem sempre ser será seu seus si sido são só sob sobre sua "
+        "quantos que quê quem se sem sempre ser será seu seus si sido sim são só sob sobre sua "
         "suas também te tem têm tenho ter teu tinha toda todas todo todos tu tua um uma "
         "umas uns vai você vocês vos explica explique descreve descreva diga",
         "nl": "aan al alle alleen alles als altijd andere ben bent bij daar dan dat de deze die "
@@ -179,14 +179,17 @@ _LANGUAGES_BY_WORD: Final = _languages_by_word()
 
 
 @lru_cache(maxsize=512)
-def language_of(text: str) -> str | None:
-    """Return the language of ``text``, or ``None`` where nothing tells it."""
+def candidates(text: str) -> tuple[str, ...]:
+    """Return the languages that ``text`` may be in, the likeliest first; none where nothing tells.
+
+    A question of five words may be in either of two languages that share them.
+    """
     sample = text[:SAMPLE_CHARS]
-    letters = sum(map(str.isalpha, sample))
     if not sample.isascii():
+        letters = sum(map(str.isalpha, sample))
         for language, script, share in _SCRIPTS:
             if len(script.findall(sample)) > share * letters:
-                return language
+                return (language,)
     scores = dict.fromkeys(STOP_WORDS, 0.0)
     for word in _WORD.findall(sample.lower()):
         speakers = _LANGUAGES_BY_WORD.get(word, ())
@@ -196,10 +199,19 @@ def language_of(text: str) -> str | None:
         speakers = _SIGNS[sign]
         for language in speakers:
             scores[language] += _SIGN_WEIGHT / len(speakers)
-    first, second = sorted(scores, key=lambda language: scores[language], reverse=True)[:2]
-    if scores[first] < ENOUGH or scores[first] < MARGIN * scores[second]:
-        return None
-    return first
+    ranked = sorted(scores, key=lambda language: scores[language], reverse=True)
+    best = scores[ranked[0]]
+    if not best:
+        return ()
+    found = tuple(language for language in ranked if MARGIN * scores[language] > best)
+    # One sign that is shared by many tells little, even where no other language has another.
+    return found if best >= ENOUGH or len(found) > 1 else ()
+
+
+def language_of(text: str) -> str | None:
+    """Return the language of ``text``, or ``None`` where nothing tells it."""
+    found = candidates(text)
+    return found[0] if len(found) == 1 else None
 
 
 def passage_language(text: str, document: str) -> str:

@@ -22,6 +22,9 @@ from ingest.language import ENGLISH, fold
 MAX_STEMMED_CHARS: Final = 40
 """What is longer is no word of any language, and costs the stemmer much."""
 
+PORTER_MIN_CHARS: Final = 3
+"""SQLite's Porter stemmer leaves shorter words as they are."""
+
 _STEMMERS: Final = {
     # English is stemmed as SQLite's own tokenizer does it.
     "en": "porter",
@@ -42,15 +45,16 @@ _UNSPACED: Final = (
 )
 _RUN = re.compile(rf"(?:{'|'.join(_UNSPACED)})+")
 _WORD = re.compile(rf"(?P<run>(?:{'|'.join(_UNSPACED)})+)|(?:(?!{'|'.join(_UNSPACED)})[^\W_])+")
+_PORTUGUESE_PLURAL = re.compile("[õã]es$")
 _IS_HAN = re.compile(f"[{_HAN}]")
 
 # What has no meaning of its own in a question or statement: particles, endings, question words.
 _GRAMMAR = re.compile(
-    r"请问|什么|怎么样|怎么|怎样|如何|为什么|多少|几点|多久|多长|哪里|哪个|哪些|哪儿|哪|谁|何时|是否"
-    r"|可以|能够|应该|需要|以及|关于|对于|我们|你们|他们|这个|那个|[的了是吗呢吧么和与或在就都也我你他她它们这那请]"
+    r"请问|什么|怎么样|怎么|怎样|如何|为什么|多少|几个|几点|多久|多长|哪里|哪个|哪些|哪儿|哪|谁|何时|是否"
+    r"|可以|能够|能|应该|需要|以及|关于|对于|我们|你们|他们|这个|那个|[的了是吗呢吧么和与或在就都也我你他她它们这那请几有会]"
     r"|何ですか|何時|何|誰|いくらですか|いくら|いくつ|どこですか|どこ|どの|どれ|どう|だれ|いつですか|いつ|なぜ"
     r"|ですか|ますか|ましたか|でしょうか|でした|です|ました|ません|ます|ください|教えて|について|という"
-    r"|(?:して|され|でき)?(?:いる|いた|います|いました)|から|まで|より|ては|でも|には|では|とは"
+    r"|(?:して|され|でき)?(?:いる|いた|います|いました)|あります|ありません|ありました|から|まで|より|ては|でも|には|では|とは"
     r"|(?<![\u3041-\u309f])[はがをにでとのもへや](?![\u3041-\u309f])|(?<=[^\u3041-\u309f])[はがをにでとのもへや]"
     r"|무엇입니까|무엇인가요|무엇을|무엇|얼마입니까|얼마인가요|얼마|언제입니까|언제|어디입니까|어디에서|어디에|어디"
     r"|누구입니까|누가|누구|어떻게|어떤|왜|몇|입니까|습니까|합니까|합니다|입니다|습니다|인가요|나요|하는|있는"
@@ -71,8 +75,13 @@ def stem(word: str, language: str = ENGLISH) -> str:
         return word
     if len(word) > MAX_STEMMED_CHARS:
         return fold(word)
-    if language in (ENGLISH, "") or language not in _STEMMERS:
+    if language == "pt":
+        # "inscrição, inscrições": Snowball gives the two different stems.
+        word = _PORTUGUESE_PLURAL.sub("ão", word)
+    elif language not in _STEMMERS or language == ENGLISH:
         word = fold(word)
+        if len(word) < PORTER_MIN_CHARS:
+            return word
     stemmed: str = _stemmer(language).stemWord(word)
     return fold(stemmed)
 
