@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any, Final
@@ -36,15 +35,12 @@ _STEMMERS: Final = {
     "nl": "dutch",
 }
 _HAN: Final = r"\u3005\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_UNSPACED: Final = (
-    rf"[{_HAN}]",
-    r"[\u3041-\u309f]",  # hiragana
-    r"[\u30a0-\u30fa\u30fc-\u30ff]",  # katakana
-    r"[\uac00-\ud7a3]",  # hangul
-    r"[\u0e00-\u0e7f]",  # Thai
-)
-_RUN = re.compile(rf"(?:{'|'.join(_UNSPACED)})+")
-_WORD = re.compile(rf"(?P<run>(?:{'|'.join(_UNSPACED)})+)|(?:(?!{'|'.join(_UNSPACED)})[^\W_])+")
+_UNSPACED: Final = rf"[{_HAN}\u3041-\u309f\u30a0-\u30fa\u30fc-\u30ff\uac00-\ud7a3\u0e00-\u0e7f]"
+"""Chinese, hiragana, katakana, hangul, Thai."""
+
+_RUN = re.compile(f"{_UNSPACED}+")
+_WORD = re.compile(r"[^\W_]+")
+_WORD_OR_RUN = re.compile(rf"{_UNSPACED}+|(?:(?!{_UNSPACED})[^\W_])+")
 _PORTUGUESE_PLURAL = re.compile("[õã]es$")
 _IS_HAN = re.compile(f"[{_HAN}]")
 
@@ -92,30 +88,33 @@ def words(text: str) -> list[str]:
     Of a run, grammar is left out, and what is between it becomes pairs of characters.
     """
     found: list[str] = []
-    for match in _WORD.finditer(_normal(text)):
-        if match.group("run") is None:
-            found.append(match.group())
-            continue
-        for piece in _GRAMMAR.split(match.group()):
-            found += _pairs(piece)
+    for word in _words_and_runs(text):
+        if _RUN.match(word):
+            for piece in _GRAMMAR.split(word):
+                found += _pairs(piece)
+        else:
+            found.append(word)
     return found
 
 
-def held_terms(text: str, language: str) -> Iterable[str]:
-    """Yield all terms of a passage in order: what a search can find it by."""
-    for match in _WORD.finditer(_normal(text)):
-        word = match.group()
-        if match.group("run") is not None:
-            yield from _IS_HAN.findall(word)
-            yield from _pairs(word)
+def held_terms(text: str, language: str) -> list[str]:
+    """Return all terms of a passage in order: what a search can find it by."""
+    if text.isascii():
+        return [stem(word, language) for word in _WORD.findall(text.lower())]
+    terms: list[str] = []
+    for word in _words_and_runs(text):
+        if _RUN.match(word):
+            terms += _IS_HAN.findall(word)
+            terms += _pairs(word)
             continue
         term = stem(word, language)
-        yield term
+        terms.append(term)
         if language != ENGLISH and not word.isascii():
             # Somebody may type it without its accents, which the stemmer goes by.
             bare = stem(fold(word), language)
             if bare != term:
-                yield bare
+                terms.append(bare)
+    return terms
 
 
 def search_terms(text: str, language: str) -> str:
@@ -123,9 +122,12 @@ def search_terms(text: str, language: str) -> str:
     return " ".join(held_terms(text, language))
 
 
-def _normal(text: str) -> str:
-    """Return ``text`` in lower case, with each letter in its usual form and composed."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
+def _words_and_runs(text: str) -> list[str]:
+    """Return words and runs without spaces in lower case, each letter in its usual form."""
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    normal = unicodedata.normalize("NFKC", text).lower()
+    return (_WORD_OR_RUN if _RUN.search(normal) else _WORD).findall(normal)
 
 
 def _pairs(run: str) -> list[str]:

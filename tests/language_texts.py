@@ -24,12 +24,13 @@ class LanguageText:
 TEXTS: Final = {
     "de": LanguageText(
         "Kleingartenverein",
-        "Die Parzellen werden im Februar verlost. Neue Mitglieder zahlen 35 Euro. Hecken dürfen "
-        "höchstens 1,20 Meter hoch sein.\n\n"
-        "Geräte können im Schuppen ausgeliehen werden, und zwar für drei Tage. Die Wasserhähne "
-        "werden im November abgestellt. Lauben brauchen eine Genehmigung des Vorstands.\n\n"
-        "Hunde sind an der Leine zu führen. Feuerstellen hat der Brandschutz verboten. Abfälle "
-        "holt die Stadt alle zwei Wochen ab.\n\n"
+        "Die Parzellen werden im Februar verlost. Neue Mitglieder zahlen 35 Euro. Hecken "
+        "dürfen höchstens 1,20 Meter hoch sein.\n\n"
+        "Geräte können im Schuppen ausgeliehen werden, und zwar für drei Tage. Die "
+        "Wasserhähne werden im November abgestellt. Lauben brauchen eine Genehmigung des "
+        "Vorstands.\n\n"
+        "Hunde sind an der Leine zu führen. Feuerstellen hat der Brandschutz verboten. "
+        "Abfälle holt die Stadt alle zwei Wochen ab.\n\n"
         "Das Sommerfest findet am 3. August auf der Wiese statt. Die Kassenprüfer wählt die "
         "Versammlung für vier Jahre. Schlüssel verwahrt Frau Petersen.",
         (
@@ -45,15 +46,14 @@ TEXTS: Final = {
     ),
     "fr": LanguageText(
         "Bibliothèque du quartier",
-        "Les abonnés empruntent huit livres à la fois. Les retards sont facturés dix centimes par "
-        "jour. Les enfants doivent être accompagnés d'un adulte.\n\n"
-        "Les documents réservés sont gardés une semaine au comptoir. Les ordinateurs se louent à "
-        "l'heure pour deux euros. Les salles fermeront pendant les travaux de mars.\n\n"
-        "Les journaux étrangers arrivent le lundi. Les conférenciers sont choisis par Mme Aubry. "
-        "Les animaux restent dehors.\n\n"
+        "Les abonnés empruntent huit livres à la fois. Les retards sont facturés dix centimes "
+        "par jour. Les enfants doivent être accompagnés d'un adulte.\n\n"
+        "Les documents réservés sont gardés une semaine au comptoir. Les ordinateurs se "
+        "louent à l'heure pour deux euros. Les salles fermeront pendant les travaux de mars.\n\n"
+        "Les journaux étrangers arrivent le lundi. Les conférenciers sont choisis par Mme "
+        "Aubry. Les animaux restent dehors.\n\n"
         "Les ateliers d'écriture commencent à dix-huit heures. Les cartes perdues seront "
-        "remplacées "
-        "pour cinq euros. Les dons sont acceptés au sous-sol.",
+        "remplacées pour cinq euros. Les dons sont acceptés au sous-sol.",
         (
             ("Combien de livres un abonné peut-il emprunter ?", "huit livres"),
             ("Quelle somme facture-t-on pour un retard ?", "dix centimes"),
@@ -67,15 +67,14 @@ TEXTS: Final = {
     ),
     "es": LanguageText(
         "Piscina municipal",
-        "Los socios pagan 24 euros al mes. Los menores nadan gratis los domingos. Las toallas se "
-        "alquilan en la entrada.\n\n"
-        "Las clases empiezan a las siete de la tarde. Los gorros son obligatorios. Las taquillas "
-        "se vacían cada noche.\n\n"
-        "Los objetos perdidos se guardan durante quince días. Las duchas fueron renovadas en 2019. "
-        "Los monitores los contrata la señora Ibarra.\n\n"
+        "Los socios pagan 24 euros al mes. Los menores nadan gratis los domingos. Las toallas "
+        "se alquilan en la entrada.\n\n"
+        "Las clases empiezan a las siete de la tarde. Los gorros son obligatorios. Las "
+        "taquillas se vacían cada noche.\n\n"
+        "Los objetos perdidos se guardan durante quince días. Las duchas fueron renovadas en "
+        "2019. Los monitores los contrata la señora Ibarra.\n\n"
         "Las bicicletas deben dejarse en el patio. Los grupos reservarán por teléfono. Los "
-        "análisis "
-        "del agua se publican los martes.",
+        "análisis del agua se publican los martes.",
         (
             ("¿Cuánto pago si soy socio?", "24 euros"),
             ("¿Qué día puede nadar gratis un menor?", "domingos"),
@@ -89,16 +88,14 @@ TEXTS: Final = {
     ),
     "it": LanguageText(
         "Condominio Le Querce",
-        "Gli inquilini pagano l'affitto entro il giorno 5. Le biciclette si lasciano nel cortile. "
-        "I rifiuti vengono raccolti il mercoledì.\n\n"
+        "Gli inquilini pagano l'affitto entro il giorno 5. Le biciclette si lasciano nel "
+        "cortile. I rifiuti vengono raccolti il mercoledì.\n\n"
         "Le chiavi smarrite costano 12 euro. Gli ascensori sono controllati ogni sei mesi. Le "
-        "feste "
-        "finiscono alle undici.\n\n"
+        "feste finiscono alle undici.\n\n"
         "I lavori rumorosi sono vietati dopo le venti. Le assemblee sono convocate dal signor "
         "Bassi. I cani devono portare la museruola.\n\n"
         "Le cantine vennero allagate nel 2014. I balconi saranno ridipinti in primavera. Gli "
-        "ospiti "
-        "parcheggiano in strada.",
+        "ospiti parcheggiano in strada.",
         (
             ("Entro quando paga un inquilino?", "giorno 5"),
             ("Dove posso lasciare la bicicletta?", "cortile"),
@@ -113,14 +110,13 @@ TEXTS: Final = {
     "pt": LanguageText(
         "Clube de remo",
         "Os sócios pagam 18 euros por mês. Os barcos são lavados depois de cada treino. As "
-        "crianças "
-        "usam coletes vermelhos.\n\n"
-        "Os remos partidos são reparados pelo senhor Teles. As provas começam às nove da manhã. Os "
-        "balneários fecham ao meio-dia.\n\n"
-        "As inscrições terminam em setembro. Os treinadores foram escolhidos em 2021. As chaves "
-        "guardam-se no escritório.\n\n"
-        "Os visitantes estacionam junto à ponte. As multas custam sete euros. Os cães ficam fora "
-        "do cais.",
+        "crianças usam coletes vermelhos.\n\n"
+        "Os remos partidos são reparados pelo senhor Teles. As provas começam às nove da "
+        "manhã. Os balneários fecham ao meio-dia.\n\n"
+        "As inscrições terminam em setembro. Os treinadores foram escolhidos em 2021. As "
+        "chaves guardam-se no escritório.\n\n"
+        "Os visitantes estacionam junto à ponte. As multas custam sete euros. Os cães ficam "
+        "fora do cais.",
         (
             ("Quanto paga um sócio?", "18 euros"),
             ("Quando se lava um barco?", "cada treino"),
@@ -134,16 +130,14 @@ TEXTS: Final = {
     ),
     "nl": LanguageText(
         "Volkstuinvereniging",
-        "Contributies bedragen 40 euro per jaar. De tuinen worden in april verdeeld. Heggen mogen "
-        "anderhalve "
-        "meter hoog zijn.\n\n"
-        "Gereedschappen worden voor twee dagen uitgeleend. De kranen worden in oktober afgesloten. "
-        "Kinderen spelen op het grasveld.\n\n"
-        "De sleutels liggen bij mevrouw Dekker. Honden zijn verboden tussen de bedden. Bijenkasten "
-        "staan achter de schuur.\n\n"
+        "Contributies bedragen 40 euro per jaar. De tuinen worden in april verdeeld. Heggen "
+        "mogen anderhalve meter hoog zijn.\n\n"
+        "Gereedschappen worden voor twee dagen uitgeleend. De kranen worden in oktober "
+        "afgesloten. Kinderen spelen op het grasveld.\n\n"
+        "De sleutels liggen bij mevrouw Dekker. Honden zijn verboden tussen de bedden. "
+        "Bijenkasten staan achter de schuur.\n\n"
         "De vergaderingen beginnen om acht uur. Boetes bedragen tien euro. Bezoekers parkeren "
-        "langs "
-        "het kanaal.",
+        "naast het kanaal.",
         (
             ("Hoe hoog is de contributie?", "40 euro"),
             ("Wanneer verdeelt men een tuin?", "april"),
