@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from language_texts import TEXTS
 
 from chains.gate import is_answerable
-from chains.types import LIBRARY_OWNER
+from chains.phrases import FOREIGN, said
+from chains.types import LIBRARY_OWNER, Answer, Done, Question
 from core.settings import load_settings
+from ingest.language import language_of
+from xoe.services import Services
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration
@@ -44,6 +48,40 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
         bench = runner.run(fill())
         yield bench
         runner.run(bench.aclose())
+
+
+async def test_answers_and_notes_are_in_the_questions_language(
+    tmp_path: Path, need_models: Callable[..., None]
+) -> None:
+    """A model of half a billion parameters writes in German when it is told to."""
+    need_models("fast", "embedder")
+    settings = load_settings(
+        data_dir=tmp_path / "data", voice=False, llm_profile="fast", llm_stall_s=600
+    )
+    services = await Services.create(settings, sync_library=False, with_voice=False)
+    path = tmp_path / "verein.md"
+    path.write_text(f"# {TEXTS['de'].title}\n\n{TEXTS['de'].text}\n", "utf-8")
+
+    async def ask(text: str) -> Answer:
+        question = Question(text, f"chat-{text}", "session:a")
+        async with aclosing(services.answers.stream(question)) as events:
+            (done,) = [event async for event in events if isinstance(event, Done)]
+        return done.answer
+
+    try:
+        await services.model_ready()
+        await services.ingestor.ingest_file(path, name=path.name, owner="session:a")
+        answered = await ask("In welchem Monat wird der Wasserhahn abgestellt?")
+        assert answered.grounded and "November" in answered.text
+        assert language_of(answered.text) == "de"
+        silent = await ask("Wer ist der Bürgermeister von Kopenhagen?")
+        assert not silent.grounded and language_of(silent.text) == "de"
+        foreign = await ask("Quel est le prix du chauffage pour les serres du club ?")
+        assert not foreign.grounded and language_of(foreign.text) == "fr"
+        assert foreign.note == said(FOREIGN, "fr")
+        assert not silent.note
+    finally:
+        await services.aclose()
 
 
 @pytest.mark.parametrize(("language", "question", "answer"), QUESTIONS)
