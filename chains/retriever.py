@@ -37,9 +37,18 @@ RANKED_CHUNKS = 8
 ORDER_SENTENCES = 10
 """The best sentences, among which orders to the reader are looked for to be named as such."""
 
-FOREIGN_SHARE = 0.8
-"""Of the score that a chunk in another language than the question keeps: related languages share
-words, and so do libraries that have a text in two."""
+EMBEDDED_LANGUAGES = frozenset({"en"})
+"""Those that the embedder was trained on. In six others the cosine of a question and a passage
+that answers it (median .49 of 48) is hardly above that of one that has nothing to do with it (.44
+of 26), so that half of what the library does not know passed the gate."""
+
+FEW_CHUNKS = 100
+"""How many chunks a smaller library is taken to have where words are weighed: it tells too little
+about how rare a word is, and a word that it lacks would weigh five times as much as one it has."""
+
+FOREIGN_SHARE = 0.5
+"""Of its score and of its coverage that a chunk in another language than the question keeps: a word
+that two languages share is a name, or an accident."""
 
 SENTENCE_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.15
@@ -66,7 +75,8 @@ class SearchResult:
     coverage: float
     """Share of the question's weighted words that stand in the best passage, 0 to 1."""
     words_only: bool = False
-    """Without the embedder only words were compared; ``similarity`` is then ``coverage``."""
+    """Where there is no embedder, or none for the best passage's language, its words alone tell
+    how well it fits; ``similarity`` is then ``coverage``."""
     orders: SearchResult | None = None
     """What was found among sentences that are orders to their reader: never evidence."""
 
@@ -130,10 +140,11 @@ class HybridSearch:
         found.sort(key=lambda candidate: candidate.score, reverse=True)
         statements = (candidate for candidate in found if not candidate.is_order)
         orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
-        result = self._result(self._windows(statements, limit, text), weights, vector)
+        windows = self._windows(statements, limit, text)
+        result = self._result(windows, weights, vector, spoken)
         if not orders:
             return result
-        beside = self._result(self._windows(orders, 1, text), weights, vector)
+        beside = self._result(self._windows(orders, 1, text), weights, vector, spoken)
         return replace(result, orders=beside)
 
     def _result(
@@ -141,14 +152,20 @@ class HybridSearch:
         passages: tuple[Passage, ...],
         weights: Mapping[str, Mapping[str, float]],
         vector: Vectors | None,
+        spoken: Sequence[str],
     ) -> SearchResult:
-        """Tell how well the first of ``passages`` fits the question."""
+        """Tell how well the first of ``passages`` fits the question.
+
+        ``spoken``: the languages that the question may be in.
+        """
         if not passages:
             return SearchResult((), 0.0, 0.0)
         best = passages[0]
         held = lexical.held_stems(f"{best.heading} {best.text}", best.language)
         coverage = _overlap(weights.get(best.language, {}), held)
-        if vector is None:
+        if spoken and best.language not in spoken:
+            coverage *= FOREIGN_SHARE
+        if vector is None or best.language not in EMBEDDED_LANGUAGES:
             return SearchResult(passages, coverage, coverage, words_only=True)
         return SearchResult(passages, self._similarity(best.chunk_id, vector), coverage)
 
@@ -183,13 +200,13 @@ class HybridSearch:
     def _bm25(
         self, terms: Mapping[str, Sequence[str]], owners: Sequence[str]
     ) -> tuple[dict[int, float], dict[str, int], int]:
-        """Return the BM25 scores by chunk, the chunks that hold each word, and all chunks.
+        """Return the BM25 scores by chunk, the chunks that hold each word, and of how many.
 
         ``terms``: what each word of the question is in the languages of the passages.
         """
         held = self._store.term_counts([term for forms in terms.values() for term in forms])
         counts = {word: sum(held.get(term, 0) for term in forms) for word, forms in terms.items()}
-        total = max(1, self._store.chunk_count())
+        total = max(FEW_CHUNKS, self._store.chunk_count())
         kept: list[str] = []
         postings = 0
         for word in sorted(counts, key=lambda word: counts[word]):

@@ -199,3 +199,51 @@ TEXTS: Final = {
         ),
     ),
 }
+
+ABSENT: Final = {
+    # Of what none of the texts speaks.
+    "de": (
+        "Wer ist der Bürgermeister von Kopenhagen?",
+        "Wie tief ist der Bodensee?",
+        "Welche Farbe hat der Mars?",
+        "Wann wurde das Telefon erfunden?",
+        "Wie viele Einwohner hat Lissabon?",
+    ),
+    "fr": (
+        "Qui est le maire de Copenhague ?",
+        "Quelle est la profondeur du lac ?",
+        "Quelle couleur a la planète Mars ?",
+        "Quand le téléphone a-t-il été inventé ?",
+        "Combien d'habitants compte Lisbonne ?",
+    ),
+    "es": (
+        "¿Quién es el alcalde de Copenhague?",
+        "¿Qué profundidad tiene el lago?",
+        "¿De qué color es Marte?",
+        "¿Cuándo se inventó el teléfono?",
+    ),
+    "it": (
+        "Chi è il sindaco di Copenaghen?",
+        "Quanto è profondo il lago?",
+        "Di che colore è Marte?",
+        "Quando è stato inventato il telefono?",
+    ),
+    "pt": (
+        "Quem é o presidente da câmara de Copenhaga?",
+        "Qual é a profundidade do lago?",
+        "De que cor é Marte?",
+        "Quando foi inventado o telefone?",
+    ),
+    "nl": (
+        "Wie is de burgemeester van Kopenhagen?",
+        "Hoe diep is het meer?",
+        "Welke kleur heeft Mars?",
+        "Wanneer werd de telefoon uitgevonden?",
+    ),
+    "zh": ("哥本哈根的市长是谁？", "火星是什么颜色？", "电话是什么时候发明的？"),
+    "ja": (
+        "火星は何色ですか。",
+        "電話はいつ発明されましたか。",
+        "コペンハーゲンの市長は誰ですか。",
+    ),
+}
