@@ -37,7 +37,6 @@ from chains.degraded import (
 from chains.generation import GenerationStats, Generator, encodable
 from chains.memory import Memory
 from chains.overview import Overview
-from chains.phrases import FOREIGN, answer_language, said
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
@@ -53,6 +52,7 @@ from chains.types import (
     Sources,
     Token,
 )
+from chains.wording import FOREIGN, answer_language, said
 from core.errors import (
     CircuitOpenError,
     EngineBusyError,
