@@ -214,6 +214,12 @@ def language_of(text: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def known_words(text: str) -> int:
+    """Return how many of the words with an accent are function words of a language."""
+    found = (word for word in _WORD.findall(text.lower()) if not word.isascii())
+    return sum(word in _LANGUAGES_BY_WORD for word in found)
+
+
 def passage_language(text: str, document: str) -> str:
     """Return the language of a passage; where it does not tell, that of its document."""
     return language_of(text) or language_of(document[:SAMPLE_CHARS]) or ENGLISH

@@ -50,7 +50,7 @@ TEXTS: Final = {
         "par jour. Les enfants doivent être accompagnés d'un adulte.\n\n"
         "Les documents réservés sont gardés une semaine au comptoir. Les ordinateurs se "
         "louent à l'heure pour deux euros. Les salles fermeront pendant les travaux de mars.\n\n"
-        "Les journaux étrangers arrivent le lundi. Les conférenciers sont choisis par Mme "
+        "Les journaux étrangers sont livrés le lundi. Les conférenciers sont choisis par Mme "
         "Aubry. Les animaux restent dehors.\n\n"
         "Les ateliers d'écriture commencent à dix-huit heures. Les cartes perdues seront "
         "remplacées pour cinq euros. Les dons sont acceptés au sous-sol.",
@@ -60,7 +60,7 @@ TEXTS: Final = {
             ("Qui accompagne un enfant ?", "un adulte"),
             ("Où garde-t-on un document que j'ai réservé ?", "comptoir"),
             ("À quel prix peut-on louer un ordinateur ?", "deux euros"),
-            ("Quel jour arrive un journal étranger ?", "lundi"),
+            ("Quel jour livre-t-on un journal étranger ?", "lundi"),
             ("Qui choisit un conférencier ?", "Mme Aubry"),
             ("Que coûte une carte remplacée ?", "cinq euros"),
         ),
