@@ -37,6 +37,7 @@ from chains.degraded import (
 from chains.generation import GenerationStats, Generator, encodable
 from chains.memory import Memory
 from chains.overview import Overview
+from chains.phrases import FOREIGN, answer_language, said
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
@@ -52,7 +53,6 @@ from chains.types import (
     Sources,
     Token,
 )
-from chains.wording import FOREIGN, answer_language, said
 from core.errors import (
     CircuitOpenError,
     EngineBusyError,

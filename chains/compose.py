@@ -14,9 +14,9 @@ from chains.citations import (
 )
 from chains.contradictions import contradicts
 from chains.lexical import asked_stems, held_stems
+from chains.phrases import said
 from chains.prompt import is_refusal
 from chains.types import Answer, Citation, Passage
-from chains.wording import said
 from ingest.language import ENGLISH
 
 LEFT_OUT = "*What your documents do not support was left out.*"

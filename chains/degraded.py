@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chains.citations import CitationList, best_support
+from chains.phrases import said
 from chains.types import Answer, Passage
-from chains.wording import said
 from ingest.language import ENGLISH
 from state.ladder import Level
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chains.phrases import ANSWER_IN
 from chains.types import Passage, Question
-from chains.wording import ANSWER_IN
 from ingest.language import ENGLISH
 
 SYSTEM_PROMPT = (

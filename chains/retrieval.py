@@ -11,10 +11,10 @@ import structlog
 from chains.followup import asks_for_overview, is_small_talk, search_text
 from chains.gate import is_answerable
 from chains.overview import Overview
+from chains.phrases import answer_language, is_foreign
 from chains.retriever import HybridSearch
 from chains.turn import Turn
 from chains.types import LIBRARY_OWNER, Passage, Question
-from chains.wording import answer_language, is_foreign
 from core.bulkhead import Bulkhead
 from core.errors import BusyError, CircuitOpenError, RetrievalError
 from core.retry import RetryBudget, retried

@@ -13,8 +13,8 @@ from pathlib import PurePath
 from chains.citations import strip_marks
 from chains.compose import LEFT_OUT, OTHERWISE, speaks_of
 from chains.lexical import content_stems
+from chains.phrases import said
 from chains.types import Answer, AnswerEvent, Citation, Done, Passage, Sources, Token
-from chains.wording import said
 from ingest.language import ENGLISH
 from ingest.sentences import sentence_spans
 from state.ladder import Level

@@ -11,8 +11,8 @@ import pytest
 from language_texts import ABSENT, TEXTS
 
 from chains.gate import is_answerable
+from chains.phrases import FOREIGN, said
 from chains.types import LIBRARY_OWNER, Answer, Done, Question
-from chains.wording import FOREIGN, said
 from core.settings import load_settings
 from ingest.language import language_of
 from xoe.services import Services

@@ -14,9 +14,9 @@ from store_model import FINGERPRINT, first_schema, vector_of
 from chains import compose, degraded, lexical
 from chains.citations import find_support
 from chains.contradictions import contradicts
+from chains.phrases import ANSWER_IN, FOREIGN, TRANSLATED, answer_language, is_foreign, said
 from chains.prompt import asked
 from chains.types import LIBRARY_OWNER, Answer, Passage, Question
-from chains.wording import ANSWER_IN, FOREIGN, TRANSLATED, answer_language, is_foreign, said
 from ingest.language import STOP_WORDS, language_of, passage_language
 from ingest.loaders import LoadedDocument
 from ingest.sentences import sentence_spans
