@@ -198,7 +198,7 @@ class AnswerChain:
         """Keep of a spoken answer what was heard; ``remembered``: the whole of it was kept."""
         if remembered:
             await self._memory.take_back(turn.question)
-        await self._remember(turn, "", Answer(heard, (), grounded=False, note=INTERRUPTED))
+        await self._remember(turn, "", Answer(heard, (), None, note=INTERRUPTED))
 
     async def check_search(self) -> None:
         """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
@@ -279,7 +279,7 @@ class AnswerChain:
             timings = replace(writing.timings, total=turn.elapsed_ms())
             log.info(
                 "turn.done",
-                grounded=answer.grounded,
+                outcome=answer.outcome,
                 citations=len(answer.citations),
                 level=answer.level,
             )
