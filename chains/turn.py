@@ -27,6 +27,9 @@ class Turn:
     """Whether a passage is close enough to the question."""
     follows_up: bool = False
     """Whether the question needs the one before it."""
+    searched: str = ""
+    """What was searched for: the question, with the one before where it needs it. Empty where
+    passages were chosen in another way, which no passage's words can be checked against."""
     settled: Answer | None = None
     """An answer that needs no model."""
     verdict: Verdict | None = None

@@ -117,6 +117,7 @@ class TurnTimings:
 
     history: float | None = None
     retrieval: float | None = None
+    check: float | None = None
     prompt: float | None = None
     queue: float | None = None
     """From handing the prompt to the engine until the worker takes it up."""
