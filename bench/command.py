@@ -26,6 +26,7 @@ app = typer.Typer(
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
 SUITES = (
     "breakers",
+    "checker",
     "connections",
     "llm",
     "chain",
@@ -99,6 +100,12 @@ def voice(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def breakers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Cost of a circuit breaker to a call that goes well, against one PING of Redis."""
     _run(["breakers"], data_dir, as_json)
+
+
+@app.command("checker")
+def checker(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Refusals of answerable and of adversarial questions, and the limits they come from."""
+    _run(["checker"], data_dir, as_json)
 
 
 @app.command("connections")

@@ -33,9 +33,7 @@ from state.breakers import Breakers
 log = structlog.get_logger(__name__)
 
 OPENING: Final = (
-    ChatTurn(
-        "system", "You check whether a passage answers a question. Reply with yes or no only."
-    ),
+    ChatTurn("system", "You check whether a passage answers a question. Reply yes or no."),
 )
 WORDS: Final = ("Yes", "No")
 PASSAGES: Final = 2
