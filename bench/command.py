@@ -26,6 +26,7 @@ app = typer.Typer(
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
 SUITES = (
     "breakers",
+    "checker",
     "connections",
     "llm",
     "chain",
@@ -101,6 +102,12 @@ def breakers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     _run(["breakers"], data_dir, as_json)
 
 
+@app.command("checker")
+def checker(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Refusals of answerable and of adversarial questions, and the limits they come from."""
+    _run(["checker"], data_dir, as_json)
+
+
 @app.command("connections")
 def connections(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Time of the page beside 1,000 connections that never end, against its time alone."""
@@ -122,6 +129,7 @@ def everything(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def _run(suites: Sequence[str], data_dir: DataDir, as_json: bool) -> None:
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
+        settings = settings.model_copy(update={"checker_fetch": False})
         from bench.machine import describe_machine
 
         rows: list[BenchRow] = []

@@ -146,7 +146,7 @@ def _times_ms(work: Callable[[str], object], questions: Sequence[str]) -> list[f
 
 
 async def _squad_rows(settings: Settings) -> list[BenchRow]:
-    path = _shared() / SQUAD
+    path = shared() / SQUAD
     if not path.is_file():
         return []
     articles = json.loads(path.read_text(encoding="utf-8"))["data"]
@@ -166,7 +166,7 @@ def _squad(
         owners.append(owner)
         paragraphs = article["paragraphs"]
         assert isinstance(paragraphs, list)
-        _put_article(bench, owner, paragraphs, chunk_tokens)
+        put_article(bench, owner, paragraphs, chunk_tokens)
         asked += [
             (owner, qa["question"], [answer["text"] for answer in qa["answers"]])
             for paragraph in paragraphs
@@ -190,10 +190,17 @@ def _squad(
     ]
 
 
-def _put_article(
-    bench: Workbench, owner: str, paragraphs: list[dict[str, str]], chunk_tokens: int
+def put_article(
+    bench: Workbench,
+    owner: str,
+    paragraphs: list[dict[str, str]],
+    chunk_tokens: int,
+    *,
+    title: str = "",
 ) -> None:
-    document = LoadedDocument("\n\n".join(p["context"] for p in paragraphs), owner, "text")
+    """Add an article of SQuAD as a document of ``owner``'s."""
+    text = "\n\n".join(p["context"] for p in paragraphs)
+    document = LoadedDocument(text, title or owner, "text")
     chunks = split(document, chunk_tokens=chunk_tokens, count=bench.embedder.count_tokens)
     bench.store.put_document(
         owner,
@@ -221,6 +228,7 @@ def _answered(
     return best / len(asked), windows / len(asked)
 
 
-def _shared() -> Path:
+def shared() -> Path:
+    """Return the folder of evaluation data, whether or not it exists."""
     default = Path(__file__).resolve().parent.parent.parent / "shared"
     return Path(os.environ.get(SHARED_ENV, default))

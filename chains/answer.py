@@ -18,10 +18,12 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 
 from chains.account import accounted
+from chains.checker import Checker
 from chains.compose import (
     compose,
     direct,
     empty_library,
+    nearest_passages,
     not_in_library,
     quote_sources,
     still_reading,
@@ -34,7 +36,7 @@ from chains.degraded import (
     labelled_direct,
     template,
 )
-from chains.generation import GenerationStats, Generator, encodable
+from chains.generation import MODEL_FAULTS, GenerationStats, Generator, encodable
 from chains.memory import Memory
 from chains.overview import Overview
 from chains.prompt_builder import Prompt, PromptBuilder
@@ -57,7 +59,6 @@ from core.errors import (
     EngineBusyError,
     EngineError,
     EngineNotReadyError,
-    EngineStalledError,
     GenerationError,
     ModelError,
     QuestionError,
@@ -77,8 +78,6 @@ log = structlog.get_logger(__name__)
 PROMPTS_AT_ONCE = 2
 """Prompts are counted by one tokenizer; more would only stand before each other's."""
 PROMPTS_WAITING = 512
-MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
-"""What counts against the model: a full queue and an overlong question do not."""
 
 Part = Literal["model", "retrieval"]
 
@@ -96,6 +95,7 @@ class AnswerChain:
         search: HybridSearch,
         memory: Memory,
         generator: Generator,
+        checker: Checker,
         breakers: Breakers,
         tracer: Tracer,
         metrics: Metrics,
@@ -114,6 +114,7 @@ class AnswerChain:
         self._store = store
         self._memory = memory
         self._generator = generator
+        self._checker = checker
         self._breakers = breakers
         self._tracer = tracer
         self._metrics = metrics
@@ -138,8 +139,7 @@ class AnswerChain:
             Runnable[Question, Turn],
             RunnableLambda(self._recall)
             | RunnableLambda(self._retrieval.retrieve)
-            | RunnableLambda(self._gate)
-            | RunnableLambda(self._prompt),
+            | RunnableLambda(self._gate),
         )
         self._answering: Runnable[Turn, AnswerEvent] = cast(
             Runnable[Turn, AnswerEvent], RunnableGenerator(self._respond)
@@ -163,11 +163,20 @@ class AnswerChain:
         self._retrieval.close()
 
     async def prepare(self, question: Question) -> Turn:
-        """Do all that comes before the model, for a question that may still change.
+        """Find what it is answered from, for a question that may still change.
 
         Nothing is kept of it. Raises as ``stream`` does.
         """
         return await self._preparation.ainvoke(question)
+
+    async def ready(self, turn: Turn) -> Turn:
+        """Have the passages checked, and write the prompt: all that comes before the model.
+
+        What was done already is not done again.
+        """
+        if turn.settled is not None or turn.prompt is not None or turn.model_fault is not None:
+            return turn
+        return await self._prompt(await self._check(turn))
 
     async def read_ahead(self, turn: Turn) -> None:
         """Let the model read the prompt, so that its first token comes at once later.
@@ -198,7 +207,7 @@ class AnswerChain:
         """Keep of a spoken answer what was heard; ``remembered``: the whole of it was kept."""
         if remembered:
             await self._memory.take_back(turn.question)
-        await self._remember(turn, "", Answer(heard, (), grounded=False, note=INTERRUPTED))
+        await self._remember(turn, "", Answer(heard, (), None, note=INTERRUPTED))
 
     async def check_search(self) -> None:
         """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
@@ -229,6 +238,27 @@ class AnswerChain:
             return replace(turn, settled=empty_library())
         return replace(turn, settled=not_in_library(turn.passages, turn.orders))
 
+    async def _check(self, turn: Turn) -> Turn:
+        """Settle what no passage answers, as the checker says, before a word is written."""
+        if not turn.grounds or not turn.searched or not self._budget().model:
+            return turn
+        question, begun = turn.question, time.perf_counter()
+        with self._tracer.span("check") as span:
+            verdict = await self._checker.check(
+                turn.searched,
+                turn.passages,
+                writes=self._budget().profile or question.profile,
+                session=f"{question.owner}/{question.session_id}",
+            )
+            if verdict is not None:
+                span.set(answers=verdict.answers, sure=verdict.is_sure)
+        timings = replace(turn.timings, check=(time.perf_counter() - begun) * 1000)
+        turn = replace(turn, verdict=verdict, timings=timings)
+        if turn.is_refused:
+            nearest = nearest_passages(turn.passages, question.text, turn.orders)
+            return replace(turn, settled=nearest)
+        return turn
+
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
             return turn
@@ -254,6 +284,7 @@ class AnswerChain:
         async for turn in turns:
             if turn.grounds:
                 yield Sources(quote_sources(turn.passages))
+            turn = await self.ready(turn)
             writing = Writing(turn.timings)
             fault = turn.model_fault
             if turn.prompt is not None:
@@ -279,7 +310,7 @@ class AnswerChain:
             timings = replace(writing.timings, total=turn.elapsed_ms())
             log.info(
                 "turn.done",
-                grounded=answer.grounded,
+                outcome=answer.outcome,
                 citations=len(answer.citations),
                 level=answer.level,
             )
@@ -335,6 +366,10 @@ class AnswerChain:
                     yield event
 
     def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
+        answer = self._composed(turn, written, fault)
+        return answer if turn.verdict is None else replace(answer, checked_by=turn.verdict.checker)
+
+    def _composed(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
         if turn.settled is not None:
             return turn.settled
         if fault is not None:
@@ -342,7 +377,9 @@ class AnswerChain:
                 return template(library_lost=turn.library_lost)
             return extractive(turn.passages, _why_extractive(fault))
         if turn.grounds:
-            return compose(written, turn.passages, turn.question.text, turn.orders)
+            return compose(
+                written, turn.passages, turn.question.text, turn.orders, verdict=turn.verdict
+            )
         answer = direct(written)
         return labelled_direct(answer) if turn.library_lost else answer
 

@@ -15,8 +15,10 @@ from chains.citations import (
 from chains.contradictions import contradicts
 from chains.lexical import content_stems
 from chains.prompt import is_refusal
-from chains.types import Answer, Citation, Passage
+from chains.types import Answer, Citation, Outcome, Passage, Verdict
 
+NEAREST = "**Nearest passages**, not an answer:"
+ABSENT = "**Not in your library.**"
 LEFT_OUT = "*What your documents do not support was left out.*"
 OTHERWISE = "*Another place in your documents says otherwise:*"
 ORDERED = (
@@ -38,17 +40,22 @@ def quote_sources(passages: Sequence[Passage]) -> tuple[Citation, ...]:
 
 
 def compose(
-    written: str, passages: Sequence[Passage], question: str, orders: Sequence[Passage] = ()
+    written: str,
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage] = (),
+    verdict: Verdict | None = None,
 ) -> Answer:
     """Turn what the model wrote into an answer whose every claim cites a sentence.
 
     A sentence that nothing supports is left out. Where none is left, or the model says that it
-    found nothing, the sentence that answers best is quoted instead. A sentence that answers
-    otherwise is quoted beside it. ``orders`` are named where nothing answers.
+    found nothing, the sentence that fits best is quoted: as the answer where the checker is sure
+    of its passage, else as the nearest. A sentence that answers otherwise is quoted beside it.
+    ``orders`` are named where nothing answers.
     """
     written = strip_marks(written).strip()
     if is_refusal(written) or not written:
-        return _quoted(passages, question, orders)
+        return _quoted(passages, question, orders, verdict)
     numbers = CitationList()
     checked = check_sentences(written, passages, question)
     kept: list[str] = []
@@ -62,7 +69,7 @@ def compose(
         else:
             kept.append(sentence.lead + sentence.text)
     if not numbers.all():
-        return _quoted(passages, question, orders)
+        return _quoted(passages, question, orders, verdict)
     cited_supports = [sentence.support for sentence in checked if sentence.support is not None]
     text = "".join(kept).strip()
     cited = len(numbers.all())
@@ -75,18 +82,18 @@ def compose(
     text += _otherwise(cited_supports, passages, question, numbers)
     if left_out:
         text += f"\n\n{LEFT_OUT}"
-    return Answer(text, numbers.all(), grounded=True)
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 
 def not_in_library(passages: Sequence[Passage], orders: Sequence[Passage] = ()) -> Answer:
     """Return the answer for a question that no statement is close to."""
-    text = "Your library does not answer this."
+    text = ABSENT
     nearest = _nearest(passages)
     if nearest:
         text += f" The nearest I found is in {nearest}."
     numbers = CitationList()
     text += _ordered(orders, numbers)
-    return Answer(text, numbers.all(), grounded=False)
+    return Answer(text, numbers.all(), Outcome.ABSENT)
 
 
 def still_reading(passages: Sequence[Passage]) -> Answer:
@@ -97,7 +104,7 @@ def still_reading(passages: Sequence[Passage]) -> Answer:
     nearest = _nearest(passages)
     if nearest:
         text += f" The nearest so far is in {nearest}."
-    return Answer(text, (), grounded=False)
+    return Answer(text, (), Outcome.ABSENT)
 
 
 def empty_library() -> Answer:
@@ -106,26 +113,40 @@ def empty_library() -> Answer:
         "There are no documents to search yet. Drop a file on this page, or put files into the "
         "library folder, and ask again.",
         (),
-        grounded=False,
+        Outcome.ABSENT,
     )
 
 
 def direct(written: str) -> Answer:
     """Return an answer that was given without the library, as the model wrote it."""
-    return Answer(written.strip(), (), grounded=False)
+    return Answer(written.strip(), (), None)
 
 
-def _quoted(passages: Sequence[Passage], question: str, orders: Sequence[Passage]) -> Answer:
+def nearest_passages(
+    passages: Sequence[Passage], question: str, orders: Sequence[Passage] = ()
+) -> Answer:
+    """Return the sentence that fits best as what it is; ``passages`` has one at least."""
     numbers = CitationList()
     best = best_support(passages[0])
-    quotation = _quotation(best, numbers.number(best))
-    if speaks_of(passages[0], question):
-        text = f"Your documents say:\n\n{quotation}"
-        text += _otherwise([best], passages, question, numbers)
-        return Answer(text, numbers.all(), grounded=True)
-    text = f"I found no direct answer in your documents. The nearest sentence is:\n\n{quotation}"
+    text = f"{NEAREST}\n\n{_quotation(best, numbers.number(best))}"
+    text += _otherwise([best], passages, question, numbers)
     text += _ordered(orders, numbers)
-    return Answer(text, numbers.all(), grounded=False)
+    return Answer(text, numbers.all(), Outcome.NEAREST)
+
+
+def _quoted(
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage],
+    verdict: Verdict | None,
+) -> Answer:
+    if verdict is None or not verdict.is_sure or not speaks_of(verdict.passage, question):
+        return nearest_passages(passages, question, orders)
+    numbers = CitationList()
+    best = best_support(verdict.passage)
+    text = _quotation(best, numbers.number(best))
+    text += _otherwise([best], passages, question, numbers)
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 
 def _otherwise(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chains.citations import CitationList, best_support
-from chains.types import Answer, Passage
+from chains.compose import NEAREST
+from chains.types import Answer, Outcome, Passage
 from state.ladder import Level
 
 MAX_QUOTES = 3
@@ -49,11 +50,11 @@ def extractive(passages: Sequence[Passage], note: str) -> Answer:
         for passage in passages[:MAX_QUOTES]
         if passage.score >= QUOTED_SCORE * passages[0].score
     ]
-    text = "Your documents say:\n\n" + "\n\n".join(quotes)
-    return Answer(text, numbers.all(), grounded=True, level=Level.EXTRACTIVE, note=note)
+    text = f"{NEAREST}\n\n" + "\n\n".join(quotes)
+    return Answer(text, numbers.all(), Outcome.NEAREST, level=Level.EXTRACTIVE, note=note)
 
 
 def template(*, library_lost: bool) -> Answer:
     """Return the reply for when nothing can answer; the question is kept by whoever shows it."""
     text = _NOTHING.format(what=_BOTH if library_lost else _MODEL)
-    return Answer(text, (), grounded=False, level=Level.TEMPLATE)
+    return Answer(text, (), None, level=Level.TEMPLATE)

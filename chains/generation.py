@@ -14,8 +14,11 @@ from chains.llm.budget import ESTIMATED_COST, TemplateCost, TokenCounter, estima
 from chains.llm.engine import LlmEngine
 from chains.llm.factory import build_chat_model
 from chains.types import Queued, Token
-from core.errors import GenerationError, XoeError
+from core.errors import EngineStalledError, GenerationError, ModelError, XoeError
 from core.settings import LlmProfile, Settings
+
+MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
+"""What counts against a model: a full queue and an overlong question do not."""
 
 
 @dataclass(frozen=True)

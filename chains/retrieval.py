@@ -113,7 +113,7 @@ class Retrieval:
             answerable = bool(passages)
         if not passages:
             text = search_text(question.text, [e.question for e in turn.exchanges])
-            turn = replace(turn, follows_up=text != question.text)
+            turn = replace(turn, follows_up=text != question.text, searched=text)
             owners = (LIBRARY_OWNER, question.owner)
             result = self._search.search(text, owners, limit=limit)
             passages, answerable = result.passages, is_answerable(result)

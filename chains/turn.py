@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
-from chains.types import Answer, Passage, Question, TurnTimings
+from chains.types import Answer, Passage, Question, TurnTimings, Verdict
 from core.errors import XoeError
 
 
@@ -27,14 +27,24 @@ class Turn:
     """Whether a passage is close enough to the question."""
     follows_up: bool = False
     """Whether the question needs the one before it."""
+    searched: str = ""
+    """What was searched for: the question, with the one before where it needs it. Empty where
+    passages were chosen in another way, which no passage's words can be checked against."""
     settled: Answer | None = None
     """An answer that needs no model."""
+    verdict: Verdict | None = None
+    """What the checker said of the passages, where it was asked ahead."""
     prompt: Prompt | None = None
     library_lost: bool = False
     """Whether the documents should have been searched and could not be."""
     model_fault: XoeError | None = None
     """Why there is no prompt."""
     timings: TurnTimings = field(default_factory=TurnTimings)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the checker has said that no passage answers."""
+        return self.verdict is not None and not self.verdict.answers
 
     def elapsed_ms(self) -> float:
         """Return the time since the question came."""

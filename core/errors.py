@@ -336,6 +336,7 @@ class CircuitOpenError(XoeError):
         """Remember the breaker's name and the seconds until a call may be tried: 0 or more."""
         part = {
             "llm-load": "The language model",
+            "checker": "The check of answers",
             "rag-api": "The search of the library",
             "stt": "Speech recognition",
             "tts": "The voice",

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     llm_stall_s: float = Field(
         10, ge=1, le=600, description="time without progress after which the model counts as stuck"
     )
+    checker_fetch: bool = Field(
+        True, description="fetch the model quality (1.1 GB) behind the page, to check answers with"
+    )
     llm_base_url: str | None = Field(None, description="an OpenAI-compatible server instead")
     llm_remote_timeout_s: float = Field(
         12, ge=1, le=600, description="longest wait for the next piece of that server's answer"

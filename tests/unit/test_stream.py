@@ -72,7 +72,7 @@ def test_another_error_is_the_streams_last_event() -> None:
 
 
 def test_what_came_first_is_told_first() -> None:
-    done = Done(Answer("It is so.", (), grounded=False))
+    done = Done(Answer("It is so.", (), None))
     response, services = ask(Queued(1), Queued(0), Token("It is so."), done)
     names = [line[7:] for line in response.text.splitlines() if line.startswith("event: ")]
     assert names == ["queued", "queued", "token", "done"]

@@ -83,7 +83,12 @@ async def texts(threads: Threads, owner: str, thread: str) -> list[str]:
 
 async def test_a_chat_comes_back_as_it_was_said(threads: Threads) -> None:
     answer = told(
-        "a1", "Every eight weeks. [1]", note="Shorter.", level="extractive", citations=(CITATION,)
+        "a1",
+        "Every eight weeks. [1]",
+        note="Shorter.",
+        level="extractive",
+        outcome="nearest_passages",
+        citations=(CITATION,),
     )
     await threads.apply(Ask(ANNA, "t1", asked("q1", "How often?"), "quality", '{"passages": 2}'))
     assert await threads.apply(Keep(ANNA, "t1", "q1", answer))

@@ -14,7 +14,17 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from chains.types import (
+    Answer,
+    AnswerEvent,
+    Citation,
+    Done,
+    Outcome,
+    Question,
+    Queued,
+    Sources,
+    Token,
+)
 from core.errors import BusyError, StoppingError, XoeError
 from core.share import Share
 from xoe.auth.identity import Identity, identity_of
@@ -77,7 +87,9 @@ class QueryResponse(BaseModel):
                             "end": 2104,
                         }
                     ],
+                    "outcome": "answered",
                     "grounded": True,
+                    "checked_by": "quality",
                     "timings_ms": {"retrieval": 9.1, "first_token": 812.0, "total": 2304.5},
                 }
             ]
@@ -86,7 +98,18 @@ class QueryResponse(BaseModel):
 
     answer: str
     citations: list[QueryCitation]
-    grounded: bool = Field(description="Whether every statement of the answer is cited.")
+    outcome: Outcome | None = Field(
+        description="answered; nearest_passages (quoted, which is no answer); not_in_library; "
+        "null where the library was not asked, or could not be."
+    )
+    grounded: bool = Field(
+        description="Whether every statement of the answer is cited: with answered alone."
+    )
+    checked_by: str = Field(
+        "",
+        description="The model that was asked whether the passages answer the question; empty "
+        "where none was, or none in time.",
+    )
     level: str = Field(
         "full",
         description="What answered: full, direct (the model without the documents), extractive "
@@ -167,7 +190,7 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
                     "example": 'event: sources\ndata: {"citations": []}\n\n'
                     'event: token\ndata: {"text": "You"}\n\n'
                     'event: done\ndata: {"answer": "You can …", "citations": [], '
-                    '"grounded": true, "timings_ms": {}}\n\n'
+                    '"outcome": "answered", "grounded": true, "timings_ms": {}}\n\n'
                 }
             },
         }
@@ -308,7 +331,9 @@ def _response(answer: Answer) -> QueryResponse:
     return QueryResponse(
         answer=answer.text,
         citations=[_citation(citation) for citation in answer.citations],
+        outcome=answer.outcome,
         grounded=answer.grounded,
+        checked_by=answer.checked_by,
         level=answer.level,
         note=answer.note,
         timings_ms={
