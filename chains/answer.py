@@ -39,6 +39,7 @@ from chains.degraded import (
 from chains.generation import MODEL_FAULTS, GenerationStats, Generator, encodable
 from chains.memory import Memory
 from chains.overview import Overview
+from chains.phrases import FOREIGN, answer_language, said
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
@@ -222,7 +223,7 @@ class AnswerChain:
 
     async def _recall(self, question: Question) -> Turn:
         question = _checked(question, self._settings)
-        turn = Turn(question)
+        turn = Turn(question, language=answer_language(question.text))
         with self._tracer.span("history"):
             exchanges = await self._memory.recall(question)
         timings = replace(turn.timings, history=turn.elapsed_ms())
@@ -233,10 +234,11 @@ class AnswerChain:
         if not turn.grounds or turn.answerable:
             return turn
         if self._is_reading():
-            return replace(turn, settled=still_reading(turn.passages))
+            return replace(turn, settled=still_reading(turn.passages, language=turn.language))
         if not turn.passages and (await asyncio.to_thread(self._store.totals))[1] == 0:
-            return replace(turn, settled=empty_library())
-        return replace(turn, settled=not_in_library(turn.passages, turn.orders))
+            return replace(turn, settled=empty_library(language=turn.language))
+        settled = not_in_library(turn.passages, turn.orders, language=turn.language)
+        return replace(turn, settled=settled)
 
     async def _check(self, turn: Turn) -> Turn:
         """Settle what no passage answers, as the checker says, before a word is written."""
@@ -255,7 +257,9 @@ class AnswerChain:
         timings = replace(turn.timings, check=(time.perf_counter() - begun) * 1000)
         turn = replace(turn, verdict=verdict, timings=timings)
         if turn.is_refused:
-            nearest = nearest_passages(turn.passages, question.text, turn.orders)
+            nearest = nearest_passages(
+                turn.passages, question.text, turn.orders, language=turn.language
+            )
             return replace(turn, settled=nearest)
         return turn
 
@@ -274,6 +278,7 @@ class AnswerChain:
                         turn.passages,
                         grounds=turn.grounds,
                         follows_up=turn.follows_up,
+                        language=turn.language,
                     )
         except (ModelError, EngineError) as exc:  # its tokenizer is not there, or its process
             return replace(turn, model_fault=exc)
@@ -367,21 +372,29 @@ class AnswerChain:
 
     def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
         answer = self._composed(turn, written, fault)
+        if turn.is_foreign and not answer.grounded and not answer.note:
+            answer = replace(answer, note=said(FOREIGN, turn.language))
         return answer if turn.verdict is None else replace(answer, checked_by=turn.verdict.checker)
 
     def _composed(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
+        language = turn.language
         if turn.settled is not None:
             return turn.settled
         if fault is not None:
             if not turn.grounds:
-                return template(library_lost=turn.library_lost)
-            return extractive(turn.passages, _why_extractive(fault))
+                return template(library_lost=turn.library_lost, language=language)
+            return extractive(turn.passages, _why_extractive(fault), language=language)
         if turn.grounds:
             return compose(
-                written, turn.passages, turn.question.text, turn.orders, verdict=turn.verdict
+                written,
+                turn.passages,
+                turn.question.text,
+                turn.orders,
+                verdict=turn.verdict,
+                language=language,
             )
         answer = direct(written)
-        return labelled_direct(answer) if turn.library_lost else answer
+        return labelled_direct(answer, language=language) if turn.library_lost else answer
 
     async def _remember(self, turn: Turn, written: str | None, answer: Answer) -> None:
         """Keep the turn; ``written``: what the model wrote, ``None`` where it did not end."""

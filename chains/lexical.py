@@ -3,62 +3,85 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-import snowballstemmer
+from ingest.language import ENGLISH, STOP_WORDS, candidates
+from ingest.terms import held_terms, stem, words
 
-_WORD = re.compile(r"[^\W_]+")
-_STOP_WORDS = frozenset(
-    (
-        "a about above after again all also am an and any are as at be because been before being "
-        "below between both but by can could did do does doing done down during each few for from "
-        "further had has have having he her here hers him his how i if in into is it its itself "
-        "just let me more most my no nor not of off on once only or other our out over own please "
-        "same she should so some such tell than that the their them then there these they this "
-        "those through to too under until up us very was we were what when where which while who "
-        "whom whose why will with would you your yours give show explain describe name much many "
-        "s t re ve ll d m"
-    ).split()
-)
-_STEMMER = snowballstemmer.stemmer("porter")  # the one that FTS5's tokenizer uses
+__all__ = [
+    "asked_stems",
+    "content_stems",
+    "content_words",
+    "held_stems",
+    "match_expression",
+    "query_terms",
+    "stem",
+    "weights_by_language",
+    "words",
+]
 
 
-def words(text: str) -> list[str]:
-    """Return the words of ``text`` in lower case, cut as FTS5's tokenizer cuts them."""
-    return _WORD.findall(text.lower())
-
-
-@lru_cache(maxsize=50_000)
-def stem(word: str) -> str:
-    """Return the Porter stem of a lower-case word."""
-    stemmed: str = _STEMMER.stemWord(word)
-    return stemmed
-
-
-def content_words(text: str) -> list[str]:
+@lru_cache(maxsize=2048)
+def content_words(text: str) -> tuple[str, ...]:
     """Return the words that carry meaning, in order, each once; all words if none does."""
     found = words(text)
-    kept = [word for word in found if word not in _STOP_WORDS]
-    return list(dict.fromkeys(kept or found))
+    stop = _stop_words(text)
+    kept = [word for word in found if word not in stop]
+    return tuple(dict.fromkeys(kept or found))
 
 
-def content_stems(text: str) -> frozenset[str]:
-    """Return the stems of the words that carry meaning; may be empty."""
-    return frozenset(stem(word) for word in words(text) if word not in _STOP_WORDS)
+def content_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
+    """Return the stems of the words of a statement that carry meaning; may be empty."""
+    stop = STOP_WORDS.get(language, frozenset())
+    return frozenset(stem(word, language) for word in words(text) if word not in stop)
 
 
-def match_expression(stems_or_words: Iterable[str]) -> str:
-    """Return an FTS5 expression that matches any of the words. They are quoted: no syntax."""
-    return " OR ".join(f'"{word}"' for word in stems_or_words)
+@lru_cache(maxsize=2048)
+def asked_stems(question: str, language: str = ENGLISH) -> frozenset[str]:
+    """Return the same for a question to a text in ``language``, whichever it is asked in."""
+    stop = _stop_words(question)
+    return frozenset(stem(word, language) for word in words(question) if word not in stop)
 
 
-def inverse_frequencies(
-    stems: Sequence[str], counts: Mapping[str, int], total: int
-) -> dict[str, float]:
-    """Return each stem's weight: BM25's inverse document frequency, always above 0."""
+@lru_cache(maxsize=2048)
+def held_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
+    """Return the stems that a passage holds, to be compared with those of a claim or question."""
+    return frozenset(held_terms(text, language))
+
+
+def query_terms(question: str, languages: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return what each word of the question may be in the index of texts in ``languages``."""
     return {
-        word: math.log(1 + (total - counts.get(word, 0) + 0.5) / (counts.get(word, 0) + 0.5))
-        for word in stems
+        word: tuple(dict.fromkeys(stem(word, language) for language in languages))
+        for word in content_words(question)
     }
+
+
+def match_expression(terms: Iterable[str]) -> str:
+    """Return an FTS5 expression that matches any of the terms. They are quoted: no syntax."""
+    return " OR ".join(f'"{term}"' for term in terms)
+
+
+def weights_by_language(
+    words: Iterable[str], languages: Iterable[str], counts: Mapping[str, int], total: int
+) -> dict[str, dict[str, float]]:
+    """Return, by language, the weight of each word's stem in it.
+
+    It is BM25's inverse document frequency, always above 0. ``counts``: chunks that hold a word.
+    """
+    weights = {}
+    for word in words:
+        count = min(total, counts.get(word, 0))
+        weights[word] = math.log(1 + (total - count + 0.5) / (count + 0.5))
+    return {
+        language: {stem(word, language): weight for word, weight in weights.items()}
+        for language in languages
+    }
+
+
+def _stop_words(question: str) -> frozenset[str]:
+    """Return those of the languages that a question may be in; of English where nothing tells."""
+    none: frozenset[str] = frozenset()
+    spoken = candidates(question) or (ENGLISH,)
+    return none.union(*(STOP_WORDS.get(language, none) for language in spoken))

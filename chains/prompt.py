@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chains.phrases import ANSWER_IN
 from chains.types import Passage, Question
+from ingest.language import ENGLISH
 
 SYSTEM_PROMPT = (
     "You answer questions about the user's documents from the passages given with each question. "
@@ -55,9 +57,14 @@ def render_question(passages: Sequence[str], question: str) -> str:
     return "Passages:\n" + "\n\n".join(passages) + f"\n\nQuestion: {question}"
 
 
-def asked(question: Question) -> str:
-    """Return the question as it is put to the model: for an answer to be heard, a short one."""
-    return f"{question.text}\n{BRIEFLY}" if question.spoken else question.text
+def asked(question: Question, language: str = ENGLISH) -> str:
+    """Return the question as it is put to the model.
+
+    It says in which language to answer where that is not English, and to be short where the
+    answer is heard.
+    """
+    lines = (question.text, ANSWER_IN.get(language, ""), BRIEFLY if question.spoken else "")
+    return "\n".join(line for line in lines if line)
 
 
 def is_refusal(answer: str) -> bool:

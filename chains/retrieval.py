@@ -11,6 +11,7 @@ import structlog
 from chains.followup import asks_for_overview, is_small_talk, search_text
 from chains.gate import is_answerable
 from chains.overview import Overview
+from chains.phrases import answer_language, is_foreign
 from chains.retriever import HybridSearch
 from chains.turn import Turn
 from chains.types import LIBRARY_OWNER, Passage, Question
@@ -117,8 +118,13 @@ class Retrieval:
             owners = (LIBRARY_OWNER, question.owner)
             result = self._search.search(text, owners, limit=limit)
             passages, answerable = result.passages, is_answerable(result)
+            foreign = is_foreign(question.text, self._search.languages(owners))
+            turn = replace(turn, is_foreign=foreign)
             if result.orders is not None and is_answerable(result.orders):
                 orders = result.orders.passages
+        if passages:
+            language = answer_language(question.text, otherwise=passages[0].language)
+            turn = replace(turn, language=language)
         timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
         return replace(
             turn, passages=passages, answerable=answerable, orders=orders, timings=timings

@@ -7,7 +7,7 @@ the answer about as often as the whole paragraph does, at less than half the tok
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,7 @@ from chains.types import Passage
 from core.errors import ModelError
 from ingest.embedder import Embedder
 from ingest.instructions import instruction_spans
+from ingest.language import candidates
 from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
 from ingest.store import Store
@@ -35,6 +36,10 @@ RANKED_CHUNKS = 8
 
 ORDER_SENTENCES = 10
 """The best sentences, among which orders to the reader are looked for to be named as such."""
+
+FOREIGN_SHARE = 0.8
+"""Of the score that a chunk in another language than the question keeps: related languages share
+words, and so do libraries that have a text in two."""
 
 SENTENCE_WEIGHT = 1.0
 NEIGHBOUR_WEIGHT = 0.15
@@ -101,8 +106,9 @@ class HybridSearch:
         """Return at most ``limit`` passages of ``owners`` for the question ``text``."""
         if not text.strip() or not owners:
             return SearchResult((), 0.0, 0.0)
-        stems = {word: lexical.stem(word) for word in lexical.content_words(text)}
-        lexical_side = self._lexical_pool.submit(self._bm25, stems, owners)
+        languages = self._store.languages(owners)
+        terms = lexical.query_terms(text, languages)
+        lexical_side = self._lexical_pool.submit(self._bm25, terms, owners)
         vector = self._embed(text)
         dense = {} if vector is None else dict(self._indexes.search(vector, owners, CANDIDATES))
         bm25, counts, total = lexical_side.result()
@@ -112,11 +118,15 @@ class HybridSearch:
             fused = self._fuse(bm25, self._with_dense(bm25, dense, vector))
         ranked = sorted(fused.items(), key=lambda item: item[1], reverse=True)[:RANKED_CHUNKS]
         chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked], owners)
-        weights = lexical.inverse_frequencies(list(dict.fromkeys(stems.values())), counts, total)
+        weights = lexical.weights_by_language(terms, languages, counts, total)
         found: list[_Candidate] = []
+        spoken = candidates(text)
         for chunk_id, score in ranked:
             if chunk_id in chunks:
-                found += _rank_sentences(chunks[chunk_id], score, weights)
+                chunk = chunks[chunk_id]
+                if spoken and chunk.language not in spoken:
+                    score *= FOREIGN_SHARE
+                found += _rank_sentences(chunk, score, weights.get(chunk.language, {}))
         found.sort(key=lambda candidate: candidate.score, reverse=True)
         statements = (candidate for candidate in found if not candidate.is_order)
         orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
@@ -127,13 +137,17 @@ class HybridSearch:
         return replace(result, orders=beside)
 
     def _result(
-        self, passages: tuple[Passage, ...], weights: dict[str, float], vector: Vectors | None
+        self,
+        passages: tuple[Passage, ...],
+        weights: Mapping[str, Mapping[str, float]],
+        vector: Vectors | None,
     ) -> SearchResult:
         """Tell how well the first of ``passages`` fits the question."""
         if not passages:
             return SearchResult((), 0.0, 0.0)
         best = passages[0]
-        coverage = _overlap(weights, lexical.content_stems(f"{best.heading} {best.text}"))
+        held = lexical.held_stems(f"{best.heading} {best.text}", best.language)
+        coverage = _overlap(weights.get(best.language, {}), held)
         if vector is None:
             return SearchResult(passages, coverage, coverage, words_only=True)
         return SearchResult(passages, self._similarity(best.chunk_id, vector), coverage)
@@ -141,6 +155,10 @@ class HybridSearch:
     def close(self) -> None:
         """Stop the worker threads."""
         self._lexical_pool.shutdown(wait=False, cancel_futures=True)
+
+    def languages(self, owners: Sequence[str]) -> tuple[str, ...]:
+        """Return the languages of what can be found, that of the most passages first."""
+        return self._store.languages(owners)
 
     def leads(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> tuple[Passage, ...]:
         """Return the first sentences of each of the chunks, in the given order."""
@@ -163,18 +181,21 @@ class HybridSearch:
         return vector
 
     def _bm25(
-        self, stems: dict[str, str], owners: Sequence[str]
+        self, terms: Mapping[str, Sequence[str]], owners: Sequence[str]
     ) -> tuple[dict[int, float], dict[str, int], int]:
-        """Return the BM25 scores by chunk, the chunks that hold each stem, and all chunks."""
-        counts = self._store.term_counts(list(stems.values()))
+        """Return the BM25 scores by chunk, the chunks that hold each word, and all chunks.
+
+        ``terms``: what each word of the question is in the languages of the passages.
+        """
+        held = self._store.term_counts([term for forms in terms.values() for term in forms])
+        counts = {word: sum(held.get(term, 0) for term in forms) for word, forms in terms.items()}
         total = max(1, self._store.chunk_count())
         kept: list[str] = []
         postings = 0
-        for word in sorted(stems, key=lambda word: counts.get(stems[word], 0)):
-            count = counts.get(stems[word], 0)
-            if count and (not kept or postings + count <= COMMON_TERM_POSTINGS):
-                kept.append(word)
-                postings += count
+        for word in sorted(counts, key=lambda word: counts[word]):
+            if counts[word] and (not kept or postings + counts[word] <= COMMON_TERM_POSTINGS):
+                kept += [term for term in terms[word] if term in held]
+                postings += counts[word]
         if not kept:
             return {}, counts, total
         matches = self._store.match(lexical.match_expression(kept), owners, CANDIDATES)
@@ -221,7 +242,7 @@ class HybridSearch:
                 and passage.start < other.end
                 for other in passages
             )
-            stems = lexical.content_stems(passage.text)
+            stems = lexical.content_stems(passage.text, passage.language)
             if overlaps or any(
                 _jaccard(stems, other) >= DUPLICATE_OVERLAP
                 and not contradicts(
@@ -229,6 +250,7 @@ class HybridSearch:
                     before.best_sentence,
                     question,
                     headings=(passage.heading, before.heading),
+                    language=passage.language,
                 )
                 for other, before in zip(seen, passages, strict=True)
             ):
@@ -272,6 +294,7 @@ class HybridSearch:
             best_start=chunk.start + best_start,
             best_end=chunk.start + best_end,
             score=score,
+            language=chunk.language,
         )
 
 
@@ -281,7 +304,7 @@ def _scaled(bm25: dict[int, float]) -> dict[int, float]:
 
 
 def _rank_sentences(
-    chunk: StoredChunk, chunk_score: float, weights: dict[str, float]
+    chunk: StoredChunk, chunk_score: float, weights: Mapping[str, float]
 ) -> list[_Candidate]:
     spans = tuple(
         (start, end)
@@ -289,7 +312,8 @@ def _rank_sentences(
         if not _is_heading(chunk.text[start:end], chunk.heading)
     )
     overlaps = [
-        _overlap(weights, lexical.content_stems(chunk.text[start:end])) for start, end in spans
+        _overlap(weights, lexical.held_stems(chunk.text[start:end], chunk.language))
+        for start, end in spans
     ]
     padded = [0.0, *overlaps, 0.0]
     return [
@@ -310,7 +334,7 @@ def _is_heading(sentence: str, heading: str) -> bool:
     return sentence.startswith("#") or bare in heading.split(" › ")
 
 
-def _overlap(weights: dict[str, float], stems: frozenset[str]) -> float:
+def _overlap(weights: Mapping[str, float], stems: frozenset[str]) -> float:
     total = sum(weights.values())
     return sum(weights[stem] for stem in weights if stem in stems) / total if total else 0.0
 

@@ -9,6 +9,7 @@ from chains.memory import Exchange
 from chains.prompt_builder import Prompt
 from chains.types import Answer, Passage, Question, TurnTimings, Verdict
 from core.errors import XoeError
+from ingest.language import ENGLISH
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Turn:
     """Whether the answer must come from the passages."""
     answerable: bool = False
     """Whether a passage is close enough to the question."""
+    language: str = ENGLISH
+    """In which the answer is, ISO 639-1."""
+    is_foreign: bool = False
+    """Whether no document that may be searched is in the question's language."""
     follows_up: bool = False
     """Whether the question needs the one before it."""
     searched: str = ""

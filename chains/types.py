@@ -61,6 +61,8 @@ class Passage:
     best_end: int
     score: float
     """Fused score, 0 to 1; comparable within one search."""
+    language: str = "en"
+    """ISO 639-1."""
 
     @property
     def end(self) -> int:

@@ -30,6 +30,7 @@ from ingest.digests import (
 )
 from ingest.full_text import FullText, owner_token
 from ingest.integrity import CheckReport, Step
+from ingest.language import passage_language
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.loaders.document import Kind
 from ingest.moving import move
@@ -128,10 +129,10 @@ class Store(Passages):
             assert document_id is not None  # noqa: S101 - an INSERT always sets it
             db.executemany(
                 'INSERT INTO chunks(document_id, collection_id, start, "end", heading, text,'
-                " owner_token, vector, digest, vector_digest)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " owner_token, language, vector, digest, vector_digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    _chunk_row(document_id, collection, source, document.title, chunk, vector)
+                    _chunk_row(document_id, collection, source, document, chunk, vector)
                     for chunk, vector in zip(chunks, vectors, strict=True)
                 ),
             )
@@ -388,11 +389,17 @@ class Store(Passages):
 
 
 def _chunk_row(
-    document_id: int, collection: int, source: str, title: str, chunk: Chunk, vector: Vectors
+    document_id: int,
+    collection: int,
+    source: str,
+    document: LoadedDocument,
+    chunk: Chunk,
+    vector: Vectors,
 ) -> tuple[Value, ...]:
-    heading, token = search_heading(title, chunk.heading), owner_token(collection)
-    span = (chunk.start, chunk.end, heading, chunk.text, token)
-    row = ChunkRow(document_id, collection, source, title, *span)
+    heading, token = search_heading(document.title, chunk.heading), owner_token(collection)
+    language = passage_language(chunk.text, document.text)
+    span = (chunk.start, chunk.end, heading, chunk.text, token, language)
+    row = ChunkRow(document_id, collection, source, document.title, *span)
     blob = vector.tobytes()
     return (document_id, collection, *span, blob, digest(*row), digest(blob))
 

@@ -66,6 +66,20 @@ def test_a_document_comes_back_as_its_loader_gave_it(store: Store) -> None:
     assert loaded.headings == (HeadingSpan(1, "A", 0, 1),)
 
 
+def test_a_passage_that_the_full_text_index_lost_is_found_again(
+    store: Store, tmp_path: Path
+) -> None:
+    put(store, "library", "a.txt", "alpha beta", "gamma")
+    db = sqlite3.connect(tmp_path / DATABASE_NAME)
+    db.execute("DELETE FROM chunk_fts WHERE rowid = 1")  # as whole as before, and a row behind
+    db.commit()
+    db.close()
+    assert found(store, "beta", "library") == []
+    assert store.check().full_text_rebuilt
+    assert found(store, "beta", "library") == ["alpha beta"]
+    assert store.check().full_text_rebuilt is False
+
+
 def test_replacing_a_document_leaves_nothing_of_the_old_one(store: Store) -> None:
     put(store, "library", "a.txt", "alpha one", "alpha two")
     put(store, "library", "a.txt", "alpha three")

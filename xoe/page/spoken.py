@@ -193,6 +193,7 @@ class SpokenConversation:
             turn.question.text,
             grounds=turn.grounds,
             library_lost=turn.library_lost,
+            language=turn.language,
         )
 
         def on_event(event: AnswerEvent) -> None:
