@@ -122,7 +122,7 @@ def everything(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def _run(suites: Sequence[str], data_dir: DataDir, as_json: bool) -> None:
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
-        from bench.machine import describe_machine
+        from telemetry.machine import describe_machine
 
         rows: list[BenchRow] = []
         for suite in suites:

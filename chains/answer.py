@@ -47,6 +47,7 @@ from chains.types import (
     Answer,
     AnswerEvent,
     Done,
+    Passage,
     Question,
     Queued,
     Sources,
@@ -61,6 +62,7 @@ from core.errors import (
     GenerationError,
     ModelError,
     QuestionError,
+    RetrievalError,
     XoeError,
 )
 from core.fairness import FairSlots
@@ -168,6 +170,17 @@ class AnswerChain:
         Nothing is kept of it. Raises as ``stream`` does.
         """
         return await self._preparation.ainvoke(question)
+
+    async def rank(self, question: Question, *, limit: int) -> tuple[Passage, ...]:
+        """Return the ``limit`` best passages for a question, best first: what search is judged by.
+
+        Raises ``QuestionError`` or ``RetrievalError``.
+        """
+        asked = replace(_checked(question, self._settings), passages=limit)
+        turn = await self._retrieval.retrieve(Turn(asked))
+        if turn.library_lost:
+            raise RetrievalError("The documents cannot be searched.")
+        return turn.passages
 
     async def read_ahead(self, turn: Turn) -> None:
         """Let the model read the prompt, so that its first token comes at once later.
