@@ -34,7 +34,7 @@ relevant = st.sets(st.sampled_from(DOCUMENTS), min_size=1)
         ("The Duke, of  a Normandy!", "duke of normandy"),
         ("well-known (1,000 $)", "wellknown 1000"),
         ("an Ananas theatre", "ananas theatre"),  # articles are whole words
-        ("“1990–1995”", "19901995"),  # noqa: RUF001 - punctuation beyond ASCII
+        ("“1990–1995”", "19901995"),
         ("Müller's Straße", "müllers straße"),
         ("北京 2008年", "北 京 2008 年"),
         ("the", ""),
@@ -254,7 +254,7 @@ def test_quantiles_are_of_the_times_that_there_are() -> None:
 
 
 def many(right: int, count: int, *, first: int = 0) -> list[Reply]:
-    """Replies to ``count`` questions, of which those from ``first`` on, ``right`` many, are right."""
+    """Replies to ``count`` questions; ``right`` of them, from ``first`` on, are right."""
     return [
         reply(
             replace(ANSWERABLE, id=str(number)),

@@ -274,9 +274,12 @@ def _silent() -> Console:
 async def _write_thumbs(settings: Settings, path: Path, as_json: bool) -> None:
     from chains.evaluation.cases import to_csv
     from core.durable import write_once
+    from core.settings import PEOPLE_FILE
     from xoe.chats.judged import judged_answers
     from xoe.db import Database
 
+    if settings.database_url is None and not (settings.data_dir / PEOPLE_FILE).is_file():
+        raise EvaluationError(f"There are no chats in {settings.data_dir}.")
     db = await Database.open(settings)
     try:
         judged, others = await judged_answers(db)

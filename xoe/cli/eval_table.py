@@ -18,7 +18,9 @@ from telemetry.machine import Machine
 _CELLS = 25
 """Of a drawn interval."""
 _WIDE = 120
-"""Columns of a terminal on which there is room to say what each measure is."""
+"""Columns of a terminal on which there is room to say what each measure is, and …"""
+_ROOMY = 108
+"""… to draw differences too."""
 
 
 def print_run(
@@ -35,7 +37,7 @@ def print_run(
     console.print(_figures(figures(replies), titles=console.width >= _WIDE))
     for comparison in comparisons:
         console.print(f"\n{comparison.label}: {comparison.questions} questions\n", markup=False)
-        console.print(_differences(comparison))
+        console.print(_differences(comparison, drawn=console.width >= _ROOMY))
     if regressions:
         console.print(f"\nWorse than the kept run: {', '.join(regressions)}.", style="red")
     console.print(f"\n{Machine(**told['machine'])}", soft_wrap=True, markup=False)
@@ -57,7 +59,7 @@ def _figures(found: Mapping[str, Figure], *, titles: bool) -> Table:
     return table
 
 
-def _differences(comparison: Comparison) -> Table:
+def _differences(comparison: Comparison, *, drawn: bool) -> Table:
     widest = max(
         (
             abs(end)
@@ -68,10 +70,10 @@ def _differences(comparison: Comparison) -> Table:
         default=0,
     )
     reach = max(0.05, math.ceil(widest * 20) / 20)  # so that the axis ends on a round figure
+    axis = f"{-reach:+.2f}".ljust(10) + "0".center(5) + f"{reach:+.2f}".rjust(10)
     table = _table(
-        *("measure", "before", "after", "difference", f"{DIFFERENCE_LEVEL:.0%} interval"),
-        f"{-reach:+.2f}".ljust(10) + "0".center(5) + f"{reach:+.2f}".rjust(10),
-        "",
+        *("measure", "before", "after", "change", f"{DIFFERENCE_LEVEL:.0%} interval"),
+        *(axis if drawn else "", ""),
     )
     for measure in MEASURES:
         found = comparison.differences.get(measure.name)
@@ -83,7 +85,9 @@ def _differences(comparison: Comparison) -> Table:
             _value(measure, comparison.after[measure.name].value),
             _value(measure, found.value, sign=True),
             _ends(measure, found.interval, sign=True),
-            _drawn(found.value, found.interval, -reach, reach) if _is_share(measure) else "",
+            _drawn(found.value, found.interval, -reach, reach)
+            if drawn and _is_share(measure)
+            else "",
             _verdict(measure, found.interval),
         )
     return table
