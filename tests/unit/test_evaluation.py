@@ -329,7 +329,7 @@ SQUAD = {
                         {
                             "id": "q2",
                             "question": "Who was a Saxon?",
-                            "answers": [],
+                            "answers": [{"text": "Rollo", "answer_start": 0}],
                             "plausible_answers": [{"text": "Rollo", "answer_start": 0}],
                             "is_impossible": True,
                         },
