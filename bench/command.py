@@ -130,7 +130,7 @@ def _run(suites: Sequence[str], data_dir: DataDir, as_json: bool) -> None:
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
         settings = settings.model_copy(update={"checker_fetch": False})
-        from bench.machine import describe_machine
+        from telemetry.machine import describe_machine
 
         rows: list[BenchRow] = []
         for suite in suites:

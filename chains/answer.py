@@ -50,6 +50,7 @@ from chains.types import (
     Answer,
     AnswerEvent,
     Done,
+    Passage,
     Question,
     Queued,
     Sources,
@@ -63,6 +64,7 @@ from core.errors import (
     GenerationError,
     ModelError,
     QuestionError,
+    RetrievalError,
     XoeError,
 )
 from core.fairness import FairSlots
@@ -178,6 +180,17 @@ class AnswerChain:
         if turn.settled is not None or turn.prompt is not None or turn.model_fault is not None:
             return turn
         return await self._prompt(await self._check(turn))
+
+    async def rank(self, question: Question, *, limit: int) -> tuple[Passage, ...]:
+        """Return the ``limit`` best passages for a question, best first: what search is judged by.
+
+        Raises ``QuestionError`` or ``RetrievalError``.
+        """
+        asked = replace(_checked(question, self._settings), passages=limit)
+        turn = await self._retrieval.retrieve(Turn(asked))
+        if turn.library_lost:
+            raise RetrievalError("The documents cannot be searched.")
+        return turn.passages
 
     async def read_ahead(self, turn: Turn) -> None:
         """Let the model read the prompt, so that its first token comes at once later.

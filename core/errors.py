@@ -29,6 +29,7 @@ XoeError
 │   └── GenerationError      the model failed while it was answering
 │       └── GenerationLostError  its process was lost (a ProcessLostError too, as those below)
 ├── MeasuringError           the models cannot be measured now
+├── EvaluationError          a file of questions cannot be read, or its questions cannot be asked
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
 │   │   └── SynthesisLostError
@@ -222,6 +223,10 @@ class GenerationLostError(GenerationError, ProcessLostError):
 
 class MeasuringError(XoeError):
     """The language models cannot be measured now; the sentence says why."""
+
+
+class EvaluationError(XoeError):
+    """A file of questions cannot be read, or its questions cannot be asked."""
 
 
 class SpeechError(XoeError):
