@@ -87,7 +87,13 @@ DROP INDEX chunks_collection;
 CREATE INDEX chunks_collection ON chunks(collection_id, id, vector_digest);
 """  # noqa: S608 - constants
 
-STEPS: Final = (_FIRST, _DIGESTS)
+# What late interaction keeps of a passage's tokens; empty in one that was stored before.
+_TOKENS = f"""
+ALTER TABLE chunks ADD COLUMN tokens BLOB NOT NULL DEFAULT x'';
+ALTER TABLE chunks ADD COLUMN tokens_digest INTEGER NOT NULL DEFAULT {digests.digest(b"")};
+"""
+
+STEPS: Final = (_FIRST, _DIGESTS, _TOKENS)
 """Step ``n`` leads from version ``n`` to ``n + 1``. Never changed once released, only added to."""
 
 SCHEMA_VERSION: Final = len(STEPS)
