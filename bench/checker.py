@@ -85,7 +85,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
         alone = settings.model_copy(update={"data_dir": Path(scratch)})
         async with open_workbench(alone) as bench:
-            cases = await asyncio.to_thread(_cases, bench, articles, settings.chunk_tokens)
+            cases = await asyncio.to_thread(_cases, bench, articles)
     there = {entry.name for entry in installed(settings.models_dir)}
     rows = []
     for profile in PROFILES:
@@ -94,7 +94,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     return rows
 
 
-def _cases(bench: Workbench, articles: list[dict[str, object]], chunk_tokens: int) -> list[Case]:
+def _cases(bench: Workbench, articles: list[dict[str, object]]) -> list[Case]:
     asked = []
     owners = []
     for number, article in enumerate(articles):
@@ -102,7 +102,7 @@ def _cases(bench: Workbench, articles: list[dict[str, object]], chunk_tokens: in
         paragraphs = article["paragraphs"]
         assert isinstance(paragraphs, list)
         title = str(article["title"]).replace("_", " ")
-        put_article(bench, owners[-1], paragraphs, chunk_tokens, title=title)
+        put_article(bench, owners[-1], title, [paragraph["context"] for paragraph in paragraphs])
         asked += [(number % 2 == 1, qa) for paragraph in paragraphs for qa in paragraph["qas"]]
     chosen = []
     for held_out in (False, True):
