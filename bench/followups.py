@@ -81,10 +81,8 @@ async def run(settings: Settings) -> list[BenchRow]:
         alone = settings.model_copy(update={"data_dir": Path(scratch)})
         async with open_workbench(alone) as bench:
             places = await asyncio.to_thread(_take_in, bench, articles, settings.chunk_tokens)
-            developed, held = (
-                await asyncio.to_thread(_ask, bench, part, places)
-                for part in (chains[:DEVELOPED], chains[DEVELOPED:])
-            )
+            developed = await asyncio.to_thread(_ask, bench, chains[:DEVELOPED], places)
+            held = await asyncio.to_thread(_ask, bench, chains[DEVELOPED:], places)
     rows = _rows("followups", developed) + _rows("followups_held_out", held)
     rows.append(BenchRow("followups_rewriting_p95", _rewriting_ms(chains, places), "ms"))
     return rows

@@ -47,6 +47,8 @@ from ingest.sentences import sentence_spans
 
 __all__ = ["Said", "asks_for_overview", "is_small_talk", "question_in", "stand_alone"]
 
+LEANING_WORDS: Final = 40
+"""A longer question says itself what it is about."""
 LETTER_WORDS: Final = 40
 """A message with at least so many words before its last question is a pasted text."""
 FRAGMENT_WORDS: Final = 4
@@ -58,8 +60,7 @@ LOOKED_BACK: Final = 3
 
 _SMALL_TALK = re.compile(
     r"^\W*(?:hi|hello|hey|good (?:morning|afternoon|evening)|thanks?(?: you)?(?: very much)?"
-    r"|thank you(?: very much)?|bye|goodbye|how are you(?: today)?|who are you"
-    r"|what(?:'s| is) your name)\W*$",
+    r"|thank you(?: very much)?|bye|goodbye|how are you(?: today)?)\W*$",
     re.IGNORECASE,
 )
 _OVERVIEW = re.compile(
@@ -76,9 +77,9 @@ def stand_alone(question: str, earlier: Sequence[Said]) -> str:
     """
     text, letter = question_in(question)
     if letter:
-        own = _resolved(text, [Antecedents(Said("", letter))])
-        return text if own == text else question
-    if not earlier:
+        # What the question leans on stands in the letter, which is not taken apart.
+        return text if _stands(text) else question
+    if not earlier or len(TOKEN.findall(text)) > LEANING_WORDS:
         return text
     past = [Antecedents(said) for said in reversed(earlier[-LOOKED_BACK:])]
     plain = LEAD.sub("", text).strip() or text
@@ -92,6 +93,26 @@ def stand_alone(question: str, earlier: Sequence[Said]) -> str:
         return _sentence(_merged(plain, past))
     resolved = _resolved(plain, past)
     return text if resolved == plain else _sentence(resolved)
+
+
+def _stands(text: str) -> bool:
+    if len(TOKEN.findall(text)) > LEANING_WORDS:
+        return True
+    pointing = any(points_back(text, match) for match in POINTING.finditer(text))
+    return not (
+        pointing or ONE.search(text) or CHOICE.search(text) or _is_fragment(text, led=False)
+    )
+
+
+def beside_previous(question: str, earlier: Sequence[Said]) -> str | None:
+    """Return the question with the one before in brackets, in case it is meant to go on from it.
+
+    For a question that does not lean by any word, of which nothing is found as it stands: "Which
+    offer is cheaper?". ``None`` where it has a name or a number, and so says what it is about.
+    """
+    if not earlier or names(question) or any(char.isdigit() for char in question):
+        return None
+    return _beside(question.strip().rstrip("?.! "), Antecedents(earlier[-1]).asked)
 
 
 def question_in(message: str) -> tuple[str, str]:
@@ -174,7 +195,7 @@ def _merged(text: str, past: Sequence[Antecedents]) -> str:
 def _asked_anew(word: str, last: Antecedents) -> str:
     """Return the question before with another question word: "Why?", "By whom?"."""
     asked = last.asked
-    plain = re.sub(r"\s+(?:is|was|were|are)\s+(?:that|this|it|so)$", "", word, flags=re.IGNORECASE)
+    plain = re.sub(r"\s+(?:is|was|were|are)\s+(?:that|this|so)$", "", word, flags=re.IGNORECASE)
     opening = ADVERBIAL.match(asked.text)
     if opening:
         return f"{plain}{asked.text[opening.end() :]}?"

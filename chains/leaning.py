@@ -52,7 +52,7 @@ BARE: Final = re.compile(
     r"^(?:(?:by|for|from|with|to|since|until|in|on|at|of)\s+)?"
     r"(?:who|whom|whose|what|which|when|where|why"
     r"|how(?:\s+(?:many|much|long|far|old|often|big|large|come|so))?)"
-    r"(?:\s+(?:not|exactly|else|ones?))?(?:\s+(?:is|was|were|are)\s+(?:that|this|it|so))?$",
+    r"(?:\s+(?:not|exactly|else|ones?))?(?:\s+(?:is|was|were|are)\s+(?:that|this|so))?$",
     re.IGNORECASE,
 )
 """A question word and nothing that it asks about."""

@@ -39,14 +39,22 @@ def stem(word: str) -> str:
 
 def content_words(text: str) -> list[str]:
     """Return the words that carry meaning, in order, each once; all words if none does."""
-    found = words(text)
-    kept = [word for word in found if word not in _STOP_WORDS]
-    return list(dict.fromkeys(kept or found))
+    return list(dict.fromkeys(_content(text) or words(text)))
 
 
 def content_stems(text: str) -> frozenset[str]:
     """Return the stems of the words that carry meaning; may be empty."""
-    return frozenset(stem(word) for word in words(text) if word not in _STOP_WORDS)
+    return frozenset(stem(word) for word in _content(text))
+
+
+def _content(text: str) -> list[str]:
+    """Return the words that are no stop words; "IT" and "US" among small letters are none."""
+    shouted = text.isupper()
+    return [
+        word.lower()
+        for word in _WORD.findall(text)
+        if word.lower() not in _STOP_WORDS or (len(word) > 1 and word.isupper() and not shouted)
+    ]
 
 
 def match_expression(stems_or_words: Iterable[str]) -> str:

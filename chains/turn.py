@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
+from chains.antecedents import Said
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
 from chains.types import Answer, Passage, Question, TurnTimings
@@ -17,6 +18,8 @@ class Turn:
 
     question: Question
     started: float = field(default_factory=time.perf_counter)
+    standing_alone: str = ""
+    """The question so that it needs no turn before it; empty where it is as it was asked."""
     exchanges: tuple[Exchange, ...] = ()
     passages: tuple[Passage, ...] = ()
     orders: tuple[Passage, ...] = ()
@@ -25,8 +28,6 @@ class Turn:
     """Whether the answer must come from the passages."""
     answerable: bool = False
     """Whether a passage is close enough to the question."""
-    follows_up: bool = False
-    """Whether the question needs the one before it."""
     settled: Answer | None = None
     """An answer that needs no model."""
     prompt: Prompt | None = None
@@ -35,6 +36,21 @@ class Turn:
     model_fault: XoeError | None = None
     """Why there is no prompt."""
     timings: TurnTimings = field(default_factory=TurnTimings)
+
+    @property
+    def said(self) -> tuple[Said, ...]:
+        """The turns before, as a question that leans on them needs them."""
+        return tuple(Said(exchange.in_full, exchange.answer) for exchange in self.exchanges)
+
+    @property
+    def in_full(self) -> str:
+        """The question so that it needs no turn before it."""
+        return self.standing_alone or self.question.text
+
+    @property
+    def follows_up(self) -> bool:
+        """Whether the question needs the ones before it."""
+        return bool(self.exchanges) and self.in_full != self.question.text
 
     def elapsed_ms(self) -> float:
         """Return the time since the question came."""
