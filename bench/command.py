@@ -27,6 +27,7 @@ Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchR
 SUITES = (
     "breakers",
     "connections",
+    "constraints",
     "llm",
     "chain",
     "fairness",
@@ -52,6 +53,12 @@ def llm(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def fairness(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """First token of a person beside another account's flood, and the shares of ten that flood."""
     _run(["fairness"], data_dir, as_json)
+
+
+@app.command("constraints")
+def constraints(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Refuse what the evidence lacks: unanswerable questions, against answerable ones."""
+    _run(["constraints"], data_dir, as_json)
 
 
 @app.command("followups")

@@ -72,7 +72,7 @@ class _Found:
 
 async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the follow-ups suite; none where the SQuAD file is not at hand."""
-    path = _shared() / SQUAD
+    path = shared_dir() / SQUAD
     if not path.is_file():
         return []
     articles = json.loads(path.read_text(encoding="utf-8"))["data"]
@@ -80,7 +80,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
         alone = settings.model_copy(update={"data_dir": Path(scratch)})
         async with open_workbench(alone) as bench:
-            places = await asyncio.to_thread(_take_in, bench, articles, settings.chunk_tokens)
+            places = await asyncio.to_thread(take_in, bench, articles, settings.chunk_tokens)
             developed = await asyncio.to_thread(_ask, bench, chains[:DEVELOPED], places)
             held = await asyncio.to_thread(_ask, bench, chains[DEVELOPED:], places)
     rows = _rows("followups", developed) + _rows("followups_held_out", held)
@@ -109,7 +109,7 @@ def rewritten(chain: Sequence[AskedTurn], places: dict[str, Place]) -> Iterator[
         earlier.append(Said(text, places[turn.id].answer))
 
 
-def _take_in(
+def take_in(
     bench: Workbench, articles: list[dict[str, object]], chunk_tokens: int
 ) -> dict[str, Place]:
     """Put each article into the store as a document; return the place of each question's answer."""
@@ -215,6 +215,7 @@ def _rewriting_ms(chains: Sequence[Sequence[AskedTurn]], places: dict[str, Place
     return float(np.percentile(times, 95))
 
 
-def _shared() -> Path:
+def shared_dir() -> Path:
+    """Return the folder of evaluation data, which is not part of the project."""
     default = Path(__file__).resolve().parent.parent.parent / "shared"
     return Path(os.environ.get(SHARED_ENV, default))

@@ -19,7 +19,7 @@ SHARED_SHARE: Final = 0.5
 ASKED_SHARE: Final = 0.6
 """Share of the question's words of which both speak."""
 
-_OPPOSITES: Final = {
+OPPOSITES: Final = {
     lexical.stem(word): (number, side)
     for number, pair in enumerate(
         (
@@ -71,7 +71,7 @@ class _Said:
             stems,
             frozenset(numbers(sentence) | counted),
             _names(sentence, without=counted),
-            frozenset(stems & _OPPOSITES.keys()),
+            frozenset(stems & OPPOSITES.keys()),
             is_negated(sentence),
         )
 
@@ -128,5 +128,5 @@ def _names(sentence: str, *, without: set[str]) -> tuple[frozenset[str], ...]:
 
 
 def _are_opposite(a: frozenset[str], b: frozenset[str]) -> bool:
-    pairs = ((_OPPOSITES[x], _OPPOSITES[y]) for x in a for y in b)
+    pairs = ((OPPOSITES[x], OPPOSITES[y]) for x in a for y in b)
     return any(pair == other and side != other_side for (pair, side), (other, other_side) in pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chains.constraints import Constraint, unmet
 from chains.retriever import SearchResult
 
 COVERAGE_WEIGHT = 0.5
@@ -19,3 +20,9 @@ def support(result: SearchResult) -> float:
 def is_answerable(result: SearchResult) -> bool:
     """Tell whether the library seems to speak of what is asked."""
     return bool(result.passages) and support(result) >= THRESHOLD
+
+
+def lacking(question: str, result: SearchResult) -> tuple[Constraint, ...]:
+    """Return what the question demands, as it was asked, and the passages do not hold."""
+    texts = [f"{one.title} {one.heading}\n{one.text}" for one in result.passages]
+    return unmet(question, texts)

@@ -97,7 +97,7 @@ class Phrase:
 
 def is_capital(word: str) -> bool:
     """Tell whether a word begins like a name."""
-    return word[:1].isupper() or (word[:1].isdigit() and any(c.isalpha() for c in word))
+    return word[:1].isupper() or (word[:1].isdigit() and any(c.isupper() for c in word))
 
 
 def is_closed(word: str) -> bool:

@@ -10,7 +10,7 @@ import structlog
 
 from chains import lexical
 from chains.followup import asks_for_overview, beside_previous, is_small_talk
-from chains.gate import is_answerable
+from chains.gate import is_answerable, lacking
 from chains.overview import Overview
 from chains.retriever import HybridSearch, SearchResult
 from chains.turn import Turn
@@ -122,7 +122,8 @@ class Retrieval:
             result = self._search.search(turn.in_full, owners, limit=limit)
             if not is_answerable(result) and not turn.follows_up:
                 turn, result = self._beside_previous(turn, result, owners, limit)
-            passages, answerable = result.passages, is_answerable(result)
+            passages = result.passages
+            answerable = is_answerable(result) and not lacking(question.text, result)
             if result.orders is not None and is_answerable(result.orders):
                 orders = result.orders.passages
         timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
