@@ -28,9 +28,11 @@ SUITES = (
     "breakers",
     "checker",
     "connections",
+    "constraints",
     "llm",
     "chain",
     "fairness",
+    "followups",
     "ingest",
     "loaders",
     "retrieval",
@@ -52,6 +54,18 @@ def llm(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def fairness(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """First token of a person beside another account's flood, and the shares of ten that flood."""
     _run(["fairness"], data_dir, as_json)
+
+
+@app.command("constraints")
+def constraints(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Refuse what the evidence lacks: unanswerable questions, against answerable ones."""
+    _run(["constraints"], data_dir, as_json)
+
+
+@app.command("followups")
+def followups(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Find what questions that lean on earlier turns ask for, against the question in full."""
+    _run(["followups"], data_dir, as_json)
 
 
 @app.command("ingest")

@@ -36,13 +36,16 @@ from chains.degraded import (
     labelled_direct,
     template,
 )
+from chains.followup import stand_alone
 from chains.generation import MODEL_FAULTS, GenerationStats, Generator, encodable
+from chains.introduction import introduction, subject_of
 from chains.memory import Memory
 from chains.overview import Overview
 from chains.phrases import FOREIGN, answer_language, said
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
+from chains.told import told
 from chains.turn import Turn, Writing
 from chains.types import (
     INTERRUPTED,
@@ -141,6 +144,7 @@ class AnswerChain:
         self._preparation: Runnable[Question, Turn] = cast(
             Runnable[Question, Turn],
             RunnableLambda(self._recall)
+            | RunnableLambda(self._speak_of_itself)
             | RunnableLambda(self._retrieval.retrieve)
             | RunnableLambda(self._gate),
         )
@@ -240,7 +244,20 @@ class AnswerChain:
         with self._tracer.span("history"):
             exchanges = await self._memory.recall(question)
         timings = replace(turn.timings, history=turn.elapsed_ms())
-        return replace(turn, exchanges=tuple(exchanges), timings=timings)
+        turn = replace(turn, exchanges=tuple(exchanges), timings=timings)
+        return replace(turn, standing_alone=stand_alone(question.text, turn.said))
+
+    async def _speak_of_itself(self, turn: Turn) -> Turn:
+        """Settle what is asked about the assistant and the collection: no document knows it."""
+        subject = subject_of(turn.in_full)
+        if subject is None or not turn.question.use_library:
+            return turn
+        owners = (LIBRARY_OWNER, turn.question.owner)
+        documents = await asyncio.to_thread(self._store.documents, owners)
+        spoken = self._settings.voice
+        is_local = self._settings.llm_base_url is None
+        answer = introduction(subject, documents, with_voice=spoken, is_local=is_local)
+        return replace(turn, settled=answer, grounds=False)
 
     async def _gate(self, turn: Turn) -> Turn:
         """Settle at once what the library cannot answer."""
@@ -401,7 +418,7 @@ class AnswerChain:
             return compose(
                 written,
                 turn.passages,
-                turn.question.text,
+                turn.in_full,
                 turn.orders,
                 verdict=turn.verdict,
                 language=language,
@@ -412,15 +429,15 @@ class AnswerChain:
     async def _remember(self, turn: Turn, written: str | None, answer: Answer) -> None:
         """Keep the turn; ``written``: what the model wrote, ``None`` where it did not end."""
         prompt = turn.prompt
-        # What the model wrote stays in its prompt only where it was also what the user was told.
-        raw = written if answer.grounded or not turn.grounds else None
+        first = turn.exchanges[0].id if turn.exchanges else ""
         await self._memory.remember(
             turn.question,
             prompt=prompt.written if prompt else turn.question.text,
             passages=prompt.passages if prompt else (),
-            first=prompt.first if prompt else "",
+            first=prompt.first if prompt else first,
             answer=answer,
-            raw=raw,
+            in_full=turn.in_full,
+            told=told(answer, written or "", grounds=turn.grounds),
             quoted=quote_sources(turn.passages) if turn.grounds else (),
         )
 

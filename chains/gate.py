@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chains.constraints import Constraint, unmet
 from chains.retriever import SearchResult
 
 COVERAGE_WEIGHT = 0.05
@@ -25,3 +26,9 @@ def is_answerable(result: SearchResult) -> bool:
     """Tell whether the library seems to speak of what is asked."""
     least = WORDS_THRESHOLD if result.similarity is None else THRESHOLD
     return bool(result.passages) and support(result) >= least
+
+
+def lacking(question: str, result: SearchResult) -> tuple[Constraint, ...]:
+    """Return what the question demands, as it was asked, and the passages do not hold."""
+    texts = [f"{one.title} {one.heading}\n{one.text}" for one in result.passages]
+    return unmet(question, texts)

@@ -23,6 +23,7 @@ __all__ = [
     "words",
 ]
 
+_CODE = re.compile(r"\b[A-Z]{2,}\b")
 _TOKEN = re.compile(r"[^\W\d_]+|\d|[^\w\s]|_")
 _LETTERS_A_TOKEN = 5
 _USUAL_WORD = 7
@@ -33,16 +34,23 @@ _EAST_ASIAN = 0x2E80
 @lru_cache(maxsize=2048)
 def content_words(text: str) -> tuple[str, ...]:
     """Return the words that carry meaning, in order, each once; all words if none does."""
-    found = words(text)
     stop = _stop_words(text)
-    kept = [word for word in found if word not in stop]
-    return tuple(dict.fromkeys(kept or found))
+    return tuple(dict.fromkeys(_content(text, stop) or words(text)))
 
 
 def content_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
     """Return the stems of the words of a statement that carry meaning; may be empty."""
     stop = STOP_WORDS.get(language, frozenset())
-    return frozenset(stem(word, language) for word in words(text) if word not in stop)
+    return frozenset(stem(word, language) for word in _content(text, stop))
+
+
+def _content(text: str, stop: frozenset[str]) -> list[str]:
+    """Return the words that are not in ``stop``; "IT" and "US" among small letters are none."""
+    found = words(text)
+    if text.isupper():
+        return [word for word in found if word not in stop]
+    codes = {word.lower() for word in _CODE.findall(text)}
+    return [word for word in found if word not in stop or word in codes]
 
 
 @lru_cache(maxsize=2048)

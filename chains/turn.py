@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
+from chains.antecedents import Said
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
 from chains.types import Answer, Passage, Question, TurnTimings, Verdict
@@ -18,6 +19,8 @@ class Turn:
 
     question: Question
     started: float = field(default_factory=time.perf_counter)
+    standing_alone: str = ""
+    """The question so that it needs no turn before it; empty where it is as it was asked."""
     exchanges: tuple[Exchange, ...] = ()
     passages: tuple[Passage, ...] = ()
     orders: tuple[Passage, ...] = ()
@@ -30,11 +33,9 @@ class Turn:
     """In which the answer is, ISO 639-1."""
     is_foreign: bool = False
     """Whether no document that may be searched is in the question's language."""
-    follows_up: bool = False
-    """Whether the question needs the one before it."""
     searched: str = ""
-    """What was searched for: the question, with the one before where it needs it. Empty where
-    passages were chosen in another way, which no passage's words can be checked against."""
+    """What was searched for: the question in full. Empty where passages were chosen in another
+    way, which no passage's words can be checked against."""
     settled: Answer | None = None
     """An answer that needs no model."""
     verdict: Verdict | None = None
@@ -50,6 +51,21 @@ class Turn:
     def is_refused(self) -> bool:
         """Whether the checker has said that no passage answers."""
         return self.verdict is not None and not self.verdict.answers
+
+    @property
+    def said(self) -> tuple[Said, ...]:
+        """The turns before, as a question that leans on them needs them."""
+        return tuple(Said(exchange.in_full, exchange.answer) for exchange in self.exchanges)
+
+    @property
+    def in_full(self) -> str:
+        """The question so that it needs no turn before it."""
+        return self.standing_alone or self.question.text
+
+    @property
+    def follows_up(self) -> bool:
+        """Whether the question needs the ones before it."""
+        return bool(self.exchanges) and self.in_full != self.question.text
 
     def elapsed_ms(self) -> float:
         """Return the time since the question came."""

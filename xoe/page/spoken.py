@@ -190,7 +190,7 @@ class SpokenConversation:
         quotable = turn.passages if turn.settled is None and not turn.is_refused else ()
         spoken = SpokenAnswer(
             quotable,
-            turn.question.text,
+            turn.in_full,
             grounds=turn.grounds,
             library_lost=turn.library_lost,
             language=turn.language,
