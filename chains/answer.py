@@ -36,10 +36,11 @@ from chains.degraded import (
 )
 from chains.generation import GenerationStats, Generator, encodable
 from chains.memory import Memory
-from chains.overview import Overview
+from chains.overview import Overviews
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
+from chains.summary import Plan, Summaries, compose_summary
 from chains.turn import Turn, Writing
 from chains.types import (
     INTERRUPTED,
@@ -68,7 +69,7 @@ from core.retry import RetryBudget, attempts
 from core.settings import Settings
 from ingest.store import Store
 from state.breakers import Breakers
-from state.ladder import Budget
+from state.ladder import Budget, Level
 from telemetry.metrics import Metrics
 from telemetry.tracing import Span, Tracer
 
@@ -123,10 +124,11 @@ class AnswerChain:
         self._on_outcome = on_outcome
         self._prompting = FairSlots(PROMPTS_AT_ONCE, PROMPTS_WAITING)
         self._retries = RetryBudget()
+        self._summaries = Summaries(store.still_there)
         self._retrieval = Retrieval(
             settings=settings,
             search=search,
-            overview=Overview(store, search),
+            overviews=Overviews(store, search, self._summaries),
             breakers=breakers,
             tracer=tracer,
             budget=budget,
@@ -234,6 +236,8 @@ class AnswerChain:
             return turn
         if not self._budget().model:
             return replace(turn, model_fault=_OutOfMemoryError(MEMORY_SHORT))
+        if turn.plan is not None:
+            return turn
         begun = time.perf_counter()
         try:
             with self._tracer.span("prompt"):
@@ -256,9 +260,10 @@ class AnswerChain:
                 yield Sources(quote_sources(turn.passages))
             writing = Writing(turn.timings)
             fault = turn.model_fault
-            if turn.prompt is not None:
+            written = self._written(turn, writing) if fault is None else None
+            if written is not None:
                 try:
-                    async with aclosing(self._write(turn, turn.prompt, writing)) as events:
+                    async with aclosing(written) as events:
                         async for event in events:
                             yield event
                 except (EngineError, ModelError, CircuitOpenError) as exc:
@@ -273,7 +278,7 @@ class AnswerChain:
                 else:
                     self._on_outcome("model", True)
             with self._tracer.span("citations"):
-                answer = self._finish(turn, writing.text, fault)
+                answer = self._finish(turn, writing, fault)
             with self._tracer.span("remember"):
                 await self._remember(turn, None if fault else writing.text, answer)
             timings = replace(writing.timings, total=turn.elapsed_ms())
@@ -284,6 +289,31 @@ class AnswerChain:
                 level=answer.level,
             )
             yield Done(replace(answer, timings=timings))
+
+    def _written(self, turn: Turn, writing: Writing) -> AsyncGenerator[AnswerEvent, None] | None:
+        if turn.plan is not None:
+            return self._sum_up(turn, turn.plan, writing)
+        return None if turn.prompt is None else self._write(turn, turn.prompt, writing)
+
+    async def _sum_up(
+        self, turn: Turn, plan: Plan, writing: Writing
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """Let the model sum a document up, part by part."""
+        question = turn.question
+        steps = self._summaries.write(
+            plan,
+            lambda prompt: self._generate(question, prompt, prompt.max_tokens),
+            model=self._generator.model_file(self._budget().profile or question.profile),
+            anew=question.temperature > 0,
+            written=writing.said,
+        )
+        with self._tracer.span("generation") as span:
+            async with aclosing(steps) as events:
+                async for event in events:
+                    if isinstance(event, GenerationStats):
+                        self._account(event, writing, span)
+                    else:
+                        yield event
 
     async def _write(
         self, turn: Turn, prompt: Prompt, writing: Writing
@@ -334,9 +364,15 @@ class AnswerChain:
                         call.waited(event.queue_ms / 1000)
                     yield event
 
-    def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
+    def _finish(self, turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
+        written, said = writing.text, writing.said
         if turn.settled is not None:
             return turn.settled
+        if turn.plan is not None:
+            answer = compose_summary(turn.plan, said)
+            if fault is None:
+                return answer
+            return replace(answer, level=Level.EXTRACTIVE, note=_why_extractive(fault))
         if fault is not None:
             if not turn.grounds:
                 return template(library_lost=turn.library_lost)

@@ -19,11 +19,6 @@ _SMALL_TALK = re.compile(
     r"|what(?:'s| is) your name)\W*$",
     re.IGNORECASE,
 )
-_OVERVIEW = re.compile(
-    r"\b(?:summari[sz]e|summary|overview|tl;?dr|gist|main points?|key points?|outline)\b"
-    r"|\bwhat(?:'s| is| are)\b.{0,60}\babout\s*\??\s*$",
-    re.IGNORECASE,
-)
 FEW_WORDS = 2
 """A question with at most this many words of meaning may need its predecessor."""
 
@@ -44,8 +39,3 @@ def search_text(question: str, earlier: Sequence[str]) -> str:
 def is_small_talk(question: str) -> bool:
     """Tell whether this is a greeting or thanks, not a question to the library."""
     return _SMALL_TALK.match(question) is not None
-
-
-def asks_for_overview(question: str) -> bool:
-    """Tell whether a whole document is asked about, not a fact in it."""
-    return _OVERVIEW.search(question) is not None

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import structlog
 
-from chains.followup import asks_for_overview, is_small_talk, search_text
+from chains.followup import is_small_talk, search_text
 from chains.gate import is_answerable
-from chains.overview import Overview
+from chains.overview import Overviews
 from chains.retriever import HybridSearch
 from chains.turn import Turn
 from chains.types import LIBRARY_OWNER, Passage, Question
@@ -36,7 +36,7 @@ class Retrieval:
         *,
         settings: Settings,
         search: HybridSearch,
-        overview: Overview,
+        overviews: Overviews,
         breakers: Breakers,
         tracer: Tracer,
         budget: Callable[[], Budget],
@@ -46,7 +46,7 @@ class Retrieval:
         """``on_outcome`` hears of each search whether it worked."""
         self._settings = settings
         self._search = search
-        self._overview = overview
+        self._overviews = overviews
         self._breakers = breakers
         self._tracer = tracer
         self._budget = budget
@@ -105,13 +105,13 @@ class Retrieval:
         question = turn.question
         begun = time.perf_counter()
         limit = self._budget().passages(question.passages or self._settings.retrieval_passages)
-        passages: tuple[Passage, ...] = ()
-        answerable = False
+        passages: tuple[Passage, ...]
         orders: tuple[Passage, ...] = ()
-        if asks_for_overview(question.text):
-            passages = self._overview.passages(question.text, question.owner, limit=limit)
-            answerable = bool(passages)
-        if not passages:
+        overview = self._overviews.find(question, turn.exchanges)
+        if overview is not None:
+            turn = replace(turn, settled=overview.settled, plan=overview.plan)
+            passages, answerable = overview.passages, True
+        else:
             text = search_text(question.text, [e.question for e in turn.exchanges])
             turn = replace(turn, follows_up=text != question.text)
             owners = (LIBRARY_OWNER, question.owner)

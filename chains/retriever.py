@@ -101,6 +101,35 @@ class HybridSearch:
         """Return at most ``limit`` passages of ``owners`` for the question ``text``."""
         if not text.strip() or not owners:
             return SearchResult((), 0.0, 0.0)
+        ranked, weights, vector = self._candidates(text, owners)
+        found = self._sentences(ranked[:RANKED_CHUNKS], owners, weights)
+        statements = (candidate for candidate in found if not candidate.is_order)
+        orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
+        result = self._result(self._windows(statements, limit, text), weights, vector)
+        if not orders:
+            return result
+        beside = self._result(self._windows(orders, 1, text), weights, vector)
+        return replace(result, orders=beside)
+
+    def by_document(self, text: str, owners: Sequence[str]) -> tuple[SearchResult, ...]:
+        """Return for each document among the candidates its best passage, best first."""
+        if not text.strip() or not owners:
+            return ()
+        ranked, weights, vector = self._candidates(text, owners)
+        best: dict[int, _Candidate] = {}
+        for candidate in self._sentences(ranked, owners, weights):
+            if not candidate.is_order:
+                best.setdefault(candidate.chunk.document_id, candidate)
+        top = max((candidate.score for candidate in best.values()), default=1.0) or 1.0
+        return tuple(
+            self._result((self._window(candidate, candidate.score / top),), weights, vector)
+            for candidate in best.values()
+        )
+
+    def _candidates(
+        self, text: str, owners: Sequence[str]
+    ) -> tuple[list[tuple[int, float]], dict[str, float], Vectors | None]:
+        """Return chunks with their fused scores, best first, the words' weights, the vector."""
         stems = {word: lexical.stem(word) for word in lexical.content_words(text)}
         lexical_side = self._lexical_pool.submit(self._bm25, stems, owners)
         vector = self._embed(text)
@@ -110,21 +139,24 @@ class HybridSearch:
             fused = _scaled(bm25)
         else:
             fused = self._fuse(bm25, self._with_dense(bm25, dense, vector))
-        ranked = sorted(fused.items(), key=lambda item: item[1], reverse=True)[:RANKED_CHUNKS]
-        chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked], owners)
+        ranked = sorted(fused.items(), key=lambda item: item[1], reverse=True)
         weights = lexical.inverse_frequencies(list(dict.fromkeys(stems.values())), counts, total)
+        return ranked, weights, vector
+
+    def _sentences(
+        self,
+        ranked: Sequence[tuple[int, float]],
+        owners: Sequence[str],
+        weights: dict[str, float],
+    ) -> list[_Candidate]:
+        """Return the sentences of these chunks, best first."""
+        chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked], owners)
         found: list[_Candidate] = []
         for chunk_id, score in ranked:
             if chunk_id in chunks:
                 found += _rank_sentences(chunks[chunk_id], score, weights)
         found.sort(key=lambda candidate: candidate.score, reverse=True)
-        statements = (candidate for candidate in found if not candidate.is_order)
-        orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
-        result = self._result(self._windows(statements, limit, text), weights, vector)
-        if not orders:
-            return result
-        beside = self._result(self._windows(orders, 1, text), weights, vector)
-        return replace(result, orders=beside)
+        return found
 
     def _result(
         self, passages: tuple[Passage, ...], weights: dict[str, float], vector: Vectors | None

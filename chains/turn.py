@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
+from chains.summary import Plan, Said
 from chains.types import Answer, Passage, Question, TurnTimings
 from core.errors import XoeError
 
@@ -29,6 +30,8 @@ class Turn:
     """Whether the question needs the one before it."""
     settled: Answer | None = None
     """An answer that needs no model."""
+    plan: Plan | None = None
+    """A document that is to be summed up instead of a prompt."""
     prompt: Prompt | None = None
     library_lost: bool = False
     """Whether the documents should have been searched and could not be."""
@@ -47,6 +50,8 @@ class Writing:
 
     timings: TurnTimings
     text: str = ""
+    said: list[tuple[Said, ...]] = field(default_factory=list)
+    """Of a summary, what was checked of each step."""
 
     def add(self, piece: str, elapsed_ms: float) -> None:
         """Take a piece that came ``elapsed_ms`` after the question."""

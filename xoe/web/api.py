@@ -14,7 +14,17 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from chains.types import (
+    Answer,
+    AnswerEvent,
+    Citation,
+    Done,
+    Progress,
+    Question,
+    Queued,
+    Sources,
+    Token,
+)
 from core.errors import BusyError, StoppingError, XoeError
 from core.share import Share
 from xoe.auth.identity import Identity, identity_of
@@ -160,7 +170,8 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
     dependencies=[Depends(_admitted)],
     responses={
         200: {
-            "description": "Events `queued`, `sources`, `token`, and at the end `done` or `error`, "
+            "description": "Events `queued`, `sources`, `progress` (a whole document is read: "
+            "`part` of `parts`), `token`, and at the end `done` or `error`, "
             "also when the server is stopped amid the answer.",
             "content": {
                 "text/event-stream": {
@@ -282,6 +293,8 @@ def _frame(event: AnswerEvent) -> ServerSentEvent:
             return _sse("queued", _Place(place=place))
         case Sources(citations):
             return _sse("sources", _SourceList(citations=[_citation(c) for c in citations]))
+        case Progress(part, parts, document):
+            return _sse("progress", _Part(part=part, parts=parts, document=document))
         case Token(text):
             return _sse("token", _Piece(text=text))
         case Done(answer):
@@ -294,6 +307,12 @@ class _Place(BaseModel):
 
 class _SourceList(BaseModel):
     citations: list[QueryCitation]
+
+
+class _Part(BaseModel):
+    part: int
+    parts: int
+    document: str
 
 
 class _Piece(BaseModel):
