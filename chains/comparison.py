@@ -16,7 +16,7 @@ from chains.naming import meant, spoken_words
 from chains.retriever import HybridSearch
 from chains.summary import by_centrality
 from chains.types import Answer
-from chains.whole import WholeDocument, called
+from chains.whole import WholeDocument, called, listed, on_one_line
 from ingest.store import DocumentInfo, Store
 
 MAX_SIDES = 5
@@ -52,13 +52,15 @@ def compare(
             label = f"**{name}**"
             found = _of_thing(name, aspect, search, owners)
         if found:
-            lines = [f"- {_one_line(place)} [{numbers.number(place)}]" for place in found]
+            lines = [f"- {on_one_line(place.text)} [{numbers.number(place)}]" for place in found]
             blocks.append(f"{label}:\n\n" + "\n".join(lines))
         else:
             silent.append(label)
-    if not blocks:
-        return None
     on = f" on {aspect}" if aspect else ""
+    if not blocks:
+        if any(info is None for _, info in sides):
+            return None
+        return Answer(f"Neither {listed(silent, 'nor')} says anything{on}.", (), grounded=False)
     blocks += [f"{label}: your documents say nothing{on} that I can find." for label in silent]
     return Answer("\n\n".join(blocks), numbers.all(), grounded=True)
 
@@ -132,10 +134,6 @@ def _of_thing(name: str, aspect: str, search: HybridSearch, owners: Sequence[str
             if is_of_it and (not asked or asked & (held | headed)):
                 found.append(place)
     return found[:QUOTED]
-
-
-def _one_line(place: Support) -> str:
-    return " ".join(place.text.split())
 
 
 def _nothing(_: DocumentInfo) -> str:

@@ -33,7 +33,7 @@ MAX_CHARS = 4_000_000
 _COMMANDS = frozenset(
     lexical.stem(word)
     for word in (
-        "list enumerate itemize itemise count number total all every each full complete whole "
+        "list enumerate count number total all every each full complete whole "
         "entire give show tell read name please there listed table have has contain contains "
         "include includes exist exists altogether different various many much say says would "
         "like want need mention mentioned are is were was"
@@ -58,6 +58,7 @@ _COMPARED = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d[\d.,]*")
+_CAPITAL = re.compile(r"(?<!^)\b[^\W\d_a-zß-ÿ]\w+")
 _COMPARED_WORDS = frozenset(
     lexical.stem(word)
     for word in (
@@ -119,8 +120,9 @@ def _asked(subject: str) -> list[tuple[str, str]]:
     """Return the question's words of meaning with their stems, what is counted first."""
     words = lexical.words(re.sub(r"\bhow many\b", " ", subject, flags=re.IGNORECASE))
     pairs = [(word, lexical.stem(word)) for word in words if lexical.content_stems(word)]
+    first, *rest = [pair for pair in pairs if pair[1] not in _COMMANDS] or [("", "")]
     generic = GENERIC - frozenset().union(*_KIND_WORDS.values())
-    return [pair for pair in pairs if pair[1] not in _COMMANDS and pair[1] not in generic]
+    return [first, *(pair for pair in rest if pair[1] not in generic)] if first[0] else []
 
 
 def _match(
@@ -168,6 +170,8 @@ def _match(
             return (
                 None if series.kind != "table" else _all_of(document, series, tuple(named), score)
             )
+        if series.kind != "table" or not all(_is_value(value, subject, series) for value in values):
+            return None
         held = [item for item in items if all(value in _stems(item) for value in values)]
         if not held and values:
             return None
@@ -211,6 +215,17 @@ def _compared(
                 held.append(item)
     sign = {"gt": "over", "lt": "under", "ge": "at least", "le": "at most"}[relation]
     return tuple(held), f"{series.header[column]} {sign} {number.group()}"
+
+
+def _is_value(stem: str, subject: str, series: Series) -> bool:
+    """Whether a word is a value that rows can have: a number, a name, or the whole of a cell."""
+    if stem.isdigit() or any(
+        lexical.stem(word.lower()) == stem for word in _CAPITAL.findall(subject)
+    ):
+        return True
+    return any(
+        lexical.content_stems(cell) == {stem} for item in series.items for cell in item.cells
+    )
 
 
 def _value(number: str) -> float | None:

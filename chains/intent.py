@@ -70,7 +70,11 @@ _LIST = re.compile(
     r"|^\W*all (?:of )?(?:the )?\w",
     re.IGNORECASE,
 )
-_WHAT_ARE = re.compile(r"^\W*(?:what|which|who) (?:are|were) the (?P<rest>.+)$", re.IGNORECASE)
+_WHAT_ARE = re.compile(
+    r"^\W*(?:what|which|who) (?:(?:are|were) the (?P<rest>.+)"
+    r"|(?P<plural>\w+(?:[^s\W]s|men)\b.{0,60}\b(?:do|does|are|were|have|has)\b.*))$",
+    re.IGNORECASE,
+)
 _COMPARISON = re.compile(
     r"\b(?:compar(?:e|es|ed|ing|isons?)|contrast(?:ed|ing)?|differ(?:s|ences?|ed)?|versus|vs\.?"
     r"|in common|similarit(?:y|ies)|side by side)\b"
@@ -105,23 +109,32 @@ _HOLDINGS = (
     r"(?:documents?|docs?|files?|papers?|pdfs?|texts?|notes?|sources?|articles?|recordings?"
     r"|uploads?|letters?|books?|library|collection|anything|something|material|stuff)"
 )
+_OF_MINE = r"(?:of (?:my|the|our|these|all)\s+)?(?:my |our |the )?"
+_TELLS = (
+    r"(?:mentions?|about|on|regarding|concerning|deals?|talks?|covers?|speaks?|discuss(?:es)?"
+    r"|contains?)"
+)
 _COLLECTION = re.compile(
-    rf"\b(?:which|what|how many|list|show|any|all|find|is there|are there|have i|do i have"
-    rf"|name|in)\b.{{0,40}}?\b{_HOLDINGS}\b.{{0,24}}?\b(?:do i have|have i|i have|do we have"
-    r"|are there|there are|is there|in (?:my|the|our) (?:library|collection)|(?:i )?uploaded"
-    r"|mention|about|on|regarding|concerning|deals?|talks?|cover|speaks?|discuss"
-    r"|can you (?:see|read)|you (?:have|know))"
-    rf"|\b(?:do i have|have i(?: got)?|is there|are there|got)\b.{{0,12}}?\b{_HOLDINGS}\b"
-    r".{0,20}?\b(?:about|on|regarding|concerning|that|which)\b"
-    rf"|\b(?:list|show|name|which are|what are|how many)\b.{{0,16}}?\b(?:my|our|all)\b"
-    rf".{{0,16}}?\b{_HOLDINGS}\b"
-    r"|\bwhat(?:['’]?s| is| do i have| have i(?: got)?)\s+(?:in|in my|in the) (?:my |the |our )?"
-    r"(?:library|collection)\b"
-    rf"|\b(?:which|what) of (?:my|the|our) {_HOLDINGS}\b"
-    rf"|\b(?:which|what) {_HOLDINGS}\b.{{0,24}}?\b(?:about|mentions?|deals?|talks?|covers?"
-    r"|speaks?|discuss(?:es)?|contains?)\b"
-    rf"|\bin (?:which|what)(?: of (?:my|the|our))? {_HOLDINGS}\b"
+    rf"\b(?:which|what|how many) {_OF_MINE}(?:\w+ )??{_HOLDINGS}\b.{{0,24}}?\b(?:do i have|have i"
+    r"|i have|do we have|we have|are there|there are|is there|in (?:my|the|our) (?:library"
+    rf"|collection)|uploaded|can you (?:see|read)|you (?:have|know)|{_TELLS})\b"
+    r"|\b(?:do i have|have i(?: got)?|do we have|(?:is|are|was|were) there|have you got) "
+    rf"(?:any|some|an?|other|more)?\s*(?:\w+ )??{_HOLDINGS}\b"
+    rf".{{0,12}}?\b(?:{_TELLS}|that|which|in my)\b"
+    rf"|\bdo(?:es)? any {_OF_MINE}{_HOLDINGS}\b"
+    r"|^\W*(?:please |can you |could you )*(?:list|show|name|find|give|tell)(?: me)?"
+    rf"(?: all| every| a list of| the list of)*(?: of)?(?: my| our| the)* {_HOLDINGS}\b"
+    rf"(?=\W*(?:$|please|{_TELLS}|that|which|i have|there|you))"
+    rf"|\bwhat are (?:my|our|all|the) {_HOLDINGS}\W*$"
+    r"|\bwhat(?:['’]?s| is| do i have| have i(?: got)?) (?:there )?in (?:my|the|our)"
+    r" (?:library|collection)\b"
+    rf"|\bin (?:which|what) {_OF_MINE}{_HOLDINGS}\b"
     r"|\bwhat (?:do i have|have i(?: got)?|do we have) (?:about|on)\b",
+    re.IGNORECASE,
+)
+_HOLDINGS_ONLY = re.compile(
+    rf"^(?:(?:of|all|my|our|the|in|what is|what i have)\s+)*(?:library|collection|{_HOLDINGS}s)"
+    r"(?: (?:in|of) (?:my|the|our) (?:library|collection)| i have)?$",
     re.IGNORECASE,
 )
 _TOPIC = re.compile(
@@ -129,13 +142,17 @@ _TOPIC = re.compile(
     r"|talk(?:s|ing)? (?:about|of)|speak(?:s|ing)? (?:about|of)|discuss(?:es|ing)?"
     r"|contain(?:s|ing)?|(?<=documents )on|(?<=files )on|(?<=anything )on|(?<=something )on"
     r"|(?<=have )on|(?<=material )on|(?<=notes )on|(?<=papers )on|(?<=document )on"
-    r"|(?<=file )on|(?<=articles )on|(?<=texts )on|(?<=there )on)\s+(?P<topic>[^?!]+?)\s*[?.!]*$",
+    r"|(?<=have )(?:from|by|with)|(?<=there )(?:from|by|with)|(?<=file )on|(?<=articles )on|(?<=texts )on|(?<=there )on)\s+(?P<topic>[^?!]+?)\s*[?.!]*$",
     re.IGNORECASE,
 )
 _NAMED_IN = re.compile(
     rf"\bin (?:which|what)(?: of (?:my|the|our))? {_HOLDINGS}\b\s*(?:is|are|was|were|do|does|can)?"
     r"\s*(?:i (?:find|read(?: about)?)\s+)?(?P<topic>.+?)"
     r"\s*(?:mentioned|discussed|described|named|covered|appear|found|treated)?\s*[?.!]*$",
+    re.IGNORECASE,
+)
+_IN_MINE = re.compile(
+    rf"\s+(?:in|among|of) (?:my|the|our) (?:{_HOLDINGS}|library)(?: do i have)?$|\s+do i have$",
     re.IGNORECASE,
 )
 _WRAPPING = re.compile(
@@ -182,13 +199,15 @@ def request_of(question: str) -> Request | None:
     text = " ".join(question.split())
     if len(text.split()) > MAX_WORDS:
         return None
-    if _COLLECTION.search(text):
-        return Request("collection", _topic(text), counts=_COUNT.search(text) is not None)
     compared = _comparison(text)
     if compared is not None:
         return compared
     if _SUMMARY.search(text):
-        return _summary(text)
+        summary = _summary(text)
+        whole = _HOLDINGS_ONLY.match(summary.subject)
+        return Request("collection", "") if whole else summary
+    if _COLLECTION.search(text):
+        return Request("collection", _topic(text), counts=_COUNT.search(text) is not None)
     if _OUTLINE.search(text) and not _COUNT.search(text):
         return Request("outline", _rest(_OUTLINE, text))
     if _COUNT.search(text):
@@ -203,7 +222,8 @@ def request_of(question: str) -> Request | None:
         return Request("summary", _clean(_LENGTH.sub(" ", text)), sentences=_sentences(text))
     what_are = _WHAT_ARE.match(text)
     if what_are is not None:
-        return Request("items", _clean(what_are.group("rest")), explicit=False)
+        rest = what_are.group("rest") or what_are.group("plural")
+        return Request("items", _clean(rest), explicit=False)
     return None
 
 
@@ -244,7 +264,7 @@ def _comparison(text: str) -> Request | None:
 
 def _topic(text: str) -> str:
     named = _NAMED_IN.search(text) or _TOPIC.search(text)
-    return _clean(named.group("topic")) if named else ""
+    return _clean(_IN_MINE.sub("", named.group("topic"))) if named else ""
 
 
 def _rest(request: re.Pattern[str], text: str) -> str:

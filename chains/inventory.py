@@ -10,7 +10,7 @@ from chains.intent import Request
 from chains.naming import FITS, fits_of
 from chains.retriever import HybridSearch
 from chains.types import LIBRARY_OWNER, Answer
-from chains.whole import WholeDocument, called
+from chains.whole import WholeDocument, called, on_one_line
 
 SHOWN = 30
 """Documents that are listed; how many there are in all is always said."""
@@ -48,9 +48,8 @@ def about(
             (),
             grounded=False,
         )
-    count = len(lines)
-    what = "document is" if count == 1 else "documents are"
-    text = f"{count} of your {len(documents)} {what} about “{request.subject}”:"
+    verb = "is" if len(lines) == 1 else "are"
+    text = f"{len(lines)} of your {len(documents)} documents {verb} about “{request.subject}”:"
     return Answer(f"{text}\n\n" + _shown(list(lines.values())), numbers.all(), grounded=True)
 
 
@@ -79,7 +78,7 @@ def _all(documents: Sequence[WholeDocument], owner: str) -> Answer:
 
 
 def _line(document: WholeDocument, sentence: str, number: int) -> str:
-    short = " ".join(sentence.split())
+    short = on_one_line(sentence)
     if len(short) > SENTENCE_CHARS:
         short = f"{short[:SENTENCE_CHARS].rsplit(' ', 1)[0]} …"
     return f"- {called(document.info)}: {short} [{number}]"

@@ -21,13 +21,13 @@ from chains.generation import GenerationStats
 from chains.prompt import SYSTEM_PROMPT, is_refusal, render_passage, render_question
 from chains.prompt_builder import Prompt
 from chains.types import Answer, Passage, Progress, Queued, Token
-from chains.whole import Statement, WholeDocument, called, listed
+from chains.whole import Statement, WholeDocument, called, listed, on_one_line
 
 MAX_PARTS = 8
 PART_CHARS = 1_400
 """What the model reads of a part, about 350 tokens; a longer part is condensed to it."""
 SENTENCE_TOKENS = 45
-PART_STATEMENTS = 2
+PART_STATEMENTS = 1
 AT_HEADING, WITHIN = 0.6, 1.15
 """Shares of a part's usual length at which it ends, where a heading begins and elsewhere."""
 SENTENCES = 3
@@ -185,8 +185,10 @@ def compose_summary(plan: Plan, written: Sequence[tuple[Said, ...]]) -> Answer:
         return f"{said.text} [{numbers.number(said.support)}]"
 
     def statements(step: int, central: Sequence[Support], count: int) -> list[Said]:
-        found = list(written[step]) if step < len(written) else []
-        return found[:count] or [_quoted(support) for support in central[:count]]
+        found = list(written[step])[:count] if step < len(written) else []
+        places = {(said.support.start, said.support.end) for said in found}
+        rest = [support for support in central if (support.start, support.end) not in places]
+        return found + [_quoted(support) for support in rest[: count - len(found)]]
 
     blocks: list[str] = []
     if plan.is_short:
@@ -197,7 +199,7 @@ def compose_summary(plan: Plan, written: Sequence[tuple[Said, ...]]) -> Answer:
         blocks.append(f"{plan.name}: {cited(whole[0])}")
     if len(plan.headings) > 1 and len(plan.parts) > 1:
         named = [
-            f"{' '.join(heading.text.strip('# ').split())} [{numbers.number(heading)}]"
+            f"{on_one_line(heading.text)} [{numbers.number(heading)}]"
             for heading in plan.headings[:HEADINGS_NAMED]
         ]
         more = len(plan.headings) - len(named)
@@ -245,7 +247,7 @@ def _checked(text: str, passages: Sequence[Passage]) -> tuple[Said, ...]:
 
 
 def _quoted(support: Support) -> Said:
-    return Said(" ".join(support.text.split())[:QUOTED_CHARS], support)
+    return Said(on_one_line(support.text)[:QUOTED_CHARS], support)
 
 
 def _narrowed(support: Support) -> Passage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
 from ingest.store import DocumentInfo, Store
 
+_BORDER = re.compile(r"\s*(?<!\\)\|\s*")
 CHUNKS_READ = 240
 """Of a longer document passages spread over it stand for the rest."""
 
@@ -145,3 +147,9 @@ def listed(names: Sequence[str], joint: str = "and") -> str:
     """Return names as a sentence has them: ``a, b and c``."""
     *rest, last = names or ("",)
     return f"{', '.join(rest)} {joint} {last}" if rest else last
+
+
+def on_one_line(sentence: str) -> str:
+    """Return a sentence or a table's row as it can stand in a line of Markdown."""
+    bare = sentence.strip().strip("|#>")
+    return " ".join(_BORDER.sub(", ", bare).split())

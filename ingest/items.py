@@ -10,7 +10,7 @@ import csv
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ingest.loaders import HeadingSpan, LoadedDocument
@@ -55,6 +55,8 @@ class Series:
     """The line before it, which may say what it lists."""
     headings: tuple[str, ...] = ()
     """Above it, outermost first."""
+    first: int = 1
+    """The number of the first item of a numbered list."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def series_of(document: LoadedDocument) -> tuple[Series, ...]:
     return tuple(sorted(found, key=lambda series: series.items[0].start))
 
 
-def _blocks(document: LoadedDocument) -> Iterator[Series]:
+def _blocks(document: LoadedDocument) -> list[Series]:
+    found: list[Series] = []
     trail = _Trail(document.headings)
     lines = list(_lines(document))
     lead = ""
@@ -85,15 +88,33 @@ def _blocks(document: LoadedDocument) -> Iterator[Series]:
         for read in (_table, _list, _short_lines):
             series, after = read(lines, at, trail)
             if series is not None:
-                yield Series(
-                    series.kind, series.items, series.header, lead, trail.above(line.start)
-                )
+                found.append(replace(series, lead=lead, headings=trail.above(line.start)))
                 at, lead = after, ""
                 break
         else:
             if line.text.strip() and not trail.is_heading(line):
                 lead = line.text.strip()[-LEAD_CHARS:]
             at += 1
+    return _joined(found)
+
+
+def _joined(found: Sequence[Series]) -> list[Series]:
+    """Put a numbered list that goes on after a paragraph together."""
+    joined: list[Series] = []
+    for series in found:
+        before = next((one for one in reversed(joined) if one.kind == "numbers"), None)
+        if (
+            series.kind == "numbers"
+            and series.first > 1
+            and before is not None
+            and before.headings == series.headings
+            and before.first + len(before.items) == series.first
+        ):
+            at = joined.index(before)
+            joined[at] = replace(before, items=(*before.items, *series.items))
+        else:
+            joined.append(series)
+    return joined
 
 
 def _lines(document: LoadedDocument) -> Iterator[_Line]:
@@ -199,7 +220,7 @@ def _list(lines: Sequence[_Line], at: int, trail: _Trail) -> tuple[Series | None
         if following < len(lines) and _ITEM.fullmatch(lines[following].text):
             at = following
     kind: SeriesKind = "numbers" if numbered else "bullets"
-    return Series(kind, tuple(items)), at
+    return Series(kind, tuple(items), first=int(first.group("number") or 1)), at
 
 
 def _short_lines(lines: Sequence[_Line], at: int, trail: _Trail) -> tuple[Series | None, int]:
