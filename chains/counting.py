@@ -50,7 +50,7 @@ _KIND_WORDS = {kind: frozenset(lexical.content_stems(words)) for kind, words in 
 _COMPARISONS = (
     (r"(?:more|greater|higher|larger|older|longer) than|over|above|exceed(?:s|ing)?|after", "gt"),
     (r"(?:less|fewer|lower|smaller|younger|shorter) than|under|below|before", "lt"),
-    (r"at least|from|since", "ge"),
+    (r"at least|since", "ge"),
     (r"at most|up to|until", "le"),
 )
 _COMPARED = re.compile(
@@ -63,7 +63,7 @@ _COMPARED_WORDS = frozenset(
     lexical.stem(word)
     for word in (
         "more greater higher larger older longer than over above exceed exceeds exceeding after "
-        "less fewer lower smaller younger shorter under below before least from since most up to "
+        "less fewer lower smaller younger shorter under below before least since most up to "
         "until"
     ).split()
 )

@@ -140,9 +140,8 @@ _HOLDINGS_ONLY = re.compile(
 _TOPIC = re.compile(
     r"\b(?:about|regarding|concerning|mention(?:s|ed|ing)?|deal(?:s|ing)? with|cover(?:s|ing)?"
     r"|talk(?:s|ing)? (?:about|of)|speak(?:s|ing)? (?:about|of)|discuss(?:es|ing)?"
-    r"|contain(?:s|ing)?|(?<=documents )on|(?<=files )on|(?<=anything )on|(?<=something )on"
-    r"|(?<=have )on|(?<=material )on|(?<=notes )on|(?<=papers )on|(?<=document )on"
-    r"|(?<=have )(?:from|by|with)|(?<=there )(?:from|by|with)|(?<=file )on|(?<=articles )on|(?<=texts )on|(?<=there )on)\s+(?P<topic>[^?!]+?)\s*[?.!]*$",
+    rf"|contain(?:s|ing)?|(?:{_HOLDINGS}|have|got|there) (?:on|from|by|with))\s+"
+    r"(?P<topic>[^?!]+?)\s*[?.!]*$",
     re.IGNORECASE,
 )
 _NAMED_IN = re.compile(

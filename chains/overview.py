@@ -107,6 +107,7 @@ class Overviews:
                 f"No document is called “{request.subject}”; by what it says this is "
                 f"{called(by_content)}."
             )
+        assert found.best is not None  # noqa: S101 - each case without one has returned
         document = WholeDocument(self._store, found.best)
         if request.kind == "outline" and document.loaded.headings:
             return Overview(_outline(document, remark))

@@ -258,7 +258,7 @@ def _separated_values(text: str) -> Series | None:
     for mark in (";", "\t", ","):
         if len(lines) < LEAST_LINES or mark not in lines[0].text:
             continue
-        rows = []
+        rows: list[Item] = []
         for line in lines:
             cells = next(csv.reader([line.text], delimiter=mark), [])
             if len(cells) < 2 or (rows and len(cells) != len(rows[0].cells)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chains.followup import asks_for_overview, is_small_talk, search_text
+from chains.followup import is_small_talk, search_text
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,3 @@ def test_greetings_and_thanks_are_small_talk(text: str) -> None:
 )
 def test_questions_are_not_small_talk(text: str) -> None:
     assert not is_small_talk(text)
-
-
-def test_asking_for_an_overview() -> None:
-    assert asks_for_overview("Summarise this document")
-    assert asks_for_overview("What is the report about?")
-    assert not asks_for_overview("What is the capital of France?")
