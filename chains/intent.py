@@ -109,7 +109,7 @@ _HOLDINGS = (
     r"(?:documents?|docs?|files?|papers?|pdfs?|texts?|notes?|sources?|articles?|recordings?"
     r"|uploads?|letters?|books?|library|collection|anything|something|material|stuff)"
 )
-_OF_MINE = r"(?:of (?:my|the|our|these|all)\s+)?(?:my |our |the )?"
+_OF_MINE = r"(?:of (?:my|the|our|these|all)\s+)?(?:my |our )?"
 _TELLS = (
     r"(?:mentions?|about|on|regarding|concerning|deals?|talks?|covers?|speaks?|discuss(?:es)?"
     r"|contains?)"

@@ -52,6 +52,7 @@ TYPO_LETTERS = 3
 
 _WORD = re.compile(r"[^\W_]+")
 _BORDER = re.compile(r"(?<=[a-zß-ÿ])(?=[A-ZÀ-Þ])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_MONTHS = frozenset(lexical.stem(name.lower()) for name in month_name[1:] if name != "May")
 _MONTH = re.compile(r"(?:19|20)\d\d[-_. ]?(0[1-9]|1[0-2])(?!\d)")
 
 
@@ -309,7 +310,8 @@ def _weights(groups: Iterable[frozenset[str]], counts: Counter[str], total: int)
 
 
 def _is_number(group: frozenset[str]) -> bool:
-    return all(word.isdigit() for word in group)
+    """Whether it is a number or a month: then one that is like it but for that is another one."""
+    return all(word.isdigit() or word in _MONTHS for word in group)
 
 
 def _same(one: Fit, other: Fit) -> bool:
