@@ -48,7 +48,10 @@ _ABOUT = re.compile(
     r"|tell(?: (?:me|us))?)"
     r"\s*[?.!]*$"
     r"|\bwhat(?:['’]?s| is| stands)\s+(?:written\s+)?in(?:side)?\s+(?P<inside>.{2,160}?)\s*[?.!]*$"
-    r"|\bwhat\s+(?P<topic>.{2,160}?)\s+(?:is|are)\s+(?:all\s+)?about\s*[?.!]*$",
+    r"|\bwhat\s+(?P<topic>.{2,160}?)\s+(?:(?:is|are)\s+(?:all\s+)?about|says?|covers?|contains?"
+    r"|describes?)\s*[?.!]*$"
+    r"|^\W*(?:please |can you |could you )*(?:tell (?:me|us) (?:something |more )?about|explain"
+    r"|describe|walk me through)\s+(?P<told>.{2,160}?)(?: (?:to|for) me)?\s*[?.!]*$",
     re.IGNORECASE,
 )
 _OUTLINE = re.compile(

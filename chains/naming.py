@@ -36,6 +36,8 @@ GENERIC = frozenset(
 
 FITS = 0.6
 """Share of the request's weight that a document's name must hold."""
+SURELY_FITS = 0.85
+"""The same where a question may as well be about a fact."""
 RIVAL = 0.1
 """As near as that to the best, another document fits as well."""
 WHOLLY = 0.25
@@ -110,12 +112,17 @@ def name_of(source: str, title: str) -> Name:
     return Name(words, folders - words, tuple(form for form in forms if form))
 
 
-def meant(subject: str, documents: Sequence[DocumentInfo], text_of: TextOf) -> Meant:
-    """Return which of ``documents`` is meant by ``subject``; ``text_of`` reads one's text."""
+def meant(
+    subject: str, documents: Sequence[DocumentInfo], text_of: TextOf, *, least: float = FITS
+) -> Meant:
+    """Return which of ``documents`` is meant by ``subject``; ``text_of`` reads one's text.
+
+    ``least``: the share of the request's weight that a document must hold.
+    """
     exact = [d for d in documents if _is_file_name(subject, d)]
     if exact:
         return Meant(_own_first(exact)[0])
-    fits = [fit for fit in fits_of(subject, documents, text_of) if fit.share >= FITS]
+    fits = [fit for fit in fits_of(subject, documents, text_of) if fit.share >= least]
     fits = [fit for fit in fits if fit.numbers]
     if not fits:
         return Meant()

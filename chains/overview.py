@@ -10,7 +10,7 @@ from chains.citations import CitationList
 from chains.gate import support
 from chains.intent import Request, request_of
 from chains.memory import Exchange
-from chains.naming import GENERIC, Meant, meant, spoken_words, vocabulary
+from chains.naming import GENERIC, SURELY_FITS, Meant, meant, spoken_words, vocabulary
 from chains.retriever import HybridSearch
 from chains.summary import Plan, Summaries, plan
 from chains.types import LIBRARY_OWNER, Answer, Passage, Question
@@ -21,6 +21,8 @@ CONTENT_FITS = 0.75
 """``gate.support`` of a document that is found by what it says, not by its name."""
 NAMED = 5
 """Documents named where the asker is to choose."""
+NEAREST = 3
+"""Documents named where none fits."""
 SEARCHED = 6
 """Documents that are looked into for lists."""
 ALL_SEARCHED = 12
@@ -85,21 +87,25 @@ class Overviews:
         ready: Sequence[DocumentInfo],
     ) -> Overview | None:
         words = spoken_words(request.subject)
+        is_sure = request.explicit or _says_document(request.subject)
+        if words and is_sure:
+            found = meant(request.subject, ready, self._text)
+        elif words:
+            found = meant(request.subject, ready, _nothing, least=SURELY_FITS)
         if words:
-            found = meant(request.subject, ready, self._text if request.explicit else _nothing)
             remark = _also(found) if found.best else ""
-        elif request.explicit or _says_document(request.subject):
+        elif is_sure:
             found, remark = self._pointed_at(question, earlier, ready)
         else:
             return None
         if found.best is None and found.others:
             return Overview(_which(request.subject, found.others))
-        if found.best is None and not request.explicit and not _says_document(request.subject):
+        if found.best is None and not is_sure:
             return None
         if found.best is None:
-            by_content = self._by_content(request.subject, question.owner, ready)
+            by_content, nearest = self._by_content(request.subject, question.owner, ready)
             if by_content is None:
-                return Overview(_none_fits(request.subject, ready))
+                return Overview(_none_fits(request.subject, nearest))
             if not _says_document(request.subject) and by_content.chunks > 1:
                 return None  # a topic in a document, not the document
             found = Meant(by_content)
@@ -141,19 +147,20 @@ class Overviews:
 
     def _by_content(
         self, subject: str, owner: str, ready: Sequence[DocumentInfo]
-    ) -> DocumentInfo | None:
+    ) -> tuple[DocumentInfo | None, list[DocumentInfo]]:
+        """Return the document that speaks of ``subject``, and those that are nearest to it."""
         by_id = {document.id: document for document in ready}
         numbers = {word for word in spoken_words(subject) if word.isdigit()}
         wanted = " ".join(
             word for word in subject.split() if not GENERIC & lexical.content_stems(word)
         )
-        for result in self._search.by_document(wanted, (LIBRARY_OWNER, owner))[:NAMED]:
-            info = by_id.get(result.passages[0].document_id)
-            if info is None or support(result) < CONTENT_FITS:
-                continue
-            if numbers <= vocabulary(self._text(info)):
-                return info
-        return None
+        results = self._search.by_document(wanted, (LIBRARY_OWNER, owner))[:NAMED]
+        nearest = [result for result in results if result.passages[0].document_id in by_id]
+        infos = [by_id[result.passages[0].document_id] for result in nearest]
+        for result, info in zip(nearest, infos, strict=True):
+            if support(result) >= CONTENT_FITS and numbers <= vocabulary(self._text(info)):
+                return info, infos
+        return None, infos[:NEAREST]
 
     def _text(self, info: DocumentInfo) -> str:
         return WholeDocument(self._store, info).loaded.text[:TEXT_CHARS]
@@ -203,13 +210,11 @@ def _which(subject: str, documents: Sequence[DocumentInfo]) -> Answer:
     )
 
 
-def _none_fits(subject: str, ready: Sequence[DocumentInfo]) -> Answer:
-    return Answer(
-        f"There is no document “{subject}” in your library, by its name or by what it says. "
-        f"There are: {_names(ready)}.",
-        (),
-        grounded=False,
-    )
+def _none_fits(subject: str, nearest: Sequence[DocumentInfo]) -> Answer:
+    text = f"There is no document “{subject}” in your library, by its name or by what it says."
+    if nearest:
+        text += f" The nearest: {_names(nearest)}."
+    return Answer(text, (), grounded=False)
 
 
 def _outline(document: WholeDocument, remark: str) -> Answer:

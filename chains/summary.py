@@ -40,8 +40,7 @@ CENTRAL_RANKED = 40
 SCRAP_WORDS = 4
 """A sentence of fewer words of meaning says little."""
 
-ASK_PART = "State the most important facts of the passages in {count}. Copy names and numbers."
-ASK_WHOLE = "Say in {count} what these passages are about. Copy names and numbers."
+ASK = "State the most important facts of the passages in {count}. Copy names and numbers."
 ONE = "one short sentence"
 FEW = "{count} short sentences"
 
@@ -162,15 +161,22 @@ class Summaries:
             written.extend(known)
             return
         for step in range(plan.steps):
-            yield Progress(step + 1, plan.steps, plan.name)
+            progress = Progress(step + 1, plan.steps, plan.name)
+            yield progress
             prompt, passages = _prompt(plan, step, written)
             text = ""
+            waits = False
             async with aclosing(generate(prompt)) as events:
                 async for event in events:
-                    if isinstance(event, Token):
-                        text += event.text
-                    else:
-                        yield event
+                    match event:
+                        case Token():
+                            text += event.text
+                        case Queued(place=0):
+                            if waits:  # how far it is takes the place of the place again
+                                yield progress
+                        case _:
+                            waits = isinstance(event, Queued)
+                            yield event
             written.append(_checked(text, passages))
         self._kept[key] = tuple(written)
         while len(self._kept) > SUMMARIES_KEPT:
@@ -220,15 +226,15 @@ def _prompt(
 ) -> tuple[Prompt, tuple[Passage, ...]]:
     sentences = plan.sentences or SENTENCES if plan.is_short else 1
     count = ONE if sentences == 1 else FEW.format(count=sentences)
-    ask = ASK_PART.format(count=count)
     if len(plan.parts) == 1 or (not plan.is_short and step < len(plan.parts)):
         passages = plan.parts[step].passages
     else:
         said = [statements[0].support for statements in written if statements]
         passages = tuple(_narrowed(support) for support in said or plan.central)
-        ask = ASK_WHOLE.format(count=count)
     tokens = SENTENCE_TOKENS * (sentences + 1)
-    text = render_question([render_passage(passage) for passage in passages], ask)
+    text = render_question(
+        [render_passage(passage) for passage in passages], ASK.format(count=count)
+    )
     messages = (SystemMessage(SYSTEM_PROMPT), HumanMessage(text))
     return Prompt(messages, "", (), "", tokens), passages
 

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import ASKER, ScriptedModel, Shelf, documents
 
-from chains.intent import request_of
 from chains.naming import meant
 from chains.summary import Said, compose_summary
 from chains.types import LIBRARY_OWNER, Progress
@@ -444,5 +443,5 @@ def test_the_documents_about_something_are_those_that_speak_of_it(shelf: Shelf) 
         "Summarise the following: " + "the cat sat on the mat and looked at the dog " * 8,
     ],
 )
-def test_a_question_about_a_fact_is_none_about_a_whole(question: str) -> None:
-    assert request_of(question) is None
+def test_a_question_about_a_fact_is_none_about_a_whole(shelf: Shelf, question: str) -> None:
+    assert shelf.look(question) is None
