@@ -98,15 +98,18 @@ def matches_of(request: Request, documents: Sequence[WholeDocument]) -> list[Mat
     return sorted(found, key=lambda match: -match.score)
 
 
-def compose_items(request: Request, matches: Sequence[Match]) -> Answer:
-    """Return the count or the list of the best series; ``matches`` has one at least."""
+def compose_items(request: Request, matches: Sequence[Match], *, most: int | None = None) -> Answer:
+    """Return the count or the list of the best series; ``matches`` has one at least.
+
+    ``most``: how many items are shown of each, if it is not as many as usual.
+    """
     best = [match for match in matches if match.score >= matches[0].score - 1e-9]
     shown = best[:SERIES_SHOWN]
     numbers = CitationList()
     noun = _asked(request.subject)[0][0]
     blocks = []
     for match in shown:
-        limit = COUNTED if request.counts else LISTED
+        limit = most or (COUNTED if request.counts else LISTED)
         blocks.append(_block(match, noun, limit, request.counts, numbers))
     others = [match for match in matches if match not in shown]
     also = list(dict.fromkeys(called(match.document.info) for match in others))

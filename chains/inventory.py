@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chains.citations import CitationList, best_support
+from chains.citations import CitationList, Support, best_support
 from chains.gate import support
 from chains.intent import Request
 from chains.naming import FITS, fits_of
@@ -20,46 +20,55 @@ SENTENCE_CHARS = 240
 
 
 def about(
-    request: Request, documents: Sequence[WholeDocument], search: HybridSearch, owner: str
+    request: Request,
+    documents: Sequence[WholeDocument],
+    search: HybridSearch,
+    owner: str,
+    *,
+    most: int = SHOWN,
 ) -> Answer:
-    """Return the documents about the request's topic, or all of them where it names none."""
+    """Return the documents about the request's topic, or all of them where it names none.
+
+    ``most`` of them are shown.
+    """
     if not request.subject:
-        return _all(documents, owner)
-    numbers = CitationList()
+        return _all(documents, owner, most)
     by_id = {document.info.id: document for document in documents}
-    lines: dict[int, str] = {}
+    places: dict[int, Support] = {}
     for result in search.by_document(request.subject, (LIBRARY_OWNER, owner)):
         passage = result.passages[0]
-        document = by_id.get(passage.document_id)
-        if document is not None and support(result) >= ABOUT:
-            place = best_support(passage)
-            line = _line(document, place.text, numbers.number(place))
-            lines.setdefault(document.info.id, line)
+        if passage.document_id in by_id and support(result) >= ABOUT:
+            places.setdefault(passage.document_id, best_support(passage))
     infos = [document.info for document in documents]
     for fit in fits_of(request.subject, infos, lambda _: ""):
-        if fit.share >= FITS and fit.document.id not in lines:
-            lead = by_id[fit.document.id].lead()
-            if lead is not None:
-                document = by_id[fit.document.id]
-                lines[fit.document.id] = _line(document, lead.text, numbers.number(lead))
-    if not lines:
+        lead = by_id[fit.document.id].lead() if fit.share >= FITS else None
+        if lead is not None:
+            places.setdefault(fit.document.id, lead)
+    if not places:
         return Answer(
             f"None of your {len(documents)} documents is about “{request.subject}”.",
             (),
             grounded=False,
         )
-    verb = "is" if len(lines) == 1 else "are"
-    text = f"{len(lines)} of your {len(documents)} documents {verb} about “{request.subject}”:"
-    return Answer(f"{text}\n\n" + _shown(list(lines.values())), numbers.all(), grounded=True)
+    numbers = CitationList()
+    lines = [
+        _line(by_id[document_id], place.text, numbers.number(place))
+        for document_id, place in list(places.items())[:most]
+    ]
+    more = len(places) - len(lines)
+    lines += [f"- … and {more} more"] if more else []
+    verb = "is" if len(places) == 1 else "are"
+    text = f"{len(places)} of your {len(documents)} documents {verb} about “{request.subject}”:"
+    return Answer(f"{text}\n\n" + "\n".join(lines), numbers.all(), grounded=True)
 
 
-def _all(documents: Sequence[WholeDocument], owner: str) -> Answer:
+def _all(documents: Sequence[WholeDocument], owner: str, most: int) -> Answer:
     numbers = CitationList()
     blocks = []
     count = len(documents)
     own = [document for document in documents if document.info.owner == owner]
     shared = [document for document in documents if document.info.owner != owner]
-    left = SHOWN
+    left = most
     for title, group in (("Your own", own), ("In the shared library", shared)):
         lines = []
         for document in group[:left]:
@@ -82,8 +91,3 @@ def _line(document: WholeDocument, sentence: str, number: int) -> str:
     if len(short) > SENTENCE_CHARS:
         short = f"{short[:SENTENCE_CHARS].rsplit(' ', 1)[0]} …"
     return f"- {called(document.info)}: {short} [{number}]"
-
-
-def _shown(lines: Sequence[str]) -> str:
-    more = len(lines) - SHOWN
-    return "\n".join([*lines[:SHOWN], *([f"- … and {more} more"] if more > 0 else [])])

@@ -29,7 +29,7 @@ GENERIC = frozenset(
         "document file pdf docx doc word markdown md txt html htm csv text paper page upload "
         "uploaded attachment attached recording called named titled entitled thing item one "
         "content contents whole entire full latest last newest recent previous there dot dash "
-        "underscore hyphen slash available listed list number total line sentence"
+        "underscore hyphen slash available listed list number total line sentence section chapter"
     ).split()
 )
 """Words that say that a document is meant, not which."""

@@ -10,17 +10,28 @@ from chains.citations import CitationList
 from chains.gate import support
 from chains.intent import Request, request_of
 from chains.memory import Exchange
-from chains.naming import GENERIC, SURELY_FITS, Meant, meant, spoken_words, vocabulary
+from chains.naming import (
+    GENERIC,
+    SURELY_FITS,
+    Meant,
+    meant,
+    name_of,
+    spoken_words,
+    vocabulary,
+)
 from chains.retriever import HybridSearch
 from chains.summary import Plan, Summaries, plan
 from chains.types import LIBRARY_OWNER, Answer, Passage, Question
 from chains.whole import WholeDocument, called, listed
+from ingest.loaders import HeadingSpan
 from ingest.store import DocumentInfo, Store
 
 CONTENT_FITS = 0.75
 """``gate.support`` of a document that is found by what it says, not by its name."""
 NAMED = 5
 """Documents named where the asker is to choose."""
+SPOKEN = 5
+"""Items and documents that are read out; how many there are in all is said."""
 NEAREST = 3
 """Documents named where none fits."""
 SEARCHED = 6
@@ -68,13 +79,14 @@ class Overviews:
             case "summary" | "outline":
                 return self._whole(request, question, earlier, ready)
             case "items":
-                return self._items(request, owners, ready)
+                return self._items(request, question, owners, ready)
             case "comparison":
                 answer = comparison.compare(request, ready, self._store, self._search, owners)
                 return None if answer is None else Overview(answer)
             case "collection":
                 documents = [WholeDocument(self._store, info) for info in ready]
-                found = inventory.about(request, documents, self._search, question.owner)
+                most = SPOKEN if question.spoken else inventory.SHOWN
+                found = inventory.about(request, documents, self._search, question.owner, most=most)
                 return Overview(found)
 
     # ── one document ─────────────────────────────────────────────────────────────────────────
@@ -116,9 +128,10 @@ class Overviews:
         assert found.best is not None  # noqa: S101 - each case without one has returned
         document = WholeDocument(self._store, found.best)
         if request.kind == "outline" and document.loaded.headings:
-            return Overview(_outline(document, remark))
+            return Overview(_outline(document, remark, question.spoken))
         sentences = request.sentences or (2 if question.spoken else None)
-        made = plan(document, sentences=sentences, remark=remark)
+        section = _section(request.subject, document)
+        made = plan(document, section=section, sentences=sentences, remark=remark)
         return Overview(plan=made, passages=made.passages) if made.passages else None
 
     def _pointed_at(
@@ -168,7 +181,11 @@ class Overviews:
     # ── rows and items ───────────────────────────────────────────────────────────────────────
 
     def _items(
-        self, request: Request, owners: Sequence[str], ready: Sequence[DocumentInfo]
+        self,
+        request: Request,
+        question: Question,
+        owners: Sequence[str],
+        ready: Sequence[DocumentInfo],
     ) -> Overview | None:
         chosen = list(ready)
         if len(ready) > ALL_SEARCHED:
@@ -180,7 +197,22 @@ class Overviews:
             chosen = [by_id[i] for i in dict.fromkeys(ids) if i in by_id][:SEARCHED]
         documents = [WholeDocument(self._store, info) for info in chosen]
         matches = counting.matches_of(request, documents)
-        return Overview(counting.compose_items(request, matches)) if matches else None
+        if not matches:
+            return None
+        most = SPOKEN if question.spoken else None
+        return Overview(counting.compose_items(request, matches, most=most))
+
+
+def _section(subject: str, document: WholeDocument) -> HeadingSpan | None:
+    """Return the section that is meant: all of its heading was said, and it is no name's."""
+    said = lexical.content_stems(subject)
+    name = name_of(document.info.name, document.info.title)
+    found = None, 0
+    for heading in document.loaded.headings:
+        words = lexical.content_stems(heading.text)
+        if words and words <= said and not words <= name.words and len(words) > found[1]:
+            found = heading, len(words)
+    return found[0]
 
 
 def _nothing(_: DocumentInfo) -> str:
@@ -217,12 +249,13 @@ def _none_fits(subject: str, nearest: Sequence[DocumentInfo]) -> Answer:
     return Answer(text, (), grounded=False)
 
 
-def _outline(document: WholeDocument, remark: str) -> Answer:
+def _outline(document: WholeDocument, remark: str, spoken: bool) -> Answer:
     headings = document.loaded.headings
+    shown = SPOKEN if spoken else HEADINGS_SHOWN
     numbers = CitationList()
     top = min(heading.level for heading in headings)
     lines = []
-    for heading in headings[:HEADINGS_SHOWN]:
+    for heading in headings[:shown]:
         place = document.support(heading.start, heading.end)
         page = f", page {place.passage.page}" if place.passage.page is not None else ""
         indent = "  " * (heading.level - top)

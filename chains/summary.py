@@ -22,6 +22,7 @@ from chains.prompt import SYSTEM_PROMPT, is_refusal, render_passage, render_ques
 from chains.prompt_builder import Prompt
 from chains.types import Answer, Passage, Progress, Queued, Token
 from chains.whole import Statement, WholeDocument, called, listed, on_one_line
+from ingest.loaders import HeadingSpan
 
 MAX_PARTS = 8
 PART_CHARS = 1_400
@@ -63,6 +64,8 @@ class Plan:
 
     document_id: int
     sha256: str
+    span: tuple[int, int]
+    """What of its text: all of it, or a section."""
     name: str
     """How it is called in the answer."""
     parts: tuple[Part, ...]
@@ -85,7 +88,7 @@ class Plan:
     @property
     def central(self) -> tuple[Support, ...]:
         """The most central statement of each part, or those of the only one."""
-        each = len(self.parts[0].central) if len(self.parts) == 1 else 1
+        each = SENTENCES if len(self.parts) == 1 else 1
         return tuple(support for part in self.parts for support in part.central[:each])
 
     @property
@@ -108,20 +111,33 @@ class Said:
 Written = tuple[tuple[Said, ...], ...]
 """Of each step its statements."""
 
+_Key = tuple[int, str, tuple[int, int], str, int | None]
+
 Generate = Callable[[Prompt], AsyncGenerator[Queued | Token | GenerationStats, None]]
 
 
-def plan(document: WholeDocument, *, sentences: int | None, remark: str = "") -> Plan:
-    """Cut ``document`` into parts and choose what is read of each. Blocking."""
-    statements = list(document.statements())
+def plan(
+    document: WholeDocument,
+    *,
+    section: HeadingSpan | None,
+    sentences: int | None,
+    remark: str = "",
+) -> Plan:
+    """Cut ``document``, or one section of it, into parts and choose what is read of each.
+
+    Blocking.
+    """
+    span = document.span(section)
+    statements = [one for one in document.statements() if span[0] <= one.start < span[1]]
     groups = _groups(statements)
     several = len(groups) > 1
     return Plan(
         document_id=document.info.id,
         sha256=document.info.sha256,
-        name=called(document.info),
-        parts=tuple(_part(document, group, titled=several) for group in groups),
-        headings=_headings(document),
+        span=span,
+        name=called(document.info) + (f", *{on_one_line(section.text)}*" if section else ""),
+        parts=tuple(_part(document, group, titled=several) for group in groups if group),
+        headings=_headings(document, span),
         sentences=sentences,
         remark=remark,
     )
@@ -133,7 +149,7 @@ class Summaries:
     def __init__(self, known: Callable[[Sequence[int]], set[int]]) -> None:
         """``known`` returns which of the documents are still there; blocking, and quick."""
         self._known = known
-        self._kept: OrderedDict[tuple[int, str, str, int | None], Written] = OrderedDict()
+        self._kept: OrderedDict[_Key, Written] = OrderedDict()
 
     def forget_gone(self) -> None:
         """Drop what was written of documents that are gone. Blocking."""
@@ -155,7 +171,7 @@ class Summaries:
         ``model`` names the file that writes; ``anew``: not what was written before. Closing the
         iterator stops the model within a token. Raises as ``generate`` does.
         """
-        key = (plan.document_id, plan.sha256, model, plan.sentences)
+        key = (plan.document_id, plan.sha256, plan.span, model, plan.sentences)
         if not anew and (known := self._kept.get(key)) is not None:
             self._kept.move_to_end(key)
             written.extend(known)
@@ -345,9 +361,9 @@ def by_centrality(statements: Sequence[Statement]) -> list[int]:
     return ranked
 
 
-def _headings(document: WholeDocument) -> tuple[Support, ...]:
+def _headings(document: WholeDocument, span: tuple[int, int]) -> tuple[Support, ...]:
     """Return the main headings: the topmost level of which there are several."""
-    headings = document.loaded.headings
+    headings = [one for one in document.loaded.headings if span[0] < one.end <= span[1]]
     for level in range(1, 7):
         found = [heading for heading in headings if heading.level == level]
         if len(found) > 1:

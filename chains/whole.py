@@ -11,7 +11,7 @@ from functools import cached_property
 from chains.citations import Support
 from chains.types import Passage
 from ingest.instructions import instruction_spans
-from ingest.loaders import LoadedDocument
+from ingest.loaders import HeadingSpan, LoadedDocument
 from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
 from ingest.store import DocumentInfo, Store
@@ -74,6 +74,17 @@ class WholeDocument:
                 start, end = chunk.start + span[0], chunk.start + span[1]
                 if span not in orders and not _is_in(headings, start, end):
                     yield Statement(chunk, start, end)
+
+    def span(self, section: HeadingSpan | None) -> tuple[int, int]:
+        """Return where a heading's section stands in the text; without one, all of it."""
+        if section is None:
+            return 0, len(self.loaded.text)
+        ends = (
+            heading.start
+            for heading in self.loaded.headings
+            if heading.start > section.start and heading.level <= section.level
+        )
+        return section.start, min(ends, default=len(self.loaded.text))
 
     def lead(self) -> Support | None:
         """Return its first statement."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from pathlib import Path
 
 import documents as files
+import httpx
 import pytest
 import pytest_asyncio
 from documents import Section
+from page_client import open_page
+from servers import Server
 
 from chains.types import LIBRARY_OWNER, Answer, AnswerEvent, Done, Progress, Question
 from core.settings import load_settings
@@ -185,3 +191,44 @@ async def test_documents_about_something_are_found_by_what_they_say(
     answer = answer_of(await ask(services, f"Which documents do I have about {topic}?"))
     assert expected <= {citation.source for citation in answer.citations}
     assert len(answer.citations) <= len(expected) + 2
+
+
+MANUAL = "# Manual of the plant\n\n" + "\n\n".join(
+    f"## The {name}\n\n"
+    + " ".join(f"Valve {number} of the {name} is opened by hand at noon." for number in range(40))
+    for name in ("boiler", "pump", "turbine", "cooler")
+)
+
+
+async def test_page_and_programs_are_told_which_part_is_read_and_stop_ends_it(
+    tmp_path: Path, need_models: Callable[..., None]
+) -> None:
+    """It starts a server, and the model reads parts of a long document."""
+    need_models("tiny", "embedder")
+    server = Server(
+        tmp_path,
+        {"XOE_LLM_PROFILE": "tiny", "XOE_VOICE": "false", "XOE_LLM_STALL_S": "300"},
+    )
+    (server.library / "plant.md").write_text(MANUAL)
+    await asyncio.to_thread(server.start)
+    try:
+        async with open_page(server.url) as page:
+            await page.type("Summarise the manual of the plant")
+
+            def told() -> str:
+                return json.dumps([data for event, data in page.events if "message" in event])
+
+            await page.until(lambda: "Reading part 2 of" in told())
+            await page.socket.emit("stop")
+            await page.until(lambda: "Stopped." in page.answers[-1])
+            whole = await page.ask("Summarise the manual of the plant")
+            assert "Manual of the plant" in whole
+            assert "The turbine" in whole
+            assert "Reading part" not in whole
+        async with httpx.AsyncClient(base_url=server.url, timeout=300, trust_env=False) as client:
+            body = {"question": "Summarise plant.md in one sentence"}
+            response = await client.post("/query/stream", json=body)
+        assert '"part":1,"parts":1' in response.text
+        assert '"grounded":true' in response.text
+    finally:
+        await asyncio.to_thread(server.stop)

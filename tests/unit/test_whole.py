@@ -302,6 +302,25 @@ def test_orders_in_a_document_are_not_read_to_the_model(shelf: Shelf) -> None:
     assert "vault" not in answer.text
 
 
+def test_a_section_is_summed_up_by_itself(shelf: Shelf) -> None:
+    shelf.put(
+        "office.md",
+        "# Office rules\n\n## Opening hours\n\nIt opens at 7:30.\n\n"
+        "## Lost keys\n\nA new key costs 45 euros.\n",
+    )
+    answer = shelf.ask("Summarise the section on lost keys in the office rules")
+    assert answer is not None
+    assert [citation.quote for citation in answer.citations] == ["A new key costs 45 euros."]
+
+
+def test_what_is_read_out_is_short(shelf: Shelf) -> None:
+    found = shelf.look("How many members are there?", kind="spoken")
+    assert found is not None
+    assert found.settled is not None
+    assert found.settled.text.count("\n- ") == 5
+    assert "and 135 more" in found.settled.text
+
+
 def test_an_outline_has_all_headings(shelf: Shelf) -> None:
     answer = shelf.ask("Give me an outline of the dog park document")
     assert answer is not None
