@@ -207,12 +207,13 @@ def _section(subject: str, document: WholeDocument) -> HeadingSpan | None:
     """Return the section that is meant: all of its heading was said, and it is no name's."""
     said = lexical.content_stems(subject)
     name = name_of(document.info.name, document.info.title)
-    found = None, 0
+    found: HeadingSpan | None = None
+    most = 0
     for heading in document.loaded.headings:
         words = lexical.content_stems(heading.text)
-        if words and words <= said and not words <= name.words and len(words) > found[1]:
-            found = heading, len(words)
-    return found[0]
+        if len(words) > most and words <= said and not words <= name.words:
+            found, most = heading, len(words)
+    return found
 
 
 def _nothing(_: DocumentInfo) -> str:
