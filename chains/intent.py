@@ -55,8 +55,10 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _OUTLINE = re.compile(
-    r"\b(?:outline|table of contents|structure of|structured|contents page"
-    r"|(?:which|what|list|name|show)\b.{0,24}\b(?:chapters?|sections?|headings?))\b",
+    r"^\W*(?:please |can you |could you )*outline\b|\b(?:an|the) outline of\b|\btable of contents\b"
+    r"|^\W*(?:what(?:['’]?s| is)|show(?: me)?|give(?: me)?|tell me) the structure of\b"
+    r"|^\W*how is\b(?=.*\bstructured\W*$)|(?<=\w) (?:is )?structured(?=\W*$)|\bcontents page\b"
+    r"|^\W*(?:which|what|list|name|show)\b.{0,24}?\b(?:chapters?|sections?|headings?)\b",
     re.IGNORECASE,
 )
 _COUNT = re.compile(
@@ -79,9 +81,14 @@ _WHAT_ARE = re.compile(
     re.IGNORECASE,
 )
 _COMPARISON = re.compile(
-    r"\b(?:compar(?:e|es|ed|ing|isons?)|contrast(?:ed|ing)?|differ(?:s|ences?|ed)?|versus|vs\.?"
-    r"|in common|similarit(?:y|ies)|side by side)\b"
-    r"|\bdifferent\b.{0,24}\bfrom\b",
+    r"^\W*(?:please |can you |could you |would you |give (?:me )?|show (?:me )?|make (?:me )?"
+    r"|i (?:want|need) |tell me |list |what(?:['’]?s| is| are) |an? |all |the |main |key |biggest "
+    r"|most important |short |brief |how (?:do|does|did|would) you )*"
+    r"(?:compare|comparisons?|contrast|differences?|similarit(?:y|ies)|side by side)\b"
+    r"|^\W*(?:how|in what ways?|where) (?:do|does|is|are)\b(?=.*\b(?:differ|compared?|different)\b)"
+    r"|^\W*what (?:do|does)\b(?=.*\bin common\W*$)"
+    r"|^(?!\W*(?:who|whom|what|which|when|where|why|how|did|do|does|is|are|was|were)\b).*"
+    r"\b(?:versus|vs)\b",
     re.IGNORECASE,
 )
 _SIDES = re.compile(
