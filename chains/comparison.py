@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chains import lexical
 from chains.citations import CitationList, Support, sentences
@@ -16,12 +17,14 @@ from chains.naming import meant, spoken_words
 from chains.retriever import HybridSearch
 from chains.summary import by_centrality
 from chains.types import Answer
-from chains.whole import WholeDocument, called, listed, on_one_line
+from chains.whole import WholeDocument, called, on_one_line
 from ingest.store import DocumentInfo, Store
 
 MAX_SIDES = 5
 QUOTED = 4
 """Sentences of each side."""
+NEAREST = 2
+"""Sentences of a side that says nothing in the respect that is asked for."""
 PASSAGES = 6
 HELD = 0.75
 """Share of a side's words that a passage must hold to be of it."""
@@ -42,27 +45,53 @@ def compare(
     if not 2 <= len(sides) <= MAX_SIDES:
         return None
     aspect = _aspect(request, sides)
+    told = [_told(name, info, aspect, store, search, owners) for name, info in sides]
+    if not any(side.found or side.nearest for side in told):
+        return None
     numbers = CitationList()
-    blocks, silent = [], []
-    for name, info in sides:
-        if info is not None:
-            label = called(info)
-            found = _of_document(WholeDocument(store, info), aspect)
-        else:
-            label = f"**{name}**"
-            found = _of_thing(name, aspect, search, owners)
-        if found:
-            lines = [f"- {on_one_line(place.text)} [{numbers.number(place)}]" for place in found]
-            blocks.append(f"{label}:\n\n" + "\n".join(lines))
-        else:
-            silent.append(label)
-    on = f" on {aspect}" if aspect else ""
-    if not blocks:
-        if any(info is None for _, info in sides):
-            return None
-        return Answer(f"Neither {listed(silent, 'nor')} says anything{on}.", (), grounded=False)
-    blocks += [f"{label}: your documents say nothing{on} that I can find." for label in silent]
-    return Answer("\n\n".join(blocks), numbers.all(), grounded=True)
+    blocks = []
+    for side in told:
+        lines = [
+            f"- {on_one_line(place.text)} [{numbers.number(place)}]"
+            for place in side.found or side.nearest
+        ]
+        lead = f"{side.label}:"
+        if not side.found:
+            lead = f"{side.label}: your documents say nothing{_on(aspect)} in these words."
+            lead += " What they say of it:" if lines else ""
+        blocks.append("\n\n".join([lead, "\n".join(lines)]) if lines else lead)
+    grounded = any(side.found for side in told)
+    return Answer("\n\n".join(blocks), numbers.all(), grounded=grounded)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What is told of a side."""
+
+    label: str
+    found: list[Support]
+    nearest: list[Support]
+    """Where nothing is found in the respect that is asked for: what is said of it at all."""
+
+
+def _told(
+    name: str,
+    info: DocumentInfo | None,
+    aspect: str,
+    store: Store,
+    search: HybridSearch,
+    owners: Sequence[str],
+) -> _Side:
+    if info is not None:
+        document = WholeDocument(store, info)
+        found, at_all = _of_document(document, aspect), _of_document(document, "")
+        return _Side(called(info), found, at_all[:NEAREST])
+    found = _of_thing(name, aspect, search, owners)
+    return _Side(f"**{name}**", found, _of_thing(name, "", search, owners)[:NEAREST])
+
+
+def _on(aspect: str) -> str:
+    return f" on {aspect}" if aspect else ""
 
 
 def _sides(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chains import lexical
 from chains.citations import CitationList, Support
@@ -57,6 +57,7 @@ _COMPARED = re.compile(
     "|".join(rf"\b(?P<{name}>{words})" for words, name in _COMPARISONS) + r"\b",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d[\d.,]*")
 _CAPITAL = re.compile(r"(?<!^)\b[^\W\d_a-zß-ÿ]\w+")
 _COMPARED_WORDS = frozenset(
@@ -92,7 +93,7 @@ def matches_of(request: Request, documents: Sequence[WholeDocument]) -> list[Mat
     for document in documents:
         if len(document.loaded.text) <= MAX_CHARS:
             for series in series_of(document.loaded):
-                match = _match(request.subject, words, document, series)
+                match = _match(request, words, document, series)
                 if match is not None:
                     found.append(match)
     return sorted(found, key=lambda match: -match.score)
@@ -121,16 +122,23 @@ def compose_items(request: Request, matches: Sequence[Match], *, most: int | Non
 
 def _asked(subject: str) -> list[tuple[str, str]]:
     """Return the question's words of meaning with their stems, what is counted first."""
-    words = lexical.words(re.sub(r"\bhow many\b", " ", subject, flags=re.IGNORECASE))
-    pairs = [(word, lexical.stem(word)) for word in words if lexical.content_stems(word)]
+    text = re.sub(r"\bhow many\b", " ", subject, flags=re.IGNORECASE)
+    pairs = [(word.lower(), lexical.stem(word.lower())) for word in _meaning(text)]
     first, *rest = [pair for pair in pairs if pair[1] not in _COMMANDS] or [("", "")]
     generic = GENERIC - frozenset().union(*_KIND_WORDS.values())
     return [first, *(pair for pair in rest if pair[1] not in generic)] if first[0] else []
 
 
+def _meaning(text: str) -> list[str]:
+    """Return the words that mean something; IT is no "it"."""
+    words = _WORD.findall(text)
+    return [w for w in words if lexical.content_stems(w) or (len(w) > 1 and w.isupper())]
+
+
 def _match(
-    subject: str, words: Sequence[tuple[str, str]], document: WholeDocument, series: Series
+    request: Request, words: Sequence[tuple[str, str]], document: WholeDocument, series: Series
 ) -> Match | None:
+    subject = request.subject
     name = name_of(document.info.name, document.info.title)
     place = [lexical.content_stems(heading) for heading in series.headings]
     lead = lexical.content_stems(series.lead)
@@ -146,7 +154,9 @@ def _match(
     elif noun in kind:
         score = 1.0
     else:
-        return None
+        held = [number for number, column in enumerate(columns) if noun in column]
+        rest = {stem for _, stem in words[1:]} - near - around
+        return _column(document, series, held[0], 2.0) if len(held) == 1 and not rest else None
     if series.kind == "headings" and noun not in kind and not _begin_with(series, noun):
         return None
     left: list[str] = []
@@ -169,10 +179,9 @@ def _match(
             if picked is None:
                 return None
             items, conditions = picked
-        elif not values:
-            return (
-                None if series.kind != "table" else _all_of(document, series, tuple(named), score)
-            )
+        elif not values:  # a column is named: to be shown, but no row is told from others by it
+            shows = series.kind == "table" and not request.counts
+            return Match(document, series, items, tuple(named), "", score) if shows else None
         if series.kind != "table" or not all(_is_value(value, subject, series) for value in values):
             return None
         held = [item for item in items if all(value in _stems(item) for value in values)]
@@ -185,10 +194,15 @@ def _match(
     return Match(document, series, items, tuple(named), conditions, score)
 
 
-def _all_of(
-    document: WholeDocument, series: Series, columns: tuple[int, ...], score: float
-) -> Match:
-    return Match(document, series, series.items, columns, "", score)
+def _column(document: WholeDocument, series: Series, column: int, score: float) -> Match:
+    """Return the values of a column, each once, as a series."""
+    first: dict[str, Item] = {}
+    for item in series.items:
+        if item.cells[column]:
+            kept = Item(item.start, item.end, (item.cells[column],))
+            first.setdefault(item.cells[column].casefold(), kept)
+    values = replace(series, kind="values", items=tuple(first.values()))
+    return Match(document, values, values.items, (), "", score)
 
 
 def _begin_with(series: Series, noun: str) -> bool:
@@ -253,7 +267,7 @@ def _stands(value: float, relation: str, limit: float) -> bool:
 
 
 def _stems(item: Item) -> frozenset[str]:
-    return frozenset().union(*(lexical.content_stems(cell) for cell in item.cells))
+    return frozenset(lexical.stem(w.lower()) for cell in item.cells for w in _meaning(cell))
 
 
 _ROWS = {
@@ -262,6 +276,7 @@ _ROWS = {
     "bullets": ("item", "items"),
     "lines": ("line", "lines"),
     "headings": ("heading", "headings"),
+    "values": ("different value", "different values"),
 }
 
 

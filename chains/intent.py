@@ -76,7 +76,8 @@ _LIST = re.compile(
     re.IGNORECASE,
 )
 _WHAT_ARE = re.compile(
-    r"^\W*(?:what|which|who) (?:(?:are|were) the (?P<rest>.+)"
+    r"^\W*(?:what|which|who)\s*(?:(?:are|were) the (?P<rest>.+)"
+    r"|(?:is|['’]s) on (?:the|my|our) (?P<on>.*\blist\b.*)"
     r"|(?P<plural>\w+(?:[^s\W]s|men)\b.{0,60}\b(?:do|does|are|were|have|has)\b.*))$",
     re.IGNORECASE,
 )
@@ -108,7 +109,8 @@ _COMPARED_END = re.compile(
 )
 _ASPECT = re.compile(
     r"\b(?:regarding|concerning|with (?:respect|regard) to|in terms of|as (?:to|regards)"
-    r"|when it comes to|on the (?:point|question|matter) of|by their|by|in their|for their)\s+"
+    r"|when it comes to|(?:compared?|differ) (?:on|in|by|regarding)"
+    r"|on the (?:point|question|matter) of|by their|by|in their|for their)\s+"
     r"(?P<aspect>[^?.!]+?)\s*[?.!]*$",
     re.IGNORECASE,
 )
@@ -231,7 +233,7 @@ def request_of(question: str) -> Request | None:
         return Request("summary", _clean(_LENGTH.sub(" ", text)), sentences=_sentences(text))
     what_are = _WHAT_ARE.match(text)
     if what_are is not None:
-        rest = what_are.group("rest") or what_are.group("plural")
+        rest = next(group for group in what_are.groups() if group)
         return Request("items", _clean(rest), explicit=False)
     return None
 

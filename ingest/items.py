@@ -15,7 +15,8 @@ from typing import Literal
 
 from ingest.loaders import HeadingSpan, LoadedDocument
 
-SeriesKind = Literal["table", "numbers", "bullets", "lines", "headings"]
+SeriesKind = Literal["table", "values", "numbers", "bullets", "lines", "headings"]
+"""``values``: those of one column of a table, each once."""
 
 LEAST_LINES = 3
 """Short lines under one another are a list from here on."""

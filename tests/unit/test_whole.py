@@ -352,6 +352,18 @@ def test_what_is_counted_is_counted_over_all_rows(shelf: Shelf, question: str, n
     assert answer.citations
 
 
+def test_it_is_a_department_and_no_pronoun(shelf: Shelf) -> None:
+    rows = ["Ada | Sales", "Ben | IT", "Cem | IT", "Dora | Board"]
+    table = "| Name | Department |\n|---|---|\n" + "".join(f"| {row} |\n" for row in rows)
+    shelf.put("staff.md", f"# Staff\n\n{table}")
+    in_it = shelf.ask("How many staff are in the IT department?")
+    assert in_it is not None
+    assert "**2**" in in_it.text
+    departments = shelf.ask("How many departments are there?")
+    assert departments is not None
+    assert "**3**" in departments.text
+
+
 def test_a_list_has_all_items_and_its_end_is_told(shelf: Shelf) -> None:
     rules = shelf.ask("List all rules of the dog park")
     assert rules is not None
@@ -377,6 +389,7 @@ def test_a_list_has_all_items_and_its_end_is_told(shelf: Shelf) -> None:
         "How many apples are peeled for the cake?",
         "How many people live in Kiel?",
         "How many members own a boat?",
+        "How many members are in the town?",
     ],
 )
 def test_what_no_list_counts_is_a_question_like_any_other(shelf: Shelf, question: str) -> None:
@@ -421,6 +434,7 @@ def test_a_side_that_says_nothing_is_named(shelf: Shelf) -> None:
     assert answer is not None
     assert "oak" in answer.text
     assert "Hof & Co** (offer-hof.md): your documents say nothing on posts" in answer.text
+    assert answer.grounded
     neither = shelf.ask("Compare Bau Lenz and Hof & Co in terms of insurance")
     assert neither is not None
     assert not neither.grounded
