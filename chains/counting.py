@@ -154,9 +154,9 @@ def _match(
     elif noun in kind:
         score = 1.0
     else:
-        held = [number for number, column in enumerate(columns) if noun in column]
+        at = [number for number, column in enumerate(columns) if noun in column]
         rest = {stem for _, stem in words[1:]} - near - around
-        return _column(document, series, held[0], 2.0) if len(held) == 1 and not rest else None
+        return _column(document, series, at[0], 2.0) if len(at) == 1 and not rest else None
     if series.kind == "headings" and noun not in kind and not _begin_with(series, noun):
         return None
     left: list[str] = []
@@ -191,7 +191,22 @@ def _match(
             items = tuple(held)
             said = " ".join(word for word, stem in words if stem in values)
             conditions = " and ".join(part for part in (conditions, f"“{said}”") if part)
+    if request.counts and not conditions and _states_another(document, words[0][0], len(items)):
+        return None
     return Match(document, series, items, tuple(named), conditions, score)
+
+
+def _states_another(document: WholeDocument, noun: str, count: int) -> bool:
+    """Whether the document itself says how many there are, and it is not so many.
+
+    Then the list is one of some of them, and the number is a fact like any other.
+    """
+    stated = re.findall(
+        rf"\b(\d[\d.,]*)\s+(?:[^\W\d_]+\s+)?{re.escape(noun)}\b",
+        document.loaded.text,
+        re.IGNORECASE,
+    )
+    return bool(stated) and float(count) not in [_value(number) for number in stated]
 
 
 def _column(document: WholeDocument, series: Series, column: int, score: float) -> Match:

@@ -352,6 +352,14 @@ def test_what_is_counted_is_counted_over_all_rows(shelf: Shelf, question: str, n
     assert answer.citations
 
 
+def test_a_number_that_the_document_states_is_a_fact(shelf: Shelf) -> None:
+    shelf.put(
+        "choir.md", "# Choir\n\nThe choir has 64 singers.\n\n## Singers on duty\n\n- Ada\n- Ben\n"
+    )
+    assert shelf.ask("How many singers does the choir have?") is None
+    assert shelf.ask("List the singers on duty") is not None
+
+
 def test_it_is_a_department_and_no_pronoun(shelf: Shelf) -> None:
     rows = ["Ada | Sales", "Ben | IT", "Cem | IT", "Dora | Board"]
     table = "| Name | Department |\n|---|---|\n" + "".join(f"| {row} |\n" for row in rows)
