@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chains.citations import CitationList, Support, best_support
-from chains.gate import support
+from chains.gate import is_answerable
 from chains.intent import Request
 from chains.naming import FITS, fits_of
 from chains.retriever import HybridSearch
 from chains.types import LIBRARY_OWNER, Answer
-from chains.whole import WholeDocument, called, on_one_line
+from chains.whole import WholeDocument, called, listed, on_one_line
 
 SHOWN = 30
 """Documents that are listed; how many there are in all is always said."""
-ABOUT = 0.6
-"""``gate.support`` of a document's best passage from which on it is about the topic."""
+NEAREST = 2
+"""Documents named where none is about the topic."""
 SENTENCE_CHARS = 240
 
 
@@ -35,21 +35,24 @@ def about(
         return _all(documents, owner, most)
     by_id = {document.info.id: document for document in documents}
     places: dict[int, Support] = {}
+    nearest: list[str] = []
     for result in search.by_document(request.subject, (LIBRARY_OWNER, owner)):
         passage = result.passages[0]
-        if passage.document_id in by_id and support(result) >= ABOUT:
+        if passage.document_id not in by_id:
+            continue
+        if is_answerable(result):
             places.setdefault(passage.document_id, best_support(passage))
+        nearest.append(called(by_id[passage.document_id].info))
     infos = [document.info for document in documents]
     for fit in fits_of(request.subject, infos, lambda _: ""):
         lead = by_id[fit.document.id].lead() if fit.share >= FITS else None
         if lead is not None:
             places.setdefault(fit.document.id, lead)
     if not places:
-        return Answer(
-            f"None of your {len(documents)} documents is about “{request.subject}”.",
-            (),
-            grounded=False,
-        )
+        text = f"None of your {len(documents)} documents is about “{request.subject}”."
+        if nearest:
+            text += f" The nearest: {listed(nearest[:NEAREST])}."
+        return Answer(text, (), grounded=False)
     numbers = CitationList()
     lines = [
         _line(by_id[document_id], place.text, numbers.number(place))

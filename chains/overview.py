@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chains import comparison, counting, inventory, lexical
 from chains.citations import CitationList
-from chains.gate import support
+from chains.gate import THRESHOLD, support
 from chains.intent import Request, request_of
 from chains.memory import Exchange
 from chains.naming import (
@@ -26,8 +26,9 @@ from chains.whole import WholeDocument, called, listed
 from ingest.loaders import HeadingSpan
 from ingest.store import DocumentInfo, Store
 
-CONTENT_FITS = 0.75
-"""``gate.support`` of a document that is found by what it says, not by its name."""
+CONTENT_FITS = THRESHOLD + 0.3
+"""``gate.support`` of a document that is found by what it says, not by its name: another one
+must never be summed up instead of one that is not there."""
 NAMED = 5
 """Documents named where the asker is to choose."""
 SPOKEN = 5
