@@ -398,6 +398,7 @@ def test_a_list_has_all_items_and_its_end_is_told(shelf: Shelf) -> None:
         "How many people live in Kiel?",
         "How many members own a boat?",
         "How many members are in the town?",
+        "How many rules are there about ducks?",
     ],
 )
 def test_what_no_list_counts_is_a_question_like_any_other(shelf: Shelf, question: str) -> None:
