@@ -40,11 +40,12 @@ from chains.followup import stand_alone
 from chains.generation import MODEL_FAULTS, GenerationStats, Generator, encodable
 from chains.introduction import introduction, subject_of
 from chains.memory import Memory
-from chains.overview import Overview
+from chains.overview import Overviews
 from chains.phrases import FOREIGN, answer_language, said
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
+from chains.summary import Plan, Summaries, compose_summary
 from chains.told import told
 from chains.turn import Turn, Writing
 from chains.types import (
@@ -75,7 +76,7 @@ from core.retry import RetryBudget, attempts
 from core.settings import Settings
 from ingest.store import Store
 from state.breakers import Breakers
-from state.ladder import Budget
+from state.ladder import Budget, Level
 from telemetry.metrics import Metrics
 from telemetry.tracing import Span, Tracer
 
@@ -130,10 +131,11 @@ class AnswerChain:
         self._on_outcome = on_outcome
         self._prompting = FairSlots(PROMPTS_AT_ONCE, PROMPTS_WAITING)
         self._retries = RetryBudget()
+        self._summaries = Summaries(store.still_there)
         self._retrieval = Retrieval(
             settings=settings,
             search=search,
-            overview=Overview(store, search),
+            overviews=Overviews(store, search, self._summaries),
             breakers=breakers,
             tracer=tracer,
             budget=budget,
@@ -298,6 +300,8 @@ class AnswerChain:
             return turn
         if not self._budget().model:
             return replace(turn, model_fault=_OutOfMemoryError(MEMORY_SHORT))
+        if turn.plan is not None:
+            return turn
         begun = time.perf_counter()
         try:
             with self._tracer.span("prompt"):
@@ -322,9 +326,10 @@ class AnswerChain:
             turn = await self.ready(turn)
             writing = Writing(turn.timings)
             fault = turn.model_fault
-            if turn.prompt is not None:
+            written = self._written(turn, writing) if fault is None else None
+            if written is not None:
                 try:
-                    async with aclosing(self._write(turn, turn.prompt, writing)) as events:
+                    async with aclosing(written) as events:
                         async for event in events:
                             yield event
                 except (EngineError, ModelError, CircuitOpenError) as exc:
@@ -339,7 +344,7 @@ class AnswerChain:
                 else:
                     self._on_outcome("model", True)
             with self._tracer.span("citations"):
-                answer = self._finish(turn, writing.text, fault)
+                answer = self._finish(turn, writing, fault)
             with self._tracer.span("remember"):
                 await self._remember(turn, None if fault else writing.text, answer)
             timings = replace(writing.timings, total=turn.elapsed_ms())
@@ -350,6 +355,31 @@ class AnswerChain:
                 level=answer.level,
             )
             yield Done(replace(answer, timings=timings))
+
+    def _written(self, turn: Turn, writing: Writing) -> AsyncGenerator[AnswerEvent, None] | None:
+        if turn.plan is not None:
+            return self._sum_up(turn, turn.plan, writing)
+        return None if turn.prompt is None else self._write(turn, turn.prompt, writing)
+
+    async def _sum_up(
+        self, turn: Turn, plan: Plan, writing: Writing
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """Let the model sum a document up, part by part."""
+        question = turn.question
+        steps = self._summaries.write(
+            plan,
+            lambda prompt: self._generate(question, prompt, prompt.max_tokens),
+            model=self._generator.model_file(self._budget().profile or question.profile),
+            anew=question.temperature > 0,
+            written=writing.said,
+        )
+        with self._tracer.span("generation") as span:
+            async with aclosing(steps) as events:
+                async for event in events:
+                    if isinstance(event, GenerationStats):
+                        self._account(event, writing, span)
+                    else:
+                        yield event
 
     async def _write(
         self, turn: Turn, prompt: Prompt, writing: Writing
@@ -400,16 +430,23 @@ class AnswerChain:
                         call.waited(event.queue_ms / 1000)
                     yield event
 
-    def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
-        answer = self._composed(turn, written, fault)
+    def _finish(self, turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
+        answer = self._composed(turn, writing, fault)
         if turn.is_foreign and not answer.grounded and not answer.note:
             answer = replace(answer, note=said(FOREIGN, turn.language))
         return answer if turn.verdict is None else replace(answer, checked_by=turn.verdict.checker)
 
-    def _composed(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
-        language = turn.language
+    def _composed(self, turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
+        written, language = writing.text, turn.language
         if turn.settled is not None:
             return turn.settled
+        if turn.plan is not None:
+            answer = compose_summary(turn.plan, writing.said)
+            if fault is None:
+                return answer
+            return replace(
+                answer, level=Level.EXTRACTIVE, note=said(_why_extractive(fault), language)
+            )
         if fault is not None:
             if not turn.grounds:
                 return template(library_lost=turn.library_lost, language=language)

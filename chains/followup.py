@@ -45,7 +45,7 @@ from chains.leaning import (
 )
 from ingest.sentences import sentence_spans
 
-__all__ = ["Said", "asks_for_overview", "is_small_talk", "question_in", "stand_alone"]
+__all__ = ["Said", "is_small_talk", "question_in", "stand_alone"]
 
 LEANING_WORDS: Final = 40
 """A longer question says itself what it is about."""
@@ -61,11 +61,6 @@ LOOKED_BACK: Final = 3
 _SMALL_TALK = re.compile(
     r"^\W*(?:hi|hello|hey|good (?:morning|afternoon|evening)|thanks?(?: you)?(?: very much)?"
     r"|thank you(?: very much)?|bye|goodbye|how are you(?: today)?)\W*$",
-    re.IGNORECASE,
-)
-_OVERVIEW = re.compile(
-    r"\b(?:summari[sz]e|summary|overview|tl;?dr|gist|main points?|key points?|outline)\b"
-    r"|\bwhat(?:'s| is| are)\b.{0,60}\babout\s*\??\s*$",
     re.IGNORECASE,
 )
 
@@ -133,11 +128,6 @@ def question_in(message: str) -> tuple[str, str]:
 def is_small_talk(question: str) -> bool:
     """Tell whether this is a greeting or thanks, not a question to the library."""
     return _SMALL_TALK.match(question) is not None
-
-
-def asks_for_overview(question: str) -> bool:
-    """Tell whether a whole document is asked about, not a fact in it."""
-    return _OVERVIEW.search(question) is not None
 
 
 def _parted(text: str) -> tuple[str, str] | None:

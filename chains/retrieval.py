@@ -9,9 +9,9 @@ from dataclasses import replace
 import structlog
 
 from chains import lexical
-from chains.followup import asks_for_overview, beside_previous, is_small_talk
+from chains.followup import beside_previous, is_small_talk
 from chains.gate import is_answerable, lacking
-from chains.overview import Overview
+from chains.overview import Overviews
 from chains.phrases import answer_language, is_foreign
 from chains.retriever import HybridSearch, SearchResult
 from chains.turn import Turn
@@ -41,7 +41,7 @@ class Retrieval:
         *,
         settings: Settings,
         search: HybridSearch,
-        overview: Overview,
+        overviews: Overviews,
         breakers: Breakers,
         tracer: Tracer,
         budget: Callable[[], Budget],
@@ -51,7 +51,7 @@ class Retrieval:
         """``on_outcome`` hears of each search whether it worked."""
         self._settings = settings
         self._search = search
-        self._overview = overview
+        self._overviews = overviews
         self._breakers = breakers
         self._tracer = tracer
         self._budget = budget
@@ -112,13 +112,17 @@ class Retrieval:
         question = turn.question
         begun = time.perf_counter()
         limit = self._budget().passages(question.passages or self._settings.retrieval_passages)
-        passages: tuple[Passage, ...] = ()
-        answerable = False
+        passages: tuple[Passage, ...]
         orders: tuple[Passage, ...] = ()
-        if asks_for_overview(turn.in_full):
-            passages = self._overview.passages(turn.in_full, question.owner, limit=limit)
-            answerable = bool(passages)
-        if not passages:
+        overview = (
+            self._overviews.find(replace(question, text=turn.in_full), turn.exchanges)
+            if turn.settled is None
+            else None
+        )
+        if overview is not None:
+            turn = replace(turn, settled=overview.settled, plan=overview.plan)
+            passages, answerable = overview.passages, True
+        else:
             owners = (LIBRARY_OWNER, question.owner)
             result = self._search.search(turn.in_full, owners, limit=limit)
             if not is_answerable(result) and not turn.follows_up:

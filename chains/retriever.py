@@ -65,6 +65,24 @@ class SearchResult:
     """What was found among sentences that are orders to their reader: never evidence."""
 
 
+@dataclass(frozen=True)
+class _Ranked:
+    """The chunks that were found for a question."""
+
+    chunks: dict[int, StoredChunk]
+    scores: dict[int, float]
+    """By chunk, of the fusion and of the tokens."""
+    weights: dict[str, dict[str, float]]
+    """Of the question's stems, by language."""
+    ranking: Ranking
+
+    def sentences(self, scores: dict[int, float]) -> list[Candidate]:
+        """Return the sentences of the chunks in ``scores``, best first."""
+        chunks = [self.chunks[one] for one in scores]
+        found = rank_sentences(chunks, scores, self.weights, self.ranking)
+        return sorted(found, key=lambda candidate: candidate.score, reverse=True)
+
+
 class HybridSearch:
     """Finds passages for a question. Thread-safe and blocking."""
 
@@ -82,6 +100,33 @@ class HybridSearch:
         """Return at most ``limit`` passages of ``owners`` for the question ``text``."""
         if not text.strip() or not owners:
             return SearchResult((), None, 0.0)
+        ranked = self._ranked(text, owners)
+        named = _named(ranked.chunks.values(), text)
+        found = ranked.sentences(_chosen(ranked.scores, ranked.chunks, named))
+        found = _in_turns(found, named)
+        statements = (candidate for candidate in found if not candidate.is_order)
+        orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
+        result = self._result(windows(statements, limit, text, self._page_of), ranked)
+        if not orders:
+            return result
+        return replace(result, orders=self._result(windows(orders, 1, text, self._page_of), ranked))
+
+    def by_document(self, text: str, owners: Sequence[str]) -> tuple[SearchResult, ...]:
+        """Return for each document among the candidates its best passage, best first."""
+        if not text.strip() or not owners:
+            return ()
+        ranked = self._ranked(text, owners)
+        best: dict[int, Candidate] = {}
+        for candidate in ranked.sentences(ranked.scores):
+            if not candidate.is_order:
+                best.setdefault(candidate.chunk.document_id, candidate)
+        top = max((candidate.score for candidate in best.values()), default=1.0) or 1.0
+        return tuple(
+            self._result((window(candidate, candidate.score / top, self._page_of),), ranked)
+            for candidate in best.values()
+        )
+
+    def _ranked(self, text: str, owners: Sequence[str]) -> _Ranked:
         languages = self._store.languages(owners)
         terms = lexical.query_terms(text, languages)
         lexical_side = self._lexical_pool.submit(self._bm25, terms, owners)
@@ -96,35 +141,20 @@ class HybridSearch:
         best = _best(fused, RANKED_AGAIN)
         ranking = Ranking(self._embedder, question, best, self._store.tokens(list(best)))
         chunks = self._store.chunks(list(best), owners)
-        named = _named(chunks.values(), text)
         scores = _discounted(ranking.by_chunk(best), chunks, candidates(text))
-        ranked = _chosen(scores, chunks, named)
+        scores = {one: scores[one] for one in scores if one in chunks}
         weights = lexical.weights_by_language(terms, languages, counts, total)
-        found = rank_sentences([chunks[one] for one in ranked], ranked, weights, ranking)
-        found.sort(key=lambda candidate: candidate.score, reverse=True)
-        found = _in_turns(found, named)
-        statements = (candidate for candidate in found if not candidate.is_order)
-        orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
-        result = self._result(windows(statements, limit, text, self._page_of), weights, ranking)
-        if not orders:
-            return result
-        beside = self._result(windows(orders, 1, text, self._page_of), weights, ranking)
-        return replace(result, orders=beside)
+        return _Ranked(chunks, scores, weights, ranking)
 
-    def _result(
-        self,
-        passages: tuple[Passage, ...],
-        weights: Mapping[str, Mapping[str, float]],
-        ranking: Ranking,
-    ) -> SearchResult:
+    def _result(self, passages: tuple[Passage, ...], ranked: _Ranked) -> SearchResult:
         """Tell how well the first of ``passages`` fits the question."""
         if not passages:
             return SearchResult((), None, 0.0)
         best = passages[0]
         held = lexical.held_stems(f"{best.heading} {best.text}", best.language)
-        coverage = overlap(weights.get(best.language, {}), held)
-        similarity = ranking.similarities.get(best.chunk_id)
-        return SearchResult(passages, similarity, coverage, words_only=not ranking.embedded)
+        coverage = overlap(ranked.weights.get(best.language, {}), held)
+        similarity = ranked.ranking.similarities.get(best.chunk_id)
+        return SearchResult(passages, similarity, coverage, words_only=not ranked.ranking.embedded)
 
     def close(self) -> None:
         """Stop the worker threads."""
@@ -243,7 +273,7 @@ def _chosen(
     scores: dict[int, float], chunks: dict[int, StoredChunk], named: Sequence[int]
 ) -> dict[int, float]:
     """Return the chunks whose sentences are compared: the best, and the best of each named one."""
-    ranked = {one: score for one, score in _best(scores, len(scores)).items() if one in chunks}
+    ranked = _best(scores, len(scores))
     kept = list(ranked)[:RANKED_CHUNKS]
     for document_id in named:
         kept += [one for one in ranked if chunks[one].document_id == document_id][:1]

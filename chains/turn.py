@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from chains.antecedents import Said
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
+from chains.summary import Plan, Reported
 from chains.types import Answer, Passage, Question, TurnTimings, Verdict
 from core.errors import XoeError
 from ingest.language import ENGLISH
@@ -40,6 +41,8 @@ class Turn:
     """An answer that needs no model."""
     verdict: Verdict | None = None
     """What the checker said of the passages, where it was asked ahead."""
+    plan: Plan | None = None
+    """A document that is to be summed up instead of a prompt."""
     prompt: Prompt | None = None
     library_lost: bool = False
     """Whether the documents should have been searched and could not be."""
@@ -78,6 +81,8 @@ class Writing:
 
     timings: TurnTimings
     text: str = ""
+    said: list[tuple[Reported, ...]] = field(default_factory=list)
+    """Of a summary, what was checked of each step."""
 
     def add(self, piece: str, elapsed_ms: float) -> None:
         """Take a piece that came ``elapsed_ms`` after the question."""

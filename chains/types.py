@@ -170,6 +170,17 @@ class Queued:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far the reading of a whole document is: the model reads ``part`` of ``parts``."""
+
+    part: int
+    """1-based."""
+    parts: int
+    document: str
+    """The document as the answer calls it, in Markdown."""
+
+
+@dataclass(frozen=True)
 class Sources:
     """The best quoted sentences, before the model's first token; may be empty."""
 
@@ -190,4 +201,4 @@ class Done:
     answer: Answer
 
 
-AnswerEvent = Queued | Sources | Token | Done
+AnswerEvent = Queued | Sources | Progress | Token | Done

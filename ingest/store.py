@@ -248,6 +248,14 @@ class Store(Passages):
         """Return all documents of ``owners``, by owner and name."""
         return self._documents(f"c.owner IN ({marks(owners)})", tuple(owners))
 
+    def still_there(self, document_ids: Sequence[int]) -> set[int]:
+        """Return those of ``document_ids`` that have not been removed or replaced."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT id FROM documents WHERE id IN ({marks(document_ids)})", (*document_ids,)
+            ).fetchall()
+        return {row[0] for row in rows}
+
     def owners(self) -> list[str]:
         """Return everyone who has a collection."""
         with self._database.reading() as db:

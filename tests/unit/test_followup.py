@@ -6,7 +6,6 @@ import pytest
 
 from chains.followup import (
     Said,
-    asks_for_overview,
     beside_previous,
     is_small_talk,
     question_in,
@@ -126,9 +125,3 @@ def test_greetings_and_thanks_are_small_talk(text: str) -> None:
 )
 def test_questions_are_not_small_talk(text: str) -> None:
     assert not is_small_talk(text)
-
-
-def test_asking_for_an_overview() -> None:
-    assert asks_for_overview("Summarise this document")
-    assert asks_for_overview("What is the report about?")
-    assert not asks_for_overview("What is the capital of France?")

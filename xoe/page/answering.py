@@ -17,6 +17,7 @@ from chains.types import (
     AnswerEvent,
     Citation,
     Done,
+    Progress,
     Question,
     Queued,
     Sources,
@@ -116,6 +117,8 @@ async def _stream(
                         await reply.queued(place)
                     case Sources(citations=citations):
                         await reply.quote(citations)
+                    case Progress():
+                        await reply.progress(event)
                     case Token(text=text):
                         await reply.write(text)
                     case Done(answer=finished):
@@ -213,6 +216,11 @@ class AnswerMessage:
             await self.note(f"*Place {place} in the queue. The answer starts by itself.*")
         else:
             await self.drop_note()
+
+    async def progress(self, progress: Progress) -> None:
+        """Say which part of a whole document is being read."""
+        part = f"Reading part {progress.part} of {progress.parts}"
+        await self.note(f"*{part} of* {neutralise(progress.document)}")
 
     async def note(self, line: str) -> None:
         """Show a line where the answer will stand."""

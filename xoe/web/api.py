@@ -20,6 +20,7 @@ from chains.types import (
     Citation,
     Done,
     Outcome,
+    Progress,
     Question,
     Queued,
     Sources,
@@ -183,7 +184,8 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
     dependencies=[Depends(_admitted)],
     responses={
         200: {
-            "description": "Events `queued`, `sources`, `token`, and at the end `done` or `error`, "
+            "description": "Events `queued`, `sources`, `progress` (a whole document is read: "
+            "`part` of `parts`), `token`, and at the end `done` or `error`, "
             "also when the server is stopped amid the answer.",
             "content": {
                 "text/event-stream": {
@@ -305,6 +307,8 @@ def _frame(event: AnswerEvent) -> ServerSentEvent:
             return _sse("queued", _Place(place=place))
         case Sources(citations):
             return _sse("sources", _SourceList(citations=[_citation(c) for c in citations]))
+        case Progress(part, parts, document):
+            return _sse("progress", _Part(part=part, parts=parts, document=document))
         case Token(text):
             return _sse("token", _Piece(text=text))
         case Done(answer):
@@ -317,6 +321,12 @@ class _Place(BaseModel):
 
 class _SourceList(BaseModel):
     citations: list[QueryCitation]
+
+
+class _Part(BaseModel):
+    part: int
+    parts: int
+    document: str
 
 
 class _Piece(BaseModel):
