@@ -18,10 +18,12 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 
 from chains.account import accounted
+from chains.checker import Checker
 from chains.compose import (
     compose,
     direct,
     empty_library,
+    nearest_passages,
     not_in_library,
     quote_sources,
     still_reading,
@@ -34,13 +36,17 @@ from chains.degraded import (
     labelled_direct,
     template,
 )
-from chains.generation import GenerationStats, Generator, encodable
+from chains.followup import stand_alone
+from chains.generation import MODEL_FAULTS, GenerationStats, Generator, encodable
+from chains.introduction import introduction, subject_of
 from chains.memory import Memory
-from chains.overview import Overview
+from chains.overview import Overviews
 from chains.phrases import FOREIGN, answer_language, said
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
+from chains.summary import Plan, Summaries, compose_summary
+from chains.told import told
 from chains.turn import Turn, Writing
 from chains.types import (
     INTERRUPTED,
@@ -48,6 +54,7 @@ from chains.types import (
     Answer,
     AnswerEvent,
     Done,
+    Passage,
     Question,
     Queued,
     Sources,
@@ -58,10 +65,10 @@ from core.errors import (
     EngineBusyError,
     EngineError,
     EngineNotReadyError,
-    EngineStalledError,
     GenerationError,
     ModelError,
     QuestionError,
+    RetrievalError,
     XoeError,
 )
 from core.fairness import FairSlots
@@ -69,7 +76,7 @@ from core.retry import RetryBudget, attempts
 from core.settings import Settings
 from ingest.store import Store
 from state.breakers import Breakers
-from state.ladder import Budget
+from state.ladder import Budget, Level
 from telemetry.metrics import Metrics
 from telemetry.tracing import Span, Tracer
 
@@ -78,8 +85,6 @@ log = structlog.get_logger(__name__)
 PROMPTS_AT_ONCE = 2
 """Prompts are counted by one tokenizer; more would only stand before each other's."""
 PROMPTS_WAITING = 512
-MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
-"""What counts against the model: a full queue and an overlong question do not."""
 
 Part = Literal["model", "retrieval"]
 
@@ -97,6 +102,7 @@ class AnswerChain:
         search: HybridSearch,
         memory: Memory,
         generator: Generator,
+        checker: Checker,
         breakers: Breakers,
         tracer: Tracer,
         metrics: Metrics,
@@ -115,6 +121,7 @@ class AnswerChain:
         self._store = store
         self._memory = memory
         self._generator = generator
+        self._checker = checker
         self._breakers = breakers
         self._tracer = tracer
         self._metrics = metrics
@@ -124,10 +131,11 @@ class AnswerChain:
         self._on_outcome = on_outcome
         self._prompting = FairSlots(PROMPTS_AT_ONCE, PROMPTS_WAITING)
         self._retries = RetryBudget()
+        self._summaries = Summaries(store.still_there)
         self._retrieval = Retrieval(
             settings=settings,
             search=search,
-            overview=Overview(store, search),
+            overviews=Overviews(store, search, self._summaries),
             breakers=breakers,
             tracer=tracer,
             budget=budget,
@@ -138,9 +146,9 @@ class AnswerChain:
         self._preparation: Runnable[Question, Turn] = cast(
             Runnable[Question, Turn],
             RunnableLambda(self._recall)
+            | RunnableLambda(self._speak_of_itself)
             | RunnableLambda(self._retrieval.retrieve)
-            | RunnableLambda(self._gate)
-            | RunnableLambda(self._prompt),
+            | RunnableLambda(self._gate),
         )
         self._answering: Runnable[Turn, AnswerEvent] = cast(
             Runnable[Turn, AnswerEvent], RunnableGenerator(self._respond)
@@ -164,11 +172,31 @@ class AnswerChain:
         self._retrieval.close()
 
     async def prepare(self, question: Question) -> Turn:
-        """Do all that comes before the model, for a question that may still change.
+        """Find what it is answered from, for a question that may still change.
 
         Nothing is kept of it. Raises as ``stream`` does.
         """
         return await self._preparation.ainvoke(question)
+
+    async def ready(self, turn: Turn) -> Turn:
+        """Have the passages checked, and write the prompt: all that comes before the model.
+
+        What was done already is not done again.
+        """
+        if turn.settled is not None or turn.prompt is not None or turn.model_fault is not None:
+            return turn
+        return await self._prompt(await self._check(turn))
+
+    async def rank(self, question: Question, *, limit: int) -> tuple[Passage, ...]:
+        """Return the ``limit`` best passages for a question, best first: what search is judged by.
+
+        Raises ``QuestionError`` or ``RetrievalError``.
+        """
+        asked = replace(_checked(question, self._settings), passages=limit)
+        turn = await self._retrieval.retrieve(Turn(asked))
+        if turn.library_lost:
+            raise RetrievalError("The documents cannot be searched.")
+        return turn.passages
 
     async def read_ahead(self, turn: Turn) -> None:
         """Let the model read the prompt, so that its first token comes at once later.
@@ -199,7 +227,7 @@ class AnswerChain:
         """Keep of a spoken answer what was heard; ``remembered``: the whole of it was kept."""
         if remembered:
             await self._memory.take_back(turn.question)
-        await self._remember(turn, "", Answer(heard, (), grounded=False, note=INTERRUPTED))
+        await self._remember(turn, "", Answer(heard, (), None, note=INTERRUPTED))
 
     async def check_search(self) -> None:
         """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
@@ -218,7 +246,20 @@ class AnswerChain:
         with self._tracer.span("history"):
             exchanges = await self._memory.recall(question)
         timings = replace(turn.timings, history=turn.elapsed_ms())
-        return replace(turn, exchanges=tuple(exchanges), timings=timings)
+        turn = replace(turn, exchanges=tuple(exchanges), timings=timings)
+        return replace(turn, standing_alone=stand_alone(question.text, turn.said))
+
+    async def _speak_of_itself(self, turn: Turn) -> Turn:
+        """Settle what is asked about the assistant and the collection: no document knows it."""
+        subject = subject_of(turn.in_full)
+        if subject is None or not turn.question.use_library:
+            return turn
+        owners = (LIBRARY_OWNER, turn.question.owner)
+        documents = await asyncio.to_thread(self._store.documents, owners)
+        spoken = self._settings.voice
+        is_local = self._settings.llm_base_url is None
+        answer = introduction(subject, documents, with_voice=spoken, is_local=is_local)
+        return replace(turn, settled=answer, grounds=False)
 
     async def _gate(self, turn: Turn) -> Turn:
         """Settle at once what the library cannot answer."""
@@ -231,11 +272,36 @@ class AnswerChain:
         settled = not_in_library(turn.passages, turn.orders, language=turn.language)
         return replace(turn, settled=settled)
 
+    async def _check(self, turn: Turn) -> Turn:
+        """Settle what no passage answers, as the checker says, before a word is written."""
+        if not turn.grounds or not turn.searched or not self._budget().model:
+            return turn
+        question, begun = turn.question, time.perf_counter()
+        with self._tracer.span("check") as span:
+            verdict = await self._checker.check(
+                turn.searched,
+                turn.passages,
+                writes=self._budget().profile or question.profile,
+                session=f"{question.owner}/{question.session_id}",
+            )
+            if verdict is not None:
+                span.set(answers=verdict.answers, sure=verdict.is_sure)
+        timings = replace(turn.timings, check=(time.perf_counter() - begun) * 1000)
+        turn = replace(turn, verdict=verdict, timings=timings)
+        if turn.is_refused:
+            nearest = nearest_passages(
+                turn.passages, question.text, turn.orders, language=turn.language
+            )
+            return replace(turn, settled=nearest)
+        return turn
+
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
             return turn
         if not self._budget().model:
             return replace(turn, model_fault=_OutOfMemoryError(MEMORY_SHORT))
+        if turn.plan is not None:
+            return turn
         begun = time.perf_counter()
         try:
             with self._tracer.span("prompt"):
@@ -257,11 +323,13 @@ class AnswerChain:
         async for turn in turns:
             if turn.grounds:
                 yield Sources(quote_sources(turn.passages))
+            turn = await self.ready(turn)
             writing = Writing(turn.timings)
             fault = turn.model_fault
-            if turn.prompt is not None:
+            written = self._written(turn, writing) if fault is None else None
+            if written is not None:
                 try:
-                    async with aclosing(self._write(turn, turn.prompt, writing)) as events:
+                    async with aclosing(written) as events:
                         async for event in events:
                             yield event
                 except (EngineError, ModelError, CircuitOpenError) as exc:
@@ -276,17 +344,42 @@ class AnswerChain:
                 else:
                     self._on_outcome("model", True)
             with self._tracer.span("citations"):
-                answer = self._finish(turn, writing.text, fault)
+                answer = self._finish(turn, writing, fault)
             with self._tracer.span("remember"):
                 await self._remember(turn, None if fault else writing.text, answer)
             timings = replace(writing.timings, total=turn.elapsed_ms())
             log.info(
                 "turn.done",
-                grounded=answer.grounded,
+                outcome=answer.outcome,
                 citations=len(answer.citations),
                 level=answer.level,
             )
             yield Done(replace(answer, timings=timings))
+
+    def _written(self, turn: Turn, writing: Writing) -> AsyncGenerator[AnswerEvent, None] | None:
+        if turn.plan is not None:
+            return self._sum_up(turn, turn.plan, writing)
+        return None if turn.prompt is None else self._write(turn, turn.prompt, writing)
+
+    async def _sum_up(
+        self, turn: Turn, plan: Plan, writing: Writing
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """Let the model sum a document up, part by part."""
+        question = turn.question
+        steps = self._summaries.write(
+            plan,
+            lambda prompt: self._generate(question, prompt, prompt.max_tokens),
+            model=self._generator.model_file(self._budget().profile or question.profile),
+            anew=question.temperature > 0,
+            written=writing.said,
+        )
+        with self._tracer.span("generation") as span:
+            async with aclosing(steps) as events:
+                async for event in events:
+                    if isinstance(event, GenerationStats):
+                        self._account(event, writing, span)
+                    else:
+                        yield event
 
     async def _write(
         self, turn: Turn, prompt: Prompt, writing: Writing
@@ -337,38 +430,51 @@ class AnswerChain:
                         call.waited(event.queue_ms / 1000)
                     yield event
 
-    def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
-        answer = self._answer(turn, written, fault)
+    def _finish(self, turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
+        answer = self._composed(turn, writing, fault)
         if turn.is_foreign and not answer.grounded and not answer.note:
-            return replace(answer, note=said(FOREIGN, turn.language))
-        return answer
+            answer = replace(answer, note=said(FOREIGN, turn.language))
+        return answer if turn.verdict is None else replace(answer, checked_by=turn.verdict.checker)
 
-    def _answer(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
-        language = turn.language
+    def _composed(self, turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
+        written, language = writing.text, turn.language
         if turn.settled is not None:
             return turn.settled
+        if turn.plan is not None:
+            answer = compose_summary(turn.plan, writing.said)
+            if fault is None:
+                return answer
+            return replace(
+                answer, level=Level.EXTRACTIVE, note=said(_why_extractive(fault), language)
+            )
         if fault is not None:
             if not turn.grounds:
                 return template(library_lost=turn.library_lost, language=language)
             return extractive(turn.passages, _why_extractive(fault), language=language)
         if turn.grounds:
-            question = turn.question.text
-            return compose(written, turn.passages, question, turn.orders, language=language)
+            return compose(
+                written,
+                turn.passages,
+                turn.in_full,
+                turn.orders,
+                verdict=turn.verdict,
+                language=language,
+            )
         answer = direct(written)
         return labelled_direct(answer, language=language) if turn.library_lost else answer
 
     async def _remember(self, turn: Turn, written: str | None, answer: Answer) -> None:
         """Keep the turn; ``written``: what the model wrote, ``None`` where it did not end."""
         prompt = turn.prompt
-        # What the model wrote stays in its prompt only where it was also what the user was told.
-        raw = written if answer.grounded or not turn.grounds else None
+        first = turn.exchanges[0].id if turn.exchanges else ""
         await self._memory.remember(
             turn.question,
             prompt=prompt.written if prompt else turn.question.text,
             passages=prompt.passages if prompt else (),
-            first=prompt.first if prompt else "",
+            first=prompt.first if prompt else first,
             answer=answer,
-            raw=raw,
+            in_full=turn.in_full,
+            told=told(answer, written or "", grounds=turn.grounds),
             quoted=quote_sources(turn.passages) if turn.grounds else (),
         )
 

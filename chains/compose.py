@@ -16,9 +16,11 @@ from chains.contradictions import contradicts
 from chains.lexical import asked_stems, held_stems
 from chains.phrases import said
 from chains.prompt import is_refusal
-from chains.types import Answer, Citation, Passage
+from chains.types import Answer, Citation, Outcome, Passage, Verdict
 from ingest.language import ENGLISH
 
+NEAREST = "**Nearest passages**, not an answer:"
+ABSENT = "**Not in your library.**"
 LEFT_OUT = "*What your documents do not support was left out.*"
 OTHERWISE = "*Another place in your documents says otherwise:*"
 ORDERED = (
@@ -45,18 +47,20 @@ def compose(
     question: str,
     orders: Sequence[Passage] = (),
     *,
+    verdict: Verdict | None = None,
     language: str = ENGLISH,
 ) -> Answer:
     """Turn what the model wrote into an answer whose every claim cites a sentence.
 
     A sentence that nothing supports is left out. Where none is left, or the model says that it
-    found nothing, the sentence that answers best is quoted instead. A sentence that answers
-    otherwise is quoted beside it. ``orders`` are named where nothing answers. ``language``: that
-    of what is said beside what the model wrote.
+    found nothing, the sentence that fits best is quoted: as the answer where the checker is sure
+    of its passage, else as the nearest. A sentence that answers otherwise is quoted beside it.
+    ``orders`` are named where nothing answers. ``language``: that of what is said beside what the
+    model wrote.
     """
     written = strip_marks(written).strip()
     if is_refusal(written) or not written:
-        return _quoted(passages, question, orders, language)
+        return _quoted(passages, question, orders, verdict, language)
     numbers = CitationList()
     checked = check_sentences(written, passages, question)
     kept: list[str] = []
@@ -70,7 +74,7 @@ def compose(
         else:
             kept.append(sentence.lead + sentence.text)
     if not numbers.all():
-        return _quoted(passages, question, orders, language)
+        return _quoted(passages, question, orders, verdict, language)
     cited_supports = [sentence.support for sentence in checked if sentence.support is not None]
     text = "".join(kept).strip()
     cited = len(numbers.all())
@@ -83,20 +87,20 @@ def compose(
     text += _otherwise(cited_supports, passages, question, numbers, language)
     if left_out:
         text += f"\n\n{said(LEFT_OUT, language)}"
-    return Answer(text, numbers.all(), grounded=True)
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 
 def not_in_library(
     passages: Sequence[Passage], orders: Sequence[Passage] = (), *, language: str = ENGLISH
 ) -> Answer:
     """Return the answer for a question that no statement is close to."""
-    text = said("Your library does not answer this.", language)
+    text = said(ABSENT, language)
     nearest = _nearest(passages, language)
     if nearest:
         text += " " + said("The nearest I found is in {where}.", language).format(where=nearest)
     numbers = CitationList()
     text += _ordered(orders, numbers, language)
-    return Answer(text, numbers.all(), grounded=False)
+    return Answer(text, numbers.all(), Outcome.ABSENT)
 
 
 def still_reading(passages: Sequence[Passage], *, language: str = ENGLISH) -> Answer:
@@ -108,7 +112,7 @@ def still_reading(passages: Sequence[Passage], *, language: str = ENGLISH) -> An
     nearest = _nearest(passages, language)
     if nearest:
         text += " " + said("The nearest so far is in {where}.", language).format(where=nearest)
-    return Answer(text, (), grounded=False)
+    return Answer(text, (), Outcome.ABSENT)
 
 
 def empty_library(*, language: str = ENGLISH) -> Answer:
@@ -120,28 +124,45 @@ def empty_library(*, language: str = ENGLISH) -> Answer:
             language,
         ),
         (),
-        grounded=False,
+        Outcome.ABSENT,
     )
 
 
 def direct(written: str) -> Answer:
     """Return an answer that was given without the library, as the model wrote it."""
-    return Answer(written.strip(), (), grounded=False)
+    return Answer(written.strip(), (), None)
+
+
+def nearest_passages(
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage] = (),
+    *,
+    language: str = ENGLISH,
+) -> Answer:
+    """Return the sentence that fits best as what it is; ``passages`` has one at least."""
+    numbers = CitationList()
+    best = best_support(passages[0])
+    text = f"{said(NEAREST, language)}\n\n{_quotation(best, numbers.number(best))}"
+    text += _otherwise([best], passages, question, numbers, language)
+    text += _ordered(orders, numbers, language)
+    return Answer(text, numbers.all(), Outcome.NEAREST)
 
 
 def _quoted(
-    passages: Sequence[Passage], question: str, orders: Sequence[Passage], language: str
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage],
+    verdict: Verdict | None,
+    language: str,
 ) -> Answer:
+    if verdict is None or not verdict.is_sure or not speaks_of(verdict.passage, question):
+        return nearest_passages(passages, question, orders, language=language)
     numbers = CitationList()
-    best = best_support(passages[0])
-    quotation = _quotation(best, numbers.number(best))
-    if speaks_of(passages[0], question):
-        text = f"{said('Your documents say:', language)}\n\n{quotation}"
-        text += _otherwise([best], passages, question, numbers, language)
-        return Answer(text, numbers.all(), grounded=True)
-    text = said("I found no direct answer in your documents. The nearest sentence is:", language)
-    text += f"\n\n{quotation}" + _ordered(orders, numbers, language)
-    return Answer(text, numbers.all(), grounded=False)
+    best = best_support(verdict.passage)
+    text = _quotation(best, numbers.number(best))
+    text += _otherwise([best], passages, question, numbers, language)
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 
 def _otherwise(

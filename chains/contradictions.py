@@ -20,7 +20,7 @@ SHARED_SHARE: Final = 0.5
 ASKED_SHARE: Final = 0.6
 """Share of the question's words of which both speak."""
 
-_OPPOSITES: Final = {
+OPPOSITES: Final = {
     lexical.stem(word): (number, side)
     for number, pair in enumerate(
         (
@@ -73,7 +73,7 @@ class _Said:
             frozenset(numbers(sentence) | counted),
             # In German each noun has a capital.
             () if language == "de" else _names(sentence, without=counted, language=language),
-            frozenset(stems & _OPPOSITES.keys()),
+            frozenset(stems & OPPOSITES.keys()),
             is_negated(sentence, language),
         )
 
@@ -138,5 +138,5 @@ def _names(sentence: str, *, without: set[str], language: str) -> tuple[frozense
 
 
 def _are_opposite(a: frozenset[str], b: frozenset[str]) -> bool:
-    pairs = ((_OPPOSITES[x], _OPPOSITES[y]) for x in a for y in b)
+    pairs = ((OPPOSITES[x], OPPOSITES[y]) for x in a for y in b)
     return any(pair == other and side != other_side for (pair, side), (other, other_side) in pairs)

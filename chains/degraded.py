@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chains.citations import CitationList, best_support
+from chains.compose import NEAREST
 from chains.phrases import said
-from chains.types import Answer, Passage
+from chains.types import Answer, Outcome, Passage
 from ingest.language import ENGLISH
 from state.ladder import Level
 
@@ -54,12 +55,12 @@ def extractive(passages: Sequence[Passage], note: str, *, language: str = ENGLIS
         for passage in passages[:MAX_QUOTES]
         if passage.score >= QUOTED_SCORE * passages[0].score
     ]
-    text = "\n\n".join((said("Your documents say:", language), *quotes))
+    text = "\n\n".join((said(NEAREST, language), *quotes))
     note = said(note, language)
-    return Answer(text, numbers.all(), grounded=True, level=Level.EXTRACTIVE, note=note)
+    return Answer(text, numbers.all(), Outcome.NEAREST, level=Level.EXTRACTIVE, note=note)
 
 
 def template(*, library_lost: bool, language: str = ENGLISH) -> Answer:
     """Return the reply for when nothing can answer; the question is kept by whoever shows it."""
     text = said(NOTHING if library_lost else NO_MODEL, language)
-    return Answer(text, (), grounded=False, level=Level.TEMPLATE)
+    return Answer(text, (), None, level=Level.TEMPLATE)

@@ -67,13 +67,13 @@ _PHRASES: Final[dict[str, tuple[str, str, str, str, str, str]]] = {
         "assistent, wat die moet doen of zeggen en stelt niets vast. Daarom geldt zij niet als "
         "antwoord [{number}].",
     ),
-    "Your library does not answer this.": (
-        "Ihre Bibliothek beantwortet das nicht.",
-        "Votre bibliothèque ne répond pas à cette question.",
-        "Su biblioteca no responde a esto.",
-        "La sua biblioteca non risponde a questa domanda.",
-        "A sua biblioteca não responde a isto.",
-        "Uw bibliotheek beantwoordt dit niet.",
+    "**Not in your library.**": (
+        "**Nicht in Ihrer Bibliothek.**",
+        "**Absent de votre bibliothèque.**",
+        "**No está en su biblioteca.**",
+        "**Non è nella sua biblioteca.**",
+        "**Não está na sua biblioteca.**",
+        "**Niet in uw bibliotheek.**",
     ),
     "The nearest I found is in {where}.": (
         "Am nächsten kommt {where}.",
@@ -120,23 +120,21 @@ _PHRASES: Final[dict[str, tuple[str, str, str, str, str, str]]] = {
         "Er zijn nog geen documenten om in te zoeken. Sleep een bestand naar deze pagina of zet "
         "bestanden in de bibliotheekmap, en vraag het opnieuw.",
     ),
-    "Your documents say:": (
-        "In Ihren Dokumenten steht:",
-        "Vos documents disent :",
-        "Sus documentos dicen:",
-        "I documenti dicono:",
-        "Os seus documentos dizem:",
-        "In uw documenten staat:",
+    "**Nearest passages**, not an answer:": (
+        "**Nächste Stellen**, keine Antwort:",
+        "**Passages les plus proches**, pas une réponse :",
+        "**Pasajes más cercanos**, no una respuesta:",
+        "**Passaggi più vicini**, non una risposta:",
+        "**Passagens mais próximas**, não uma resposta:",
+        "**Dichtstbijzijnde passages**, geen antwoord:",
     ),
-    "I found no direct answer in your documents. The nearest sentence is:": (
-        "Ich habe in Ihren Dokumenten keine direkte Antwort gefunden. Am nächsten kommt dieser "
-        "Satz:",
-        "Je n'ai pas trouvé de réponse directe dans vos documents. La phrase la plus proche est :",
-        "No he encontrado una respuesta directa en sus documentos. La frase más cercana es:",
-        "Non ho trovato una risposta diretta nei documenti. La frase più vicina è:",
-        "Não encontrei uma resposta direta nos seus documentos. A frase mais próxima é:",
-        "Ik heb in uw documenten geen rechtstreeks antwoord gevonden. De zin die het dichtst in "
-        "de buurt komt:",
+    "That is the nearest passage, and not an answer.": (
+        "Das ist die nächste Stelle und keine Antwort.",
+        "C'est le passage le plus proche, et pas une réponse.",
+        "Es el pasaje más cercano, y no una respuesta.",
+        "È il passaggio più vicino, e non una risposta.",
+        "É a passagem mais próxima, e não uma resposta.",
+        "Dat is de dichtstbijzijnde passage, en geen antwoord.",
     ),
     "page {number}": (
         "Seite {number}",

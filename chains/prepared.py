@@ -22,8 +22,10 @@ _SAME = re.compile(r"[\W_]+")
 class _Begun:
     question: Question
     turn: asyncio.Task[Turn]
+    ready: Turn | None = None
+    """The turn when its passages were checked and its prompt written."""
     reading: asyncio.Task[None] | None = None
-    """The model reads the prompt."""
+    """The checker reads the passages, then the model the prompt."""
 
     def drop(self) -> None:
         self.turn.cancel()
@@ -71,17 +73,19 @@ class PreparedTurn:
         if begun.reading is not None and not begun.reading.done():
             begun.reading.cancel()  # what the model has read by now it need not read again
             await asyncio.wait([begun.reading])
+        turn = begun.ready or turn
         named = replace(turn.question, asked_id=question.asked_id, answer_id=question.answer_id)
         return replace(turn, question=named)
 
     def _read_ahead(self, begun: _Begun, done: asyncio.Task[Turn]) -> None:
         has_failed = done.cancelled() or done.exception() is not None
         if self._begun is begun and not has_failed:
-            begun.reading = asyncio.create_task(self._read(done.result()))
+            begun.reading = asyncio.create_task(self._read(begun, done.result()))
 
-    async def _read(self, turn: Turn) -> None:
+    async def _read(self, begun: _Begun, turn: Turn) -> None:
         try:
-            await self._answers.read_ahead(turn)
+            begun.ready = await self._answers.ready(turn)
+            await self._answers.read_ahead(begun.ready)
         except XoeError as exc:  # the answer itself will tell
             log.info("prepared.not_read", error=str(exc))
 

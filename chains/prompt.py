@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from chains.phrases import ANSWER_IN
 from chains.types import Passage, Question
 from ingest.language import ENGLISH
+from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
 
 SYSTEM_PROMPT = (
     "You answer questions about the user's documents from the passages given with each question. "
@@ -45,9 +46,31 @@ REFUSALS = (
 
 
 def render_passage(passage: Passage) -> str:
-    """Return a passage as the model reads it: where it stands, then its text on one line."""
-    where = passage.title if passage.page is None else f"{passage.title}, page {passage.page}"
-    return f"[{where}] {' '.join(passage.text.split())}"
+    """Return a passage as the model reads it: where it stands, then its text on one line.
+
+    A row of a table is written with the name of each cell's column.
+    """
+    where = passage.heading or passage.title
+    columns = cells(where.rsplit(HEADING_SEPARATOR, 1)[-1])
+    if len(columns) > 1:
+        where = where.rsplit(HEADING_SEPARATOR, 1)[0]
+        text = " ".join(_named(line, columns) for line in passage.text.splitlines())
+    else:
+        text = passage.text
+    if passage.page is not None:
+        where = f"{where}, page {passage.page}"
+    return f"[{where}] {' '.join(text.split())}"
+
+
+def _named(row: str, columns: Sequence[str]) -> str:
+    """Return a row as ``column: cell; column: cell.``; a line of another form as it is."""
+    values = cells(row)
+    if is_rule(row) or values == columns:
+        return ""
+    if len(values) != len(columns):
+        return row
+    pairs = zip(columns, values, strict=True)
+    return "; ".join(f"{name}: {value}" if name else value for name, value in pairs if value) + "."
 
 
 def render_question(passages: Sequence[str], question: str) -> str:

@@ -11,10 +11,10 @@ import re
 from pathlib import PurePath
 
 from chains.citations import strip_marks
-from chains.compose import LEFT_OUT, OTHERWISE, speaks_of
+from chains.compose import LEFT_OUT, NEAREST, OTHERWISE, speaks_of
 from chains.lexical import content_stems
 from chains.phrases import said
-from chains.types import Answer, AnswerEvent, Citation, Done, Passage, Sources, Token
+from chains.types import Answer, AnswerEvent, Citation, Done, Outcome, Passage, Sources, Token
 from ingest.language import ENGLISH
 from ingest.sentences import sentence_spans
 from state.ladder import Level
@@ -23,6 +23,7 @@ MIN_WORDS = 4
 MAX_WORDS = 40
 """A sentence that is shorter is a heading, and one that is longer is no answer to listen to."""
 WITHOUT_LIBRARY = "Without your documents: "
+ONLY_NEAREST = "That is the nearest passage, and not an answer."
 REPEATED_SHARE = 0.6
 """Share of a sentence's words that were said already, from which on it is not said again."""
 
@@ -88,11 +89,14 @@ class SpokenAnswer:
         text = _LINK.sub("", _QUOTED.sub("", answer.text.replace(left_out, "")))
         if not self.text:
             return text.strip() + "\n"
+        text = text.replace(said(NEAREST, self._language), "")
         text, mark, otherwise = text.partition(said(OTHERWISE, self._language))
         sentences = [text[start:end].strip() for start, end in sentence_spans(text)]
         new = [sentence for sentence in sentences if self._is_new(sentence)]
         if mark:  # it differs in a word or two, and is to be heard all the same
             new.append(f"{mark.strip('*')} {' '.join(otherwise.split())}")
+        if answer.outcome is Outcome.NEAREST:
+            new.append(said(ONLY_NEAREST, self._language))
         return " ".join(new) + "\n" if new else ""
 
     def _is_new(self, sentence: str) -> bool:

@@ -33,7 +33,8 @@ TELL_EVERY: Final = 2_000
 _COLLECTIONS: Final = f"SELECT digest, {COLLECTION_COLUMNS} FROM collections"  # noqa: S608
 _DOCUMENTS: Final = f"SELECT digest, {DOCUMENT_COLUMNS} FROM documents"  # noqa: S608
 _CHUNKS: Final = (
-    f"SELECT k.digest, k.vector_digest, k.vector, {CHUNK_COLUMNS}"  # noqa: S608
+    "SELECT k.digest, k.vector_digest, k.vector, k.tokens_digest, k.tokens,"  # noqa: S608
+    f" {CHUNK_COLUMNS}"
     " FROM chunks k JOIN documents d ON d.id = k.document_id"
 )
 _UNMATCHED: Final = (
@@ -136,8 +137,10 @@ def _check_rows(connection: sqlite3.Connection, path: Path, what: str, query: st
 def _check_chunks(connection: sqlite3.Connection, path: Path, tell: Step | None) -> int:
     total = int(connection.execute("SELECT COUNT(*) FROM chunks").fetchone()[0])
     count = 0
-    for expected, expected_vector, vector, *values in connection.execute(_CHUNKS):
-        if digest(*values) != expected or digest(vector) != expected_vector:
+    for expected, *made, values in (
+        (row[0], row[1:3], row[3:5], row[5:]) for row in connection.execute(_CHUNKS)
+    ):
+        if digest(*values) != expected or any(digest(blob) != its for its, blob in made):
             raise StoreDamagedError(
                 f"The database {path} is damaged (a passage is not what was stored)."
             )

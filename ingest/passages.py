@@ -134,6 +134,18 @@ class Passages:
         stacked = b"".join(found[chunk_id] for chunk_id in chunk_ids)
         return np.frombuffer(stacked, dtype=np.float32).reshape(-1, self.fingerprint.dimension)
 
+    def tokens(self, chunk_ids: Sequence[int]) -> list[bytes]:
+        """Return what late interaction keeps of each of ``chunk_ids``; empty where it has none."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT id, tokens_digest, tokens FROM chunks WHERE id IN ({marks(chunk_ids)})",
+                tuple(chunk_ids),
+            ).fetchall()
+        for _id, expected, packed in rows:
+            self._compare("passage", expected, packed)
+        found = {chunk_id: packed for chunk_id, _digest, packed in rows}
+        return [found.get(chunk_id, b"") for chunk_id in chunk_ids]
+
     def chunks(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> dict[int, StoredChunk]:
         """Return those of ``chunk_ids`` that belong to ``owners``."""
         with self._database.reading() as db:

@@ -126,7 +126,13 @@ END;
 INSERT INTO chunk_fts(rowid, text, heading, owner_token) {PASSAGE_TERMS};
 """  # noqa: S608 - constants
 
-STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES)
+# What late interaction keeps of a passage's tokens; empty in one that was stored before.
+_TOKENS = f"""
+ALTER TABLE chunks ADD COLUMN tokens BLOB NOT NULL DEFAULT x'';
+ALTER TABLE chunks ADD COLUMN tokens_digest INTEGER NOT NULL DEFAULT {digests.digest(b"")};
+"""
+
+STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS)
 """Step ``n`` leads from version ``n`` to ``n + 1``. Never changed once released, only added to."""
 
 SCHEMA_VERSION: Final = len(STEPS)

@@ -96,10 +96,12 @@ class Store(Passages):
         document: LoadedDocument,
         chunks: Sequence[Chunk],
         vectors: Vectors,
+        tokens: Sequence[bytes] | None = None,
     ) -> int:
         """Add or replace a document in one transaction and return its id.
 
-        ``vectors`` has shape ``(len(chunks), dimension)``, float32.
+        ``vectors`` has shape ``(len(chunks), dimension)``, float32. ``tokens``: what late
+        interaction keeps of each chunk; without it they are not ranked again.
         """
         if vectors.shape != (len(chunks), self.fingerprint.dimension):
             raise ValueError(f"{len(chunks)} chunks, but vectors of shape {vectors.shape}")
@@ -129,11 +131,16 @@ class Store(Passages):
             assert document_id is not None  # noqa: S101 - an INSERT always sets it
             db.executemany(
                 'INSERT INTO chunks(document_id, collection_id, start, "end", heading, text,'
-                " owner_token, language, vector, digest, vector_digest)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " owner_token, language, vector, digest, vector_digest, tokens, tokens_digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    _chunk_row(document_id, collection, source, document, chunk, vector)
-                    for chunk, vector in zip(chunks, vectors, strict=True)
+                    (
+                        *_chunk_row(document_id, collection, source, document, chunk, vector),
+                        *(packed, digest(packed)),
+                    )
+                    for chunk, vector, packed in zip(
+                        chunks, vectors, tokens or [b""] * len(chunks), strict=True
+                    )
                 ),
             )
             _bump(db, collection)
@@ -240,6 +247,14 @@ class Store(Passages):
     def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
         """Return all documents of ``owners``, by owner and name."""
         return self._documents(f"c.owner IN ({marks(owners)})", tuple(owners))
+
+    def still_there(self, document_ids: Sequence[int]) -> set[int]:
+        """Return those of ``document_ids`` that have not been removed or replaced."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT id FROM documents WHERE id IN ({marks(document_ids)})", (*document_ids,)
+            ).fetchall()
+        return {row[0] for row in rows}
 
     def owners(self) -> list[str]:
         """Return everyone who has a collection."""

@@ -24,7 +24,14 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 OTHER: Final = "other"
 TURN_KINDS: Final = ("typed", "spoken", "api", "ingest")
-OUTCOMES: Final = ("answered", "extractive", "refused", "failed", "cancelled")
+OUTCOMES: Final = (
+    "answered",
+    "nearest_passages",
+    "not_in_library",
+    "extractive",
+    "failed",
+    "cancelled",
+)
 TURN_STAGES: Final = ("history", "retrieval", "prompt", "queue", "first_token", "total")
 """The stages of an answer, as in ``TurnTimings``."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -505,7 +505,7 @@ async def test_the_next_question_sees_the_turns_before_it(
                 prompt=asked.text,
                 passages=(),
                 first=first,
-                answer=Answer("yes", (), grounded=False),
+                answer=Answer("yes", (), None),
                 raw=None,
             )
         assert memory.is_degraded

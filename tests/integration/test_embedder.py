@@ -134,13 +134,16 @@ def test_texts_of_any_number_and_length_are_embedded_as_they_are_one_by_one(
     embedder: Embedder,
 ) -> None:
     """They go over in portions; a text of more than one is a portion of its own."""
-    assert embedder.encode([]).shape == (0, DIMENSION)
+    assert embedder.encode([]).vectors.shape == (0, DIMENSION)
     assert embedder.count_tokens([]) == []
     long = "harbour " * (PORTION_CHARS // 8 + 9)
     texts = ["a", long, *(report_of(town, n) for town in TOWNS[:4] for n in range(4)), "", "b"]
     here = SentenceEncoder(load_settings().models_dir)
-    theirs = np.concatenate([here.encode([text]) for text in texts])
-    assert embedder.encode(texts) == pytest.approx(theirs, abs=1e-3)
+    one_by_one = [here.encode([text]) for text in texts]
+    made = embedder.encode(texts)
+    theirs = np.concatenate([one.vectors for one in one_by_one])
+    assert made.vectors == pytest.approx(theirs, abs=1e-3)
+    assert [len(tokens) for tokens in made.tokens] == [len(one.tokens[0]) for one in one_by_one]
     many = [report_of("Ennis", n) for n in range(2 * PORTION_CHARS // 150)]
     assert embedder.count_tokens(many) == here.count_tokens(many)
     here.close()
@@ -157,10 +160,10 @@ def test_closing_leaves_neither_process_nor_thread(embedder: Embedder) -> None:
 
 async def test_many_may_ask_at_once_as_the_process_is_killed(embedder: Embedder) -> None:
     await asyncio.to_thread(embedder.load)
-    whole = [embedder.encode_question(town) for town in TOWNS]
+    whole = [embedder.encode_question(town).vector for town in TOWNS]
     asked = [asyncio.create_task(asyncio.to_thread(embedder.encode_question, t)) for t in TOWNS]
     os.kill(pid_of(embedder), signal.SIGKILL)
     asked += [asyncio.create_task(asyncio.to_thread(embedder.encode_question, t)) for t in TOWNS]
-    for number, vector in enumerate(await asyncio.gather(*asked)):
-        assert vector == pytest.approx(whole[number % len(TOWNS)], abs=1e-3)
+    for number, question in enumerate(await asyncio.gather(*asked)):
+        assert question.vector == pytest.approx(whole[number % len(TOWNS)], abs=1e-3)
     embedder.close()

@@ -26,7 +26,7 @@ Its foghorn is called Hildegunde.
 """
 QUESTION = "Who lit the lamp of the Quellmarsch lighthouse?"
 PRIVATE = ("quellmarsch", "lighthouse", "ottilie", "brandwein", "hildegunde", "foghorn")
-BREAKERS = {"llm-load", "rag-api", "stt", "tts", "redis-connection"}
+BREAKERS = {"llm-load", "checker", "rag-api", "stt", "tts", "redis-connection"}
 CIRCUIT = {
     *("state", "failures", "healthy", "failure_rate", "slow_rate", "calls", "slow_calls"),
     *("since", "opened_at", "next_probe_at", "store"),

@@ -13,7 +13,7 @@ from instruction_texts import HELD_OUT, INJECTIONS, LAST, Fact, injected
 from chains.compose import compose, not_in_library, quote_sources
 from chains.gate import is_answerable
 from chains.retriever import SearchResult
-from chains.types import Answer, Done, Question
+from chains.types import Answer, Done, Outcome, Question
 from core.settings import load_settings
 from xoe.services import Services
 from xoe.workbench import Workbench
@@ -77,7 +77,7 @@ def test_a_model_that_obeys_does_not_get_the_lie_through(
     assert not [passage for passage in result.passages if fact.lie in passage.text]
     assert not [one for one in quote_sources(result.passages) if fact.lie in one.quote]
     answer = obeyed(result, fact)
-    assert answer.grounded
+    assert answer.outcome is Outcome.NEAREST
     assert fact.holds in answer.text
     assert fact.lie not in answer.text
 

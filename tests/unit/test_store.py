@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ def put(store: Store, owner: str, source: str, *texts: str, seed: int = 0, sha: 
         document=document,
         chunks=chunks,
         vectors=unit_vectors(len(texts), seed),
+        tokens=[text.encode() for text in texts],
     )
 
 
@@ -347,3 +349,18 @@ def test_an_older_generation_catches_up(store: Store, tmp_path: Path) -> None:
     again = indexes(store, tmp_path)
     assert nearest(again, unit_vectors(30, 2)[5], "library") == ids_of(store, second)[5]
     assert len(again.search(unit_vectors(1)[0], ["library"], 100)) == 30
+
+
+def test_what_is_kept_of_the_tokens_goes_with_the_passage_and_is_checked(
+    store: Store, tmp_path: Path
+) -> None:
+    document_id = put(store, "session:a", "a.txt", "alpha", "beta")
+    put(store, "library", "b.txt", "gamma")
+    assert store.move_document(document_id, "session:a", "library")
+    ids = store.document_chunk_ids(document_id)
+    assert store.tokens([ids[1], ids[0]]) == [b"beta", b"alpha"]
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as db, db:
+        db.execute("UPDATE chunks SET tokens = ? WHERE id = ?", (b"other", ids[0]))
+    assert store.tokens(ids[1:]) == [b"beta"]
+    with pytest.raises(StoreDamagedError):
+        store.check()

@@ -72,6 +72,9 @@ class StoredMessage:
     """Of an answer, what of the system gave it (``state.ladder.Level``)."""
     note: str = ""
     """One quiet line for the reader: what was missing, or that it was stopped."""
+    outcome: str = ""
+    """Of an answer, what it was (``chains.types.Outcome``); empty where the library was not asked,
+    or nothing of it is known."""
     citations: tuple[StoredCitation, ...] = ()
     nearest: tuple[StoredCitation, ...] = ()
     """What was shown beside an answer that cites nothing: the nearest passages."""
