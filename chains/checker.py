@@ -38,7 +38,7 @@ OPENING: Final = (
 WORDS: Final = ("Yes", "No")
 PASSAGES: Final = 2
 """Asked about one after the other, until one answers: the best alone holds the answer of 81 % of
-questions, one of the best two of 88 %, and most need no second look."""
+questions, one of the best two of 89 %, and most need no second look."""
 CHECK_S: Final = 8.0
 """How long an answer waits for the checker; it takes a second or two on two cores."""
 CHECKER_PROFILE: Final[LlmProfile] = "quality"

@@ -53,6 +53,21 @@ class PreparedTurn:
         begun = self._begun = _Begun(question, asyncio.create_task(self._answers.prepare(question)))
         begun.turn.add_done_callback(lambda done: self._read_ahead(begun, done))
 
+    @property
+    def is_searching(self) -> bool:
+        """Whether it is still being looked for what the last one is answered from."""
+        return self._begun is not None and not self._begun.turn.done()
+
+    async def take_begun(self, question: Question) -> Turn | None:
+        """Return the question's turn if it was begun; what was begun is forgotten either way.
+
+        Raises as ``AnswerChain.prepare`` does.
+        """
+        if self._begun is not None and _is_same(self._begun.question, question):
+            return await self.take(question)
+        self.drop()
+        return None
+
     def drop(self) -> None:
         """Forget what was begun."""
         if self._begun is not None:
@@ -91,8 +106,10 @@ class PreparedTurn:
 
 
 def _is_same(one: Question, other: Question) -> bool:
-    """Whether two transcripts differ in punctuation and case at most."""
-    return _plain(one.text) == _plain(other.text)
+    """Whether two questions are answered alike and differ in punctuation and case at most."""
+    ignored = {"text": "", "asked_id": "", "answer_id": ""}
+    is_alike = replace(one, **ignored) == replace(other, **ignored)
+    return is_alike and _plain(one.text) == _plain(other.text)
 
 
 def _plain(text: str) -> str:

@@ -32,7 +32,7 @@ OUTCOMES: Final = (
     "failed",
     "cancelled",
 )
-TURN_STAGES: Final = ("history", "retrieval", "prompt", "queue", "first_token", "total")
+TURN_STAGES: Final = ("history", "retrieval", "check", "prompt", "queue", "first_token", "total")
 """The stages of an answer, as in ``TurnTimings``."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", "none")

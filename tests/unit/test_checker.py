@@ -266,8 +266,13 @@ async def test_what_was_checked_ahead_is_not_checked_again(
     async with asyncio.timeout(10):
         while not model.prompts:
             await asyncio.sleep(0.01)
-    taken = await prepared.take(turn().question)
-    assert taken.verdict is not None
+    longer = replace(turn().question, max_tokens=7)
+    taken = await prepared.take_begun(replace(turn().question, asked_id="q1", answer_id="a1"))
+    assert taken is not None and taken.verdict is not None
+    assert (taken.question.asked_id, taken.question.answer_id) == ("q1", "a1")
+    prepared.begin(turn().question)
+    assert await prepared.take_begun(longer) is None, "it is to be answered otherwise"
+    engine.asked = engine.asked[:1]
     _, done = await answered(chain, taken)
     assert done.answer.checked_by == CHECKER_PROFILE
     assert len(engine.asked) == 1
