@@ -37,7 +37,7 @@ class Figure:
     interval: Interval
     """At ``intervals.LEVEL``."""
     count: int
-    """The questions (of ``citation_precision``, the citations) that it is of."""
+    """The questions (of ``quote_precision``, the cited sentences) that it is of."""
 
 
 @dataclass(frozen=True)
@@ -295,15 +295,23 @@ MEASURES: tuple[Measure, ...] = (
         _of(lambda reply: reply.case.answerable, lambda reply: not reply.grounded),
         "lower",
     ),
-    Share("citation_precision", "cited sentences that hold the answer", _cited),
     Share(
-        "citation_recall",
-        "answers with a cited sentence that holds it",
+        "citation_precision",
+        "cited answers of which a cited sentence holds it",
         _of(
-            lambda reply: reply.grounded and reply.case.answerable,
+            lambda reply: reply.grounded and reply.case.answerable and bool(reply.quotes),
             lambda reply: _holding(reply) > 0,
         ),
     ),
+    Share(
+        "citation_recall",
+        "right answers of which a cited sentence holds it",
+        _of(
+            lambda reply: bool(metrics.contained(reply.case.answers, reply.prediction)),
+            lambda reply: _holding(reply) > 0,
+        ),
+    ),
+    Share("quote_precision", "cited sentences that hold the answer", _cited),
     Share(
         "cited",
         "answers with a citation",

@@ -220,8 +220,9 @@ REPLIES = [
         ("abstention_recall", 1 / 2, 2),
         ("abstention_precision", 1 / 2, 2),
         ("wrongly_refused", 1 / 3, 3),
-        ("citation_precision", 1 / 3, 3),
-        ("citation_recall", 1 / 2, 2),
+        ("citation_precision", 1 / 2, 2),
+        ("citation_recall", 1, 1),
+        ("quote_precision", 1 / 3, 3),
         ("cited", 1, 6),
         ("grounded_wrong", 2 / 5, 5),  # of those whose answer is known: Rome, and Thomas
         ("thumbs_up_kept", 1 / 2, 2),
@@ -233,6 +234,17 @@ def test_each_measure_counts_the_replies_that_it_is_of(name: str, value: float, 
     assert figure.value == pytest.approx(value, abs=1e-3)
     assert figure.count == count
     assert figure.interval.low <= figure.value <= figure.interval.high
+
+
+def test_a_right_answer_may_rest_on_a_sentence_that_does_not_hold_it() -> None:
+    backed = reply(ANSWERABLE, "It is in Paris.", "x", "In Paris.")
+    unbacked = reply(replace(ANSWERABLE, id="5"), "It is in Paris.", "x")
+    uncited = reply(replace(ANSWERABLE, id="6"), "It is in Paris.")
+    found = figures([backed, unbacked, uncited])
+    assert (found["citation_precision"].value, found["citation_precision"].count) == (1 / 2, 2)
+    assert (found["citation_recall"].value, found["citation_recall"].count) == (1 / 3, 3)
+    assert (found["quote_precision"].value, found["quote_precision"].count) == (1 / 3, 3)
+    assert found["cited"].value == 2 / 3
 
 
 def test_a_measure_of_nothing_has_no_figure() -> None:
