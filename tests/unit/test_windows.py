@@ -128,12 +128,12 @@ def test_a_row_is_found_by_its_column_and_read_with_the_names_of_all(library: Li
 
 def test_a_heading_with_nothing_below_it_is_read_by_the_model(library: Library) -> None:
     text = "# Flea market\n\n## Saturday 8 June from 9\n\n## A stall costs 12 euros"
-    spans = [
-        (1, "Flea market", 0),
-        (2, "Saturday 8 June from 9", 15),
-        (2, "A stall costs 12 euros", 41),
-    ]
-    headings = tuple(HeadingSpan(n, t, at, at + len(t) + n + 1) for n, t, at in spans)
+    headings = tuple(
+        HeadingSpan(
+            line.count("#"), line.lstrip("# "), text.index(line), text.index(line) + len(line)
+        )
+        for line in text.split("\n\n")
+    )
     library.add("flyer.md", LoadedDocument(text, "Flea market", "markdown", headings=headings))
     passages = library.search.search("What does a stall cost?", [OWNER], limit=1).passages
     assert [p.text for p in passages] == ["## A stall costs 12 euros"]
