@@ -21,6 +21,9 @@ from ingest.embedder import PORTION_CHARS, Embedder
 from ingest.encoder import SentenceEncoder
 from ingest.ingestor import IngestProgress, SourceFile
 from ingest.late_interaction import MAX_START
+from ingest.loaders import LoadedDocument
+from ingest.splitter import Chunk
+from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION
 from xoe.workbench import Workbench, open_workbench
 
@@ -177,6 +180,35 @@ def test_the_model_finds_and_ranks_what_is_said_in_other_words(embedder: Embedde
     [of_sentences] = embedder.rank(embedder.encode_question(asked), [packed], [spans])
     assert np.argmax(of_sentences) == list(said.values()).index(answer)
     embedder.close()
+
+
+async def test_what_another_embedder_read_is_read_anew_and_then_ranked(
+    need_models, tmp_path: Path
+) -> None:
+    need_models("embedder")
+    settings = load_settings(data_dir=tmp_path / "data")
+    settings.data_dir.mkdir()
+    text = "The ferry is at noon.\n\nNurse Okafor is on the ward until nine."
+    before = Store(settings.data_dir, Fingerprint("another", DIMENSION, "sentences-v1-200"))
+    before.put_document(
+        LIBRARY_OWNER,
+        "notes.txt",
+        origin="upload",
+        sha256="n",
+        size_bytes=len(text),
+        document=LoadedDocument(text, "Notes", "text"),
+        chunks=[Chunk(0, len(text), text, "")],
+        vectors=np.full((1, DIMENSION), DIMENSION**-0.5, dtype=np.float32),
+    )
+    before.close()
+    async with open_workbench(settings) as bench:
+        question = "Who looks after the sick?"
+        assert not bench.search.search(question, [LIBRARY_OWNER], limit=1).passages
+        assert await bench.ingestor.rebuild_outdated() == 1
+        found = bench.search.search(question, [LIBRARY_OWNER], limit=1)
+        assert "Okafor" in found.passages[0].best_sentence
+        assert found.similarity is not None
+        assert bench.store.outdated_owners() == []
 
 
 def test_closing_leaves_neither_process_nor_thread(embedder: Embedder) -> None:
