@@ -15,9 +15,9 @@ WORDS_THRESHOLD = 0.3
 
 
 def is_answerable(result: SearchResult) -> bool:
-    """Tell whether the library seems to speak of what is asked."""
-    if not result.passages:
-        return False
+    """Tell whether the library seems to speak of what is asked: of documents named, it does."""
+    if not result.passages or result.named:
+        return bool(result.passages)
     if result.similarity is None:
         return result.coverage >= WORDS_THRESHOLD
     return result.similarity + COVERAGE_WEIGHT * result.coverage >= THRESHOLD
