@@ -24,9 +24,11 @@ def support(result: SearchResult) -> float:
 
 
 def is_answerable(result: SearchResult) -> bool:
-    """Tell whether the library seems to speak of what is asked."""
+    """Tell whether the library seems to speak of what is asked: of documents named, it does."""
+    if not result.passages or result.named:
+        return bool(result.passages)
     least = WORDS_THRESHOLD if result.similarity is None else THRESHOLD
-    return bool(result.passages) and support(result) >= least
+    return support(result) >= least
 
 
 def lacking(question: str, result: SearchResult) -> tuple[Constraint, ...]:

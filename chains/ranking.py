@@ -5,6 +5,7 @@ Where the engine that compares tokens is away, what the fusion and the words say
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
 from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
 from ingest.vectors import EncodedQuestion
+
+_FENCE = re.compile(r"(?:```|~~~)\S*")
+"""Round code in Markdown."""
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +171,11 @@ def _with_meaning(
 
 def _sentences(chunk: StoredChunk) -> tuple[Span, ...]:
     """Return the sentences that say something; where all are headings, those."""
-    spans = [span for span in sentence_spans(chunk.text) if not is_rule(chunk.text[slice(*span)])]
+    spans = [
+        (start, end)
+        for start, end in sentence_spans(chunk.text)
+        if not is_rule(chunk.text[start:end]) and not _FENCE.fullmatch(chunk.text[start:end])
+    ]
     said = [span for span in spans if not _is_heading(chunk.text[slice(*span)], chunk.heading)]
     return tuple(said or spans)
 

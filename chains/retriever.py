@@ -71,6 +71,8 @@ class SearchResult:
     """Share of the question's weighted words that stand in the best passage, 0 to 1."""
     words_only: bool = False
     """Without the embedder only words were compared."""
+    named: bool = False
+    """Whether the question holds the names of several documents."""
     orders: SearchResult | None = None
     """What was found among sentences that are orders to their reader: never evidence."""
 
@@ -119,6 +121,7 @@ class HybridSearch:
         statements = (candidate for candidate in found if not candidate.is_order)
         orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
         result = self._result(windows(statements, limit, text, self._page_of), ranked)
+        result = replace(result, named=bool(named))
         if not orders:
             return result
         return replace(result, orders=self._result(windows(orders, 1, text, self._page_of), ranked))

@@ -111,6 +111,8 @@ def _touch(passage: Passage, other: Passage, candidate: Candidate) -> bool:
     first, last = sorted((passage, other), key=lambda one: one.start)
     if last.start < first.end:
         return True
+    if candidate.is_row:  # says all by itself
+        return False
     offset = candidate.chunk.start
     return passage.chunk_id == other.chunk_id and not any(
         first.end <= offset + start < last.start for start, _ in candidate.spans

@@ -312,11 +312,15 @@ class Store(Passages):
             )
 
     def headings(self, owners: Sequence[str], limit: int) -> list[tuple[str, str]]:
-        """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``."""
+        """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``.
+
+        The columns' names of tables are none.
+        """
         with self._database.reading() as db:
             rows: list[tuple[str, str]] = db.execute(
                 "SELECT d.title, k.heading FROM chunks k JOIN documents d ON d.id = k.document_id"
                 f" JOIN collections c ON c.id = d.collection_id WHERE c.owner IN ({marks(owners)})"
+                " AND k.heading NOT LIKE '% | %'"
                 " GROUP BY d.id, k.heading ORDER BY d.id, MIN(k.id) LIMIT ?",
                 (*owners, limit),
             ).fetchall()

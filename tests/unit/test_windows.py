@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from chains import lexical
+from chains.gate import is_answerable
 from chains.prompt import render_passage
+from chains.ranking import rank_sentences
 from chains.retriever import HybridSearch
 from chains.windows import JOINED_TOKENS, WINDOW_TOKENS
 from core.errors import ModelLoadError
 from ingest.late_interaction import Span, pack_tokens
 from ingest.loaders import HeadingSpan, LoadedDocument
+from ingest.passages import StoredChunk
 from ingest.splitter import Chunk, split
 from ingest.store import Fingerprint, Store
 from ingest.vector_index import VectorIndexes
@@ -121,19 +125,29 @@ def test_a_row_is_found_by_its_column_and_read_with_the_names_of_all(library: Li
     text = f"# Members\n\n| Name | Year of birth | Key |\n|---|---|---|\n{rows}"
     heading = HeadingSpan(1, "Members", 0, 9)
     library.add("members.md", LoadedDocument(text, "Members", "markdown", headings=(heading,)))
-    [passage] = library.search.search("What is the key of person 57?", [OWNER], limit=1).passages
+    found = library.search.search("What is the key of person 57?", [OWNER], limit=3).passages
+    assert all(row.text.count("\n") == 0 for row in found)
+    passage = found[0]
     assert passage.text == "| Person 57 | 1957 | 757 |"
     assert render_passage(passage) == "[Members] Name: Person 57; Year of birth: 1957; Key: 757."
 
 
+def test_what_only_parts_code_or_a_table_is_no_sentence() -> None:
+    text = "Restart it so:\n\n```sh\n- stop it\n- start it\n```\n\n| a | b |\n|---|---|\n| c | d |"
+    chunk = StoredChunk(1, 1, OWNER, "a.md", "Notes", "Notes", 0, len(text), text)
+    [spans] = {one.spans for one in rank_sentences([chunk], {1: 1.0}, {}, None)}
+    said = [text[start:end] for start, end in spans]
+    assert said == ["Restart it so:", "stop it", "start it", "| a | b |", "| c | d |"]
+
+
 def test_a_heading_with_nothing_below_it_is_read_by_the_model(library: Library) -> None:
     text = "# Flea market\n\n## Saturday 8 June from 9\n\n## A stall costs 12 euros"
-    spans = [
-        (1, "Flea market", 0),
-        (2, "Saturday 8 June from 9", 15),
-        (2, "A stall costs 12 euros", 41),
-    ]
-    headings = tuple(HeadingSpan(n, t, at, at + len(t) + n + 1) for n, t, at in spans)
+    headings = tuple(
+        HeadingSpan(
+            line.count("#"), line.lstrip("# "), text.index(line), text.index(line) + len(line)
+        )
+        for line in text.split("\n\n")
+    )
     library.add("flyer.md", LoadedDocument(text, "Flea market", "markdown", headings=headings))
     passages = library.search.search("What does a stall cost?", [OWNER], limit=1).passages
     assert [p.text for p in passages] == ["## A stall costs 12 euros"]
@@ -156,7 +170,9 @@ def test_a_question_that_names_two_documents_gets_passages_of_both(library: Libr
         text = f"{many}\n\nThe price is {price} euros."
         library.add(f"offer-{name}.txt", LoadedDocument(text, f"Offer {name}", "text"))
     question = "Compare the roof items of the offer Lenz with the offer Hof: Lenz, Lenz"
-    sources = [p.source for p in library.search.search(question, [OWNER], limit=4).passages]
+    found = library.search.search(question, [OWNER], limit=4)
+    sources = [p.source for p in found.passages]
+    assert is_answerable(replace(found, coverage=0.0))
     assert set(sources[:2]) == {"offer-Lenz.txt", "offer-Hof.txt"}
 
 
