@@ -123,7 +123,9 @@ class Retrieval:
             if not is_answerable(result) and not turn.follows_up:
                 turn, result = self._beside_previous(turn, result, owners, limit)
             passages = result.passages
-            answerable = is_answerable(result) and not lacking(question.text, result)
+            answerable = is_answerable(result) and not lacking(
+                question.text, passages, self._search.chunk_texts(passages, owners)
+            )
             if result.orders is not None and is_answerable(result.orders):
                 orders = result.orders.passages
         timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
