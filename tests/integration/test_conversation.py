@@ -18,7 +18,7 @@ from langchain_core.messages import BaseMessage
 from chains.answer import AnswerChain
 from chains.generation import GenerationStats, Generator
 from chains.memory import Memory
-from chains.types import LIBRARY_OWNER, Answer, Done, Question, Queued, Token
+from chains.types import LIBRARY_OWNER, Answer, Done, Question, Queued, Sources, Token
 from core.settings import Settings, load_settings
 from ingest.ingestor import SourceFile
 from state.breakers import Breakers
@@ -36,12 +36,15 @@ DOCUMENTS = {
         "opened in 1974 and is 412 metres long. In 1990 it was painted green.\n"
     ),
     "people.md": (
+        "# Ada Bo\n\nAda Bo was born in 1950. She studied.\n\n"
+        "# Ida Lund\n\nIda Lund was born in 1960. She studied.\n\n"
         "# Edda Kron\n\nEdda Kron was born in 1931 in Stade. She studied civil engineering in "
-        "Aachen.\n\n# Jonas Weil\n\nJonas Weil was born in 1899 in Bremen and studied in Munich.\n"
+        "Aachen.\n\n"
+        "# Jonas Weil\n\nJonas Weil was born in 1899 in Bremen and studied in Munich.\n"
     ),
     "offers.md": (
         "# Offers for the fence\n\nThe offer of Lenz for the fence is 4,800 euros. The offer of "
-        "Hof for the fence is the cheaper one at 4,250 euros.\n"
+        "Hof for the fence is 4,250 euros.\n"
     ),
 }
 
@@ -68,11 +71,19 @@ class Chat:
     def __init__(self, chain: AnswerChain, model: Script) -> None:
         self._chain = chain
         self.model = model
+        self.quoted: list[str] = []
+        """What was shown of the documents before the model wrote, best first."""
 
     async def ask(self, question: str, says: str = "") -> Answer:
         self.model.says, self.model.read = says, []
         asked = Question(question, "chat", "session:chat")
         events = [event async for event in self._chain.stream(asked)]
+        self.quoted = [
+            citation.quote
+            for event in events
+            if isinstance(event, Sources)
+            for citation in event.citations
+        ]
         last = events[-1]
         assert isinstance(last, Done)
         return last.answer
@@ -128,9 +139,11 @@ async def test_a_follow_up_is_found_where_only_its_antecedent_leads(
         )
         assert first.grounded
         born = await chat.ask("When was she born?", "She was born in 1931 in Stade.")
-        assert [citation.source for citation in born.citations] == ["people.md"]
+        assert "1931" in chat.quoted[0]
+        assert born.citations[0].source == "people.md"
         studied = await chat.ask("And where did she study?", "She studied in Aachen.")
         assert "Aachen" in studied.text
+        assert not any("Ada" in quote for quote in chat.quoted[:1])
         assert studied.citations[0].source == "people.md"
         painted = await chat.ask(
             "What colour is the Kattrup bridge?", "In 1990 the Kattrup bridge was painted green."
@@ -143,9 +156,11 @@ async def test_what_is_not_found_alone_is_looked_for_with_the_question_before(
 ) -> None:
     need_models("embedder")
     async with opened(tmp_path) as chat:
+        await chat.ask("Which offer glows?")
+        assert chat.model.read == []  # nothing is close to that alone
         await chat.ask("What is the offer of Lenz for the fence?", "The offer is 4,800 euros.")
-        cheaper = await chat.ask("Which is cheaper?", "The offer of Hof is the cheaper one.")
-        assert "Hof" in cheaper.text
+        await chat.ask("Which offer glows?", "The offer of Hof is 4,250 euros.")
+        assert chat.model.read
         other = await chat.ask("Which one of the penguins sings?")
         assert not other.grounded
 
