@@ -48,8 +48,9 @@ def _rows(bench: Workbench, articles: list[dict[str, object]]) -> list[BenchRow]
         for qa in (qa for paragraph in paragraphs for qa in paragraph["qas"]):
             question, answerable = qa["question"], not qa["is_impossible"]
             asked[answerable] += 1
-            result = bench.search.search(question, [LIBRARY_OWNER], limit=PASSAGES)
-            kinds = {str(one.kind) for one in lacking(question, result)}
+            found = bench.search.search(question, [LIBRARY_OWNER], limit=PASSAGES).passages
+            chunks = bench.search.chunk_texts(found, [LIBRARY_OWNER])
+            kinds = {str(one.kind) for one in lacking(question, found, chunks)}
             refused.update((kind, answerable) for kind in kinds | ({"any"} if kinds else set()))
     named = sorted({kind for kind, _ in refused} - {"any"})
     return [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from chains.constraints import Constraint, unmet
 from chains.retriever import SearchResult
+from chains.types import Passage
 
 COVERAGE_WEIGHT = 0.05
 THRESHOLD = 0.505
@@ -31,7 +34,13 @@ def is_answerable(result: SearchResult) -> bool:
     return support(result) >= least
 
 
-def lacking(question: str, result: SearchResult) -> tuple[Constraint, ...]:
-    """Return what the question demands, as it was asked, and the passages do not hold."""
-    texts = [f"{one.title} {one.heading}\n{one.text}" for one in result.passages]
+def lacking(
+    question: str, passages: Sequence[Passage], chunks: Mapping[int, str]
+) -> tuple[Constraint, ...]:
+    """Return what the question, as it was asked, demands and the evidence does not hold.
+
+    ``chunks``: the text of each passage's chunk by its id. It counts whole, as what tells the year
+    may stand a sentence before the window.
+    """
+    texts = [f"{one.title} {one.heading}\n{chunks.get(one.chunk_id, one.text)}" for one in passages]
     return unmet(question, texts)

@@ -20,6 +20,7 @@ from core.bulkhead import Bulkhead
 from core.errors import BusyError, CircuitOpenError, RetrievalError
 from core.retry import RetryBudget, retried
 from core.settings import Settings
+from ingest.language import ENGLISH
 from state.breakers import Breakers
 from state.ladder import Budget
 from telemetry.tracing import Tracer
@@ -128,7 +129,10 @@ class Retrieval:
             if not is_answerable(result) and not turn.follows_up:
                 turn, result = self._beside_previous(turn, result, owners, limit)
             passages = result.passages
-            answerable = is_answerable(result) and not lacking(question.text, result)
+            answerable = is_answerable(result)
+            if answerable and answer_language(question.text) == ENGLISH:  # they know no other
+                chunks = self._search.chunk_texts(passages, owners)
+                answerable = not lacking(question.text, passages, chunks)
             foreign = is_foreign(question.text, self._search.languages(owners))
             turn = replace(turn, is_foreign=foreign, searched=turn.in_full)
             if result.orders is not None and is_answerable(result.orders):

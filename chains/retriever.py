@@ -184,6 +184,11 @@ class HybridSearch:
         """Return the languages of what can be found, that of the most passages first."""
         return self._store.languages(owners)
 
+    def chunk_texts(self, passages: Sequence[Passage], owners: Sequence[str]) -> dict[int, str]:
+        """Return the whole chunks that ``passages`` are windows of, by id."""
+        chunks = self._store.chunks([passage.chunk_id for passage in passages], owners)
+        return {chunk_id: chunk.text for chunk_id, chunk in chunks.items()}
+
     def leads(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> tuple[Passage, ...]:
         """Return the first sentences of each of the chunks, in the given order."""
         chunks = self._store.chunks(chunk_ids, owners)

@@ -6,7 +6,6 @@ import pytest
 
 from chains.constraints import unmet
 from chains.gate import lacking
-from chains.retriever import SearchResult
 from chains.types import Passage
 
 CLUB = (
@@ -78,10 +77,12 @@ def test_a_name_may_stand_in_any_passage_and_a_number_must_in_the_best() -> None
     assert unmet("Who sold 300 tickets?", []) == ()
 
 
-def test_title_and_heading_are_evidence() -> None:
+def test_title_heading_and_the_rest_of_the_chunk_are_evidence() -> None:
     passage = Passage(
         1, 1, "club.md", "Fees of 2024", "Edda Kron", None, "Members pay 240 euros.", 0, 0, 22, 1.0
     )
-    result = SearchResult((passage,), 1.0, 1.0)
-    assert lacking("What did Edda Kron ask for in 2024?", result) == ()
-    assert [one.what for one in lacking("What did they pay in 2023?", result)] == ["2023"]
+    chunks = {1: "Members pay 240 euros. Guests paid 9 in 2022."}
+    assert lacking("What did Edda Kron ask for in 2024?", [passage], {}) == ()
+    assert lacking("What did guests pay in 2022?", [passage], chunks) == ()
+    missing = lacking("What did they pay in 2023?", [passage], chunks)
+    assert [one.what for one in missing] == ["2023"]
