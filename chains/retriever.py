@@ -164,19 +164,6 @@ class HybridSearch:
         """Return the languages of what can be found, that of the most passages first."""
         return self._store.languages(owners)
 
-    def leads(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> tuple[Passage, ...]:
-        """Return the first sentences of each of the chunks, in the given order."""
-        chunks = self._store.chunks(chunk_ids, owners)
-        found = []
-        for chunk_id in chunk_ids:
-            if chunk_id not in chunks:
-                continue
-            candidates = rank_sentences([chunks[chunk_id]], {chunk_id: 1.0}, {}, None)
-            first = next((one for one in candidates if not one.is_order), None)
-            if first is not None:
-                found.append(window(first, 1.0, self._page_of))
-        return tuple(found)
-
     def _embed(self, text: str) -> EncodedQuestion | None:
         """Return the question's vectors, or ``None`` where there is no embedder just now."""
         try:
