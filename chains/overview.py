@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from chains import comparison, counting, inventory, lexical
 from chains.citations import CitationList
@@ -26,9 +27,12 @@ from chains.whole import WholeDocument, called, listed
 from ingest.loaders import HeadingSpan
 from ingest.store import DocumentInfo, Store
 
-CONTENT_FITS = THRESHOLD + 0.3
+CONTENT_FITS = THRESHOLD + 0.01
 """``gate.support`` of a document that is found by what it says, not by its name: another one
-must never be summed up instead of one that is not there."""
+must never be summed up instead of one that is not there. By words alone, ``WORDS_FIT``."""
+WORDS_FIT = 0.75
+CONTENT_RIVAL = 0.02
+"""A document that is as near as that to the best may as well be meant: none is taken then."""
 NAMED = 5
 """Documents named where the asker is to choose."""
 SPOKEN = 5
@@ -171,10 +175,15 @@ class Overviews:
         results = self._search.by_document(wanted, (LIBRARY_OWNER, owner))[:NAMED]
         nearest = [result for result in results if result.passages[0].document_id in by_id]
         infos = [by_id[result.passages[0].document_id] for result in nearest]
-        for result, info in zip(nearest, infos, strict=True):
-            if support(result) >= CONTENT_FITS and numbers <= vocabulary(self._text(info)):
+        fits = sorted(zip(nearest, infos, strict=True), key=lambda fit: -support(fit[0]))
+        for (result, info), after in zip_longest(fits, fits[1:]):
+            least = WORDS_FIT if result.similarity is None else CONTENT_FITS
+            rivals = after is not None and support(after[0]) > support(result) - CONTENT_RIVAL
+            if support(result) < least or rivals:
+                break
+            if numbers <= vocabulary(self._text(info)):
                 return info, infos
-        return None, infos[:NEAREST]
+        return None, [info for _, info in fits[:NEAREST]]
 
     def _text(self, info: DocumentInfo) -> str:
         return WholeDocument(self._store, info).loaded.text[:TEXT_CHARS]

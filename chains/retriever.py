@@ -189,19 +189,6 @@ class HybridSearch:
         chunks = self._store.chunks([passage.chunk_id for passage in passages], owners)
         return {chunk_id: chunk.text for chunk_id, chunk in chunks.items()}
 
-    def leads(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> tuple[Passage, ...]:
-        """Return the first sentences of each of the chunks, in the given order."""
-        chunks = self._store.chunks(chunk_ids, owners)
-        found = []
-        for chunk_id in chunk_ids:
-            if chunk_id not in chunks:
-                continue
-            candidates = rank_sentences([chunks[chunk_id]], {chunk_id: 1.0}, {}, None)
-            first = next((one for one in candidates if not one.is_order), None)
-            if first is not None:
-                found.append(window(first, 1.0, self._page_of))
-        return tuple(found)
-
     def _embed(self, text: str) -> EncodedQuestion | None:
         """Return the question's vectors, or ``None`` where there is no embedder just now."""
         try:

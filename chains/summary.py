@@ -18,11 +18,13 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from chains import lexical
 from chains.citations import CitationList, Support, check_sentences
 from chains.generation import GenerationStats
+from chains.phrases import ANSWER_IN
 from chains.prompt import SYSTEM_PROMPT, is_refusal, render_passage, render_question
 from chains.prompt_builder import Prompt
 from chains.types import Answer, Outcome, Passage, Progress, Queued, Token
 from chains.whole import Statement, WholeDocument, called, listed, on_one_line
 from ingest.loaders import HeadingSpan
+from ingest.splitter import HEADING_SEPARATOR, cells
 
 MAX_PARTS = 8
 PART_CHARS = 1_400
@@ -248,9 +250,8 @@ def _prompt(
         said = [statements[0].support for statements in written if statements]
         passages = tuple(_narrowed(support) for support in said or plan.central)
     tokens = SENTENCE_TOKENS * (sentences + 1)
-    text = render_question(
-        [render_passage(passage) for passage in passages], ASK.format(count=count)
-    )
+    ask = "\n".join(filter(None, (ASK.format(count=count), ANSWER_IN.get(passages[0].language))))
+    text = render_question([render_passage(passage) for passage in passages], ask)
     messages = (SystemMessage(SYSTEM_PROMPT), HumanMessage(text))
     return Prompt(messages, "", (), "", tokens), passages
 
@@ -321,7 +322,8 @@ def _part(document: WholeDocument, group: Sequence[Statement], *, titled: bool) 
         document.support(group[number].start, group[number].end)
         for number in ranked[: SENTENCES + 1]
     )
-    heading = group[0].chunk.heading.split(" › ")[-1] if group else ""
+    trail = group[0].chunk.heading.split(HEADING_SEPARATOR) if group else [""]
+    heading = next((one for one in reversed(trail) if len(cells(one)) < 2), "")  # no columns' names
     return Part(heading if titled and heading != document.info.title else "", passages, central)
 
 

@@ -14,6 +14,7 @@ from ingest.instructions import instruction_spans
 from ingest.loaders import HeadingSpan, LoadedDocument
 from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
+from ingest.splitter import is_rule
 from ingest.store import DocumentInfo, Store
 
 _BORDER = re.compile(r"\s*(?<!\\)\|\s*")
@@ -72,7 +73,8 @@ class WholeDocument:
             orders = instruction_spans(chunk.text)
             for span in sentence_spans(chunk.text):
                 start, end = chunk.start + span[0], chunk.start + span[1]
-                if span not in orders and not _is_in(headings, start, end):
+                is_said = span not in orders and not is_rule(chunk.text[slice(*span)])
+                if is_said and not _is_in(headings, start, end):
                     yield Statement(chunk, start, end)
 
     def span(self, section: HeadingSpan | None) -> tuple[int, int]:
@@ -113,6 +115,7 @@ class WholeDocument:
             best_start=start,
             best_end=end,
             score=score,
+            language=chunk.language,
         )
 
     def _chunk_at(self, offset: int) -> StoredChunk:
