@@ -107,8 +107,8 @@ class PreparedTurn:
 
 def _is_same(one: Question, other: Question) -> bool:
     """Whether two questions are answered alike and differ in punctuation and case at most."""
-    is_alike = one == replace(other, text=one.text, asked_id=one.asked_id, answer_id=one.answer_id)
-    return is_alike and _plain(one.text) == _plain(other.text)
+    named = replace(one, text=other.text, asked_id=other.asked_id, answer_id=other.answer_id)
+    return named == other and _plain(one.text) == _plain(other.text)
 
 
 def _plain(text: str) -> str:

@@ -72,9 +72,6 @@ class StoredMessage:
     """Of an answer, what of the system gave it (``state.ladder.Level``)."""
     note: str = ""
     """One quiet line for the reader: what was missing, or that it was stopped."""
-    outcome: str = ""
-    """Of an answer, what it was (``chains.types.Outcome``); empty where the library was not asked,
-    or nothing of it is known."""
     citations: tuple[StoredCitation, ...] = ()
     nearest: tuple[StoredCitation, ...] = ()
     """What was shown beside an answer that cites nothing: the nearest passages."""
@@ -83,6 +80,9 @@ class StoredMessage:
     feedback: StoredFeedback | None = None
     remembered: bool = False
     """Whether it belongs to what the model is told of the chat: what was stopped does not."""
+    outcome: str = ""
+    """Of an answer, what it was (``chains.types.Outcome``); empty where the library was not asked,
+    or nothing of it is known."""
 
 
 @dataclass(frozen=True)
