@@ -131,7 +131,7 @@ class AnswerChain:
         self._on_outcome = on_outcome
         self._prompting = FairSlots(PROMPTS_AT_ONCE, PROMPTS_WAITING)
         self._retries = RetryBudget()
-        self._summaries = Summaries(store.still_there)
+        self._summaries = Summaries(lambda ids: store.still_there(ids))
         self._retrieval = Retrieval(
             settings=settings,
             search=search,
