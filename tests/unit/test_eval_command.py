@@ -159,7 +159,12 @@ def test_ctrl_c_prints_what_there_is_and_keeps_nothing(
         return right(question)
 
     answers(stopped)
-    result = run("mine.csv", "--keep", "kept.json", "--json")
+    # A shell's background job ignores Ctrl-C, and so would the tests that run in one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = run("mine.csv", "--keep", "kept.json", "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert (told(result)["questions"], told(result)["stopped"]) == (5, True)
     assert not (tmp_path / "kept.json").exists()
