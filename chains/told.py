@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from chains.types import INTERRUPTED, Answer
 from ingest.sentences import sentence_spans
+from state.ladder import Level
 
 _MARKS = re.compile(r"(?:[ \t]*\[\d{1,3}\])+")
 _QUOTE = re.compile(r"^>[ \t]?", re.MULTILINE)
@@ -20,13 +21,14 @@ def told(answer: Answer, written: str, *, grounds: bool) -> str:
     """Return the statements of ``answer``; ``written``, to the letter, where they are all of it.
 
     A statement has a citation, or is a sentence that the model wrote. Empty where the answer
-    states nothing, as when the library is silent. ``grounds``: it had to come from the documents.
+    states nothing, as when the library is silent; passages that stand in for a model that failed
+    were told. ``grounds``: it had to come from the documents.
     """
     if answer.note == INTERRUPTED:
         return answer.text
     if not grounds:
         return written
-    if not answer.grounded:
+    if not answer.grounded and answer.level is not Level.EXTRACTIVE:
         return ""
     plain = " ".join(written.split())
     kept: list[str] = []

@@ -23,6 +23,8 @@ from chains.turn import Turn
 from chains.types import AnswerEvent, Done, Outcome, Passage, Question, Sources, Token
 from core.errors import EngineError, GenerationLostError
 from core.settings import Settings
+from ingest.passages import Fingerprint
+from ingest.store import Store
 from models.manifest import load_manifest
 from state.breakers import Breakers
 from telemetry.metrics import Metrics
@@ -106,7 +108,7 @@ def chain_of(settings: Settings, checker: Checker, model: Model) -> AnswerChain:
     none: Any = None
     return AnswerChain(
         settings=settings,
-        store=none,
+        store=Store(settings.data_dir, Fingerprint("embedder", 8, "splitter")),
         search=none,
         memory=NoMemory(),  # type: ignore[arg-type]
         generator=model,  # type: ignore[arg-type]

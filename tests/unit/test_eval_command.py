@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 import xoe.evaluation
 from chains.evaluation.cases import Case, DataSet
-from chains.types import Answer, AnswerEvent, Citation, Done, Question, Sources, Token
+from chains.types import Answer, AnswerEvent, Citation, Done, Outcome, Question, Sources, Token
 from core.errors import EvaluationError, GenerationError
 from core.settings import Settings
 from state.ladder import Level
@@ -28,11 +28,14 @@ from xoe.db import Database
 
 VISITOR = "visitor:0123456789abcdef0123456789abcdef"
 TABLE = "question,answer\n" + "".join(f"Which is number {n}?,number {n}\n" for n in range(20))
+USUAL = Settings.model_fields["retrieval_passages"].default
+"""Another number of passages is another set of answers."""
 
 
 def answer(text: str, *, grounded: bool = True, level: Level = Level.FULL) -> Answer:
+    outcome = Outcome.ANSWERED if grounded else Outcome.NEAREST
     quote = Citation(1, 1, 1, "a.md", "A", "", None, text, 0, len(text), text, 0)
-    return Answer(f"{text} [1]", (quote,), grounded, level=level, note="It failed.")
+    return Answer(f"{text} [1]", (quote,), outcome, level=level, note="It failed.")
 
 
 class Chain:
@@ -78,7 +81,7 @@ def answers(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             settings: Settings, data: DataSet, folder: Path, tell: Callable[..., None]
         ) -> AsyncIterator[tuple[Chain, tuple[Case, ...]]]:
             tell("loading the model", 0, 1)
-            is_first = settings.retrieval_passages == 3
+            is_first = settings.retrieval_passages == USUAL
             yield Chain("AB"[not is_first], reply if is_first else other, asked), data.cases
 
         monkeypatch.setattr(xoe.evaluation, "open_answers", opened)

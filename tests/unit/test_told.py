@@ -7,7 +7,7 @@ import pytest
 from chains.compose import compose, not_in_library
 from chains.degraded import extractive
 from chains.told import told
-from chains.types import INTERRUPTED, Answer, Passage
+from chains.types import INTERRUPTED, Answer, Passage, Verdict
 
 TEXT = "The blade is sharpened every 25 hours. The mower was built in Stade in 1974."
 
@@ -39,8 +39,9 @@ def test_what_the_check_left_out_is_not_told() -> None:
 
 
 def test_a_quotation_is_told_without_our_words_round_it() -> None:
-    answer = compose("", [passage()], "How often is the blade sharpened?")
-    assert answer.text.startswith("Your documents say:")
+    sure = Verdict(answers=True, is_sure=True, passage=passage(), score=3.0, checker="quality")
+    answer = compose("", [passage()], "How often is the blade sharpened?", verdict=sure)
+    assert answer.grounded
     assert told(answer, "", grounds=True) == "The blade is sharpened every 25 hours."
     busy = extractive([passage()], "busy")
     assert told(busy, "The bl", grounds=True) == "The blade is sharpened every 25 hours."
@@ -57,6 +58,6 @@ def test_where_nothing_was_answered_nothing_is_told(written: str) -> None:
 
 
 def test_what_was_heard_of_a_spoken_answer_is_told() -> None:
-    heard = Answer("The blade is", (), grounded=False, note=INTERRUPTED)
+    heard = Answer("The blade is", (), None, note=INTERRUPTED)
     assert told(heard, "", grounds=True) == "The blade is"
-    assert told(Answer("Hello!", (), grounded=False), " Hello!", grounds=False) == " Hello!"
+    assert told(Answer("Hello!", (), None), " Hello!", grounds=False) == " Hello!"
