@@ -12,8 +12,9 @@ from chains.citations import (
     sentences,
     strip_marks,
 )
+from chains.constraints import asks_for_more, is_of_asked_kind, unmet
 from chains.contradictions import contradicts
-from chains.lexical import asked_stems, held_stems
+from chains.lexical import asked_stems, content_stems, held_stems
 from chains.phrases import said
 from chains.prompt import is_refusal
 from chains.types import Answer, Citation, Outcome, Passage, Verdict
@@ -52,11 +53,11 @@ def compose(
 ) -> Answer:
     """Turn what the model wrote into an answer whose every claim cites a sentence.
 
-    A sentence that nothing supports is left out. Where none is left, or the model says that it
-    found nothing, the sentence that fits best is quoted: as the answer where the checker is sure
-    of its passage, else as the nearest. A sentence that answers otherwise is quoted beside it.
-    ``orders`` are named where nothing answers. ``language``: that of what is said beside what the
-    model wrote.
+    A sentence that nothing supports is left out. Where none is left that answers, or the model says
+    that it found nothing, the sentence that fits best is quoted: as the answer where it holds what
+    the question demands, or the checker is sure of its passage, else as the nearest. A sentence
+    that answers otherwise is quoted beside it. ``orders`` are named where nothing answers.
+    ``language``: that of what is said beside what the model wrote.
     """
     written = strip_marks(written).strip()
     if is_refusal(written) or not written:
@@ -73,7 +74,8 @@ def compose(
             left_out = True
         else:
             kept.append(sentence.lead + sentence.text)
-    if not numbers.all():
+    said_at_all = [sentence.text for sentence in checked if sentence.support is not None]
+    if not _answers(said_at_all, question, language):
         return _quoted(passages, question, orders, verdict, language)
     cited_supports = [sentence.support for sentence in checked if sentence.support is not None]
     text = "".join(kept).strip()
@@ -156,13 +158,37 @@ def _quoted(
     verdict: Verdict | None,
     language: str,
 ) -> Answer:
-    if verdict is None or not verdict.is_sure or not speaks_of(verdict.passage, question):
+    passage = passages[0] if verdict is None else verdict.passage
+    if not speaks_of(passage, question) or not (
+        _holds_demands(passage, question)
+        if verdict is None
+        else verdict.is_sure or (verdict.answers and _holds_demands(passage, question))
+    ):
         return nearest_passages(passages, question, orders, language=language)
     numbers = CitationList()
-    best = best_support(verdict.passage)
+    best = best_support(passage)
     text = _quotation(best, numbers.number(best))
     text += _otherwise([best], passages, question, numbers, language)
     return Answer(text, numbers.all(), Outcome.ANSWERED)
+
+
+def _answers(statements: Sequence[str], question: str, language: str) -> bool:
+    """Tell whether the statements say more than the question does, and of the kind it asks for."""
+    if not statements:
+        return False
+    text = " ".join(statements)
+    if not is_of_asked_kind(question, text):
+        return False
+    says_more = content_stems(text, language) - content_stems(question, language)
+    return bool(says_more) or not asks_for_more(question)
+
+
+def _holds_demands(passage: Passage, question: str) -> bool:
+    """Tell whether a passage's best sentence may be quoted as the answer."""
+    evidence = f"{passage.title} {passage.heading}\n{passage.text}"
+    if unmet(question, [evidence]):
+        return False
+    return is_of_asked_kind(question, f"{passage.heading} {passage.best_sentence}")
 
 
 def _otherwise(

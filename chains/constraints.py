@@ -19,7 +19,7 @@ from typing import Final, Literal
 from chains import lexical
 from chains.citations import is_negated
 from chains.clauses import AUXILIARIES, QUESTION_WORDS, names
-from chains.contradictions import OPPOSITES
+from chains.contradictions import NUMBER_WORDS, OPPOSITES
 from chains.leaning import COMMANDS
 
 Kind = Literal["number", "date", "name", "negation", "superlative", "opposite"]
@@ -71,6 +71,48 @@ _EXTREME = re.compile(
     r"\b(?:first|last|main\w*|chief\w*|primar\w*|top|peak|max\w*|min\w*|principal\w*|major\w*|more"
     r"|best|worst|record|largely|sole\w*|just|alone|single|unique\w*|exclusive\w*|except)\b"
 )
+
+
+_ASKS_NUMBER = re.compile(
+    r"\bhow (?:many|much|long|old|far|large|big|tall|high|deep|wide|heavy|often|late|early)\b"
+    r"|\bwhat (?:number|percentage|proportion|share|amount)\b",
+    re.IGNORECASE,
+)
+_ASKS_TIME = re.compile(
+    r"^\W*when\b|\b(?:what|which|whose) (?:year|date|day|month|decade|century|time)\b",
+    re.IGNORECASE,
+)
+_QUANTITIES: Final = NUMBER_WORDS | frozenset(
+    "dozen dozens hundreds thousands millions billion billions half third thirds quarter quarters "
+    "several both pair none no zero single every all most majority always never free rarely "
+    "seldom couple few many".split()
+)
+_TIMES: Final = NUMBER_WORDS | frozenset(
+    "morning mornings afternoon evening evenings night nights today tomorrow yesterday spring "
+    "summer autumn fall winter easter christmas weekend weekends weekday weekdays hour hours day "
+    "days week weeks month months year years decade decades century centuries after before during "
+    "until since once every always never soon ago dawn dusk mondays tuesdays wednesdays thursdays "
+    "fridays saturdays sundays".split()
+)
+
+
+def is_of_asked_kind(question: str, text: str) -> bool:
+    """Tell whether ``text`` holds a number or a time where an English question asks for one."""
+    if re.search(r"\d", text):
+        return True
+    held = set(lexical.words(text))
+    if _ASKS_NUMBER.search(question):
+        return bool(held & _QUANTITIES)
+    return _ASKS_TIME.search(question) is None or bool(held & _TIMES)
+
+
+def asks_for_more(question: str) -> bool:
+    """Tell whether an English question asks for something that it does not say itself.
+
+    A yes or no, and which of two, may be answered in its own words.
+    """
+    words = lexical.words(question)
+    return bool(QUESTION_WORDS & set(words)) and words[0] not in AUXILIARIES and "or" not in words
 
 
 def unmet(question: str, passages: Sequence[str]) -> tuple[Constraint, ...]:

@@ -37,7 +37,7 @@ OPPOSITES: Final = {
     for side, alike in enumerate(pair.split("|"))
     for word in alike.split()
 }  # fmt: skip
-_NUMBER_WORDS: Final = frozenset(
+NUMBER_WORDS: Final = frozenset(
     (
         "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
         "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
@@ -67,7 +67,7 @@ class _Said:
     @classmethod
     def of(cls, sentence: str, language: str) -> _Said:
         stems = lexical.content_stems(sentence, language)
-        counted = {word for word in lexical.words(sentence) if word in _NUMBER_WORDS}
+        counted = {word for word in lexical.words(sentence) if word in NUMBER_WORDS}
         return cls(
             stems,
             frozenset(numbers(sentence) | counted),

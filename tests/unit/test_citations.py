@@ -102,8 +102,31 @@ def test_an_answer_without_support_gives_way_to_the_best_sentence() -> None:
     answer = compose("It is in Germany.", [best], "In which region is Normandy?")
     assert "Germany" not in answer.text
     assert "> They gave their name to Normandy, a region in France. [1]" in answer.text
+    assert answer.outcome is Outcome.ANSWERED
+
+
+@pytest.mark.parametrize(
+    ("question", "written"),
+    [
+        ("When did they give their name to Normandy?", "They gave their name to Normandy."),
+        ("How many people live in Normandy?", "Normandy is a region in France."),
+    ],
+    ids=["no time", "no number"],
+)
+def test_a_sentence_without_what_is_demanded_is_no_answer(question: str, written: str) -> None:
+    best = passage(best="They gave their name to Normandy, a region in France.")
+    answer = compose(written, [best], question)
     assert answer.outcome is Outcome.NEAREST
-    assert not answer.grounded
+
+
+def test_the_question_in_other_words_is_no_answer() -> None:
+    best = passage(best="They gave their name to Normandy, a region in France.")
+    echo = compose("They gave their name to Normandy.", [best], "Who gave their name to Normandy?")
+    assert "They gave their name to Normandy, a region in France." in echo.text
+    yes_or_no = compose(
+        "They gave their name to Normandy.", [best], "Did they give their name to Normandy?"
+    )
+    assert yes_or_no.text.startswith("They gave their name to Normandy. [1]")
 
 
 def verdict(found: Passage, *, answers: bool = True, is_sure: bool = True) -> Verdict:
@@ -116,8 +139,11 @@ def test_a_sentence_of_which_the_checker_is_sure_is_the_answer() -> None:
     answer = compose("It is in Germany.", [best], question, verdict=verdict(best))
     assert answer.outcome is Outcome.ANSWERED
     assert answer.text == "> They gave their name to Normandy, a region in France. [1]"
-    unsure = compose("It is in Germany.", [best], question, verdict=verdict(best, is_sure=False))
-    assert unsure == nearest_passages([best], question)
+    demanding = "When did Normandy become a region?"
+    sure = compose("", [best], demanding, verdict=verdict(best))
+    unsure = compose("", [best], demanding, verdict=verdict(best, is_sure=False))
+    assert sure.outcome is Outcome.ANSWERED
+    assert unsure == nearest_passages([best], demanding)
 
 
 def test_the_three_outcomes_are_told_apart_by_their_first_words() -> None:
