@@ -16,6 +16,7 @@ import pytest
 from langchain_core.messages import BaseMessage
 
 from chains.answer import AnswerChain
+from chains.checker import Checker
 from chains.generation import GenerationStats, Generator
 from chains.memory import Memory
 from chains.types import LIBRARY_OWNER, Answer, Done, Question, Queued, Sources, Token
@@ -110,13 +111,15 @@ async def opened(home: Path) -> AsyncIterator[Chat]:
                 assert report.status == "ready"
             await asyncio.to_thread(bench.indexes.warm, [LIBRARY_OWNER])
             model = Script(settings)
+            breakers = Breakers(settings, redis)
             chain = AnswerChain(
                 settings=settings,
                 store=bench.store,
                 search=bench.search,
                 memory=Memory(ChatHistory(redis, settings)),
                 generator=model,
-                breakers=Breakers(settings, redis),
+                checker=Checker(settings, None, breakers),
+                breakers=breakers,
                 tracer=Tracer(),
                 metrics=Metrics(),
             )

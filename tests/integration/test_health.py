@@ -96,7 +96,8 @@ def test_health_tells_the_level_and_since_when_each_part_is_as_it_is(server: Ser
     assert moment(health["level_since"]) <= now
     assert {part["name"] for part in health["components"]} >= {"model", "redis", "library"}
     for part in health["components"]:
-        assert part["state"] == "ready"
+        may_be_off = part["name"] == "checker"  # its model is fetched later, if at all
+        assert part["state"] == "ready" or (may_be_off and part["state"] == "off")
         assert part["detail"]
         assert moment(part["since"]) <= now
     build = llama_build.current()

@@ -134,7 +134,7 @@ def test_a_row_is_found_by_its_column_and_read_with_the_names_of_all(library: Li
 
 def test_what_only_parts_code_or_a_table_is_no_sentence() -> None:
     text = "Restart it so:\n\n```sh\n- stop it\n- start it\n```\n\n| a | b |\n|---|---|\n| c | d |"
-    chunk = StoredChunk(1, 1, OWNER, "a.md", "Notes", "Notes", 0, len(text), text)
+    chunk = StoredChunk(1, 1, OWNER, "a.md", "Notes", "Notes", 0, len(text), text, "en")
     [spans] = {one.spans for one in rank_sentences([chunk], {1: 1.0}, {}, None)}
     said = [text[start:end] for start, end in spans]
     assert said == ["Restart it so:", "stop it", "start it", "| a | b |", "| c | d |"]
