@@ -20,32 +20,24 @@ from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from chains.account import accounted
 from chains.checker import Checker
 from chains.compose import (
-    compose,
-    direct,
     empty_library,
     nearest_passages,
     not_in_library,
     quote_sources,
     still_reading,
 )
-from chains.degraded import (
-    MEMORY_SHORT,
-    MODEL_BUSY,
-    WITHOUT_MODEL,
-    extractive,
-    labelled_direct,
-    template,
-)
+from chains.conclusion import MemoryShortError, concluded
 from chains.followup import stand_alone
-from chains.generation import MODEL_FAULTS, GenerationStats, Generator, encodable
+from chains.generation import MODEL_FAULTS, GenerationStats, Generator
 from chains.introduction import introduction, subject_of
 from chains.memory import Memory
 from chains.overview import Overviews
-from chains.phrases import FOREIGN, answer_language, said
+from chains.phrases import answer_language
+from chains.prompt import checked
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
-from chains.summary import Plan, Summaries, compose_summary
+from chains.summary import Plan, Summaries
 from chains.told import told
 from chains.turn import Turn, Writing
 from chains.types import (
@@ -67,16 +59,14 @@ from core.errors import (
     EngineNotReadyError,
     GenerationError,
     ModelError,
-    QuestionError,
     RetrievalError,
-    XoeError,
 )
 from core.fairness import FairSlots
 from core.retry import RetryBudget, attempts
 from core.settings import Settings
 from ingest.store import Store
 from state.breakers import Breakers
-from state.ladder import Budget, Level
+from state.ladder import Budget
 from telemetry.metrics import Metrics
 from telemetry.tracing import Span, Tracer
 
@@ -192,7 +182,7 @@ class AnswerChain:
 
         Raises ``QuestionError`` or ``RetrievalError``.
         """
-        asked = replace(_checked(question, self._settings), passages=limit)
+        asked = replace(checked(question, self._settings), passages=limit)
         turn = await self._retrieval.retrieve(Turn(asked))
         if turn.library_lost:
             raise RetrievalError("The documents cannot be searched.")
@@ -241,7 +231,7 @@ class AnswerChain:
                 pass
 
     async def _recall(self, question: Question) -> Turn:
-        question = _checked(question, self._settings)
+        question = checked(question, self._settings)
         turn = Turn(question, language=answer_language(question.text))
         with self._tracer.span("history"):
             exchanges = await self._memory.recall(question)
@@ -299,7 +289,7 @@ class AnswerChain:
         if turn.settled is not None:
             return turn
         if not self._budget().model:
-            return replace(turn, model_fault=_OutOfMemoryError(MEMORY_SHORT))
+            return replace(turn, model_fault=MemoryShortError())
         if turn.plan is not None:
             return turn
         begun = time.perf_counter()
@@ -344,7 +334,7 @@ class AnswerChain:
                 else:
                     self._on_outcome("model", True)
             with self._tracer.span("citations"):
-                answer = self._finish(turn, writing, fault)
+                answer = concluded(turn, writing, fault)
             with self._tracer.span("remember"):
                 await self._remember(turn, None if fault else writing.text, answer)
             timings = replace(writing.timings, total=turn.elapsed_ms())
@@ -430,39 +420,6 @@ class AnswerChain:
                         call.waited(event.queue_ms / 1000)
                     yield event
 
-    def _finish(self, turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
-        answer = self._composed(turn, writing, fault)
-        if turn.is_foreign and not answer.grounded and not answer.note:
-            answer = replace(answer, note=said(FOREIGN, turn.language))
-        return answer if turn.verdict is None else replace(answer, checked_by=turn.verdict.checker)
-
-    def _composed(self, turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
-        written, language = writing.text, turn.language
-        if turn.settled is not None:
-            return turn.settled
-        if turn.plan is not None:
-            answer = compose_summary(turn.plan, writing.said)
-            if fault is None:
-                return answer
-            return replace(
-                answer, level=Level.EXTRACTIVE, note=said(_why_extractive(fault), language)
-            )
-        if fault is not None:
-            if not turn.grounds:
-                return template(library_lost=turn.library_lost, language=language)
-            return extractive(turn.passages, _why_extractive(fault), language=language)
-        if turn.grounds:
-            return compose(
-                written,
-                turn.passages,
-                turn.in_full,
-                turn.orders,
-                verdict=turn.verdict,
-                language=language,
-            )
-        answer = direct(written)
-        return labelled_direct(answer, language=language) if turn.library_lost else answer
-
     async def _remember(self, turn: Turn, written: str | None, answer: Answer) -> None:
         """Keep the turn; ``written``: what the model wrote, ``None`` where it did not end."""
         prompt = turn.prompt
@@ -484,29 +441,6 @@ def _takes_passages(turn: Turn) -> bool:
     return turn.grounds and turn.question.kind != "api"
 
 
-class _OutOfMemoryError(EngineError):
-    """The model is not asked, as memory is nearly used up."""
-
-
-def _why_extractive(fault: XoeError) -> str:
-    if isinstance(fault, EngineBusyError):
-        return MODEL_BUSY
-    return str(fault) if isinstance(fault, _OutOfMemoryError) else WITHOUT_MODEL
-
-
 def _events(stream: AsyncIterator[AnswerEvent]) -> AsyncGenerator[AnswerEvent, None]:
     # An async generator, though LangChain types it as an iterator.
     return cast(AsyncGenerator[AnswerEvent, None], stream)
-
-
-def _checked(question: Question, settings: Settings) -> Question:
-    """Return a question that every engine takes; raise ``QuestionError`` for what is none."""
-    length = len(question.text.strip())
-    if length == 0:
-        raise QuestionError("The question is empty. Type what you would like to know.")
-    if length > settings.question_max_chars:
-        raise QuestionError(
-            f"The question has {length} characters; the limit is {settings.question_max_chars}. "
-            "Shorten it, or add the text as a document and ask about that."
-        )
-    return replace(question, text=encodable(question.text))

@@ -8,9 +8,13 @@ passage that is still there is not written again, so a follow-up has little to r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from chains.generation import encodable
 from chains.phrases import ANSWER_IN
 from chains.types import Passage, Question
+from core.errors import QuestionError
+from core.settings import Settings
 from ingest.language import ENGLISH
 from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
 
@@ -94,3 +98,16 @@ def is_refusal(answer: str) -> bool:
     """Tell whether the model says that the passages hold no answer."""
     start = answer.strip().lower().replace("’", "'")[:160]
     return any(phrase in start for phrase in REFUSALS)
+
+
+def checked(question: Question, settings: Settings) -> Question:
+    """Return a question that every engine takes; raise ``QuestionError`` for what is none."""
+    length = len(question.text.strip())
+    if length == 0:
+        raise QuestionError("The question is empty. Type what you would like to know.")
+    if length > settings.question_max_chars:
+        raise QuestionError(
+            f"The question has {length} characters; the limit is {settings.question_max_chars}. "
+            "Shorten it, or add the text as a document and ask about that."
+        )
+    return replace(question, text=encodable(question.text))
