@@ -266,7 +266,7 @@ def test_all_that_the_program_says_itself_is_in_the_questions_language(language:
     def replies(spoken: str) -> list[Answer]:
         first = found[0].best_sentence
         return [
-            compose.compose("Qwerty.", found, first, language=spoken),
+            compose.nearest_passages(found, first, language=spoken),
             compose.compose(f"{first} Qwerty asdf.", found, first, language=spoken),
             compose.compose("", found, "Qwerty asdf?", found, language=spoken),
             compose.not_in_library(found, language=spoken),
@@ -275,7 +275,7 @@ def test_all_that_the_program_says_itself_is_in_the_questions_language(language:
             degraded.extractive(found, degraded.WITHOUT_MODEL, language=spoken),
             degraded.extractive(found, degraded.MODEL_BUSY, language=spoken),
             degraded.extractive(found, degraded.MEMORY_SHORT, language=spoken),
-            degraded.labelled_direct(Answer("", (), False), language=spoken),
+            degraded.labelled_direct(Answer("", (), None), language=spoken),
             degraded.template(library_lost=True, language=spoken),
             degraded.template(library_lost=False, language=spoken),
         ]
