@@ -13,7 +13,7 @@ from chainlit.server import app
 from chainlit.types import ThreadDict
 
 from chains.profiles import installed_profiles
-from xoe.page import calls, conversation, exporting, profiles, reading, shelves
+from xoe.page import calls, conversation, exporting, profiles, reading, shelves, typed
 from xoe.page.data_layer import ChatData
 from xoe.serve import lifecycle
 from xoe.web import preference
@@ -140,5 +140,6 @@ async def on_audio_end() -> None:
 
 @cl.on_window_message
 async def on_window_message(message: object) -> None:
-    """Take what the call's bar sends."""
+    """Take what the call's bar sends, and what is being typed."""
     calls.steer(message)
+    typed.read_ahead(lifecycle.attached(app).services, message)

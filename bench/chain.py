@@ -20,6 +20,7 @@ from bench.corpus import Words, fill_store
 from bench.llm import RawModel
 from bench.rows import BenchRow
 from chains.answer import AnswerChain
+from chains.checker import Checker
 from chains.generation import GenerationStats, Generator
 from chains.llm.engine import ChatTurn, LlmEngine
 from chains.llm.request import Role
@@ -141,6 +142,7 @@ async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Re
                 pass
             await asyncio.to_thread(bench.indexes.warm, [LIBRARY_OWNER])
             recorder = _Recorder(settings, engine)
+            breakers = Breakers(settings, redis)
             yield (
                 AnswerChain(
                     settings=settings,
@@ -148,7 +150,8 @@ async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Re
                     search=bench.search,
                     memory=Memory(ChatHistory(redis, settings)),
                     generator=recorder,
-                    breakers=Breakers(settings, redis),
+                    checker=Checker(settings, None, breakers),
+                    breakers=breakers,
                     tracer=Tracer(),
                     metrics=Metrics(),
                 ),

@@ -26,10 +26,13 @@ app = typer.Typer(
 Bench = Callable[["Settings"], "list[BenchRow] | Coroutine[Any, Any, list[BenchRow]]"]
 SUITES = (
     "breakers",
+    "checker",
     "connections",
+    "constraints",
     "llm",
     "chain",
     "fairness",
+    "followups",
     "ingest",
     "loaders",
     "retrieval",
@@ -51,6 +54,18 @@ def llm(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def fairness(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """First token of a person beside another account's flood, and the shares of ten that flood."""
     _run(["fairness"], data_dir, as_json)
+
+
+@app.command("constraints")
+def constraints(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Refuse what the evidence lacks: unanswerable questions, against answerable ones."""
+    _run(["constraints"], data_dir, as_json)
+
+
+@app.command("followups")
+def followups(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Find what questions that lean on earlier turns ask for, against the question in full."""
+    _run(["followups"], data_dir, as_json)
 
 
 @app.command("ingest")
@@ -101,6 +116,12 @@ def breakers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     _run(["breakers"], data_dir, as_json)
 
 
+@app.command("checker")
+def checker(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Refusals of answerable and of adversarial questions, and the limits they come from."""
+    _run(["checker"], data_dir, as_json)
+
+
 @app.command("connections")
 def connections(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Time of the page beside 1,000 connections that never end, against its time alone."""
@@ -122,7 +143,8 @@ def everything(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def _run(suites: Sequence[str], data_dir: DataDir, as_json: bool) -> None:
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
-        from bench.machine import describe_machine
+        settings = settings.model_copy(update={"checker_fetch": False})
+        from telemetry.machine import describe_machine
 
         rows: list[BenchRow] = []
         for suite in suites:

@@ -16,6 +16,7 @@ import numpy as np
 
 from chains.types import LIBRARY_OWNER
 from core.settings import site_root
+from ingest.late_interaction import pack_tokens
 from ingest.loaders import LoadedDocument
 from ingest.sentences import sentence_spans
 from ingest.splitter import Chunk
@@ -26,6 +27,7 @@ from models.provision import ensure_present
 SEED = 20_240_601
 VOCABULARY = 12_000
 CHUNKS_A_DOCUMENT = 100
+TOKENS = 140
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,14 @@ def fill_store(
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """Put ``count`` chunks with random unit vectors into the shared library.
 
-    Returns the vectors, shape ``(count, DIMENSION)``.
+    Returns the vectors, shape ``(count, DIMENSION)``. The tokens are as many as a paragraph's, so
+    that ranking takes the usual time; they are the same in each document.
     """
     generator = np.random.default_rng(0)
+    tokens = [
+        pack_tokens(range(TOKENS), generator.standard_normal((TOKENS, DIMENSION), dtype=np.float32))
+        for _ in range(CHUNKS_A_DOCUMENT)
+    ]
     blocks = []
     for number in range(count // CHUNKS_A_DOCUMENT):
         texts = [words.paragraph() for _ in range(CHUNKS_A_DOCUMENT)]
@@ -131,5 +138,6 @@ def fill_store(
             document=LoadedDocument("\n\n".join(texts), f"Document {number}", "text"),
             chunks=chunks,
             vectors=vectors,
+            tokens=tokens,
         )
     return np.concatenate(blocks)

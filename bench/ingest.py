@@ -86,7 +86,7 @@ class _PlainEmbeddings(Embeddings):
             return [vector for part in parts for vector in part.tolist()]
 
     def embed_query(self, text: str) -> list[float]:
-        vector: list[float] = self._encoder.encode([text])[0].tolist()
+        vector: list[float] = self._encoder.encode_question(text)[0].tolist()
         return vector
 
 

@@ -1,32 +1,42 @@
 """Search times by size of the library, and what the search finds on real questions.
 
 Random vectors and words measure time; also while documents are taken in. Where the SQuAD 2.0 file
-is at hand (``XOE_SHARED_DIR``, or ``shared`` beside the project) recall and the gate are measured
-on its questions too.
+is at hand (``XOE_SHARED_DIR``, or ``shared`` beside the project) the ranking, the windows and the
+gate are measured too: on its questions, and on ``reworded.tsv``, questions on the same paragraphs
+that avoid their words. A paragraph is a passage.
 """
 
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import os
 import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench.corpus import Words, fill_store
 from bench.rows import BenchRow
+from chains import lexical
 from chains.gate import is_answerable
+from chains.prompt import render_passage
 from chains.retriever import HybridSearch
-from chains.types import LIBRARY_OWNER
+from chains.types import LIBRARY_OWNER, Passage
+from core.errors import ModelLoadError
 from core.settings import SHARED_ENV, Settings
+from ingest.embedder import Embedder
 from ingest.ingestor import SourceFile
+from ingest.late_interaction import Span
 from ingest.loaders import LoadedDocument
-from ingest.splitter import split
+from ingest.splitter import Chunk, search_heading
+from ingest.vectors import EncodedQuestion
 from xoe.workbench import Workbench, open_workbench
 
 SIZES = ((1_000, "1k"), (10_000, "10k"), (100_000, "100k"))
@@ -39,6 +49,7 @@ PACE_S = 0.2
 """From one question of the chat to the next."""
 SQUAD = "eval/squad2-dev-a.json"
 SQUAD_QUESTIONS = 300
+REWORDED = Path(__file__).with_name("reworded.tsv")
 
 
 async def run(settings: Settings) -> list[BenchRow]:
@@ -130,7 +141,7 @@ def _written(words: Words, folder: Path) -> list[SourceFile]:
 def _plain(
     bench: Workbench, matrix: np.ndarray[tuple[int, int], np.dtype[np.float32]], question: str
 ) -> None:
-    scores = matrix @ bench.embedder.encode([question])[0]
+    scores = matrix @ bench.embedder.encode_question(question).vector
     np.argpartition(-scores, 10)[:10]
 
 
@@ -145,57 +156,134 @@ def _times_ms(work: Callable[[str], object], questions: Sequence[str]) -> list[f
     return times
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A question, and the paragraph that answers it."""
+
+    text: str
+    owner: str
+    chunk_id: int
+    answers: tuple[str, ...]
+    """Texts that answer it; none for a reworded one."""
+
+
+class _Unranked(Embedder):
+    """An embedder that finds, and ranks nothing again: the search without it."""
+
+    def rank(
+        self, question: EncodedQuestion, tokens: Sequence[bytes], spans: Sequence[Sequence[Span]]
+    ) -> list[list[float]]:
+        raise ModelLoadError("left out")
+
+
 async def _squad_rows(settings: Settings) -> list[BenchRow]:
-    path = _shared() / SQUAD
+    path = shared() / SQUAD
     if not path.is_file():
         return []
     articles = json.loads(path.read_text(encoding="utf-8"))["data"]
     with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
         alone = settings.model_copy(update={"data_dir": Path(scratch)})
         async with open_workbench(alone) as bench:
-            return await asyncio.to_thread(_squad, bench, articles, settings.chunk_tokens)
+            return await asyncio.to_thread(_squad, bench, alone, articles)
 
 
-def _squad(
-    bench: Workbench, articles: list[dict[str, object]], chunk_tokens: int
-) -> list[BenchRow]:
-    asked: list[tuple[str, str, list[str]]] = []  # owner of the article, question, answers
-    owners = []
+def _squad(bench: Workbench, settings: Settings, articles: list[dict[str, Any]]) -> list[BenchRow]:
+    asked: list[_Asked] = []
+    reworded: list[_Asked] = []
     for article in articles:
         owner = f"bench:{article['title']}"
-        owners.append(owner)
-        paragraphs = article["paragraphs"]
-        assert isinstance(paragraphs, list)
-        _put_article(bench, owner, paragraphs, chunk_tokens)
-        asked += [
-            (owner, qa["question"], [answer["text"] for answer in qa["answers"]])
-            for paragraph in paragraphs
-            for qa in paragraph["qas"]
-            if not qa["is_impossible"]
-        ]
+        texts = [paragraph["context"] for paragraph in article["paragraphs"]]
+        chunk_ids = put_article(bench, owner, article["title"].replace("_", " "), texts)
+        for paragraph, chunk_id in zip(article["paragraphs"], chunk_ids, strict=True):
+            asked += [
+                _Asked(qa["question"], owner, chunk_id, tuple(a["text"] for a in qa["answers"]))
+                for qa in paragraph["qas"]
+                if not qa["is_impossible"]
+            ]
+        reworded += _reworded(article["title"], owner, texts, chunk_ids)
     asked = random.Random(1).sample(asked, SQUAD_QUESTIONS)
-    found = {weight: _answered(bench, owners, asked, weight) for weight in (0.0, 1.0, 0.4)}
+    unranked = _Unranked(settings.models_dir)
+    try:
+        searches = {
+            "words": HybridSearch(bench.store, bench.indexes, unranked, dense_weight=0.0),
+            "fused": HybridSearch(
+                bench.store,
+                bench.indexes,
+                unranked,
+                dense_weight=settings.retrieval_dense_weight,
+            ),
+            "ranked": bench.search,
+        }
+        owners = [f"bench:{article['title']}" for article in articles]
+        rows: list[BenchRow] = []
+        for name, questions in (("squad", asked), ("reworded", reworded)):
+            for how, search in searches.items():
+                found = [search.search(q.text, owners, limit=10).passages for q in questions]
+                rows += _rank_rows(f"{name}_{how}", questions, found)
+        for how, search in searches.items():
+            rows += _window_rows(f"squad_{how}", asked, owners, search)
+    finally:
+        unranked.close()
+    return rows + _gate_rows(bench, owners, asked)
+
+
+def _rank_rows(
+    name: str, questions: Sequence[_Asked], found: Sequence[tuple[Passage, ...]]
+) -> list[BenchRow]:
+    """Return in which place the right paragraph came; windows of one paragraph count once."""
+    ranks = []
+    for question, passages in zip(questions, found, strict=True):
+        chunk_ids = list(dict.fromkeys(passage.chunk_id for passage in passages))
+        there = question.chunk_id in chunk_ids
+        ranks.append(chunk_ids.index(question.chunk_id) + 1 if there else len(questions))
+    places = np.array(ranks)
+    shares = [BenchRow(f"{name}_r@{k}", float(np.mean(places <= k)), "share") for k in (1, 3, 5)]
+    mrr = float(np.mean(np.where(places <= 10, 1 / places, 0)))
+    return [*shares, BenchRow(f"{name}_mrr@10", mrr, "")]
+
+
+def _window_rows(
+    name: str, questions: Sequence[_Asked], owners: Sequence[str], search: HybridSearch
+) -> list[BenchRow]:
+    """Return how often an answer is in the first windows, and how many tokens they take."""
+    rows = []
+    for limit in (1, 2, 3):
+        held = tokens = best = 0
+        for question in questions:
+            passages = search.search(question.text, owners, limit=limit).passages
+            texts = [passage.text for passage in passages]
+            held += any(answer in text for text in texts for answer in question.answers)
+            tokens += sum(lexical.estimated_tokens(render_passage(p)) for p in passages)
+            best += any(a in p.best_sentence for p in passages[:1] for a in question.answers)
+        count = len(questions)
+        if limit == 1:
+            rows.append(BenchRow(f"{name}_answer_in_best_sentence", best / count, "share"))
+        rows.append(BenchRow(f"{name}_answer_in_{limit}_windows", held / count, "share"))
+        rows.append(BenchRow(f"{name}_tokens_of_{limit}_windows", tokens / count, "tokens"))
+    return rows
+
+
+def _gate_rows(bench: Workbench, owners: Sequence[str], asked: Sequence[_Asked]) -> list[BenchRow]:
     let_through = stopped = 0
-    for owner, question, _ in asked:
-        let_through += is_answerable(bench.search.search(question, owners, limit=3))
-        others = [other for other in owners if other != owner]
-        stopped += not is_answerable(bench.search.search(question, others, limit=3))
-    lexical, dense, fused = (found[weight] for weight in (0.0, 1.0, 0.4))
+    for question in asked:
+        let_through += is_answerable(bench.search.search(question.text, owners, limit=3))
+        others = [owner for owner in owners if owner != question.owner]
+        stopped += not is_answerable(bench.search.search(question.text, others, limit=3))
     return [
-        BenchRow.against("squad_answer_in_best_sentence", fused[0], "share", lexical[0]),
-        BenchRow.against("squad_answer_in_three_windows", fused[1], "share", lexical[1]),
-        BenchRow.against("squad_answer_in_three_windows_dense", dense[1], "share", fused[1]),
         BenchRow("squad_gate_lets_through_answerable", let_through / len(asked), "share"),
         BenchRow("squad_gate_stops_foreign", stopped / len(asked), "share"),
     ]
 
 
-def _put_article(
-    bench: Workbench, owner: str, paragraphs: list[dict[str, str]], chunk_tokens: int
-) -> None:
-    document = LoadedDocument("\n\n".join(p["context"] for p in paragraphs), owner, "text")
-    chunks = split(document, chunk_tokens=chunk_tokens, count=bench.embedder.count_tokens)
-    bench.store.put_document(
+def put_article(bench: Workbench, owner: str, title: str, texts: Sequence[str]) -> list[int]:
+    """Store an article, a chunk for each paragraph; return their ids."""
+    document = LoadedDocument("\n\n".join(texts), title, "text")
+    chunks, position = [], 0
+    for text in texts:
+        chunks.append(Chunk(position, position + len(text), text, ""))
+        position += len(text) + 2
+    read = bench.embedder.encode([f"{search_heading(title, '')}\n{text}" for text in texts])
+    document_id = bench.store.put_document(
         owner,
         "article",
         origin="bench",
@@ -203,24 +291,29 @@ def _put_article(
         size_bytes=len(document.text),
         document=document,
         chunks=chunks,
-        vectors=bench.embedder.encode([chunk.text for chunk in chunks]),
+        vectors=read.vectors,
+        tokens=read.tokens,
     )
+    return bench.store.document_chunk_ids(document_id)
 
 
-def _answered(
-    bench: Workbench, owners: list[str], asked: list[tuple[str, str, list[str]]], weight: float
-) -> tuple[float, float]:
-    """Return how often the best sentence, and the three windows, hold an answer."""
-    search = HybridSearch(bench.store, bench.indexes, bench.embedder, dense_weight=weight)
-    best = windows = 0
-    for _, question, answers in asked:
-        passages = search.search(question, owners, limit=3).passages
-        best += any(answer in p.best_sentence for p in passages[:1] for answer in answers)
-        windows += any(answer in p.text for p in passages for answer in answers)
-    search.close()
-    return best / len(asked), windows / len(asked)
+def _reworded(
+    title: str, owner: str, texts: Sequence[str], chunk_ids: Sequence[int]
+) -> list[_Asked]:
+    asked = []
+    with REWORDED.open(encoding="utf-8") as file:
+        for article, question, words in list(csv.reader(file, delimiter="\t"))[1:]:
+            if article == title:
+                [place] = (
+                    n
+                    for n, text in enumerate(texts)
+                    if all(word.lower() in text.lower() for word in words.split("; "))
+                )
+                asked.append(_Asked(question, owner, chunk_ids[place], ()))
+    return asked
 
 
-def _shared() -> Path:
+def shared() -> Path:
+    """Return the folder of evaluation data, whether or not it exists."""
     default = Path(__file__).resolve().parent.parent.parent / "shared"
     return Path(os.environ.get(SHARED_ENV, default))

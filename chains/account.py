@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
 
-from chains.types import Answer, AnswerEvent, Done, Question
+from chains.types import Answer, AnswerEvent, Done, Outcome, Question
 from state.ladder import Level
 from telemetry.metrics import Metrics
 from telemetry.tracing import Tracer
@@ -46,5 +46,4 @@ def _outcome(answer: Answer) -> str:
         return "failed"
     if answer.level is Level.EXTRACTIVE:
         return "extractive"
-    is_answer = answer.grounded or answer.citations or answer.timings.first_token is not None
-    return "answered" if is_answer else "refused"
+    return str(answer.outcome or Outcome.ANSWERED)

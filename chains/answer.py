@@ -18,28 +18,27 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 
 from chains.account import accounted
+from chains.checker import Checker
 from chains.compose import (
-    compose,
-    direct,
     empty_library,
+    nearest_passages,
     not_in_library,
     quote_sources,
     still_reading,
 )
-from chains.degraded import (
-    MEMORY_SHORT,
-    MODEL_BUSY,
-    WITHOUT_MODEL,
-    extractive,
-    labelled_direct,
-    template,
-)
-from chains.generation import GenerationStats, Generator, encodable
+from chains.conclusion import MemoryShortError, concluded
+from chains.followup import stand_alone
+from chains.generation import MODEL_FAULTS, GenerationStats, Generator
+from chains.introduction import introduction, subject_of
 from chains.memory import Memory
-from chains.overview import Overview
+from chains.overview import Overviews
+from chains.phrases import answer_language
+from chains.prompt import checked
 from chains.prompt_builder import Prompt, PromptBuilder
 from chains.retrieval import Retrieval
 from chains.retriever import HybridSearch
+from chains.summary import Plan, Summaries
+from chains.told import told
 from chains.turn import Turn, Writing
 from chains.types import (
     INTERRUPTED,
@@ -47,6 +46,7 @@ from chains.types import (
     Answer,
     AnswerEvent,
     Done,
+    Passage,
     Question,
     Queued,
     Sources,
@@ -57,11 +57,9 @@ from core.errors import (
     EngineBusyError,
     EngineError,
     EngineNotReadyError,
-    EngineStalledError,
     GenerationError,
     ModelError,
-    QuestionError,
-    XoeError,
+    RetrievalError,
 )
 from core.fairness import FairSlots
 from core.retry import RetryBudget, attempts
@@ -77,8 +75,6 @@ log = structlog.get_logger(__name__)
 PROMPTS_AT_ONCE = 2
 """Prompts are counted by one tokenizer; more would only stand before each other's."""
 PROMPTS_WAITING = 512
-MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
-"""What counts against the model: a full queue and an overlong question do not."""
 
 Part = Literal["model", "retrieval"]
 
@@ -96,6 +92,7 @@ class AnswerChain:
         search: HybridSearch,
         memory: Memory,
         generator: Generator,
+        checker: Checker,
         breakers: Breakers,
         tracer: Tracer,
         metrics: Metrics,
@@ -114,6 +111,7 @@ class AnswerChain:
         self._store = store
         self._memory = memory
         self._generator = generator
+        self._checker = checker
         self._breakers = breakers
         self._tracer = tracer
         self._metrics = metrics
@@ -123,10 +121,11 @@ class AnswerChain:
         self._on_outcome = on_outcome
         self._prompting = FairSlots(PROMPTS_AT_ONCE, PROMPTS_WAITING)
         self._retries = RetryBudget()
+        self._summaries = Summaries(lambda ids: store.still_there(ids))
         self._retrieval = Retrieval(
             settings=settings,
             search=search,
-            overview=Overview(store, search),
+            overviews=Overviews(store, search, self._summaries),
             breakers=breakers,
             tracer=tracer,
             budget=budget,
@@ -137,9 +136,9 @@ class AnswerChain:
         self._preparation: Runnable[Question, Turn] = cast(
             Runnable[Question, Turn],
             RunnableLambda(self._recall)
+            | RunnableLambda(self._speak_of_itself)
             | RunnableLambda(self._retrieval.retrieve)
-            | RunnableLambda(self._gate)
-            | RunnableLambda(self._prompt),
+            | RunnableLambda(self._gate),
         )
         self._answering: Runnable[Turn, AnswerEvent] = cast(
             Runnable[Turn, AnswerEvent], RunnableGenerator(self._respond)
@@ -163,11 +162,31 @@ class AnswerChain:
         self._retrieval.close()
 
     async def prepare(self, question: Question) -> Turn:
-        """Do all that comes before the model, for a question that may still change.
+        """Find what it is answered from, for a question that may still change.
 
         Nothing is kept of it. Raises as ``stream`` does.
         """
         return await self._preparation.ainvoke(question)
+
+    async def ready(self, turn: Turn) -> Turn:
+        """Have the passages checked, and write the prompt: all that comes before the model.
+
+        What was done already is not done again.
+        """
+        if turn.settled is not None or turn.prompt is not None or turn.model_fault is not None:
+            return turn
+        return await self._prompt(await self._check(turn))
+
+    async def rank(self, question: Question, *, limit: int) -> tuple[Passage, ...]:
+        """Return the ``limit`` best passages for a question, best first: what search is judged by.
+
+        Raises ``QuestionError`` or ``RetrievalError``.
+        """
+        asked = replace(checked(question, self._settings), passages=limit)
+        turn = await self._retrieval.retrieve(Turn(asked))
+        if turn.library_lost:
+            raise RetrievalError("The documents cannot be searched.")
+        return turn.passages
 
     async def read_ahead(self, turn: Turn) -> None:
         """Let the model read the prompt, so that its first token comes at once later.
@@ -198,7 +217,7 @@ class AnswerChain:
         """Keep of a spoken answer what was heard; ``remembered``: the whole of it was kept."""
         if remembered:
             await self._memory.take_back(turn.question)
-        await self._remember(turn, "", Answer(heard, (), grounded=False, note=INTERRUPTED))
+        await self._remember(turn, "", Answer(heard, (), None, note=INTERRUPTED))
 
     async def check_search(self) -> None:
         """Search once, for nobody. Raises ``RetrievalError`` or ``CircuitOpenError``."""
@@ -212,28 +231,67 @@ class AnswerChain:
                 pass
 
     async def _recall(self, question: Question) -> Turn:
-        question = _checked(question, self._settings)
-        turn = Turn(question)
+        question = checked(question, self._settings)
+        turn = Turn(question, language=answer_language(question.text))
         with self._tracer.span("history"):
             exchanges = await self._memory.recall(question)
         timings = replace(turn.timings, history=turn.elapsed_ms())
-        return replace(turn, exchanges=tuple(exchanges), timings=timings)
+        turn = replace(turn, exchanges=tuple(exchanges), timings=timings)
+        return replace(turn, standing_alone=stand_alone(question.text, turn.said))
+
+    async def _speak_of_itself(self, turn: Turn) -> Turn:
+        """Settle what is asked about the assistant and the collection: no document knows it."""
+        subject = subject_of(turn.in_full)
+        if subject is None or not turn.question.use_library:
+            return turn
+        owners = (LIBRARY_OWNER, turn.question.owner)
+        documents = await asyncio.to_thread(self._store.documents, owners)
+        spoken = self._settings.voice
+        is_local = self._settings.llm_base_url is None
+        answer = introduction(subject, documents, with_voice=spoken, is_local=is_local)
+        return replace(turn, settled=answer, grounds=False)
 
     async def _gate(self, turn: Turn) -> Turn:
         """Settle at once what the library cannot answer."""
         if not turn.grounds or turn.answerable:
             return turn
         if self._is_reading():
-            return replace(turn, settled=still_reading(turn.passages))
+            return replace(turn, settled=still_reading(turn.passages, language=turn.language))
         if not turn.passages and (await asyncio.to_thread(self._store.totals))[1] == 0:
-            return replace(turn, settled=empty_library())
-        return replace(turn, settled=not_in_library(turn.passages, turn.orders))
+            return replace(turn, settled=empty_library(language=turn.language))
+        settled = not_in_library(turn.passages, turn.orders, language=turn.language)
+        return replace(turn, settled=settled)
+
+    async def _check(self, turn: Turn) -> Turn:
+        """Settle what no passage answers, as the checker says, before a word is written."""
+        if not turn.grounds or not turn.searched or not self._budget().model:
+            return turn
+        question, begun = turn.question, time.perf_counter()
+        with self._tracer.span("check") as span:
+            verdict = await self._checker.check(
+                turn.searched,
+                turn.passages,
+                writes=self._budget().profile or question.profile,
+                session=f"{question.owner}/{question.session_id}",
+            )
+            if verdict is not None:
+                span.set(answers=verdict.answers, sure=verdict.is_sure)
+        timings = replace(turn.timings, check=(time.perf_counter() - begun) * 1000)
+        turn = replace(turn, verdict=verdict, timings=timings)
+        if turn.is_refused:
+            nearest = nearest_passages(
+                turn.passages, question.text, turn.orders, language=turn.language
+            )
+            return replace(turn, settled=nearest)
+        return turn
 
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
             return turn
         if not self._budget().model:
-            return replace(turn, model_fault=_OutOfMemoryError(MEMORY_SHORT))
+            return replace(turn, model_fault=MemoryShortError())
+        if turn.plan is not None:
+            return turn
         begun = time.perf_counter()
         try:
             with self._tracer.span("prompt"):
@@ -244,6 +302,7 @@ class AnswerChain:
                         turn.passages,
                         grounds=turn.grounds,
                         follows_up=turn.follows_up,
+                        language=turn.language,
                     )
         except (ModelError, EngineError) as exc:  # its tokenizer is not there, or its process
             return replace(turn, model_fault=exc)
@@ -254,11 +313,13 @@ class AnswerChain:
         async for turn in turns:
             if turn.grounds:
                 yield Sources(quote_sources(turn.passages))
+            turn = await self.ready(turn)
             writing = Writing(turn.timings)
             fault = turn.model_fault
-            if turn.prompt is not None:
+            written = self._written(turn, writing) if fault is None else None
+            if written is not None:
                 try:
-                    async with aclosing(self._write(turn, turn.prompt, writing)) as events:
+                    async with aclosing(written) as events:
                         async for event in events:
                             yield event
                 except (EngineError, ModelError, CircuitOpenError) as exc:
@@ -273,17 +334,42 @@ class AnswerChain:
                 else:
                     self._on_outcome("model", True)
             with self._tracer.span("citations"):
-                answer = self._finish(turn, writing.text, fault)
+                answer = concluded(turn, writing, fault)
             with self._tracer.span("remember"):
                 await self._remember(turn, None if fault else writing.text, answer)
             timings = replace(writing.timings, total=turn.elapsed_ms())
             log.info(
                 "turn.done",
-                grounded=answer.grounded,
+                outcome=answer.outcome,
                 citations=len(answer.citations),
                 level=answer.level,
             )
             yield Done(replace(answer, timings=timings))
+
+    def _written(self, turn: Turn, writing: Writing) -> AsyncGenerator[AnswerEvent, None] | None:
+        if turn.plan is not None:
+            return self._sum_up(turn, turn.plan, writing)
+        return None if turn.prompt is None else self._write(turn, turn.prompt, writing)
+
+    async def _sum_up(
+        self, turn: Turn, plan: Plan, writing: Writing
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """Let the model sum a document up, part by part."""
+        question = turn.question
+        steps = self._summaries.write(
+            plan,
+            lambda prompt: self._generate(question, prompt, prompt.max_tokens),
+            model=self._generator.model_file(self._budget().profile or question.profile),
+            anew=question.temperature > 0,
+            written=writing.said,
+        )
+        with self._tracer.span("generation") as span:
+            async with aclosing(steps) as events:
+                async for event in events:
+                    if isinstance(event, GenerationStats):
+                        self._account(event, writing, span)
+                    else:
+                        yield event
 
     async def _write(
         self, turn: Turn, prompt: Prompt, writing: Writing
@@ -334,30 +420,18 @@ class AnswerChain:
                         call.waited(event.queue_ms / 1000)
                     yield event
 
-    def _finish(self, turn: Turn, written: str, fault: XoeError | None) -> Answer:
-        if turn.settled is not None:
-            return turn.settled
-        if fault is not None:
-            if not turn.grounds:
-                return template(library_lost=turn.library_lost)
-            return extractive(turn.passages, _why_extractive(fault))
-        if turn.grounds:
-            return compose(written, turn.passages, turn.question.text, turn.orders)
-        answer = direct(written)
-        return labelled_direct(answer) if turn.library_lost else answer
-
     async def _remember(self, turn: Turn, written: str | None, answer: Answer) -> None:
         """Keep the turn; ``written``: what the model wrote, ``None`` where it did not end."""
         prompt = turn.prompt
-        # What the model wrote stays in its prompt only where it was also what the user was told.
-        raw = written if answer.grounded or not turn.grounds else None
+        first = turn.exchanges[0].id if turn.exchanges else ""
         await self._memory.remember(
             turn.question,
             prompt=prompt.written if prompt else turn.question.text,
             passages=prompt.passages if prompt else (),
-            first=prompt.first if prompt else "",
+            first=prompt.first if prompt else first,
             answer=answer,
-            raw=raw,
+            in_full=turn.in_full,
+            told=told(answer, written or "", grounds=turn.grounds),
             quoted=quote_sources(turn.passages) if turn.grounds else (),
         )
 
@@ -367,29 +441,6 @@ def _takes_passages(turn: Turn) -> bool:
     return turn.grounds and turn.question.kind != "api"
 
 
-class _OutOfMemoryError(EngineError):
-    """The model is not asked, as memory is nearly used up."""
-
-
-def _why_extractive(fault: XoeError) -> str:
-    if isinstance(fault, EngineBusyError):
-        return MODEL_BUSY
-    return str(fault) if isinstance(fault, _OutOfMemoryError) else WITHOUT_MODEL
-
-
 def _events(stream: AsyncIterator[AnswerEvent]) -> AsyncGenerator[AnswerEvent, None]:
     # An async generator, though LangChain types it as an iterator.
     return cast(AsyncGenerator[AnswerEvent, None], stream)
-
-
-def _checked(question: Question, settings: Settings) -> Question:
-    """Return a question that every engine takes; raise ``QuestionError`` for what is none."""
-    length = len(question.text.strip())
-    if length == 0:
-        raise QuestionError("The question is empty. Type what you would like to know.")
-    if length > settings.question_max_chars:
-        raise QuestionError(
-            f"The question has {length} characters; the limit is {settings.question_max_chars}. "
-            "Shorten it, or add the text as a document and ask about that."
-        )
-    return replace(question, text=encodable(question.text))

@@ -8,11 +8,13 @@ all its numbers and names, and the same yes or no. No safe match, no citation.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chains import lexical
 from chains.types import Citation, Passage
+from ingest.language import ENGLISH, language_of
 from ingest.sentences import sentence_spans
 
 NOVEL_SHARE = 0.7
@@ -26,9 +28,24 @@ TOPIC_SHARE = 0.4
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[^\W\d_a-z][\w’'-]*[^\W_]")
-_NEGATION = re.compile(
-    r"\b(?:no|not|never|none|nobody|nothing|neither|nor|without|cannot)\b|n['’]t\b", re.IGNORECASE
-)
+_NEGATIONS = {
+    language: re.compile(rf"\b(?:{listed})\b{more}", re.IGNORECASE)
+    for language, listed, more in (
+        ("en", "no|not|never|none|nobody|nothing|neither|nor|without|cannot", r"|n['’]t\b"),
+        ("de", "nicht|kein(?:e[mnrs]?)?|nie|niemals|niemand|nichts|nirgends|weder|ohne|nein", ""),
+        ("fr", "pas|jamais|aucune?s?|rien|sans|ni|non|nulle?s?|guère", ""),
+        ("es", r"no|nunca|jamás|ning[uú]n(?:[oa]s?)?|nadie|nada|sin|tampoco|ni", ""),
+        ("it", "non|mai|nessun[oa]?|niente|nulla|senza|né|neanche|nemmeno|no", ""),
+        ("pt", "não|nunca|jamais|nenhum(?:as?)?|nenhuns|ninguém|nada|sem|nem|tampouco", ""),
+        ("nl", "niet|geen|nooit|niemand|niets|zonder|noch|nergens|nee", ""),
+        ("zh", "(?!)", "|[不没沒无無未勿非]"),
+        ("ja", "(?!)", "|ない|なかった|なく|ません|なし|[無不未]|ず(?=[にっ、。])"),
+        ("ko", "(?!)", "|않|없|못|아니"),
+        ("th", "(?!)", "|ไม่|ห้าม"),
+    )
+}
+_BARE = frozenset("ye sure ja nein oui non si sim nao nee no はい 네 예".split())
+"""A yes or no alone, as stems."""
 _MARK = re.compile(r"\s*\[\d{1,3}\]")
 
 
@@ -85,9 +102,9 @@ def find_support(sentence: str, passages: Sequence[Passage], question: str) -> S
 
     The sentence before it counts as its context: names are often there, and a pronoun here.
     """
-    claim = _Claim.of(sentence, question)
     best: Support | None = None
     for passage in passages:
+        claim = _Claim.of(sentence, question, passage.language)
         previous = ""
         for start, end in sentence_spans(passage.text):
             source = passage.text[start:end]
@@ -100,7 +117,9 @@ def find_support(sentence: str, passages: Sequence[Passage], question: str) -> S
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a sentence of the answer states."""
+    """What a sentence of the answer states, in the words of one language."""
+
+    language: str
 
     stems: frozenset[str]
     asked: frozenset[str]
@@ -110,23 +129,27 @@ class _Claim:
     negated: bool
 
     @classmethod
-    def of(cls, sentence: str, question: str) -> _Claim:
+    def of(cls, sentence: str, question: str, language: str) -> _Claim:
+        asked = lexical.asked_stems(question, language)
+        names = _names(sentence, language)
         return cls(
-            stems=lexical.content_stems(sentence),
-            asked=lexical.content_stems(question),
+            language,
+            stems=lexical.content_stems(sentence, language),
+            asked=asked,
             numbers=numbers(sentence) - numbers(question),
-            names=_names(sentence),
-            negated=is_negated(sentence),
+            # In German each noun has a capital, those of the question's subject too.
+            names=names - asked if language == "de" else names,
+            negated=is_negated(sentence, language),
         )
 
     def score(self, source: str, context: str) -> float | None:
         """Return how well ``source`` supports this, up to 3; None when it does not."""
         if not self.numbers <= numbers(source):
             return None
-        if self.negated != is_negated(source):
+        if self.negated != is_negated(source, self.language):
             return None
-        held = lexical.content_stems(source)
-        around = lexical.content_stems(context)
+        held = lexical.held_stems(source, self.language)
+        around = lexical.held_stems(context, self.language)
         if not self.names <= around:
             return None
         if len(self.asked & around) < TOPIC_SHARE * len(self.asked):
@@ -199,22 +222,29 @@ class CitationList:
 def _states_something(sentence: str, question: str) -> bool:
     if sentence.endswith((":", "?")):
         return False
-    return bool(lexical.content_stems(sentence) - {"ye", "sure"})
+    stems = lexical.content_stems(sentence, language_of(sentence) or ENGLISH)
+    return bool(stems - _BARE)
 
 
 def numbers(sentence: str) -> frozenset[str]:
     """Return the numbers in digits, as they are written."""
-    return frozenset(_NUMBER.findall(sentence))
+    # Some keyboards write digits as wide as Chinese characters.
+    return frozenset(_NUMBER.findall(unicodedata.normalize("NFKC", sentence)))
 
 
-def _names(sentence: str) -> frozenset[str]:
+def _names(sentence: str, language: str) -> frozenset[str]:
     """Return the stems of capitalised words that do not begin the sentence."""
-    found = (lexical.words(match) for match in _NAME.findall(sentence))
+    # No class of letters tells "é" from "É".
+    capitalised = (match for match in _NAME.findall(sentence) if match[0].isupper())
+    found = (lexical.words(match) for match in capitalised)
     return frozenset(
-        lexical.stem(word) for group in found for word in group if lexical.content_stems(word)
+        lexical.stem(word, language)
+        for group in found
+        for word in group
+        if lexical.content_stems(word, language)
     )
 
 
-def is_negated(sentence: str) -> bool:
+def is_negated(sentence: str, language: str = ENGLISH) -> bool:
     """Tell whether there is a no or not in it."""
-    return _NEGATION.search(sentence) is not None
+    return _NEGATIONS.get(language, _NEGATIONS[ENGLISH]).search(sentence) is not None

@@ -12,11 +12,16 @@ from chains.citations import (
     sentences,
     strip_marks,
 )
+from chains.constraints import asks_for_more, is_of_asked_kind, unmet
 from chains.contradictions import contradicts
-from chains.lexical import content_stems
+from chains.lexical import asked_stems, content_stems, held_stems
+from chains.phrases import said
 from chains.prompt import is_refusal
-from chains.types import Answer, Citation, Passage
+from chains.types import Answer, Citation, Outcome, Passage, Verdict
+from ingest.language import ENGLISH
 
+NEAREST = "**Nearest passages**, not an answer:"
+ABSENT = "**Not in your library.**"
 LEFT_OUT = "*What your documents do not support was left out.*"
 OTHERWISE = "*Another place in your documents says otherwise:*"
 ORDERED = (
@@ -38,17 +43,25 @@ def quote_sources(passages: Sequence[Passage]) -> tuple[Citation, ...]:
 
 
 def compose(
-    written: str, passages: Sequence[Passage], question: str, orders: Sequence[Passage] = ()
+    written: str,
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage] = (),
+    *,
+    verdict: Verdict | None = None,
+    language: str = ENGLISH,
 ) -> Answer:
     """Turn what the model wrote into an answer whose every claim cites a sentence.
 
-    A sentence that nothing supports is left out. Where none is left, or the model says that it
-    found nothing, the sentence that answers best is quoted instead. A sentence that answers
-    otherwise is quoted beside it. ``orders`` are named where nothing answers.
+    A sentence that nothing supports is left out. Where none is left that answers, or the model says
+    that it found nothing, the sentence that fits best is quoted: as the answer where it holds what
+    the question demands, or the checker is sure of its passage, else as the nearest. A sentence
+    that answers otherwise is quoted beside it. ``orders`` are named where nothing answers.
+    ``language``: that of what is said beside what the model wrote.
     """
     written = strip_marks(written).strip()
     if is_refusal(written) or not written:
-        return _quoted(passages, question, orders)
+        return _quoted(passages, question, orders, verdict, language)
     numbers = CitationList()
     checked = check_sentences(written, passages, question)
     kept: list[str] = []
@@ -61,8 +74,9 @@ def compose(
             left_out = True
         else:
             kept.append(sentence.lead + sentence.text)
-    if not numbers.all():
-        return _quoted(passages, question, orders)
+    said_at_all = [sentence.text for sentence in checked if sentence.support is not None]
+    if not _answers(said_at_all, question, language):
+        return _quoted(passages, question, orders, verdict, language)
     cited_supports = [sentence.support for sentence in checked if sentence.support is not None]
     text = "".join(kept).strip()
     cited = len(numbers.all())
@@ -72,64 +86,117 @@ def compose(
         # The model used another sentence than the one that fits best: the reader sees both.
         text += f"\n\n{_quotation(nearest, best)}"
         cited_supports.append(nearest)
-    text += _otherwise(cited_supports, passages, question, numbers)
+    text += _otherwise(cited_supports, passages, question, numbers, language)
     if left_out:
-        text += f"\n\n{LEFT_OUT}"
-    return Answer(text, numbers.all(), grounded=True)
+        text += f"\n\n{said(LEFT_OUT, language)}"
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 
-def not_in_library(passages: Sequence[Passage], orders: Sequence[Passage] = ()) -> Answer:
+def not_in_library(
+    passages: Sequence[Passage], orders: Sequence[Passage] = (), *, language: str = ENGLISH
+) -> Answer:
     """Return the answer for a question that no statement is close to."""
-    text = "Your library does not answer this."
-    nearest = _nearest(passages)
+    text = said(ABSENT, language)
+    nearest = _nearest(passages, language)
     if nearest:
-        text += f" The nearest I found is in {nearest}."
+        text += " " + said("The nearest I found is in {where}.", language).format(where=nearest)
     numbers = CitationList()
-    text += _ordered(orders, numbers)
-    return Answer(text, numbers.all(), grounded=False)
+    text += _ordered(orders, numbers, language)
+    return Answer(text, numbers.all(), Outcome.ABSENT)
 
 
-def still_reading(passages: Sequence[Passage]) -> Answer:
+def still_reading(passages: Sequence[Passage], *, language: str = ENGLISH) -> Answer:
     """Return the answer for such a question while documents are still being read."""
-    text = (
-        "I found nothing on this yet, but the library is still being read. Ask again in a moment."
+    text = said(
+        "I found nothing on this yet, but the library is still being read. Ask again in a moment.",
+        language,
     )
-    nearest = _nearest(passages)
+    nearest = _nearest(passages, language)
     if nearest:
-        text += f" The nearest so far is in {nearest}."
-    return Answer(text, (), grounded=False)
+        text += " " + said("The nearest so far is in {where}.", language).format(where=nearest)
+    return Answer(text, (), Outcome.ABSENT)
 
 
-def empty_library() -> Answer:
+def empty_library(*, language: str = ENGLISH) -> Answer:
     """Return the answer where there is nothing to search yet."""
     return Answer(
-        "There are no documents to search yet. Drop a file on this page, or put files into the "
-        "library folder, and ask again.",
+        said(
+            "There are no documents to search yet. Drop a file on this page, or put files into the "
+            "library folder, and ask again.",
+            language,
+        ),
         (),
-        grounded=False,
+        Outcome.ABSENT,
     )
 
 
 def direct(written: str) -> Answer:
     """Return an answer that was given without the library, as the model wrote it."""
-    return Answer(written.strip(), (), grounded=False)
+    return Answer(written.strip(), (), None)
 
 
-def _quoted(passages: Sequence[Passage], question: str, orders: Sequence[Passage]) -> Answer:
+def nearest_passages(
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage] = (),
+    *,
+    language: str = ENGLISH,
+) -> Answer:
+    """Return the sentence that fits best as what it is; ``passages`` has one at least."""
     numbers = CitationList()
     best = best_support(passages[0])
-    quotation = _quotation(best, numbers.number(best))
-    if speaks_of(passages[0], question):
-        text = f"Your documents say:\n\n{quotation}"
-        text += _otherwise([best], passages, question, numbers)
-        return Answer(text, numbers.all(), grounded=True)
-    text = f"I found no direct answer in your documents. The nearest sentence is:\n\n{quotation}"
-    text += _ordered(orders, numbers)
-    return Answer(text, numbers.all(), grounded=False)
+    text = f"{said(NEAREST, language)}\n\n{_quotation(best, numbers.number(best))}"
+    text += _otherwise([best], passages, question, numbers, language)
+    text += _ordered(orders, numbers, language)
+    return Answer(text, numbers.all(), Outcome.NEAREST)
+
+
+def _quoted(
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage],
+    verdict: Verdict | None,
+    language: str,
+) -> Answer:
+    passage = passages[0] if verdict is None else verdict.passage
+    if not speaks_of(passage, question) or not (
+        _holds_demands(passage, question)
+        if verdict is None
+        else verdict.is_sure or (verdict.answers and _holds_demands(passage, question))
+    ):
+        return nearest_passages(passages, question, orders, language=language)
+    numbers = CitationList()
+    best = best_support(passage)
+    text = _quotation(best, numbers.number(best))
+    text += _otherwise([best], passages, question, numbers, language)
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
+
+
+def _answers(statements: Sequence[str], question: str, language: str) -> bool:
+    """Tell whether the statements say more than the question does, and of the kind it asks for."""
+    if not statements:
+        return False
+    text = " ".join(statements)
+    if not is_of_asked_kind(question, text):
+        return False
+    says_more = content_stems(text, language) - content_stems(question, language)
+    return bool(says_more) or not asks_for_more(question)
+
+
+def _holds_demands(passage: Passage, question: str) -> bool:
+    """Tell whether a passage's best sentence may be quoted as the answer."""
+    evidence = f"{passage.title} {passage.heading}\n{passage.text}"
+    if unmet(question, [evidence]):
+        return False
+    return is_of_asked_kind(question, f"{passage.heading} {passage.best_sentence}")
 
 
 def _otherwise(
-    cited: Sequence[Support], passages: Sequence[Passage], question: str, numbers: CitationList
+    cited: Sequence[Support],
+    passages: Sequence[Passage],
+    question: str,
+    numbers: CitationList,
+    language: str,
 ) -> str:
     """Return the quotation of the first sentence that answers otherwise than one that is cited."""
     known = {(support.passage.document_id, support.start, support.end) for support in cited}
@@ -138,17 +205,22 @@ def _otherwise(
             place = (other.passage.document_id, other.start, other.end)
             headings = support.passage.heading, other.passage.heading
             if place not in known and contradicts(
-                support.text, other.text, question, headings=headings
+                *(support.text, other.text, question),
+                headings=headings,
+                language=support.passage.language,
             ):
-                return f"\n\n{OTHERWISE}\n\n{_quotation(other, numbers.number(other))}"
+                return (
+                    f"\n\n{said(OTHERWISE, language)}\n\n{_quotation(other, numbers.number(other))}"
+                )
     return ""
 
 
-def _ordered(orders: Sequence[Passage], numbers: CitationList) -> str:
+def _ordered(orders: Sequence[Passage], numbers: CitationList, language: str) -> str:
     if not orders:
         return ""
-    where = _nearest(orders[:1])
-    return "\n\n" + ORDERED.format(where=where, number=numbers.number(best_support(orders[0])))
+    number = numbers.number(best_support(orders[0]))
+    ordered = said(ORDERED, language)
+    return "\n\n" + ordered.format(where=_nearest(orders[:1], language), number=number)
 
 
 def _quotation(support: Support, number: int) -> str:
@@ -158,18 +230,19 @@ def _quotation(support: Support, number: int) -> str:
 
 def speaks_of(passage: Passage, question: str) -> bool:
     """Tell whether the passage holds enough of the question's words to be quoted as an answer."""
-    asked = content_stems(question)
-    held = content_stems(f"{passage.heading} {passage.text}")
+    asked = asked_stems(question, passage.language)
+    held = held_stems(f"{passage.heading} {passage.text}", passage.language)
     return len(asked & held) >= QUOTABLE_SHARE * len(asked)
 
 
-def _nearest(passages: Sequence[Passage]) -> str:
+def _nearest(passages: Sequence[Passage], language: str) -> str:
     names: list[str] = []
     for passage in passages:
         where = f"**{passage.source}**"
         if passage.page is not None:
-            where += f" (page {passage.page})"
+            where += f" ({said('page {number}', language).format(number=passage.page)})"
         if where not in names:
             names.append(where)
     *rest, last = names[:NEAREST_DOCUMENTS] or [""]
-    return f"{', '.join(rest)} and {last}" if rest else last
+    both = said("{rest} and {last}", language)
+    return both.format(rest=", ".join(rest), last=last) if rest else last

@@ -12,6 +12,7 @@ from typing import Final
 
 from chains import lexical
 from chains.citations import is_negated, numbers
+from ingest.language import ENGLISH
 
 SHARED_SHARE: Final = 0.5
 """Share of the words of either, apart from those of the answer, that stand in both."""
@@ -19,7 +20,7 @@ SHARED_SHARE: Final = 0.5
 ASKED_SHARE: Final = 0.6
 """Share of the question's words of which both speak."""
 
-_OPPOSITES: Final = {
+OPPOSITES: Final = {
     lexical.stem(word): (number, side)
     for number, pair in enumerate(
         (
@@ -36,7 +37,7 @@ _OPPOSITES: Final = {
     for side, alike in enumerate(pair.split("|"))
     for word in alike.split()
 }  # fmt: skip
-_NUMBER_WORDS: Final = frozenset(
+NUMBER_WORDS: Final = frozenset(
     (
         "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
         "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
@@ -47,7 +48,7 @@ _NUMBER_WORDS: Final = frozenset(
 )
 _TITLES: Final = {"mr", "mrs", "ms", "miss", "dr", "prof", "sir", "lady", "herr", "frau"}
 _WORD = re.compile(r"[^\W_]+")
-_NAME = re.compile(r"[^\W\d_a-z][^\W\d_]*(?:[.]?\s+[^\W\d_a-z][^\W\d_]*)*")
+_NAME = re.compile(r"\b[^\W\d_a-z][^\W\d_]*(?:[.]?\s+[^\W\d_a-z][^\W\d_]*)*")
 """Capitalised words in a row: "Mrs. Okafor" is one name."""
 
 
@@ -64,15 +65,16 @@ class _Said:
     negated: bool
 
     @classmethod
-    def of(cls, sentence: str) -> _Said:
-        stems = lexical.content_stems(sentence)
-        counted = {word for word in lexical.words(sentence) if word in _NUMBER_WORDS}
+    def of(cls, sentence: str, language: str) -> _Said:
+        stems = lexical.content_stems(sentence, language)
+        counted = {word for word in lexical.words(sentence) if word in NUMBER_WORDS}
         return cls(
             stems,
             frozenset(numbers(sentence) | counted),
-            _names(sentence, without=counted),
-            frozenset(stems & _OPPOSITES.keys()),
-            is_negated(sentence),
+            # In German each noun has a capital.
+            () if language == "de" else _names(sentence, without=counted, language=language),
+            frozenset(stems & OPPOSITES.keys()),
+            is_negated(sentence, language),
         )
 
     @property
@@ -87,14 +89,19 @@ class _Said:
 
 
 def contradicts(
-    one: str, other: str, question: str, *, headings: tuple[str, str] = ("", "")
+    one: str,
+    other: str,
+    question: str,
+    *,
+    headings: tuple[str, str] = ("", ""),
+    language: str = ENGLISH,
 ) -> bool:
     """Tell whether two sentences say the same of what is asked, but answer it differently.
 
     ``headings``: those above each; what is asked may stand there.
     """
-    asked, a, b = _Said.of(question), _Said.of(one), _Said.of(other)
-    above = [lexical.content_stems(heading) for heading in headings]
+    asked, a, b = (_Said.of(sentence, language) for sentence in (question, one, other))
+    above = [lexical.content_stems(heading, language) for heading in headings]
     named = asked.stems - asked.opposites
     spoken_of = named & (a.stems | above[0])
     if spoken_of != named & (b.stems | above[1]) or len(spoken_of) < ASKED_SHARE * len(named):
@@ -116,17 +123,20 @@ def contradicts(
     )
 
 
-def _names(sentence: str, *, without: set[str]) -> tuple[frozenset[str], ...]:
+def _names(sentence: str, *, without: set[str], language: str) -> tuple[frozenset[str], ...]:
     """Return the names; a single word at the head of the sentence is none."""
     found = []
     for match in _NAME.finditer(sentence):
+        if not match.group()[0].isupper():  # "é", which no class of letters tells from "É"
+            continue
         words = [word for word in lexical.words(match.group()) if word not in without | _TITLES]
-        stems = frozenset(map(lexical.stem, words)) & lexical.content_stems(match.group())
+        stems = frozenset(lexical.stem(word, language) for word in words)
+        stems &= lexical.content_stems(match.group(), language)
         if stems and (match.start() > 0 or len(match.group().split()) > 1):
             found.append(stems)
     return tuple(found)
 
 
 def _are_opposite(a: frozenset[str], b: frozenset[str]) -> bool:
-    pairs = ((_OPPOSITES[x], _OPPOSITES[y]) for x in a for y in b)
+    pairs = ((OPPOSITES[x], OPPOSITES[y]) for x in a for y in b)
     return any(pair == other and side != other_side for (pair, side), (other, other_side) in pairs)

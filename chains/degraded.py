@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chains.citations import CitationList, best_support
-from chains.types import Answer, Passage
+from chains.compose import NEAREST
+from chains.phrases import said
+from chains.types import Answer, Outcome, Passage
+from ingest.language import ENGLISH
 from state.ladder import Level
 
 MAX_QUOTES = 3
@@ -29,19 +32,22 @@ MEMORY_SHORT = (
     "Memory is nearly used up, so these are the passages that fit best, without the language model."
 )
 
-_NOTHING = (
-    "I cannot answer just now: {what}. Your question is kept; please ask it again in a moment."
+NO_MODEL = (
+    "I cannot answer just now: the language model does not answer. Your question is kept; please "
+    "ask it again in a moment."
 )
-_BOTH = "neither can the documents be searched nor does the language model answer"
-_MODEL = "the language model does not answer"
+NOTHING = (
+    "I cannot answer just now: neither can the documents be searched nor does the language model "
+    "answer. Your question is kept; please ask it again in a moment."
+)
 
 
-def labelled_direct(answer: Answer) -> Answer:
+def labelled_direct(answer: Answer, *, language: str = ENGLISH) -> Answer:
     """Return an answer that the model gave because the documents could not be searched."""
-    return replace(answer, level=Level.DIRECT, note=WITHOUT_LIBRARY)
+    return replace(answer, level=Level.DIRECT, note=said(WITHOUT_LIBRARY, language))
 
 
-def extractive(passages: Sequence[Passage], note: str) -> Answer:
+def extractive(passages: Sequence[Passage], note: str, *, language: str = ENGLISH) -> Answer:
     """Return the passages' best sentences, quoted and cited; ``passages`` has one at least."""
     numbers = CitationList()
     quotes = [
@@ -49,11 +55,12 @@ def extractive(passages: Sequence[Passage], note: str) -> Answer:
         for passage in passages[:MAX_QUOTES]
         if passage.score >= QUOTED_SCORE * passages[0].score
     ]
-    text = "Your documents say:\n\n" + "\n\n".join(quotes)
-    return Answer(text, numbers.all(), grounded=True, level=Level.EXTRACTIVE, note=note)
+    text = "\n\n".join((said(NEAREST, language), *quotes))
+    note = said(note, language)
+    return Answer(text, numbers.all(), Outcome.NEAREST, level=Level.EXTRACTIVE, note=note)
 
 
-def template(*, library_lost: bool) -> Answer:
+def template(*, library_lost: bool, language: str = ENGLISH) -> Answer:
     """Return the reply for when nothing can answer; the question is kept by whoever shows it."""
-    text = _NOTHING.format(what=_BOTH if library_lost else _MODEL)
-    return Answer(text, (), grounded=False, level=Level.TEMPLATE)
+    text = said(NOTHING if library_lost else NO_MODEL, language)
+    return Answer(text, (), None, level=Level.TEMPLATE)

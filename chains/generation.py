@@ -14,8 +14,12 @@ from chains.llm.budget import ESTIMATED_COST, TemplateCost, TokenCounter, estima
 from chains.llm.engine import LlmEngine
 from chains.llm.factory import build_chat_model
 from chains.types import Queued, Token
-from core.errors import GenerationError, XoeError
+from core.errors import EngineStalledError, GenerationError, ModelError, XoeError
 from core.settings import LlmProfile, Settings
+from models.manifest import load_manifest
+
+MODEL_FAULTS = (GenerationError, EngineStalledError, ModelError)
+"""What counts against a model: a full queue and an overlong question do not."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,13 @@ class Generator:
         if chosen not in self._costs:
             self._costs[chosen] = await self._engine.template_cost(chosen)
         return self._costs[chosen]
+
+    def model_file(self, profile: LlmProfile | None) -> str:
+        """Return what names the file that writes: what was made with it is made again by it."""
+        if self._engine is None:
+            return f"{self._settings.llm_base_url} {self._settings.llm_model}"
+        entry = load_manifest().entry(profile or self._settings.llm_profile)
+        return entry.files[0].sha256
 
     async def stream(
         self,

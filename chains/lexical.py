@@ -7,58 +7,114 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-import snowballstemmer
+from ingest.language import ENGLISH, STOP_WORDS, candidates
+from ingest.terms import held_terms, stem, words
 
-_WORD = re.compile(r"[^\W_]+")
-_STOP_WORDS = frozenset(
-    (
-        "a about above after again all also am an and any are as at be because been before being "
-        "below between both but by can could did do does doing done down during each few for from "
-        "further had has have having he her here hers him his how i if in into is it its itself "
-        "just let me more most my no nor not of off on once only or other our out over own please "
-        "same she should so some such tell than that the their them then there these they this "
-        "those through to too under until up us very was we were what when where which while who "
-        "whom whose why will with would you your yours give show explain describe name much many "
-        "s t re ve ll d m"
-    ).split()
-)
-_STEMMER = snowballstemmer.stemmer("porter")  # the one that FTS5's tokenizer uses
+__all__ = [
+    "asked_stems",
+    "content_stems",
+    "content_words",
+    "estimated_tokens",
+    "held_stems",
+    "match_expression",
+    "query_terms",
+    "stem",
+    "weights_by_language",
+    "words",
+]
 
-
-def words(text: str) -> list[str]:
-    """Return the words of ``text`` in lower case, cut as FTS5's tokenizer cuts them."""
-    return _WORD.findall(text.lower())
-
-
-@lru_cache(maxsize=50_000)
-def stem(word: str) -> str:
-    """Return the Porter stem of a lower-case word."""
-    stemmed: str = _STEMMER.stemWord(word)
-    return stemmed
+_CODE = re.compile(r"\b[A-Z]{2,}\b")
+_TOKEN = re.compile(r"[^\W\d_]+|\d|[^\w\s]|_")
+_LETTERS_A_TOKEN = 5
+_USUAL_WORD = 7
+_EAST_ASIAN = 0x2E80
+"""The first of the characters that stand for a word or a syllable."""
 
 
-def content_words(text: str) -> list[str]:
+@lru_cache(maxsize=2048)
+def content_words(text: str) -> tuple[str, ...]:
     """Return the words that carry meaning, in order, each once; all words if none does."""
+    stop = _stop_words(text)
+    return tuple(dict.fromkeys(_content(text, stop) or words(text)))
+
+
+def content_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
+    """Return the stems of the words of a statement that carry meaning; may be empty."""
+    stop = STOP_WORDS.get(language, frozenset())
+    return frozenset(stem(word, language) for word in _content(text, stop))
+
+
+def _content(text: str, stop: frozenset[str]) -> list[str]:
+    """Return the words that are not in ``stop``; "IT" and "US" among small letters are none."""
     found = words(text)
-    kept = [word for word in found if word not in _STOP_WORDS]
-    return list(dict.fromkeys(kept or found))
+    if text.isupper():
+        return [word for word in found if word not in stop]
+    codes = {word.lower() for word in _CODE.findall(text)}
+    return [word for word in found if word not in stop or word in codes]
 
 
-def content_stems(text: str) -> frozenset[str]:
-    """Return the stems of the words that carry meaning; may be empty."""
-    return frozenset(stem(word) for word in words(text) if word not in _STOP_WORDS)
+@lru_cache(maxsize=2048)
+def asked_stems(question: str, language: str = ENGLISH) -> frozenset[str]:
+    """Return the same for a question to a text in ``language``, whichever it is asked in."""
+    stop = _stop_words(question)
+    return frozenset(stem(word, language) for word in words(question) if word not in stop)
 
 
-def match_expression(stems_or_words: Iterable[str]) -> str:
-    """Return an FTS5 expression that matches any of the words. They are quoted: no syntax."""
-    return " OR ".join(f'"{word}"' for word in stems_or_words)
+def estimated_tokens(text: str) -> int:
+    """Return about how many tokens the language model makes of ``text``, without asking it.
+
+    A usual word, a digit and a mark are one each, a longer word one for five letters. Against
+    Qwen2.5's tokenizer: 1.04 of the true number for English prose, less for German and tables.
+    """
+    return sum(_tokens_of(piece) for piece in _TOKEN.findall(text))
 
 
-def inverse_frequencies(
-    stems: Sequence[str], counts: Mapping[str, int], total: int
-) -> dict[str, float]:
-    """Return each stem's weight: BM25's inverse document frequency, always above 0."""
+def _tokens_of(piece: str) -> int:
+    if ord(piece[0]) >= _EAST_ASIAN:
+        return len(piece)
+    if len(piece) <= _USUAL_WORD and piece.isascii():
+        return 1
+    return 1 + (len(piece) - 1) // _LETTERS_A_TOKEN
+
+
+@lru_cache(maxsize=2048)
+def held_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
+    """Return the stems that a passage holds, to be compared with those of a claim or question."""
+    return frozenset(held_terms(text, language))
+
+
+def query_terms(question: str, languages: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return what each word of the question may be in the index of texts in ``languages``."""
     return {
-        word: math.log(1 + (total - counts.get(word, 0) + 0.5) / (counts.get(word, 0) + 0.5))
-        for word in stems
+        word: tuple(dict.fromkeys(stem(word, language) for language in languages))
+        for word in content_words(question)
     }
+
+
+def match_expression(terms: Iterable[str]) -> str:
+    """Return an FTS5 expression that matches any of the terms. They are quoted: no syntax."""
+    return " OR ".join(f'"{term}"' for term in terms)
+
+
+def weights_by_language(
+    words: Iterable[str], languages: Iterable[str], counts: Mapping[str, int], total: int
+) -> dict[str, dict[str, float]]:
+    """Return, by language, the weight of each word's stem in it.
+
+    It is BM25's inverse document frequency, always above 0. ``counts``: chunks that hold a word.
+    """
+    weights = {}
+    for word in words:
+        count = min(total, counts.get(word, 0))
+        weights[word] = math.log(1 + (total - count + 0.5) / (count + 0.5))
+    return {
+        language: {stem(word, language): weight for word, weight in weights.items()}
+        for language in languages
+    }
+
+
+def _stop_words(question: str) -> frozenset[str]:
+    """Return those of the languages that a question may be in; of English where nothing tells."""
+    none: frozenset[str] = frozenset()
+    spoken = candidates(question) or (ENGLISH,)
+    return none.union(*(STOP_WORDS.get(language, none) for language in spoken))

@@ -18,12 +18,12 @@ class Exchange:
     """One earlier turn."""
 
     id: str
-    question: str
-    """What the user asked."""
+    in_full: str
+    """What the user asked, so that it needs no turn before it."""
     prompt: str
     """The turn as the model read it: passages and question."""
     answer: str
-    """What the model wrote or, where that was not kept, what was shown instead."""
+    """What the user was told, in the model's and the documents' words; empty where nothing was."""
     windows: frozenset[tuple[int, int, int]]
     """``(document id, start, end)`` of the passages in ``prompt``."""
     first: str
@@ -64,9 +64,9 @@ class Memory:
         exchanges = [
             Exchange(
                 id=asked.id,
-                question=asked.content,
+                in_full=str((asked.extra or {}).get("in_full") or asked.content),
                 prompt=str((asked.extra or {}).get("prompt") or asked.content),
-                answer=str((told.extra or {}).get("raw") or told.content),
+                answer=str((told.extra or {}).get("told", told.content)),
                 windows=frozenset(
                     (int(w[0]), int(w[1]), int(w[2]))
                     for w in (asked.extra or {}).get("windows", ())
@@ -85,19 +85,22 @@ class Memory:
         passages: Sequence[Passage],
         first: str,
         answer: Answer,
-        raw: str | None,
+        in_full: str,
+        told: str,
         quoted: Sequence[Citation] = (),
     ) -> None:
         """Append one turn.
 
-        ``raw`` is what the model wrote, where that was kept; ``quoted`` what was shown before it.
+        ``in_full``: the question as it stands alone; ``told``: what the model is to know of the
+        answer; ``quoted``: what was shown before it.
         """
         asked_extra = {
             "prompt": prompt,
             "first": first,
+            "in_full": in_full,
             "windows": [[p.document_id, p.start, p.end] for p in passages],
         }
-        answer_extra = None if raw is None else {"raw": raw}
+        answer_extra = {"told": told}
         if self._record is not None and question.answer_id:
             kept = self._record.keep(question, answer, quoted, asked_extra, answer_extra)
             if not await kept:

@@ -22,8 +22,10 @@ _SAME = re.compile(r"[\W_]+")
 class _Begun:
     question: Question
     turn: asyncio.Task[Turn]
+    ready: Turn | None = None
+    """The turn when its passages were checked and its prompt written."""
     reading: asyncio.Task[None] | None = None
-    """The model reads the prompt."""
+    """The checker reads the passages, then the model the prompt."""
 
     def drop(self) -> None:
         self.turn.cancel()
@@ -51,6 +53,21 @@ class PreparedTurn:
         begun = self._begun = _Begun(question, asyncio.create_task(self._answers.prepare(question)))
         begun.turn.add_done_callback(lambda done: self._read_ahead(begun, done))
 
+    @property
+    def is_searching(self) -> bool:
+        """Whether it is still being looked for what the last one is answered from."""
+        return self._begun is not None and not self._begun.turn.done()
+
+    async def take_begun(self, question: Question) -> Turn | None:
+        """Return the question's turn if it was begun; what was begun is forgotten either way.
+
+        Raises as ``AnswerChain.prepare`` does.
+        """
+        if self._begun is not None and _is_same(self._begun.question, question):
+            return await self.take(question)
+        self.drop()
+        return None
+
     def drop(self) -> None:
         """Forget what was begun."""
         if self._begun is not None:
@@ -71,24 +88,27 @@ class PreparedTurn:
         if begun.reading is not None and not begun.reading.done():
             begun.reading.cancel()  # what the model has read by now it need not read again
             await asyncio.wait([begun.reading])
+        turn = begun.ready or turn
         named = replace(turn.question, asked_id=question.asked_id, answer_id=question.answer_id)
         return replace(turn, question=named)
 
     def _read_ahead(self, begun: _Begun, done: asyncio.Task[Turn]) -> None:
         has_failed = done.cancelled() or done.exception() is not None
         if self._begun is begun and not has_failed:
-            begun.reading = asyncio.create_task(self._read(done.result()))
+            begun.reading = asyncio.create_task(self._read(begun, done.result()))
 
-    async def _read(self, turn: Turn) -> None:
+    async def _read(self, begun: _Begun, turn: Turn) -> None:
         try:
-            await self._answers.read_ahead(turn)
+            begun.ready = await self._answers.ready(turn)
+            await self._answers.read_ahead(begun.ready)
         except XoeError as exc:  # the answer itself will tell
             log.info("prepared.not_read", error=str(exc))
 
 
 def _is_same(one: Question, other: Question) -> bool:
-    """Whether two transcripts differ in punctuation and case at most."""
-    return _plain(one.text) == _plain(other.text)
+    """Whether two questions are answered alike and differ in punctuation and case at most."""
+    named = replace(one, text=other.text, asked_id=other.asked_id, answer_id=other.answer_id)
+    return named == other and _plain(one.text) == _plain(other.text)
 
 
 def _plain(text: str) -> str:

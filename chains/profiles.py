@@ -50,6 +50,13 @@ def installed_profiles(settings: Settings) -> tuple[LlmProfile, ...]:
     return tuple(profile for profile in ordered if profile in there)
 
 
+def smallest_installed(settings: Settings) -> LlmProfile:
+    """Return the smallest model that is here, for when memory is short."""
+    names = {entry.name for entry in installed(settings.models_dir)}
+    sizes: tuple[LlmProfile, ...] = ("tiny", "fast", "quality")
+    return next((name for name in sizes if name in names), settings.llm_profile)
+
+
 def title(profile: str) -> str:
     """Return the profile's name as the page shows it."""
     known = PROFILES.get(cast(LlmProfile, profile))

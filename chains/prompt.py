@@ -8,8 +8,15 @@ passage that is still there is not written again, so a follow-up has little to r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from chains.generation import encodable
+from chains.phrases import ANSWER_IN
 from chains.types import Passage, Question
+from core.errors import QuestionError
+from core.settings import Settings
+from ingest.language import ENGLISH
+from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
 
 SYSTEM_PROMPT = (
     "You answer questions about the user's documents from the passages given with each question. "
@@ -43,9 +50,31 @@ REFUSALS = (
 
 
 def render_passage(passage: Passage) -> str:
-    """Return a passage as the model reads it: where it stands, then its text on one line."""
-    where = passage.title if passage.page is None else f"{passage.title}, page {passage.page}"
-    return f"[{where}] {' '.join(passage.text.split())}"
+    """Return a passage as the model reads it: where it stands, then its text on one line.
+
+    A row of a table is written with the name of each cell's column.
+    """
+    where = passage.heading or passage.title
+    columns = cells(where.rsplit(HEADING_SEPARATOR, 1)[-1])
+    if len(columns) > 1:
+        where = where.rsplit(HEADING_SEPARATOR, 1)[0]
+        text = " ".join(_named(line, columns) for line in passage.text.splitlines())
+    else:
+        text = passage.text
+    if passage.page is not None:
+        where = f"{where}, page {passage.page}"
+    return f"[{where}] {' '.join(text.split())}"
+
+
+def _named(row: str, columns: Sequence[str]) -> str:
+    """Return a row as ``column: cell; column: cell.``; a line of another form as it is."""
+    values = cells(row)
+    if is_rule(row) or values == columns:
+        return ""
+    if len(values) != len(columns):
+        return row
+    pairs = zip(columns, values, strict=True)
+    return "; ".join(f"{name}: {value}" if name else value for name, value in pairs if value) + "."
 
 
 def render_question(passages: Sequence[str], question: str) -> str:
@@ -55,12 +84,30 @@ def render_question(passages: Sequence[str], question: str) -> str:
     return "Passages:\n" + "\n\n".join(passages) + f"\n\nQuestion: {question}"
 
 
-def asked(question: Question) -> str:
-    """Return the question as it is put to the model: for an answer to be heard, a short one."""
-    return f"{question.text}\n{BRIEFLY}" if question.spoken else question.text
+def asked(question: Question, language: str = ENGLISH) -> str:
+    """Return the question as it is put to the model.
+
+    It says in which language to answer where that is not English, and to be short where the
+    answer is heard.
+    """
+    lines = (question.text, ANSWER_IN.get(language, ""), BRIEFLY if question.spoken else "")
+    return "\n".join(line for line in lines if line)
 
 
 def is_refusal(answer: str) -> bool:
     """Tell whether the model says that the passages hold no answer."""
     start = answer.strip().lower().replace("’", "'")[:160]
     return any(phrase in start for phrase in REFUSALS)
+
+
+def checked(question: Question, settings: Settings) -> Question:
+    """Return a question that every engine takes; raise ``QuestionError`` for what is none."""
+    length = len(question.text.strip())
+    if length == 0:
+        raise QuestionError("The question is empty. Type what you would like to know.")
+    if length > settings.question_max_chars:
+        raise QuestionError(
+            f"The question has {length} characters; the limit is {settings.question_max_chars}. "
+            "Shorten it, or add the text as a document and ask about that."
+        )
+    return replace(question, text=encodable(question.text))

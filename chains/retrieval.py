@@ -8,16 +8,19 @@ from dataclasses import replace
 
 import structlog
 
-from chains.followup import asks_for_overview, is_small_talk, search_text
-from chains.gate import is_answerable
-from chains.overview import Overview
-from chains.retriever import HybridSearch
+from chains import lexical
+from chains.followup import beside_previous, is_small_talk
+from chains.gate import is_answerable, lacking
+from chains.overview import Overviews
+from chains.phrases import answer_language, is_foreign
+from chains.retriever import HybridSearch, SearchResult
 from chains.turn import Turn
 from chains.types import LIBRARY_OWNER, Passage, Question
 from core.bulkhead import Bulkhead
 from core.errors import BusyError, CircuitOpenError, RetrievalError
 from core.retry import RetryBudget, retried
 from core.settings import Settings
+from ingest.language import ENGLISH
 from state.breakers import Breakers
 from state.ladder import Budget
 from telemetry.tracing import Tracer
@@ -26,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 SEARCH_THREADS = 4
 SEARCHES_WAITING = 512
+OWN_SHARE = 0.5
+"""Share of a question's own words that a passage must hold, where it is found only together with
+the question before."""
 
 
 class Retrieval:
@@ -36,7 +42,7 @@ class Retrieval:
         *,
         settings: Settings,
         search: HybridSearch,
-        overview: Overview,
+        overviews: Overviews,
         breakers: Breakers,
         tracer: Tracer,
         budget: Callable[[], Budget],
@@ -46,7 +52,7 @@ class Retrieval:
         """``on_outcome`` hears of each search whether it worked."""
         self._settings = settings
         self._search = search
-        self._overview = overview
+        self._overviews = overviews
         self._breakers = breakers
         self._tracer = tracer
         self._budget = budget
@@ -65,6 +71,8 @@ class Retrieval:
     async def retrieve(self, turn: Turn) -> Turn:
         """Look for passages; small talk and questions without the library need none."""
         question = turn.question
+        if turn.settled is not None:
+            return turn
         if not question.use_library or is_small_talk(question.text):
             return replace(turn, grounds=False)
         try:
@@ -105,21 +113,51 @@ class Retrieval:
         question = turn.question
         begun = time.perf_counter()
         limit = self._budget().passages(question.passages or self._settings.retrieval_passages)
-        passages: tuple[Passage, ...] = ()
-        answerable = False
+        passages: tuple[Passage, ...]
         orders: tuple[Passage, ...] = ()
-        if asks_for_overview(question.text):
-            passages = self._overview.passages(question.text, question.owner, limit=limit)
-            answerable = bool(passages)
-        if not passages:
-            text = search_text(question.text, [e.question for e in turn.exchanges])
-            turn = replace(turn, follows_up=text != question.text)
+        overview = (
+            self._overviews.find(replace(question, text=turn.in_full), turn.exchanges)
+            if turn.settled is None
+            else None
+        )
+        if overview is not None:
+            turn = replace(turn, settled=overview.settled, plan=overview.plan)
+            passages, answerable = overview.passages, True
+        else:
             owners = (LIBRARY_OWNER, question.owner)
-            result = self._search.search(text, owners, limit=limit)
-            passages, answerable = result.passages, is_answerable(result)
+            result = self._search.search(turn.in_full, owners, limit=limit)
+            if not is_answerable(result) and not turn.follows_up:
+                turn, result = self._beside_previous(turn, result, owners, limit)
+            passages = result.passages
+            answerable = is_answerable(result)
+            if answerable and answer_language(question.text) == ENGLISH:  # they know no other
+                chunks = self._search.chunk_texts(passages, owners)
+                answerable = not lacking(question.text, passages, chunks)
+            foreign = is_foreign(question.text, self._search.languages(owners))
+            turn = replace(turn, is_foreign=foreign, searched=turn.in_full)
             if result.orders is not None and is_answerable(result.orders):
                 orders = result.orders.passages
+        if passages:
+            language = answer_language(question.text, otherwise=passages[0].language)
+            turn = replace(turn, language=language)
         timings = replace(turn.timings, retrieval=(time.perf_counter() - begun) * 1000)
         return replace(
             turn, passages=passages, answerable=answerable, orders=orders, timings=timings
         )
+
+    def _beside_previous(
+        self, turn: Turn, result: SearchResult, owners: tuple[str, ...], limit: int
+    ) -> tuple[Turn, SearchResult]:
+        """Search once more with the question before, where the question alone finds nothing."""
+        text = beside_previous(turn.in_full, turn.said)
+        if text is None:
+            return turn, result
+        both = self._search.search(text, owners, limit=limit)
+        own = lexical.content_stems(turn.in_full)
+        if not is_answerable(both):
+            return turn, result
+        best = both.passages[0]
+        held = lexical.content_stems(f"{best.heading} {best.text}")
+        if len(own & held) < OWN_SHARE * len(own):
+            return turn, result
+        return replace(turn, standing_alone=text), both

@@ -1,34 +1,39 @@
-"""Hybrid retrieval: BM25 and dense candidates, fused by chunk, then by sentence.
+"""Hybrid retrieval: BM25 and dense candidates, fused, and ranked again by their tokens.
 
-The fusion is a convex combination of min-max scaled scores (Bruch et al. 2023), which beat
-reciprocal rank fusion here. What comes out is a window of sentences round the best one: it holds
-the answer about as often as the whole paragraph does, at less than half the tokens.
+Each fusion is a convex combination of min-max scaled scores (Bruch et al. 2023), which beat
+reciprocal rank fusion here. The ranking (``ingest.late_interaction``) tells chunks apart and then
+their sentences; where its engine is away, what the fusion and the words say stands. What comes out
+is a window of sentences round the best one: it holds the answer about as often as the whole
+paragraph does, at less than half the tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import structlog
 
 from chains import lexical
-from chains.contradictions import contradicts
+from chains.ranking import Candidate, Ranking, overlap, rank_sentences
 from chains.types import Passage
+from chains.windows import window, windows
 from core.errors import ModelError
 from ingest.embedder import Embedder
-from ingest.instructions import instruction_spans
+from ingest.language import candidates
 from ingest.passages import StoredChunk
-from ingest.sentences import sentence_spans
 from ingest.store import Store
 from ingest.vector_index import VectorIndexes
-from ingest.vectors import Vectors
+from ingest.vectors import EncodedQuestion, Vectors
 
 log = structlog.get_logger(__name__)
 
 CANDIDATES = 50
 """Chunks taken from each side before fusion."""
+
+RANKED_AGAIN = 50
+"""The best of both sides together, which are ranked by their tokens."""
 
 RANKED_CHUNKS = 8
 """Chunks whose sentences are compared."""
@@ -36,19 +41,22 @@ RANKED_CHUNKS = 8
 ORDER_SENTENCES = 10
 """The best sentences, among which orders to the reader are looked for to be named as such."""
 
-SENTENCE_WEIGHT = 1.0
-NEIGHBOUR_WEIGHT = 0.15
-"""Of each neighbour's overlap: a pronoun's antecedent often stands one sentence before."""
+RANKED_LANGUAGES = frozenset({"en"})
+"""Those whose similarities tell: the models are trained on English. In six others a question's
+cosine with a passage that answers it (median .49 of 48) was hardly above that with one that has
+nothing to do with it (.44 of 26)."""
+
+FEW_CHUNKS = 100
+"""How many chunks a smaller library is taken to have where words are weighed: it tells too little
+about how rare a word is, and a word that it lacks would weigh five times as much as one it has."""
+
+FOREIGN_SHARE = 0.5
+"""Of its score and of its coverage that a chunk in another language than the question keeps: a word
+that two languages share is a name, or an accident."""
 
 COMMON_TERM_POSTINGS = 8_000
 """Chunks that BM25 may score for one question. Rare words come first; a common one is left out
 once the sum is reached, as it would cost most and tell least."""
-
-DUPLICATE_OVERLAP = 0.85
-"""Jaccard overlap of stems from which a passage repeats an earlier one."""
-
-WINDOW_CHARS = 700
-"""Length of a window at most, unless its best sentence alone is longer."""
 
 
 @dataclass(frozen=True)
@@ -56,32 +64,37 @@ class SearchResult:
     """Passages, best first, and how well the first one fits the question."""
 
     passages: tuple[Passage, ...]
-    similarity: float
-    """Cosine of the question and the best passage's chunk."""
+    similarity: float | None
+    """Of the question's and the best passage's tokens, -1 to 1; None where they are not ranked, or
+    are in a language in which that tells nothing."""
     coverage: float
     """Share of the question's weighted words that stand in the best passage, 0 to 1."""
     words_only: bool = False
-    """Without the embedder only words were compared; ``similarity`` is then ``coverage``."""
+    """Without the embedder only words were compared."""
+    named: bool = False
+    """Whether the question holds the names of several documents."""
     orders: SearchResult | None = None
     """What was found among sentences that are orders to their reader: never evidence."""
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    chunk: StoredChunk
-    score: float
-    spans: tuple[tuple[int, int], ...]
-    """The chunk's sentences, offsets in the chunk."""
-    best: int
+class _Ranked:
+    """The chunks that were found for a question."""
 
-    @property
-    def orders(self) -> tuple[tuple[int, int], ...]:
-        """Those of the sentences that are orders to their reader."""
-        return instruction_spans(self.chunk.text)
+    chunks: dict[int, StoredChunk]
+    scores: dict[int, float]
+    """By chunk, of the fusion and of the tokens."""
+    weights: dict[str, dict[str, float]]
+    """Of the question's stems, by language."""
+    ranking: Ranking
+    spoken: tuple[str, ...]
+    """The languages that the question may be in."""
 
-    @property
-    def is_order(self) -> bool:
-        return self.spans[self.best] in self.orders
+    def sentences(self, scores: dict[int, float]) -> list[Candidate]:
+        """Return the sentences of the chunks in ``scores``, best first."""
+        chunks = [self.chunks[one] for one in scores]
+        found = rank_sentences(chunks, scores, self.weights, self.ranking)
+        return sorted(found, key=lambda candidate: candidate.score, reverse=True)
 
 
 class HybridSearch:
@@ -100,81 +113,106 @@ class HybridSearch:
     def search(self, text: str, owners: Sequence[str], *, limit: int) -> SearchResult:
         """Return at most ``limit`` passages of ``owners`` for the question ``text``."""
         if not text.strip() or not owners:
-            return SearchResult((), 0.0, 0.0)
-        stems = {word: lexical.stem(word) for word in lexical.content_words(text)}
-        lexical_side = self._lexical_pool.submit(self._bm25, stems, owners)
-        vector = self._embed(text)
+            return SearchResult((), None, 0.0)
+        ranked = self._ranked(text, owners)
+        named = _named(ranked.chunks.values(), text)
+        found = ranked.sentences(_chosen(ranked.scores, ranked.chunks, named))
+        found = _in_turns(found, named)
+        statements = (candidate for candidate in found if not candidate.is_order)
+        orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
+        result = self._result(windows(statements, limit, text, self._page_of), ranked)
+        result = replace(result, named=bool(named))
+        if not orders:
+            return result
+        return replace(result, orders=self._result(windows(orders, 1, text, self._page_of), ranked))
+
+    def by_document(self, text: str, owners: Sequence[str]) -> tuple[SearchResult, ...]:
+        """Return for each document among the candidates its best passage, best first."""
+        if not text.strip() or not owners:
+            return ()
+        ranked = self._ranked(text, owners)
+        best: dict[int, Candidate] = {}
+        for candidate in ranked.sentences(ranked.scores):
+            if not candidate.is_order:
+                best.setdefault(candidate.chunk.document_id, candidate)
+        top = max((candidate.score for candidate in best.values()), default=1.0) or 1.0
+        return tuple(
+            self._result((window(candidate, candidate.score / top, self._page_of),), ranked)
+            for candidate in best.values()
+        )
+
+    def _ranked(self, text: str, owners: Sequence[str]) -> _Ranked:
+        languages = self._store.languages(owners)
+        terms = lexical.query_terms(text, languages)
+        lexical_side = self._lexical_pool.submit(self._bm25, terms, owners)
+        question = self._embed(text)
+        vector = None if question is None else question.vector
         dense = {} if vector is None else dict(self._indexes.search(vector, owners, CANDIDATES))
         bm25, counts, total = lexical_side.result()
         if vector is None:
             fused = _scaled(bm25)
         else:
             fused = self._fuse(bm25, self._with_dense(bm25, dense, vector))
-        ranked = sorted(fused.items(), key=lambda item: item[1], reverse=True)[:RANKED_CHUNKS]
-        chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked], owners)
-        weights = lexical.inverse_frequencies(list(dict.fromkeys(stems.values())), counts, total)
-        found: list[_Candidate] = []
-        for chunk_id, score in ranked:
-            if chunk_id in chunks:
-                found += _rank_sentences(chunks[chunk_id], score, weights)
-        found.sort(key=lambda candidate: candidate.score, reverse=True)
-        statements = (candidate for candidate in found if not candidate.is_order)
-        orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
-        result = self._result(self._windows(statements, limit, text), weights, vector)
-        if not orders:
-            return result
-        beside = self._result(self._windows(orders, 1, text), weights, vector)
-        return replace(result, orders=beside)
+        best = _best(fused, RANKED_AGAIN)
+        ranking = Ranking(self._embedder, question, best, self._store.tokens(list(best)))
+        chunks = self._store.chunks(list(best), owners)
+        spoken = candidates(text)
+        scores = _discounted(ranking.by_chunk(best), chunks, spoken)
+        scores = {one: scores[one] for one in scores if one in chunks}
+        weights = lexical.weights_by_language(terms, languages, counts, total)
+        return _Ranked(chunks, scores, weights, ranking, spoken)
 
-    def _result(
-        self, passages: tuple[Passage, ...], weights: dict[str, float], vector: Vectors | None
-    ) -> SearchResult:
+    def _result(self, passages: tuple[Passage, ...], ranked: _Ranked) -> SearchResult:
         """Tell how well the first of ``passages`` fits the question."""
         if not passages:
-            return SearchResult((), 0.0, 0.0)
+            return SearchResult((), None, 0.0)
         best = passages[0]
-        coverage = _overlap(weights, lexical.content_stems(f"{best.heading} {best.text}"))
-        if vector is None:
-            return SearchResult(passages, coverage, coverage, words_only=True)
-        return SearchResult(passages, self._similarity(best.chunk_id, vector), coverage)
+        held = lexical.held_stems(f"{best.heading} {best.text}", best.language)
+        coverage = overlap(ranked.weights.get(best.language, {}), held)
+        if ranked.spoken and best.language not in ranked.spoken:
+            coverage *= FOREIGN_SHARE
+        similarity = None
+        if best.language in RANKED_LANGUAGES:
+            similarity = ranked.ranking.similarities.get(best.chunk_id)
+        return SearchResult(passages, similarity, coverage, words_only=not ranked.ranking.embedded)
 
     def close(self) -> None:
         """Stop the worker threads."""
         self._lexical_pool.shutdown(wait=False, cancel_futures=True)
 
-    def leads(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> tuple[Passage, ...]:
-        """Return the first sentences of each of the chunks, in the given order."""
-        chunks = self._store.chunks(chunk_ids, owners)
-        found = []
-        for chunk_id in chunk_ids:
-            candidates = _rank_sentences(chunks[chunk_id], 1.0, {}) if chunk_id in chunks else []
-            first = next((one for one in candidates if not one.is_order), None)
-            if first is not None:
-                found.append(self._window(first, 1.0))
-        return tuple(found)
+    def languages(self, owners: Sequence[str]) -> tuple[str, ...]:
+        """Return the languages of what can be found, that of the most passages first."""
+        return self._store.languages(owners)
 
-    def _embed(self, text: str) -> Vectors | None:
-        """Return the question's vector, or ``None`` where there is no embedder just now."""
+    def chunk_texts(self, passages: Sequence[Passage], owners: Sequence[str]) -> dict[int, str]:
+        """Return the whole chunks that ``passages`` are windows of, by id."""
+        chunks = self._store.chunks([passage.chunk_id for passage in passages], owners)
+        return {chunk_id: chunk.text for chunk_id, chunk in chunks.items()}
+
+    def _embed(self, text: str) -> EncodedQuestion | None:
+        """Return the question's vectors, or ``None`` where there is no embedder just now."""
         try:
-            vector: Vectors = self._embedder.encode_question(text)
+            return self._embedder.encode_question(text)
         except ModelError as exc:
             log.warning("retrieval.words_only", error=type(exc).__name__)
             return None
-        return vector
 
     def _bm25(
-        self, stems: dict[str, str], owners: Sequence[str]
+        self, terms: Mapping[str, Sequence[str]], owners: Sequence[str]
     ) -> tuple[dict[int, float], dict[str, int], int]:
-        """Return the BM25 scores by chunk, the chunks that hold each stem, and all chunks."""
-        counts = self._store.term_counts(list(stems.values()))
-        total = max(1, self._store.chunk_count())
+        """Return the BM25 scores by chunk, the chunks that hold each word, and all chunks.
+
+        ``terms``: what each word of the question is in the languages of the passages.
+        """
+        held = self._store.term_counts([term for forms in terms.values() for term in forms])
+        counts = {word: sum(held.get(term, 0) for term in forms) for word, forms in terms.items()}
+        total = max(FEW_CHUNKS, self._store.chunk_count())
         kept: list[str] = []
         postings = 0
-        for word in sorted(stems, key=lambda word: counts.get(stems[word], 0)):
-            count = counts.get(stems[word], 0)
-            if count and (not kept or postings + count <= COMMON_TERM_POSTINGS):
-                kept.append(word)
-                postings += count
+        for word in sorted(counts, key=lambda word: counts[word]):
+            if counts[word] and (not kept or postings + counts[word] <= COMMON_TERM_POSTINGS):
+                kept += [term for term in terms[word] if term in held]
+                postings += counts[word]
         if not kept:
             return {}, counts, total
         matches = self._store.match(lexical.match_expression(kept), owners, CANDIDATES)
@@ -202,77 +240,12 @@ class HybridSearch:
             for chunk_id, cosine in dense.items()
         }
 
-    def _similarity(self, chunk_id: int, vector: Vectors) -> float:
-        return float((self._store.vectors([chunk_id]) @ vector)[0])
-
-    def _windows(
-        self, ranked: Iterable[_Candidate], limit: int, question: str
-    ) -> tuple[Passage, ...]:
-        """Return the best windows; one that only repeats another is left out."""
-        passages: list[Passage] = []
-        seen: list[frozenset[str]] = []
-        highest = 0.0
-        for candidate in ranked:
-            highest = max(highest, candidate.score, 1e-9)
-            passage = self._window(candidate, candidate.score / highest)
-            overlaps = any(
-                other.document_id == passage.document_id
-                and other.start < passage.end
-                and passage.start < other.end
-                for other in passages
-            )
-            stems = lexical.content_stems(passage.text)
-            if overlaps or any(
-                _jaccard(stems, other) >= DUPLICATE_OVERLAP
-                and not contradicts(
-                    passage.best_sentence,
-                    before.best_sentence,
-                    question,
-                    headings=(passage.heading, before.heading),
-                )
-                for other, before in zip(seen, passages, strict=True)
-            ):
-                continue
-            passages.append(passage)
-            seen.append(stems)
-            if len(passages) == limit:
-                break
-        return tuple(passages)
-
-    def _window(self, candidate: _Candidate, score: float) -> Passage:
-        chunk, spans = candidate.chunk, candidate.spans
-        first = last = candidate.best
-        orders = candidate.orders
-        kinds = [span in orders for span in spans]
-        # Grow to a sentence before and one after of the same kind, as far as the length allows.
-        if (
-            first > 0
-            and kinds[first - 1] == kinds[first]
-            and spans[last][1] - spans[first - 1][0] <= WINDOW_CHARS
-        ):
-            first -= 1
-        if (
-            last + 1 < len(spans)
-            and kinds[last + 1] == kinds[last]
-            and spans[last + 1][1] - spans[first][0] <= WINDOW_CHARS
-        ):
-            last += 1
-        best_start, best_end = spans[candidate.best]
-        start, end = spans[first][0], spans[last][1]
-        page = _page_of(self._store, chunk.document_id, chunk.start + best_start)
-        return Passage(
-            chunk_id=chunk.id,
-            document_id=chunk.document_id,
-            source=chunk.source,
-            title=chunk.title,
-            heading=chunk.heading,
-            page=page,
-            text=chunk.text[start:end],
-            start=chunk.start + start,
-            best_start=chunk.start + best_start,
-            best_end=chunk.start + best_end,
-            score=score,
-        )
+    def _page_of(self, document_id: int, offset: int) -> int | None:
+        pages = self._store.pages(document_id)
+        for page in reversed(pages):
+            if offset >= page.start:
+                return page.number
+        return pages[0].number if pages else None
 
 
 def _scaled(bm25: dict[int, float]) -> dict[int, float]:
@@ -280,48 +253,52 @@ def _scaled(bm25: dict[int, float]) -> dict[int, float]:
     return {chunk_id: score / top for chunk_id, score in bm25.items()}
 
 
-def _rank_sentences(
-    chunk: StoredChunk, chunk_score: float, weights: dict[str, float]
-) -> list[_Candidate]:
-    spans = tuple(
-        (start, end)
-        for start, end in sentence_spans(chunk.text)
-        if not _is_heading(chunk.text[start:end], chunk.heading)
-    )
-    overlaps = [
-        _overlap(weights, lexical.content_stems(chunk.text[start:end])) for start, end in spans
-    ]
-    padded = [0.0, *overlaps, 0.0]
-    return [
-        _Candidate(
-            chunk,
-            chunk_score
-            + SENTENCE_WEIGHT * padded[i + 1]
-            + NEIGHBOUR_WEIGHT * (padded[i] + padded[i + 2]),
-            spans,
-            i,
-        )
-        for i in range(len(spans))
-    ]
+def _best(scores: dict[int, float], limit: int) -> dict[int, float]:
+    """Return the ``limit`` best, best first."""
+    return dict(sorted(scores.items(), key=lambda item: item[1], reverse=True)[:limit])
 
 
-def _is_heading(sentence: str, heading: str) -> bool:
-    bare = sentence.lstrip("# ").rstrip(":").strip()
-    return sentence.startswith("#") or bare in heading.split(" › ")
+def _discounted(
+    scores: dict[int, float], chunks: dict[int, StoredChunk], spoken: Sequence[str]
+) -> dict[int, float]:
+    """Return the scores, less for chunks in another language than those in ``spoken``."""
+    return {
+        one: score
+        * (FOREIGN_SHARE if spoken and one in chunks and chunks[one].language not in spoken else 1)
+        for one, score in scores.items()
+    }
 
 
-def _overlap(weights: dict[str, float], stems: frozenset[str]) -> float:
-    total = sum(weights.values())
-    return sum(weights[stem] for stem in weights if stem in stems) / total if total else 0.0
+def _named(chunks: Iterable[StoredChunk], question: str) -> list[int]:
+    """Return the documents whose title or file name stands in the question, if several do."""
+    asked = lexical.content_stems(question)
+    found = []
+    for document_id, title, source in {(c.document_id, c.title, c.source) for c in chunks}:
+        name = source.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        names = (lexical.content_stems(title), lexical.content_stems(name))
+        if any(stems and stems <= asked for stems in names):
+            found.append(document_id)
+    return sorted(found) if len(found) > 1 else []
 
 
-def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    return len(a & b) / len(a | b) if a and b else 0.0
+def _chosen(
+    scores: dict[int, float], chunks: dict[int, StoredChunk], named: Sequence[int]
+) -> dict[int, float]:
+    """Return the chunks whose sentences are compared: the best, and the best of each named one."""
+    ranked = _best(scores, len(scores))
+    kept = list(ranked)[:RANKED_CHUNKS]
+    for document_id in named:
+        kept += [one for one in ranked if chunks[one].document_id == document_id][:1]
+    return {one: ranked[one] for one in dict.fromkeys(kept)}
 
 
-def _page_of(store: Store, document_id: int, offset: int) -> int | None:
-    pages = store.pages(document_id)
-    for page in reversed(pages):
-        if offset >= page.start:
-            return page.number
-    return pages[0].number if pages else None
+def _in_turns(found: list[Candidate], named: Sequence[int]) -> list[Candidate]:
+    """Put the best of each named document first, then the second best of each, and so on."""
+    places: dict[int, int] = {}
+    turns = []
+    for candidate in found:
+        document_id = candidate.chunk.document_id
+        places[document_id] = places.get(document_id, 0) + 1
+        turns.append(places[document_id] if document_id in named else len(found))
+    order = sorted(range(len(found)), key=turns.__getitem__)
+    return [found[place] for place in order] if named else found

@@ -11,9 +11,11 @@ import re
 from pathlib import PurePath
 
 from chains.citations import strip_marks
-from chains.compose import LEFT_OUT, OTHERWISE, speaks_of
+from chains.compose import LEFT_OUT, NEAREST, OTHERWISE, speaks_of
 from chains.lexical import content_stems
-from chains.types import Answer, AnswerEvent, Citation, Done, Passage, Sources, Token
+from chains.phrases import said
+from chains.types import Answer, AnswerEvent, Citation, Done, Outcome, Passage, Sources, Token
+from ingest.language import ENGLISH
 from ingest.sentences import sentence_spans
 from state.ladder import Level
 
@@ -21,6 +23,7 @@ MIN_WORDS = 4
 MAX_WORDS = 40
 """A sentence that is shorter is a heading, and one that is longer is no answer to listen to."""
 WITHOUT_LIBRARY = "Without your documents: "
+ONLY_NEAREST = "That is the nearest passage, and not an answer."
 REPEATED_SHARE = 0.6
 """Share of a sentence's words that were said already, from which on it is not said again."""
 
@@ -39,15 +42,18 @@ class SpokenAnswer:
         *,
         grounds: bool,
         library_lost: bool = False,
+        language: str = ENGLISH,
     ) -> None:
         """``passages``: what may be quoted, none where they are known not to answer.
 
         ``grounds``: the answer must come from them; otherwise the model speaks alone.
         ``library_lost``: they should have been searched and could not be, which is said first.
+        ``language``: that of the answer.
         """
         self._passages = passages
         self._question = question
         self._grounds = grounds
+        self._language = language
         self._label = WITHOUT_LIBRARY if library_lost else ""
         self._stems: frozenset[str] = frozenset()
         self.text = ""
@@ -71,7 +77,7 @@ class SpokenAnswer:
         fits = MIN_WORDS <= len(sentence.split()) <= MAX_WORDS
         if not (fits and speaks_of(self._passages[0], self._question)):
             return ""
-        self._stems = content_stems(sentence)
+        self._stems = content_stems(sentence, self._language)
         return f"{_name(citation)} says: {sentence}\n\n"
 
     def _rest(self, answer: Answer) -> str:
@@ -79,18 +85,22 @@ class SpokenAnswer:
             return f"\n{answer.text}\n"
         if not self._grounds:
             return "\n" if self.text else strip_marks(answer.text)
-        text = _LINK.sub("", _QUOTED.sub("", answer.text.replace(LEFT_OUT, "")))
+        left_out = said(LEFT_OUT, self._language)
+        text = _LINK.sub("", _QUOTED.sub("", answer.text.replace(left_out, "")))
         if not self.text:
             return text.strip() + "\n"
-        text, mark, otherwise = text.partition(OTHERWISE)
+        text = text.replace(said(NEAREST, self._language), "")
+        text, mark, otherwise = text.partition(said(OTHERWISE, self._language))
         sentences = [text[start:end].strip() for start, end in sentence_spans(text)]
         new = [sentence for sentence in sentences if self._is_new(sentence)]
         if mark:  # it differs in a word or two, and is to be heard all the same
             new.append(f"{mark.strip('*')} {' '.join(otherwise.split())}")
+        if answer.outcome is Outcome.NEAREST:
+            new.append(said(ONLY_NEAREST, self._language))
         return " ".join(new) + "\n" if new else ""
 
     def _is_new(self, sentence: str) -> bool:
-        stems = content_stems(sentence)
+        stems = content_stems(sentence, self._language)
         if len(sentence.split()) < MIN_WORDS or not stems:
             return False
         is_new = len(stems & self._stems) < REPEATED_SHARE * len(stems)

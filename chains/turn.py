@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
+from chains.antecedents import Said
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
-from chains.types import Answer, Passage, Question, TurnTimings
+from chains.summary import Plan, Reported
+from chains.types import Answer, Passage, Question, TurnTimings, Verdict
 from core.errors import XoeError
+from ingest.language import ENGLISH
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class Turn:
 
     question: Question
     started: float = field(default_factory=time.perf_counter)
+    standing_alone: str = ""
+    """The question so that it needs no turn before it; empty where it is as it was asked."""
     exchanges: tuple[Exchange, ...] = ()
     passages: tuple[Passage, ...] = ()
     orders: tuple[Passage, ...] = ()
@@ -25,16 +30,45 @@ class Turn:
     """Whether the answer must come from the passages."""
     answerable: bool = False
     """Whether a passage is close enough to the question."""
-    follows_up: bool = False
-    """Whether the question needs the one before it."""
+    language: str = ENGLISH
+    """In which the answer is, ISO 639-1."""
+    is_foreign: bool = False
+    """Whether no document that may be searched is in the question's language."""
+    searched: str = ""
+    """What was searched for: the question in full. Empty where passages were chosen in another
+    way, which no passage's words can be checked against."""
     settled: Answer | None = None
     """An answer that needs no model."""
+    verdict: Verdict | None = None
+    """What the checker said of the passages, where it was asked ahead."""
+    plan: Plan | None = None
+    """A document that is to be summed up instead of a prompt."""
     prompt: Prompt | None = None
     library_lost: bool = False
     """Whether the documents should have been searched and could not be."""
     model_fault: XoeError | None = None
     """Why there is no prompt."""
     timings: TurnTimings = field(default_factory=TurnTimings)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the checker has said that no passage answers."""
+        return self.verdict is not None and not self.verdict.answers
+
+    @property
+    def said(self) -> tuple[Said, ...]:
+        """The turns before, as a question that leans on them needs them."""
+        return tuple(Said(exchange.in_full, exchange.answer) for exchange in self.exchanges)
+
+    @property
+    def in_full(self) -> str:
+        """The question so that it needs no turn before it."""
+        return self.standing_alone or self.question.text
+
+    @property
+    def follows_up(self) -> bool:
+        """Whether the question needs the ones before it."""
+        return bool(self.exchanges) and self.in_full != self.question.text
 
     def elapsed_ms(self) -> float:
         """Return the time since the question came."""
@@ -47,6 +81,8 @@ class Writing:
 
     timings: TurnTimings
     text: str = ""
+    said: list[tuple[Reported, ...]] = field(default_factory=list)
+    """Of a summary, what was checked of each step."""
 
     def add(self, piece: str, elapsed_ms: float) -> None:
         """Take a piece that came ``elapsed_ms`` after the question."""

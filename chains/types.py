@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
 from core.settings import LlmProfile
@@ -60,6 +61,8 @@ class Passage:
     best_end: int
     score: float
     """Fused score, 0 to 1; comparable within one search."""
+    language: str = "en"
+    """ISO 639-1."""
 
     @property
     def end(self) -> int:
@@ -96,17 +99,44 @@ class Citation:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the checker says of whether a passage states the answer to exactly this question."""
+
+    answers: bool
+    is_sure: bool
+    """Whether its yes carries an answer that quotes the passage and says no more."""
+    passage: Passage
+    """The one that is likeliest to answer."""
+    score: float
+    """Logit of yes minus logit of no, for that passage."""
+    checker: str
+    """The profile of the model that was asked."""
+
+
+@dataclass(frozen=True)
 class TurnTimings:
     """Milliseconds of each stage of one turn; ``None`` where the stage did not run."""
 
     history: float | None = None
     retrieval: float | None = None
+    check: float | None = None
     prompt: float | None = None
     queue: float | None = None
     """From handing the prompt to the engine until the worker takes it up."""
     first_token: float | None = None
     """From the question until the first token."""
     total: float | None = None
+
+
+class Outcome(StrEnum):
+    """What a reply is to whoever asked the library; named so wherever it is shown, sent or kept."""
+
+    ANSWERED = "answered"
+    """Every part of the answer that states something is supported by a citation."""
+    NEAREST = "nearest_passages"
+    """The passages that fit best, quoted: whether they answer is for the reader to say."""
+    ABSENT = "not_in_library"
+    """No passage is close to what was asked."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +146,20 @@ class Answer:
     text: str
     """Markdown with ``[n]`` after each sentence that a citation supports."""
     citations: tuple[Citation, ...]
-    grounded: bool
-    """True when every part of the answer that states something is supported by a citation."""
+    outcome: Outcome | None
+    """``None`` where the library was not asked, or could not be."""
     timings: TurnTimings = field(default_factory=TurnTimings)
     level: Level = Level.FULL
     """What of the house answered: below ``FULL`` a part had failed."""
     note: str = ""
     """One quiet line for the reader: what was missing."""
+    checked_by: str = ""
+    """The model that was asked whether the passages answer; empty where none was in time."""
+
+    @property
+    def grounded(self) -> bool:
+        """Whether it is an answer, every statement of which is cited."""
+        return self.outcome is Outcome.ANSWERED
 
 
 @dataclass(frozen=True)
@@ -130,6 +167,17 @@ class Queued:
     """The question waits; ``place`` others are ahead of it (0: it is next)."""
 
     place: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the reading of a whole document is: the model reads ``part`` of ``parts``."""
+
+    part: int
+    """1-based."""
+    parts: int
+    document: str
+    """The document as the answer calls it, in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -153,4 +201,4 @@ class Done:
     answer: Answer
 
 
-AnswerEvent = Queued | Sources | Token | Done
+AnswerEvent = Queued | Sources | Progress | Token | Done

@@ -29,6 +29,7 @@ XoeError
 │   └── GenerationError      the model failed while it was answering
 │       └── GenerationLostError  its process was lost (a ProcessLostError too, as those below)
 ├── MeasuringError           the models cannot be measured now
+├── EvaluationError          a file of questions cannot be read, or its questions cannot be asked
 ├── SpeechError              something about speaking
 │   ├── SynthesisError       the voice failed, or was shut down, while it was speaking
 │   │   └── SynthesisLostError
@@ -224,6 +225,10 @@ class MeasuringError(XoeError):
     """The language models cannot be measured now; the sentence says why."""
 
 
+class EvaluationError(XoeError):
+    """A file of questions cannot be read, or its questions cannot be asked."""
+
+
 class SpeechError(XoeError):
     """Something about speaking."""
 
@@ -336,6 +341,7 @@ class CircuitOpenError(XoeError):
         """Remember the breaker's name and the seconds until a call may be tried: 0 or more."""
         part = {
             "llm-load": "The language model",
+            "checker": "The check of answers",
             "rag-api": "The search of the library",
             "stt": "Speech recognition",
             "tts": "The voice",

@@ -26,10 +26,10 @@ from typing import IO, Any, Final
 
 from core.durable import publish
 from core.errors import BackupError, DiskFullError, StoreError
-from ingest import digests, integrity
+from ingest import integrity
 from ingest.companions import Companion
 from ingest.database import DocumentDatabase
-from ingest.schema import SCHEMA_VERSION
+from ingest.schema import SCHEMA_VERSION, register
 from ingest.swap import DATABASE_NAME, Hold
 
 FORMAT_VERSION: Final = 2
@@ -176,7 +176,7 @@ def _examine(copy: Path, tell: Tell) -> BackupManifest:
     """Check the copy wholly and describe it."""
     connection = sqlite3.connect(copy, isolation_level=None)
     try:
-        digests.register(connection)
+        register(connection)
         report = integrity.check(
             connection, copy, tell=lambda done, total: tell("checking", done, total)
         )

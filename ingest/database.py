@@ -14,8 +14,8 @@ from typing import Final
 import structlog
 
 from core.errors import DiskFullError, StoreDamagedError, StoreError
-from ingest import digests, integrity
-from ingest.schema import migrate
+from ingest import integrity
+from ingest.schema import migrate, register
 from ingest.swap import SUSPECT_SUFFIX
 
 log = structlog.get_logger(__name__)
@@ -268,7 +268,7 @@ def _connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA mmap_size = 268435456")
         if query_only:
             connection.execute("PRAGMA query_only = ON")
-        digests.register(connection)
+        register(connection)
     except BaseException:
         connection.close()
         raise

@@ -60,13 +60,14 @@ class ChunkRow(NamedTuple):
     heading: str
     text: str
     owner_token: str
+    language: str
 
 
 COLLECTION_COLUMNS: Final = ", ".join(CollectionRow._fields)
 DOCUMENT_COLUMNS: Final = ", ".join(DocumentRow._fields)
 CHUNK_COLUMNS: Final = (
     'k.document_id, k.collection_id, d.source, d.title, k.start, k."end", k.heading, k.text,'
-    " k.owner_token"
+    " k.owner_token, k.language"
 )
 """Of ``ChunkRow``: ``k`` is the chunk, ``d`` its document."""
 

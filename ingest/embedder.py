@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import structlog
 
 from core.errors import DocumentError, ModelError, ModelLoadError
@@ -23,7 +22,8 @@ from engines.life import Recipe
 from engines.process import EngineFault, EngineLost
 from engines.wire import Frame, Head
 from engines.worker import EngineReport, Worker
-from ingest.vectors import DIMENSION, Vectors
+from ingest.late_interaction import Span
+from ingest.vectors import DIMENSION, Encoded, EncodedQuestion, Vectors
 from models.manifest import load_manifest
 
 log = structlog.get_logger(__name__)
@@ -34,9 +34,16 @@ RETRY_S = 5.0
 STALL_S: Final = 30.0
 """A batch takes a second on a slow computer that is busy with questions."""
 
+RANKING_S: Final = 1.0
+"""A ranking takes hundredths of a second; after so long what was found is better unranked."""
+
 PORTION_CHARS: Final = 250_000
 """Sent to the process at once: writing it as JSON takes a millisecond, in which nothing else of
 ours runs."""
+
+
+RECIPE: Final = b"mean of tokens; signs 1"
+"""How vectors are made with the model: when it changes, those in the store are out of date."""
 
 
 class Embedder:
@@ -91,20 +98,49 @@ class Embedder:
                 raise
             self._failure = None
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return an array of shape ``(len(texts), DIMENSION)``, rows in the given order.
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Read texts of documents; the vectors' shape is ``(len(texts), DIMENSION)``.
 
-        For documents: questions go before them.
+        Questions go before them.
         """
-        if not texts:
-            return np.empty((0, DIMENSION), dtype=np.float32)
-        parts = [self._read("documents", part) for part in _portions(texts)]
-        return np.concatenate([_vectors(part) for part in parts])
+        vectors = [np.empty((0, DIMENSION), dtype=np.float32)]
+        tokens: list[bytes] = []
+        for part in _portions(texts):
+            frame = self._read("documents", part)
+            end = len(part) * DIMENSION * 4
+            vectors.append(_vectors(frame.payload[:end]))
+            for size in frame.head["sizes"]:
+                tokens.append(frame.payload[end : end + size])
+                end += size
+        return Encoded(np.concatenate(vectors), tokens)
 
-    def encode_question(self, text: str) -> npt.NDArray[np.float32]:
-        """Return the unit vector of a question, shape ``(DIMENSION,)``: no document delays it."""
-        vector: npt.NDArray[np.float32] = _vectors(self._call("question", {"texts": [text]}))[0]
-        return vector
+    def encode_question(self, text: str) -> EncodedQuestion:
+        """Read a question: no document delays it."""
+        vectors = _vectors(self._call("question", {"text": text}).payload)
+        return EncodedQuestion(vectors[0], vectors[1:])
+
+    def rank(
+        self, question: EncodedQuestion, tokens: Sequence[bytes], spans: Sequence[Sequence[Span]]
+    ) -> list[list[float]]:
+        """Return the score of each span of each text, by late interaction.
+
+        ``tokens``: of each text, as ``encode`` gave them. ``spans``: offsets in the text. Raises
+        ``ModelError`` also where that takes longer than ``RANKING_S``.
+        """
+        arguments = {
+            "question": len(question.tokens),
+            "sizes": [len(packed) for packed in tokens],
+            "spans": spans,
+        }
+        payload = b"".join((question.tokens.tobytes(), *tokens))
+        self.load()
+        ranking = self._worker.call("rank", arguments, payload, stall_s=STALL_S)
+        try:
+            scores: list[list[float]] = ranking.result(RANKING_S).head["scores"]
+        except TimeoutError as exc:
+            ranking.cancel()
+            raise ModelLoadError("The embedder is too slow to rank what was found.") from exc
+        return scores
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each text's length in this model's tokens, without the two special ones."""
@@ -161,15 +197,15 @@ def _portions(texts: Sequence[str]) -> Iterator[list[str]]:
         yield portion
 
 
-def _vectors(frame: Frame) -> Vectors:
+def _vectors(payload: bytes) -> Vectors:
     # A copy: what comes from a frame cannot be written to.
-    return np.frombuffer(frame.payload, dtype=np.float32).reshape(-1, DIMENSION).copy()
+    return np.frombuffer(payload, dtype=np.float32).reshape(-1, DIMENSION).copy()
 
 
 def _fingerprint() -> str:
     """Return what names the model's files, whether or not they are there."""
     files = {file.path: file.sha256 for file in load_manifest().entry("embedder").files}
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(RECIPE)
     for name in ("model.onnx", "tokenizer.json"):
         digest.update(bytes.fromhex(files[name]))
     return digest.hexdigest()

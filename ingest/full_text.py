@@ -1,5 +1,8 @@
 """Search by words: SQLite's FTS5 with BM25, and how often each word stands in the library.
 
+The terms of a passage are made by its language (``ingest/terms.py``), so a query has to name each
+word as the languages of the searched passages have it.
+
 BM25 needs the number of chunks that hold each word of a query, which FTS5 counts anew for each
 query by walking through all of them. The word that stands for a collection is in every chunk of
 it: where most chunks are the asker's own, the owner is looked at in the best matches instead.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,6 +40,8 @@ class _Counts:
     state: tuple[int, int, int]
     chunks: dict[int, int]
     """By collection."""
+    languages: dict[int, dict[str, int]]
+    """Chunks of each language, by collection."""
     terms: dict[str, int] = field(default_factory=dict)
 
 
@@ -88,6 +94,13 @@ class FullText:
         """Return the number of all chunks."""
         return sum(self._counts(db).chunks.values())
 
+    def languages(self, db: sqlite3.Connection, collections: Sequence[int]) -> tuple[str, ...]:
+        """Return the languages of the collections' chunks, that of the most first."""
+        known, found = self._counts(db).languages, Counter[str]()
+        for collection in collections:
+            found.update(known.get(collection, {}))
+        return tuple(language for language, _ in found.most_common())
+
     def _counts(self, db: sqlite3.Connection) -> _Counts:
         """Return what is known of the database as ``db`` sees it."""
         # Each change of a collection raises its revision; ids are never given twice.
@@ -96,10 +109,13 @@ class FullText:
         ).fetchone()
         with self._lock:
             if self._kept is None or self._kept.state != state:
-                counted = db.execute(
-                    "SELECT collection_id, COUNT(*) FROM chunks GROUP BY collection_id"
-                )
-                self._kept = _Counts(state, dict(counted))
+                languages: dict[int, dict[str, int]] = {}
+                for collection, language, count in db.execute(
+                    "SELECT collection_id, language, COUNT(*) FROM chunks GROUP BY 1, 2"
+                ):
+                    languages.setdefault(collection, {})[language] = count
+                chunks = {one: sum(counted.values()) for one, counted in languages.items()}
+                self._kept = _Counts(state, chunks, languages)
             return self._kept
 
     def _ranked_first(

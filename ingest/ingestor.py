@@ -29,7 +29,7 @@ from ingest.parse_process import FILES_OF_OWNER, FILES_WAITING, ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
-from ingest.vectors import DIMENSION, Vectors
+from ingest.vectors import DIMENSION, Encoded
 
 log = structlog.get_logger(__name__)
 
@@ -206,8 +206,8 @@ class Ingestor:
                     document,
                     await self._split(document),
                 )
-                for item, vectors in await self._embed([prepared], lambda _s, _p: None):
-                    await self._commit(item, vectors, beside, lambda _s, _p: None)
+                for item, read in await self._embed([prepared], lambda _s, _p: None):
+                    await self._commit(item, read, beside, lambda _s, _p: None)
                 rebuilt += 1
             await asyncio.to_thread(self._store.replace_collection, owner, beside)
             log.info("ingest.rebuilt", owner=owner, documents=rebuilt)
@@ -282,8 +282,8 @@ class Ingestor:
                 async for report in self._take_in([prepared], owner, notify):
                     yield report
             return
-        for prepared, vectors in embedded:
-            yield await self._commit(prepared, vectors, owner, notify)
+        for prepared, read in embedded:
+            yield await self._commit(prepared, read, owner, notify)
 
     async def _transcribe(self, source: SourceFile, notify: ProgressSink) -> LoadedDocument:
         if self._recordings is None:
@@ -310,30 +310,30 @@ class Ingestor:
 
     async def _embed(
         self, window: Sequence[_Prepared], notify: ProgressSink
-    ) -> list[tuple[_Prepared, Vectors]]:
+    ) -> list[tuple[_Prepared, Encoded]]:
         """Embed all chunks of ``window`` together, sorted by length."""
         texts = [
             f"{search_heading(prepared.document.title, chunk.heading)}\n{chunk.text}"
             for prepared in window
             for chunk in prepared.chunks
         ]
-        vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
+        read = Encoded(np.empty((len(texts), DIMENSION), dtype=np.float32), [b""] * len(texts))
         for start in range(0, len(texts), WINDOW_CHUNKS):
             part = texts[start : start + WINDOW_CHUNKS]
             async with self._embedding.place():
-                vectors[start : start + len(part)] = await asyncio.to_thread(
-                    self._embedder.encode, part
-                )
+                made = await asyncio.to_thread(self._embedder.encode, part)
+            read.vectors[start : start + len(part)] = made.vectors
+            read.tokens[start : start + len(part)] = made.tokens
             _tell(window, start + len(part), notify)
         result, start = [], 0
         for prepared in window:
             end = start + len(prepared.chunks)
-            result.append((prepared, vectors[start:end]))
+            result.append((prepared, Encoded(read.vectors[start:end], read.tokens[start:end])))
             start = end
         return result
 
     async def _commit(
-        self, prepared: _Prepared, vectors: Vectors, owner: str, notify: ProgressSink
+        self, prepared: _Prepared, read: Encoded, owner: str, notify: ProgressSink
     ) -> DocumentReport:
         notify(prepared.source, IngestProgress("saving", 0, 1))
         document_id = await asyncio.to_thread(
@@ -345,7 +345,8 @@ class Ingestor:
             size_bytes=prepared.size_bytes,
             document=prepared.document,
             chunks=prepared.chunks,
-            vectors=vectors,
+            vectors=read.vectors,
+            tokens=read.tokens,
         )
         log.info("ingest.ready", document_id=document_id, passages=len(prepared.chunks))
         return DocumentReport(

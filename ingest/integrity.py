@@ -20,7 +20,7 @@ from ingest.digests import (
     DOCUMENT_COLUMNS,
     digest,
 )
-from ingest.schema import check_schema
+from ingest.schema import PASSAGE_TERMS, check_schema
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +33,15 @@ TELL_EVERY: Final = 2_000
 _COLLECTIONS: Final = f"SELECT digest, {COLLECTION_COLUMNS} FROM collections"  # noqa: S608
 _DOCUMENTS: Final = f"SELECT digest, {DOCUMENT_COLUMNS} FROM documents"  # noqa: S608
 _CHUNKS: Final = (
-    f"SELECT k.digest, k.vector_digest, k.vector, {CHUNK_COLUMNS}"  # noqa: S608
+    "SELECT k.digest, k.vector_digest, k.vector, k.tokens_digest, k.tokens,"  # noqa: S608
+    f" {CHUNK_COLUMNS}"
     " FROM chunks k JOIN documents d ON d.id = k.document_id"
 )
+_UNMATCHED: Final = (
+    "SELECT id FROM chunks WHERE id NOT IN (SELECT id FROM chunk_fts_content)"
+    " UNION ALL SELECT id FROM chunk_fts_content WHERE id NOT IN (SELECT id FROM chunks) LIMIT 1"
+)
+"""A passage that the full-text index does not know, or one of the index that is no more."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +78,33 @@ def check(connection: sqlite3.Connection, path: Path, *, tell: Step | None = Non
 
 
 def full_text_is_whole(connection: sqlite3.Connection) -> bool:
-    """Compare the full-text index with the passages that it is made from."""
+    """Compare the full-text index with its terms, and these with the passages that there are."""
     try:
-        # The second column asks for a comparison with the passages' own text.
-        connection.execute("INSERT INTO chunk_fts(chunk_fts, rank) VALUES ('integrity-check', 1)")
+        connection.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('integrity-check')")
+        return connection.execute(_UNMATCHED).fetchone() is None
     except sqlite3.DatabaseError as exc:
         if not _is_damage(exc):
             raise
         return False
-    return True
 
 
 def rebuild_full_text(connection: sqlite3.Connection, path: Path) -> None:
-    """Build the full-text index anew, in one transaction.
+    """Build the full-text index anew from the passages, in one transaction.
 
     Raises ``StoreDamagedError`` where that does not help.
     """
     log.warning("store.full_text_rebuilt", path=str(path))
-    connection.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('rebuild')")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # What FTS5 keeps of its rows may be damaged too, so it is written from here.
+        connection.execute("DELETE FROM chunk_fts_content")
+        connection.execute(f"INSERT INTO chunk_fts_content(id, c0, c1, c2) {PASSAGE_TERMS}")
+        connection.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('rebuild')")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
     if not full_text_is_whole(connection):
         raise StoreDamagedError(f"The database {path} is damaged (its full-text index).")
 
@@ -122,8 +137,10 @@ def _check_rows(connection: sqlite3.Connection, path: Path, what: str, query: st
 def _check_chunks(connection: sqlite3.Connection, path: Path, tell: Step | None) -> int:
     total = int(connection.execute("SELECT COUNT(*) FROM chunks").fetchone()[0])
     count = 0
-    for expected, expected_vector, vector, *values in connection.execute(_CHUNKS):
-        if digest(*values) != expected or digest(vector) != expected_vector:
+    for expected, *made, values in (
+        (row[0], row[1:3], row[3:5], row[5:]) for row in connection.execute(_CHUNKS)
+    ):
+        if digest(*values) != expected or any(digest(blob) != its for its, blob in made):
             raise StoreDamagedError(
                 f"The database {path} is damaged (a passage is not what was stored)."
             )

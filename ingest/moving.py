@@ -9,11 +9,12 @@ from core.errors import DocumentError, StoreError
 from ingest.digests import DocumentRow, digest
 
 _MOVED: Final = """
-INSERT INTO chunks(document_id, collection_id, start, "end", heading, text, owner_token, vector,
-    digest, vector_digest)
-SELECT k.document_id, ?1, k.start, k."end", k.heading, k.text, ?2, k.vector,
-    content_digest(k.document_id, ?1, d.source, d.title, k.start, k."end", k.heading, k.text, ?2),
-    k.vector_digest
+INSERT INTO chunks(document_id, collection_id, start, "end", heading, text, owner_token,
+    language, vector, digest, vector_digest, tokens, tokens_digest)
+SELECT k.document_id, ?1, k.start, k."end", k.heading, k.text, ?2, k.language, k.vector,
+    content_digest(
+        k.document_id, ?1, d.source, d.title, k.start, k."end", k.heading, k.text, ?2, k.language
+    ), k.vector_digest, k.tokens, k.tokens_digest
 FROM chunks k JOIN documents d ON d.id = k.document_id
 WHERE k.document_id = ?3 AND k.collection_id = ?4 ORDER BY k.id
 """

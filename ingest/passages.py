@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -71,6 +72,7 @@ class StoredChunk:
     start: int
     end: int
     text: str
+    language: str
 
 
 class Passages:
@@ -132,6 +134,18 @@ class Passages:
         stacked = b"".join(found[chunk_id] for chunk_id in chunk_ids)
         return np.frombuffer(stacked, dtype=np.float32).reshape(-1, self.fingerprint.dimension)
 
+    def tokens(self, chunk_ids: Sequence[int]) -> list[bytes]:
+        """Return what late interaction keeps of each of ``chunk_ids``; empty where it has none."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT id, tokens_digest, tokens FROM chunks WHERE id IN ({marks(chunk_ids)})",
+                tuple(chunk_ids),
+            ).fetchall()
+        for _id, expected, packed in rows:
+            self._compare("passage", expected, packed)
+        found = {chunk_id: packed for chunk_id, _digest, packed in rows}
+        return [found.get(chunk_id, b"") for chunk_id in chunk_ids]
+
     def chunks(self, chunk_ids: Sequence[int], owners: Sequence[str]) -> dict[int, StoredChunk]:
         """Return those of ``chunk_ids`` that belong to ``owners``."""
         with self._database.reading() as db:
@@ -148,7 +162,7 @@ class Passages:
                 row = ChunkRow(*values)
                 found[chunk_id] = StoredChunk(
                     *(chunk_id, row.document_id, owner, row.source, row.title, row.heading),
-                    *(row.start, row.end, row.text),
+                    *(row.start, row.end, row.text, row.language),
                 )
         return found
 
@@ -167,15 +181,10 @@ class Passages:
     def match(self, expression: str, owners: Sequence[str], limit: int) -> list[tuple[int, float]]:
         """Return ``(chunk id, BM25 score)`` of the best matches, larger is better.
 
-        ``expression`` is an FTS5 query over the columns ``text`` and ``heading``.
+        ``expression`` is an FTS5 query of terms over the columns ``text`` and ``heading``.
         """
         with self._database.reading() as db:
-            ids = db.execute(
-                f"SELECT id FROM collections WHERE owner IN ({marks(owners)})"
-                " AND embedder = ? AND splitter = ?",
-                (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
-            ).fetchall()
-            return self._full_text.match(db, [row[0] for row in ids], expression, limit)
+            return self._full_text.match(db, self._searched(db, owners), expression, limit)
 
     @mending
     def term_counts(self, terms: Sequence[str]) -> dict[str, int]:
@@ -188,10 +197,24 @@ class Passages:
         with self._database.reading() as db:
             return self._full_text.chunks(db)
 
+    def languages(self, owners: Sequence[str]) -> tuple[str, ...]:
+        """Return the languages of the owners' passages, that of the most first."""
+        with self._database.reading() as db:
+            return self._full_text.languages(db, self._searched(db, owners))
+
     def rebuild_full_text(self) -> None:
         """Build the full-text index anew from the passages."""
         self._database.rebuild_full_text()
         self._full_text = FullText()
+
+    def _searched(self, db: sqlite3.Connection, owners: Sequence[str]) -> list[int]:
+        """Return the ids of those of the owners' collections that are up to date."""
+        rows = db.execute(
+            f"SELECT id FROM collections WHERE owner IN ({marks(owners)})"
+            " AND embedder = ? AND splitter = ?",
+            (*owners, self.fingerprint.embedder, self.fingerprint.splitter),
+        )
+        return [row[0] for row in rows]
 
     def _compare(self, what: str, expected: int, *values: Value) -> None:
         """Raise ``StoreDamagedError`` where a row's hash is not that of its content."""

@@ -16,10 +16,10 @@ from typing import Final
 
 from core.durable import sync_folder
 from core.errors import BackupError, DiskFullError, StoreDamagedError
-from ingest import digests, integrity
+from ingest import integrity
 from ingest.backup import BackupManifest, Tell, read_manifest, unpack
 from ingest.companions import Companion
-from ingest.schema import migrate
+from ingest.schema import migrate, register
 from ingest.swap import (
     DATABASE_NAME,
     INDEX_NAME,
@@ -114,7 +114,7 @@ def _prepare(file: Path, database: Path, tell: Tell) -> None:
     connection = sqlite3.connect(database, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = FULL")
-        digests.register(connection)
+        register(connection)
         migrate(connection, database)
         integrity.check(
             connection, database, tell=lambda done, total: tell("checking", done, total)

@@ -13,6 +13,13 @@ from typing import Final
 
 from core.errors import StoreDamagedError, StoreError
 from ingest import digests
+from ingest.language import passage_language
+from ingest.terms import search_terms
+
+PASSAGE_TERMS: Final = """
+SELECT id, search_terms(text, language), search_terms(heading, language), owner_token FROM chunks
+"""
+"""The rows of the full-text index."""
 
 _FIRST = """
 CREATE TABLE collections (
@@ -81,16 +88,61 @@ UPDATE collections SET digest = {digests.SQL_NAME}({digests.COLLECTION_COLUMNS})
 UPDATE documents SET digest = {digests.SQL_NAME}({digests.DOCUMENT_COLUMNS}),
     text_digest = {digests.SQL_NAME}(text);
 UPDATE chunks AS k SET vector_digest = {digests.SQL_NAME}(k.vector), digest = (
-    SELECT {digests.SQL_NAME}({digests.CHUNK_COLUMNS}) FROM documents d WHERE d.id = k.document_id
+    SELECT {digests.SQL_NAME}(
+        k.document_id, k.collection_id, d.source, d.title, k.start, k."end", k.heading, k.text,
+        k.owner_token
+    ) FROM documents d WHERE d.id = k.document_id
 );
 DROP INDEX chunks_collection;
 CREATE INDEX chunks_collection ON chunks(collection_id, id, vector_digest);
 """  # noqa: S608 - constants
 
-STEPS: Final = (_FIRST, _DIGESTS)
+# The full-text index holds terms that are made here, by each passage's language: SQLite's own
+# tokenizers know English endings alone, and no script without spaces.
+_LANGUAGES = f"""
+ALTER TABLE chunks ADD COLUMN language TEXT NOT NULL DEFAULT '';
+DROP TRIGGER chunks_added;
+DROP TRIGGER chunks_removed;
+DROP TABLE chunk_terms;
+DROP TABLE chunk_fts;
+UPDATE chunks AS k SET language = (
+    SELECT passage_language(k.text, d.text) FROM documents d WHERE d.id = k.document_id
+);
+UPDATE chunks AS k SET digest = (
+    SELECT {digests.SQL_NAME}({digests.CHUNK_COLUMNS}) FROM documents d WHERE d.id = k.document_id
+);
+CREATE INDEX chunks_language ON chunks(collection_id, language);
+CREATE VIRTUAL TABLE chunk_fts USING fts5(text, heading, owner_token, tokenize='ascii');
+CREATE VIRTUAL TABLE chunk_terms USING fts5vocab('chunk_fts', 'row');
+CREATE TRIGGER chunks_added AFTER INSERT ON chunks BEGIN
+    INSERT INTO chunk_fts(rowid, text, heading, owner_token) VALUES (
+        new.id, search_terms(new.text, new.language), search_terms(new.heading, new.language),
+        new.owner_token
+    );
+END;
+CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
+    DELETE FROM chunk_fts WHERE rowid = old.id;
+END;
+INSERT INTO chunk_fts(rowid, text, heading, owner_token) {PASSAGE_TERMS};
+"""  # noqa: S608 - constants
+
+# What late interaction keeps of a passage's tokens; empty in one that was stored before.
+_TOKENS = f"""
+ALTER TABLE chunks ADD COLUMN tokens BLOB NOT NULL DEFAULT x'';
+ALTER TABLE chunks ADD COLUMN tokens_digest INTEGER NOT NULL DEFAULT {digests.digest(b"")};
+"""
+
+STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS)
 """Step ``n`` leads from version ``n`` to ``n + 1``. Never changed once released, only added to."""
 
 SCHEMA_VERSION: Final = len(STEPS)
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Let ``connection`` call the functions that the schema is written with."""
+    digests.register(connection)
+    connection.create_function("search_terms", 2, search_terms, deterministic=True)
+    connection.create_function("passage_language", 2, passage_language, deterministic=True)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -113,7 +165,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if found == SCHEMA_VERSION:
         check_schema(connection, path)
         return
-    digests.register(connection)
+    register(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = version_of(connection)  # another process may have been faster
@@ -145,7 +197,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 def _expected(version: int) -> tuple[tuple[str, ...], ...]:
     connection = sqlite3.connect(":memory:")
     try:
-        digests.register(connection)
+        register(connection)
         for step in STEPS[:version]:
             connection.executescript(step)
         return _layout(connection)

@@ -15,13 +15,19 @@ _ABBREVIATIONS = frozenset(
         "mr mrs ms dr prof sr jr st mt ft vs etc eg ie cf al fig figs eq no nos vol pp ed eds inc "
         "ltd co corp dept univ approx est ca gen col sgt capt lt rev hon pres gov sen rep jan feb "
         "mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun e.g i.e u.s u.k a.m "
-        "p.m b.c a.d ph.d sec min max art para resp"
+        "p.m b.c a.d ph.d sec min max art para resp "
+        # German, French, Spanish, Italian, Portuguese, Dutch
+        "z.b d.h u.a o.ä u.ä i.d.r z.t bzw ca nr str abs bsp evtl ggf inkl usw vgl fr tel geb "
+        "zzgl allg mme mlle mgr env chap éd sr sra srta dña núm pág págs av avda ej p.ej "
+        "sig dott ing geom pag ecc tav dra exmo exma séc bijv d.w.z m.b.t o.a nl blz dhr "
+        "mevr mw incl excl enz"
     ).split()
 )
 _END = re.compile(
     # Each row of stops is looked at once and as a whole, however long it is.
-    r"(?<![.!?…])(?P<stop>[.!?…]++)[\"'”’»)\]*_`]*(?:\[\d+\])*(?=\s+[\"'“‘«(\[*_`]*[^\W_a-z]|\s*$)"
-    r"|(?P<cjk>[。！？]+[”’」』）]*)",
+    r"(?<![.!?…])(?P<stop>[.!?…]++)[\"'”’»)\]*_`]*(?:\[\d+\])*(?=\s+[\"'“„‘«(\[*_`¿¡]*[^\W_a-zß-öø-ÿ]"
+    r"|\s*$)"
+    r"|(?P<cjk>[。｡！？]+[”’」』）]*)",
 )
 _BLOCK = re.compile(
     r"\n[ \t\r]*\n\s*"  # a blank line
@@ -30,6 +36,12 @@ _BLOCK = re.compile(
     r"|(?:(?<=\n)|(?<=\A))(?P<heading>#{1,6}\s[^\n]*)\n"
 )
 _LIST_MARK = re.compile(r"\s*(?:[-*+•▪◦·]|\d{1,3}[.)])\s+(?=\S)")
+_COUNTED = re.compile(
+    # "Am 3. Oktober": German counts with a full stop.
+    r"\.\s+(?:Jan(?:uar|\b)|J[äa]nner|Feb(?:ruar|\b)|März|Apr(?:il|\b)|Mai|Jun[i.]|Jul[i.]|Aug(?:ust|\b)"
+    r"|Sept?(?:ember|\b)|Okt(?:ober|\b)|Nov(?:ember|\b)|Dez(?:ember|\b)|Jahrhundert|Stock|Etage"
+    r"|Obergeschoss|OG|UG|Klasse|Mal|Tag|Woche|Lebensjahr|Quartal|Halbjahr)"
+)
 _WORD_BEFORE = re.compile(r"([^\s(\[\"'“‘]+)$")
 
 
@@ -68,6 +80,8 @@ def _is_abbreviation(text: str, start: int, stop: int) -> bool:
     if word in _ABBREVIATIONS:
         return True
     if len(word) == 1 and word.isalpha():  # an initial
+        return True
+    if word.isdigit() and len(word) <= 2 and _COUNTED.match(text, stop):
         return True
     # "1." at the head of a list item is a number, "in 1066." ends a sentence
     return word.isdigit() and len(word) <= 2 and before.start() == start

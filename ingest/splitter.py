@@ -1,7 +1,8 @@
 """Cuts a document into chunks that keep their heading, and their place in the text.
 
 A chunk is a run of whole sentences under one heading, up to a token budget. Chunks do not
-overlap: what the model reads is not the chunk but a window round its best sentence.
+overlap: what the model reads is not the chunk but a window round its best sentence. A table is cut
+from the text round it, and its first row stands among the headings of all its rows.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from dataclasses import dataclass
 from ingest.loaders import HeadingSpan, LoadedDocument
 from ingest.sentences import sentence_spans
 
-SPLITTER_VERSION = 1
+SPLITTER_VERSION = 2
 """Part of the fingerprint: a change of the rules below makes old chunks out of date."""
 CHARS_PER_TOKEN = 16
 """At most: the embedder's tokenizer makes one token of a word of any length."""
+HEADING_SEPARATOR = " › "
 _NEAR_CHARS = 2_000
 _SPACE = re.compile(r"\s")
+_MAX_COLUMNS_CHARS = 200
+_RULE = re.compile(r"\|?[\s|:+=-]*-[\s|:+=-]*")
+"""The line under a Markdown table's head, or at its edge."""
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 
@@ -32,7 +37,20 @@ class Chunk:
     end: int
     text: str
     heading: str
-    """The headings above it, outermost first, joined with `` › ``; empty where there is none."""
+    """The headings above it, outermost first, joined with `` › ``; empty where there is none.
+
+    For the rows of a table, its columns' names come last, joined with `` | ``.
+    """
+
+
+def cells(row: str) -> list[str]:
+    """Return the cells of a line that may be a row of a table; one or none where it is no row."""
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
+
+
+def is_rule(line: str) -> bool:
+    """Tell whether a line only parts a table's head from its rows."""
+    return _RULE.fullmatch(line.strip()) is not None
 
 
 def splitter_fingerprint(chunk_tokens: int) -> str:
@@ -42,7 +60,9 @@ def splitter_fingerprint(chunk_tokens: int) -> str:
 
 def search_heading(title: str, heading: str) -> str:
     """Return the line that is searched along with a chunk: its document's title and headings."""
-    return f"{title} › {heading}" if heading and not heading.startswith(title) else heading or title
+    if not heading or heading.startswith(title):
+        return heading or title
+    return f"{title}{HEADING_SEPARATOR}{heading}"
 
 
 def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -> list[Chunk]:
@@ -55,25 +75,33 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
     lengths = _sizes(text, spans, chunk_tokens, count)
     pieces = list(_pieces(text, spans, lengths, chunk_tokens, count))
     trail = _HeadingTrail(document.headings)
+    tables = _Tables(text, spans)
     chunks: list[Chunk] = []
     run: list[tuple[int, int]] = []
     run_tokens = 0
-    run_section = -1
+    run_place: tuple[int, int] = (-1, -1)
 
-    def close() -> None:
-        if run and any(not trail.is_heading(start, end) for start, end in run):
-            start, end = run[0][0], run[-1][1]
-            chunks.append(Chunk(start, end, text[start:end], trail.path(run_section)))
+    def close(following: int | None = None) -> None:
+        section, table = run_place
+        bare = all(trail.is_heading(start, end) for start, end in run)
+        # A heading over text, or over other headings, is no passage; one with nothing below is.
+        if bare and (following == section or not trail.is_leaf(section)):
+            return
+        start, end = run[0][0], run[-1][1]
+        path = (trail.path(section), tables.columns(table))
+        heading = HEADING_SEPARATOR.join(filter(None, path))
+        chunks.append(Chunk(start, end, text[start:end], heading))
 
     for start, end, tokens in pieces:
-        section = trail.section(start)
-        if run and (section != run_section or run_tokens + tokens > chunk_tokens):
-            close()
+        place = trail.section(start), tables.table(start)
+        if run and (place != run_place or run_tokens + tokens > chunk_tokens):
+            close(place[0])
             run, run_tokens = [], 0
         run.append((start, end))
         run_tokens += tokens
-        run_section = section
-    close()
+        run_place = place
+    if run:
+        close()
     return chunks
 
 
@@ -131,6 +159,42 @@ def _space_near(text: str, middle: int, start: int, end: int) -> int | None:
     return min(found, key=lambda place: abs(place - middle)) if found else None
 
 
+class _Tables:
+    """Tells in which table of a text an offset is, and what its columns are called."""
+
+    def __init__(self, text: str, spans: Sequence[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._columns: list[str] = []
+        rows: list[tuple[int, int]] = []
+        for span in (*spans, None):
+            if span is not None and len(cells(text[slice(*span)])) > 1:
+                apart = bool(rows) and text[rows[-1][1] : span[0]].strip(" |\t\r\n")
+                if not apart:
+                    rows.append(span)
+                    continue
+            if len(rows) > 1:
+                self._add(text, rows)
+            rows = []
+
+    def _add(self, text: str, rows: list[tuple[int, int]]) -> None:
+        first = cells(text[slice(*rows[0])])
+        named = all(re.search(r"[^\W\d_]", cell) for cell in first if cell)
+        columns = " | ".join(first) if named else ""
+        self._starts.append(rows[0][0])
+        self._ends.append(rows[-1][1])
+        self._columns.append(columns if len(columns) <= _MAX_COLUMNS_CHARS else "")
+
+    def table(self, offset: int) -> int:
+        """Return the number of the table at ``offset``; -1 outside of one."""
+        number = bisect_right(self._starts, offset) - 1
+        return number if number >= 0 and offset < self._ends[number] else -1
+
+    def columns(self, table: int) -> str:
+        """Return the first row of a table, unless it holds what is no name."""
+        return self._columns[table] if table >= 0 else ""
+
+
 class _HeadingTrail:
     """Tells which headings stand above an offset."""
 
@@ -142,7 +206,7 @@ class _HeadingTrail:
         for heading in self._headings:
             open_headings = [above for above in open_headings if above.level < heading.level]
             open_headings.append(heading)
-            self._paths.append(" › ".join(above.text for above in open_headings))
+            self._paths.append(HEADING_SEPARATOR.join(above.text for above in open_headings))
 
     def section(self, offset: int) -> int:
         """Return the number of the section at ``offset``; -1 before the first heading."""
@@ -150,6 +214,11 @@ class _HeadingTrail:
 
     def path(self, section: int) -> str:
         return self._paths[section] if section >= 0 else ""
+
+    def is_leaf(self, section: int) -> bool:
+        """Tell whether no heading stands below a section's."""
+        below = self._headings[section + 1 : section + 2]
+        return not below or below[0].level <= self._headings[section].level
 
     def is_heading(self, start: int, end: int) -> bool:
         section = self.section(start)

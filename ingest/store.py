@@ -30,6 +30,7 @@ from ingest.digests import (
 )
 from ingest.full_text import FullText, owner_token
 from ingest.integrity import CheckReport, Step
+from ingest.language import passage_language
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.loaders.document import Kind
 from ingest.moving import move
@@ -95,10 +96,12 @@ class Store(Passages):
         document: LoadedDocument,
         chunks: Sequence[Chunk],
         vectors: Vectors,
+        tokens: Sequence[bytes] | None = None,
     ) -> int:
         """Add or replace a document in one transaction and return its id.
 
-        ``vectors`` has shape ``(len(chunks), dimension)``, float32.
+        ``vectors`` has shape ``(len(chunks), dimension)``, float32. ``tokens``: what late
+        interaction keeps of each chunk; without it they are not ranked again.
         """
         if vectors.shape != (len(chunks), self.fingerprint.dimension):
             raise ValueError(f"{len(chunks)} chunks, but vectors of shape {vectors.shape}")
@@ -128,11 +131,16 @@ class Store(Passages):
             assert document_id is not None  # noqa: S101 - an INSERT always sets it
             db.executemany(
                 'INSERT INTO chunks(document_id, collection_id, start, "end", heading, text,'
-                " owner_token, vector, digest, vector_digest)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " owner_token, language, vector, digest, vector_digest, tokens, tokens_digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    _chunk_row(document_id, collection, source, document.title, chunk, vector)
-                    for chunk, vector in zip(chunks, vectors, strict=True)
+                    (
+                        *_chunk_row(document_id, collection, source, document, chunk, vector),
+                        *(packed, digest(packed)),
+                    )
+                    for chunk, vector, packed in zip(
+                        chunks, vectors, tokens or [b""] * len(chunks), strict=True
+                    )
                 ),
             )
             _bump(db, collection)
@@ -240,6 +248,14 @@ class Store(Passages):
         """Return all documents of ``owners``, by owner and name."""
         return self._documents(f"c.owner IN ({marks(owners)})", tuple(owners))
 
+    def still_there(self, document_ids: Sequence[int]) -> set[int]:
+        """Return those of ``document_ids`` that have not been removed or replaced."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT id FROM documents WHERE id IN ({marks(document_ids)})", (*document_ids,)
+            ).fetchall()
+        return {row[0] for row in rows}
+
     def owners(self) -> list[str]:
         """Return everyone who has a collection."""
         with self._database.reading() as db:
@@ -296,11 +312,15 @@ class Store(Passages):
             )
 
     def headings(self, owners: Sequence[str], limit: int) -> list[tuple[str, str]]:
-        """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``."""
+        """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``.
+
+        The columns' names of tables are none.
+        """
         with self._database.reading() as db:
             rows: list[tuple[str, str]] = db.execute(
                 "SELECT d.title, k.heading FROM chunks k JOIN documents d ON d.id = k.document_id"
                 f" JOIN collections c ON c.id = d.collection_id WHERE c.owner IN ({marks(owners)})"
+                " AND k.heading NOT LIKE '% | %'"
                 " GROUP BY d.id, k.heading ORDER BY d.id, MIN(k.id) LIMIT ?",
                 (*owners, limit),
             ).fetchall()
@@ -388,11 +408,17 @@ class Store(Passages):
 
 
 def _chunk_row(
-    document_id: int, collection: int, source: str, title: str, chunk: Chunk, vector: Vectors
+    document_id: int,
+    collection: int,
+    source: str,
+    document: LoadedDocument,
+    chunk: Chunk,
+    vector: Vectors,
 ) -> tuple[Value, ...]:
-    heading, token = search_heading(title, chunk.heading), owner_token(collection)
-    span = (chunk.start, chunk.end, heading, chunk.text, token)
-    row = ChunkRow(document_id, collection, source, title, *span)
+    heading, token = search_heading(document.title, chunk.heading), owner_token(collection)
+    language = passage_language(chunk.text, document.text)
+    span = (chunk.start, chunk.end, heading, chunk.text, token, language)
+    row = ChunkRow(document_id, collection, source, document.title, *span)
     blob = vector.tobytes()
     return (document_id, collection, *span, blob, digest(*row), digest(blob))
 

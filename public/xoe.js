@@ -117,6 +117,19 @@ if (!localStorage.getItem("vite-ui-theme")) {
     window.postMessage({ xoe: "release" }, location.origin)
   }
 
+  // ── Typing ─────────────────────────────────────────────────────────────────────────────────
+  // At a pause the server reads ahead of what stands in the message box.
+  const PAUSE_MS = 400
+  const FEWEST_WORDS = 3
+  let typing = 0
+  addEventListener("input", (event) => {
+    if (event.target?.id !== "chat-input") return
+    clearTimeout(typing)
+    const text = (event.target.value ?? event.target.innerText).trim()
+    if (text.startsWith("/") || text.split(/\s+/).length < FEWEST_WORDS) return
+    typing = setTimeout(() => window.postMessage({ xoe: "typed", text }, location.origin), PAUSE_MS)
+  })
+
   const isTyping = (element) => element.isContentEditable || /^(input|textarea|select|button)$/i.test(element.tagName)
   addEventListener("keydown", (event) => {
     if (event.code !== "Space" || event.repeat || !bar || bar.root.hidden || bar.hold.hidden || isTyping(event.target)) return

@@ -31,12 +31,14 @@ from state.redis import RedisConnection
 
 log = structlog.get_logger(__name__)
 
-BreakerName = Literal["llm-load", "rag-api", "stt", "tts", "redis-connection"]
+BreakerName = Literal["llm-load", "checker", "rag-api", "stt", "tts", "redis-connection"]
 BREAKER_NAMES: Final[tuple[BreakerName, ...]] = get_args(BreakerName)
 REDIS_BREAKER: Final = "redis-connection"
 _UNDER_WAY_MAX: Final = 64
 """Outcomes that may be on their way to Redis before a caller waits for its own."""
 """The one that can only be kept in memory."""
+_CHECKER_SLOW_S: Final = 5.0
+"""An answer waits for it, so what takes longer is left out for a while."""
 T = TypeVar("T")
 
 _REDIS_OPEN_MS: Final = 1000
@@ -118,6 +120,7 @@ def breaker_configs(settings: Settings) -> dict[str, BreakerConfig]:
     redis_open_ms = min(open_ms, _REDIS_OPEN_MS)
     return {
         "llm-load": config(settings.breaker_llm_slow_s, open_ms, open_max_ms),
+        "checker": config(_CHECKER_SLOW_S, open_ms, open_max_ms),
         "rag-api": config(settings.breaker_rag_slow_s, open_ms, open_max_ms),
         "stt": config(settings.breaker_stt_slow_s, open_ms, open_max_ms),
         "tts": config(settings.breaker_tts_slow_s, open_ms, open_max_ms),

@@ -24,8 +24,15 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 OTHER: Final = "other"
 TURN_KINDS: Final = ("typed", "spoken", "api", "ingest")
-OUTCOMES: Final = ("answered", "extractive", "refused", "failed", "cancelled")
-TURN_STAGES: Final = ("history", "retrieval", "prompt", "queue", "first_token", "total")
+OUTCOMES: Final = (
+    "answered",
+    "nearest_passages",
+    "not_in_library",
+    "extractive",
+    "failed",
+    "cancelled",
+)
+TURN_STAGES: Final = ("history", "retrieval", "check", "prompt", "queue", "first_token", "total")
 """The stages of an answer, as in ``TurnTimings``."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", "none")

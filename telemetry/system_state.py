@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-BREAKERS: Final = ("llm-load", "rag-api", "stt", "tts", "redis-connection")
+BREAKERS: Final = ("llm-load", "checker", "rag-api", "stt", "tts", "redis-connection")
 CIRCUIT_STATES: Final = ("closed", "half_open", "open")
 LEVELS: Final = (
     "full",

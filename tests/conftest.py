@@ -32,6 +32,7 @@ _ORDER = ("unit", "integration", "faults", "browser")
 
 def pytest_configure() -> None:
     """Give each of two processes one core: llama.cpp's threads would wait for one another's."""
+    os.environ["XOE_CHECKER_FETCH"] = "false"
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("XOE_LLM_THREADS", "1")
 

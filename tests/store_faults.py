@@ -45,6 +45,7 @@ from ingest.opening import open_store
 from ingest.restore import restore_backup
 from ingest.store import DATABASE_NAME, Store
 from ingest.swap import quarantine
+from ingest.vectors import Encoded
 from telemetry.logging import configure_logging
 
 KINDS = {"eio": 1, "full": 2, "kill": 3, "torn": 4, "eio-always": 5}
@@ -60,8 +61,9 @@ _shim.fault_seen.restype = ctypes.c_long
 class OtherEmbedder:
     """Stands for another model: what makes vectors is not what is tried here."""
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        return np.stack([vector_of(text, OTHER) for text in texts])
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        vectors = np.stack([vector_of(text, OTHER) for text in texts])
+        return Encoded(vectors, [text.encode() for text in texts])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from chains import profiles
 from chains.answer import AnswerChain
+from chains.checker import Checker
 from chains.generation import Generator
 from chains.llm.engine import ChatTurn, LlmEngine
 from chains.llm.measuring import Measuring
@@ -29,13 +31,12 @@ from core.errors import (
     GenerationError,
     XoeError,
 )
-from core.settings import LlmProfile, Settings
+from core.settings import Settings
 from core.signal import Signal
 from core.tasks import Tasks
 from engines.worker import EngineReport
 from ingest.catalog import Catalog
 from models.manifest import load_manifest
-from models.provision import installed
 from state.breakers import Breakers
 from state.history import ChatHistory
 from state.ladder import Budget, Ladder, MemoryTier, Parts, budget_of
@@ -49,6 +50,7 @@ from voice.active_calls import ActiveCalls
 from xoe.auth.limits import Admission, RateLimits
 from xoe.chats.service import Chats
 from xoe.chats.store import Threads
+from xoe.checking import Checking
 from xoe.db import Database
 from xoe.readiness import Component, ComponentState, Readiness
 from xoe.workbench import Workbench
@@ -101,7 +103,7 @@ class Services:
         )
         self.ladder = Ladder(self._parts, on_change=self.metrics.level)
         self.recovery = Recovery(self._checks(), on_change=self.ladder.status)
-        self._smallest = smallest_installed(settings)
+        self._smallest = profiles.smallest_installed(settings)
         self.history = ChatHistory(self.redis, settings)
         self.chats = Chats(threads, self.history, self.store, max_turns=settings.history_max_turns)
         self._loop = asyncio.get_running_loop()
@@ -110,12 +112,19 @@ class Services:
             if settings.llm_base_url
             else LlmEngine(settings, on_change=self._tell_model_changed)
         )
+        self.checking = Checking(
+            settings,
+            Checker(settings, self.engine, self.breakers),
+            tell=lambda state, detail: self._set("checker", state, detail),
+            room_bytes=self.memory.room_bytes,
+        )
         self.answers = AnswerChain(
             settings=settings,
             store=bench.store,
             search=bench.search,
             memory=Memory(self.history, self.chats),
             generator=Generator(settings, self.engine),
+            checker=self.checking.checker,
             breakers=self.breakers,
             tracer=self.tracer,
             metrics=self.metrics,
@@ -130,7 +139,7 @@ class Services:
         self._components = {"library": off, "redis": Component("redis", "off", "not started")}
         self.changed = Signal()
         """Told when a part comes or goes, and when a document has been read."""
-        self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice")}
+        self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice", "checker")}
         self.measuring = Measuring(
             settings,
             self.engine,
@@ -186,6 +195,7 @@ class Services:
             services._begin("library", services._sync_library)
         if settings.voice and with_voice:
             services._begin("voice", services._start_voice)
+        services._tasks.spawn(services._start_checker())
         services._tasks.spawn(services._save_indexes())
         services._tasks.spawn(services.chats.finisher.run())
         services._tasks.spawn(services.store.check_behind())
@@ -221,6 +231,7 @@ class Services:
             reports.insert(0, self.engine.report())
         if self._voice is not None:
             reports += self._voice.reports()
+        reports += self.checking.reports()
         return tuple(report for report in reports if report.state != "stopped")
 
     async def redis_settled(self, timeout_s: float) -> None:
@@ -230,9 +241,12 @@ class Services:
         except TimeoutError:
             log.info("redis.still_starting")
 
-    async def model_ready(self) -> None:
-        """Wait until the language model can answer. Raises ``EngineNotReadyError``."""
-        await self._settled["model"].wait()
+    async def model_ready(self, *, checked: bool = False) -> None:
+        """Wait until the language model can answer; ``checked``: and the best checker check it.
+
+        Raises ``EngineNotReadyError``.
+        """
+        await self._settled["checker" if checked else "model"].wait()
         component = self._components["model"]
         if component.state == "failed":
             raise EngineNotReadyError(component.detail)
@@ -254,6 +268,7 @@ class Services:
         await self.calls.aclose()
         await self.measuring.aclose()
         await self._tasks.aclose()
+        await self.checking.aclose()
         if self.engine is not None:
             await self.engine.aclose()
         if self._voice is not None:
@@ -301,6 +316,7 @@ class Services:
                 self.ladder.status()
 
     def _memory_changed(self, tier: MemoryTier) -> None:
+        self.checking.memory_changed(tier)
         if tier == 3 and self.engine is not None:
             self.engine.unload()
 
@@ -361,6 +377,11 @@ class Services:
             saves_memory=lambda: self.budget().light_voice,
         )
         return "calls can be made"
+
+    async def _start_checker(self) -> None:
+        self._set("checker", "loading", "loaded last: answers can be had without it")
+        await self._settled["voice" if "voice" in self._components else "model"].wait()
+        await self.checking.run()
 
     async def _sync_library(self) -> str:
         await self.ingestor.rebuild_outdated()
@@ -427,10 +448,3 @@ class Services:
         except (OSError, RuntimeError) as exc:  # FAISS raises RuntimeError when it cannot write
             # Derived data: the next start rebuilds it from the database.
             log.warning("index.not_saved", error=str(exc))
-
-
-def smallest_installed(settings: Settings) -> LlmProfile:
-    """Return the smallest model that is here, for when memory is short."""
-    names = {entry.name for entry in installed(settings.models_dir)}
-    sizes: tuple[LlmProfile, ...] = ("tiny", "fast", "quality")
-    return next((name for name in sizes if name in names), settings.llm_profile)

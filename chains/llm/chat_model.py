@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
 from chains.llm.engine import LlmEngine
-from chains.llm.request import ChatTurn, Finished, GenerationRequest, Queued, Role
+from chains.llm.request import ChatTurn, Finished, GenerationRequest, Queued, Role, TextPiece
 from core.errors import EngineError
 
 QUEUED = "queued"
@@ -71,7 +71,7 @@ class LocalChatModel(BaseChatModel):
                     yield _chunk("", additional_kwargs={QUEUED: event.place})
                 elif isinstance(event, Finished):
                     yield _last_chunk(event)
-                else:
+                elif isinstance(event, TextPiece):
                     chunk = _chunk(event.text)
                     if run_manager is not None:
                         await run_manager.on_llm_new_token(event.text, chunk=chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import psutil
@@ -15,6 +16,7 @@ from chains.llm.request import (
     Finished,
     GenerationRequest,
     Queued,
+    Scored,
     StreamEvent,
     TextPiece,
 )
@@ -66,11 +68,13 @@ class LlmEngine:
         self,
         settings: Settings,
         *,
+        name: str = "llm",
         cache_bytes: int = CACHE_BYTES,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """``cache_bytes`` bounds what is kept of earlier prompts beside the model's context.
 
+        ``name`` is the process's, in reports.
         ``on_change`` is called, in a thread of the engine's, when its state has changed.
         """
         self._settings = settings
@@ -78,7 +82,7 @@ class LlmEngine:
         self._opening: tuple[ChatTurn, ...] = ()
         self._worker: Worker[AnswerJob] = Worker(
             Recipe(
-                name="llm",
+                name=name,
                 title="The language model",
                 service="chains.llm.service:LlmService",
                 options={
@@ -160,11 +164,30 @@ class LlmEngine:
         fit in the context, ``ModelError`` when its profile cannot be loaded, ``GenerationError``
         when the model fails or its process is lost.
         """
+        async with aclosing(self._events(request, ())) as events:
+            async for event in events:
+                yield event
+
+    async def score(self, request: GenerationRequest, words: Sequence[str]) -> Scored:
+        """Read ``request`` and return how likely its answer begins with each of ``words``.
+
+        It waits for its turn as an answer does. Raises as ``stream`` does.
+        """
+        async with aclosing(self._events(request, words)) as events:
+            async for event in events:
+                if isinstance(event, Scored):
+                    return event
+        raise GenerationError("The model gave no scores.")
+
+    async def _events(
+        self, request: GenerationRequest, words: Sequence[str]
+    ) -> AsyncGenerator[StreamEvent, None]:
         job = AnswerJob(
             request,
             max_tokens=request.max_tokens or self._settings.llm_max_tokens,
             profile=request.profile or self._settings.llm_profile,
             on_loaded=self._note_loaded,
+            words=words,
         )
         self._worker.submit(job)
         try:

@@ -9,7 +9,14 @@ from pathlib import Path
 from chains.llm.answers import AnswerMemory
 from chains.llm.prefix import PrefixCache, as_tokens, common_prefix
 from chains.llm.prompt import PromptEncoder
-from chains.llm.request import ChatTurn, Finished, FinishReason, GenerationRequest, TextPiece
+from chains.llm.request import (
+    ChatTurn,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Scored,
+    TextPiece,
+)
 from chains.llm.runtime import LlamaRuntime, RuntimeFault, RuntimeOptions
 from chains.llm.sampler import Sampler
 from chains.llm.text import AnswerText
@@ -71,11 +78,7 @@ class Generator:
         soon after ``interrupt``, ``RuntimeFault`` when this object must not be used any more.
         """
         began = time.perf_counter()
-        tokens = self._prompt.encode(request.messages, request.session_id)
-        self._refuse_overlong(len(tokens))
-        self._go_on_from_shared(tokens, request)
-        cached = len(self._read)
-        self._read_on(tokens[cached:], on_progress)
+        prompt_tokens, cached = self._read_prompt(request, on_progress)
 
         answer = _Answer(request.stop)
         first_token_ms = 0.0
@@ -100,13 +103,47 @@ class Generator:
         finally:
             self._answers.remember(request.session_id, answer.text, answer.own_tokens())
         return Finished(
-            prompt_tokens=len(tokens),
+            prompt_tokens=prompt_tokens,
             cached_tokens=cached,
             completion_tokens=len(answer.tokens),
             queue_ms=queue_ms,
             first_token_ms=first_token_ms,
             reason=reason,
         )
+
+    def score(
+        self,
+        request: GenerationRequest,
+        words: Sequence[str],
+        *,
+        queue_ms: float,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> Scored:
+        """Read ``request`` and tell how likely its answer begins with each of ``words``.
+
+        Nothing is written. Raises as ``generate`` does.
+        """
+        began = time.perf_counter()
+        prompt_tokens, cached = self._read_prompt(request, on_progress)
+        first = [self._vocabulary.encode(word)[0] for word in words]
+        return Scored(
+            logits=self._runtime.logits(first),
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached,
+            queue_ms=queue_ms,
+            read_ms=(time.perf_counter() - began) * 1e3,
+        )
+
+    def _read_prompt(
+        self, request: GenerationRequest, on_progress: Callable[[], None]
+    ) -> tuple[int, int]:
+        """Read the prompt; return its number of tokens, and how many of them were known."""
+        tokens = self._prompt.encode(request.messages, request.session_id)
+        self._refuse_overlong(len(tokens))
+        self._go_on_from_shared(tokens, request)
+        cached = len(self._read)
+        self._read_on(tokens[cached:], on_progress)
+        return len(tokens), cached
 
     def _refuse_overlong(self, prompt_tokens: int) -> None:
         limit = self._runtime.context_tokens

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from chains.llm.request import Finished, GenerationRequest, Queued, StreamEvent, TextPiece
+from chains.llm.request import (
+    Finished,
+    GenerationRequest,
+    Queued,
+    Scored,
+    StreamEvent,
+    TextPiece,
+)
 from core.errors import BusyError, EngineBusyError
 from core.fairness import FairQueue
 from core.share import share
@@ -31,13 +38,15 @@ class AnswerJob(Job[StreamEvent]):
         max_tokens: int,
         profile: str,
         on_loaded: Callable[[str], None],
+        words: Sequence[str] = (),
     ) -> None:
         """Must be called in the event loop that reads the events.
 
-        ``on_loaded`` is called when the model was changed for it, in the worker's thread.
+        ``on_loaded`` is called when the model was changed for it, in the worker's thread. With
+        ``words`` nothing is written: the one event is how likely the answer begins with each.
         """
         super().__init__(
-            "generate",
+            "score" if words else "generate",
             {
                 "messages": [(turn.role, turn.content) for turn in request.messages],
                 "max_tokens": max_tokens,
@@ -46,6 +55,7 @@ class AnswerJob(Job[StreamEvent]):
                 "owner": share().owner,
                 "temperature": request.temperature,
                 "stop": request.stop,
+                "words": list(words),
             },
         )
         whose = share()
@@ -63,9 +73,13 @@ class AnswerJob(Job[StreamEvent]):
             self.send(TextPiece(str(head["text"])))
 
     def finish(self, head: Head, _: bytes) -> None:
-        """Take the answer's measures, and end."""
+        """Take the answer's measures, or the scores, and end."""
         queue_ms = (self.begun - self.submitted) * 1e3 + head["queue_ms"]
-        self.send(Finished(**(head | {"queue_ms": queue_ms})))
+        measures = head | {"queue_ms": queue_ms}
+        if self.method == "score":
+            self.send(Scored(**(measures | {"logits": tuple(head["logits"])})))
+        else:
+            self.send(Finished(**measures))
         self.end()
 
     def put(self, event: StreamEvent) -> None:

@@ -64,4 +64,18 @@ class Finished:
     """``length``: ``max_tokens`` or the end of the context was reached."""
 
 
-StreamEvent = Queued | TextPiece | Finished
+@dataclass(frozen=True)
+class Scored:
+    """How likely each of some words is as the answer's first token."""
+
+    logits: tuple[float, ...]
+    """In the order of the words."""
+    prompt_tokens: int
+    cached_tokens: int
+    queue_ms: float
+    """From the request until the worker took it up, a change of models included."""
+    read_ms: float
+    """From there until the scores."""
+
+
+StreamEvent = Queued | TextPiece | Finished | Scored

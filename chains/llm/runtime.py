@@ -107,6 +107,11 @@ class LlamaRuntime:
                 raise RuntimeFault(f"llama_decode returned {status}")
             on_progress()
 
+    def logits(self, tokens: Sequence[int]) -> tuple[float, ...]:
+        """Return how likely each of ``tokens`` comes next; something must have been read before."""
+        row = llama_cpp.llama_get_logits_ith(self.context, -1)
+        return tuple(float(row[token]) for token in tokens)
+
     def forget_from(self, position: int) -> None:
         """Remember only the first ``position`` tokens."""
         if position < self.position:

@@ -34,14 +34,15 @@ _LOADING_MAX_S: Final = 120.0
 class LlmService(Service):
     """One model at a time; each profile's tokenizer stays.
 
-    ``use``, ``warm``, ``generate`` and ``unload`` follow each other; ``count`` and ``cost`` run
-    beside them. An event ``{"loaded": profile}`` tells of each change of models.
+    ``use``, ``warm``, ``generate``, ``score`` and ``unload`` follow each other; ``count`` and
+    ``cost`` run beside them. An event ``{"loaded": profile}`` tells of each change of models.
     """
 
     LANES: ClassVar = {
         "use": MODEL,
         "warm": MODEL,
         "generate": MODEL,
+        "score": MODEL,
         "unload": MODEL,
         "count": WORDS,
         "cost": WORDS,
@@ -78,36 +79,30 @@ class LlmService(Service):
         Raises ``QuestionError`` or ``ModelError``. After any other error the model is loaded
         afresh for the next request.
         """
-        asked: dict[str, Any] = call.arguments
-        began = time.perf_counter()
-        generator = self._use(call)
-        request = GenerationRequest(
-            messages=_turns(asked["messages"]),
-            session_id=asked["session_id"],
-            owner=asked["owner"],
-            temperature=asked["temperature"],
-            stop=tuple(asked["stop"]),
-        )
 
         def emit(piece: TextPiece) -> None:
             call.emit({"text": piece.text})
 
-        call.progress()
-        try:
-            with _interruptible(generator, call):
-                finished = generator.generate(
-                    request,
-                    max_tokens=int(asked["max_tokens"]),
-                    queue_ms=(time.perf_counter() - began) * 1e3,
-                    emit=emit,
-                    on_progress=call.progress,
-                )
-        except (Cancelled, QuestionError):
-            raise
-        except Exception:
-            self._unload()
-            raise
+        with self._serving(call) as (generator, request, queue_ms):
+            finished = generator.generate(
+                request,
+                max_tokens=int(call.arguments["max_tokens"]),
+                queue_ms=queue_ms,
+                emit=emit,
+                on_progress=call.progress,
+            )
         return asdict(finished)
+
+    def score(self, call: Call) -> Head:
+        """Return ``Scored`` as a dictionary, for ``words``; raises as ``generate`` does."""
+        with self._serving(call) as (generator, request, queue_ms):
+            scored = generator.score(
+                request,
+                call.arguments["words"],
+                queue_ms=queue_ms,
+                on_progress=call.progress,
+            )
+        return asdict(scored)
 
     def unload(self, _: Call) -> None:
         """Free the model; the next request loads it again."""
@@ -122,6 +117,29 @@ class LlmService(Service):
         """Return what the profile's chat template adds: ``TemplateCost`` as a dictionary."""
         vocabulary = self._loader.vocabulary(str(call.arguments["profile"]))
         return asdict(PromptEncoder(vocabulary).cost())
+
+    @contextlib.contextmanager
+    def _serving(self, call: Call) -> Iterator[tuple[Generator, GenerationRequest, float]]:
+        """Yield the model, the request, and the milliseconds that a change of models took."""
+        asked: dict[str, Any] = call.arguments
+        began = time.perf_counter()
+        generator = self._use(call)
+        request = GenerationRequest(
+            messages=_turns(asked["messages"]),
+            session_id=asked["session_id"],
+            owner=asked["owner"],
+            temperature=asked["temperature"],
+            stop=tuple(asked["stop"]),
+        )
+        call.progress()
+        try:
+            with _interruptible(generator, call):
+                yield generator, request, (time.perf_counter() - began) * 1e3
+        except (Cancelled, QuestionError):
+            raise
+        except Exception:
+            self._unload()
+            raise
 
     def _use(self, call: Call) -> Generator:
         profile = str(call.arguments["profile"])

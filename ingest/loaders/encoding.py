@@ -8,6 +8,7 @@ import re
 from charset_normalizer import CharsetMatch, from_bytes
 
 from core.errors import DocumentTypeError
+from ingest.language import known_words
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -21,7 +22,7 @@ _SAMPLE_BYTES = 65_536
 _MAX_CONTROL_SHARE = 0.005
 _CANDIDATES = (
     *("cp1252", "cp1250", "iso8859_2", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256"),
-    *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
+    *("cp850", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
 )
 """Encodings in use for documents, the most common first; others make the guess worse."""
 _NEAR_TIE = 0.03
@@ -117,8 +118,8 @@ def _guess(data: bytes, first_bad: int) -> str:
     """Guess an 8-bit or East Asian encoding from the text round the first byte that is no UTF-8.
 
     The detector leaves near ties between related code pages in an arbitrary order; they are
-    settled by how many of the doubtful bytes become letters of words, then by its own measure of
-    language, then by how common the encoding is.
+    settled by how many of the doubtful bytes become letters of words, then by how many words with
+    an accent are known, then by its own measure of language and how common the encoding is.
     """
     start = max(0, first_bad - _SAMPLE_BYTES // 8)
     sample = data[start : start + _SAMPLE_BYTES]
@@ -127,9 +128,14 @@ def _guess(data: bytes, first_bad: int) -> str:
         return _CANDIDATES[0]
     least = min(match.chaos for match in matches)
 
-    def rank(match: CharsetMatch) -> tuple[float, float, int]:
-        letters = len(_LETTER_IN_WORD.findall(str(match)))
-        return -letters, -round(match.coherence, 2), _commonness(match)
+    def rank(match: CharsetMatch) -> tuple[float, float, float, int]:
+        letters = sum(
+            # A capital amid small letters is no letter of that word: "ÚtÚ" is "été" misread.
+            not (found.group().isupper() and found.string[found.start() - 1].islower())
+            for found in _LETTER_IN_WORD.finditer(str(match))
+        )
+        known = known_words(str(match))
+        return -letters, -known, -round(match.coherence, 2), _commonness(match)
 
     best = min((m for m in matches if m.chaos <= least + _NEAR_TIE), key=rank)
     return _CANDIDATES[_commonness(best)]

@@ -17,7 +17,7 @@ function whereabouts(citation) {
 }
 
 export default function Sources() {
-  const { heading, citations } = props
+  const { heading, outcome, citations } = props
   const root = useRef(null)
   const setElements = useSetRecoilState(elementState)
 
@@ -49,7 +49,7 @@ export default function Sources() {
   }, [])
 
   return (
-    <section ref={root} className="xoe-sources" aria-label={heading}>
+    <section ref={root} className="xoe-sources" data-outcome={outcome} aria-label={heading}>
       <h3>{heading}</h3>
       <ol>
         {citations.map((citation, place) => (

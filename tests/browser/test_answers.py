@@ -110,8 +110,10 @@ def test_an_uploaded_file_does_not_stay_on_the_disk(chat, handbook_pdf: bytes) -
 
 def test_a_question_the_library_cannot_answer_says_so_and_names_the_nearest(chat) -> None:
     answer = chat.ask("Who wrote Hamlet?")
-    expect(answer).to_contain_text("does not answer")
-    expect(answer.locator(".xoe-sources h3")).to_have_text("Nearest passages in your documents")
+    expect(answer).to_contain_text("Not in your library")
+    card = answer.locator(".xoe-sources")
+    expect(card.locator("h3")).to_have_text("Not in your library; the nearest passages")
+    expect(card).to_have_attribute("data-outcome", "not_in_library")
 
 
 STOP_AT_THE_SECOND_WORD = """() => {
@@ -150,7 +152,7 @@ def test_a_changed_question_is_asked_again(chat) -> None:
     chat.page.click(".edit-message")
     chat.page.fill("#edit-chat-input", "Who carved the Pietà?")
     chat.page.click(".confirm-edit")
-    expect(chat.page.locator(".ai-message").last).to_contain_text("does not answer")
+    expect(chat.page.locator(".ai-message").last).to_contain_text("Not in your library")
     chat.settled()
     expect(chat.page.locator("[data-step-type=user_message]")).to_have_count(1)
     expect(chat.page.locator("[data-step-type=user_message]")).to_contain_text("Pietà")
@@ -195,4 +197,4 @@ def test_a_chat_goes_on_when_the_server_was_restarted(own_server, new_chat: Call
     own_server.start()
     chat.page.wait_for_selector(".ai-message .xoe-sources")
     expect(chat.page.locator("[data-step-type=user_message]")).to_have_count(1)
-    expect(chat.ask("Who painted the Mona Lisa?")).to_contain_text("does not answer")
+    expect(chat.ask("Who painted the Mona Lisa?")).to_contain_text("Not in your library")

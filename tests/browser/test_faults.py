@@ -44,7 +44,7 @@ def test_without_the_model_passages_are_quoted_and_one_click_asks_again(
     faulty.set_faults(llm=fault)
     try:
         answer = chat.ask(QUESTION)
-        expect(answer).to_contain_text("Your documents say")
+        expect(answer).to_contain_text("Nearest passages, not an answer")
         expect(answer).to_contain_text("The language model does not answer just now")
         answer.locator('a[href^="#cite-"]').first.click()
         expect(chat.page.locator(".xoe-passage mark")).to_contain_text("Martin Miller")

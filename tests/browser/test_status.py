@@ -32,7 +32,7 @@ def asked(server: Any) -> str:
 def opened(chat: Any) -> Page:
     page: Page = chat.page
     page.goto(f"{chat.server.url}/status")
-    expect(page.locator("#circuits li")).to_have_count(5)
+    expect(page.locator("#circuits li")).to_have_count(6)
     return page
 
 

@@ -182,6 +182,8 @@ class Turn:
         self.page = page
         self.phase = phase
         self.number = number
+        # In letters: a number in a question has to stand in the answer's evidence.
+        self.mark = "".join(chr(ord("a") + int(digit)) for digit in str(number))
         self.question = question
         self.answers = len(page.answers)
         self.notes = len(page.notes)
@@ -195,11 +197,11 @@ class Turn:
                 await asyncio.sleep(0.02)
             case "reading":
                 # What was read already is not read again, so it begins anew each time.
-                await self.page.type(f"({self.number}) {ROOF * 8}")
+                await self.page.type(f"({self.mark}) {ROOF * 8}")
                 await self.page.until(lambda: len(self.page.answers) > self.answers)
             case "writing":
                 written = self._written()
-                await self.page.type(f"{ROOF} Please tell me all about the roof. ({self.number})")
+                await self.page.type(f"{ROOF} Please tell me all about the roof. ({self.mark})")
                 await self.page.until(lambda: self._written() > written or self._is_over())
             case "ingesting":
                 name = f"pond-{self.number}.md"

@@ -240,7 +240,7 @@ def database_locked(server: FaultyServer) -> Iterator[None]:
 
 
 CITED = rf"{FACT}.*\[1\]"
-PASSAGES = rf"Your documents say.*{FACT}.*\[1\].*passages that fit best"
+PASSAGES = rf"Nearest passages.*{FACT}.*\[1\].*passages that fit best"
 WITHOUT_LIBRARY = r"the model's own answer, without sources"
 FAULTS = [
     Fault("LLM error", lambda s: engine(s, llm="error"), PASSAGES),

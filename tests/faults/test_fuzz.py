@@ -155,7 +155,7 @@ def test_whatever_is_answered_arrives_as_it_was_sent() -> None:
             sent += [Token(text), Sources((citation(text),))]
             expected += [("token", {"text": text}), ("sources", text)]
         last = texts[-1] if texts else ""
-        sent.append(Done(Answer(last, (), grounded=False, timings=TurnTimings(total=1.0))))
+        sent.append(Done(Answer(last, (), None, timings=TurnTimings(total=1.0))))
         expected.append(("done", last))
         wire = b"".join(_frame(event).encode() for event in sent) + b": ping\r\n\r\n"
         reader, start = EventReader(), 0

@@ -496,7 +496,7 @@ async def test_the_next_question_sees_the_turns_before_it(
         for n in range(3):
             asked = Question(f"question {n}", session_id="s", owner="o")
             recalled = await memory.recall(asked)
-            assert [exchange.question for exchange in recalled] == [
+            assert [exchange.in_full for exchange in recalled] == [
                 f"question {m}" for m in range(n)
             ]
             first = recalled[0].id if recalled else ""
@@ -505,10 +505,11 @@ async def test_the_next_question_sees_the_turns_before_it(
                 prompt=asked.text,
                 passages=(),
                 first=first,
-                answer=Answer("yes", (), grounded=False),
-                raw=None,
+                answer=Answer("yes", (), None),
+                in_full=asked.text,
+                told="yes",
             )
         assert memory.is_degraded
         await memory.take_back(Question("x", session_id="s", owner="o"))
         recalled = await memory.recall(Question("y", session_id="s", owner="o"))
-        assert [exchange.question for exchange in recalled] == ["question 0", "question 1"]
+        assert [exchange.in_full for exchange in recalled] == ["question 0", "question 1"]

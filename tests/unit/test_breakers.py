@@ -264,7 +264,14 @@ async def test_what_is_due_for_a_probe_is_not_open(house: House) -> None:
 def test_each_engine_has_its_own_idea_of_slow(tmp_path: Path) -> None:
     configs = breaker_configs(load_settings(data_dir=tmp_path, redis_timeout_s=3))
     slow = {name: config.slow_call_s for name, config in configs.items()}
-    assert slow == {"llm-load": 30, "rag-api": 5, "stt": 10, "tts": 10, "redis-connection": 3}
+    assert slow == {
+        "llm-load": 30,
+        "checker": 5,
+        "rag-api": 5,
+        "stt": 10,
+        "tts": 10,
+        "redis-connection": 3,
+    }
     assert all(config.lease_ms >= 2000 * config.slow_call_s for config in configs.values())
     redis = configs["redis-connection"]
     assert redis.open_ms == redis.open_max_ms == 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chains.citations import CitationList, best_support, check_sentences, find_support
-from chains.compose import LEFT_OUT, compose, not_in_library
-from chains.types import Passage
+from chains.compose import LEFT_OUT, NEAREST, compose, nearest_passages, not_in_library
+from chains.types import Outcome, Passage, Verdict
 
 NORMANS = (
     "The Normans were a people in the 10th and 11th centuries. "
@@ -102,13 +102,65 @@ def test_an_answer_without_support_gives_way_to_the_best_sentence() -> None:
     answer = compose("It is in Germany.", [best], "In which region is Normandy?")
     assert "Germany" not in answer.text
     assert "> They gave their name to Normandy, a region in France. [1]" in answer.text
-    assert answer.grounded
+    assert answer.outcome is Outcome.ANSWERED
+
+
+@pytest.mark.parametrize(
+    ("question", "written"),
+    [
+        ("When did they give their name to Normandy?", "They gave their name to Normandy."),
+        ("How many people live in Normandy?", "Normandy is a region in France."),
+    ],
+    ids=["no time", "no number"],
+)
+def test_a_sentence_without_what_is_demanded_is_no_answer(question: str, written: str) -> None:
+    best = passage(best="They gave their name to Normandy, a region in France.")
+    answer = compose(written, [best], question)
+    assert answer.outcome is Outcome.NEAREST
+
+
+def test_the_question_in_other_words_is_no_answer() -> None:
+    best = passage(best="They gave their name to Normandy, a region in France.")
+    echo = compose("They gave their name to Normandy.", [best], "Who gave their name to Normandy?")
+    assert "They gave their name to Normandy, a region in France." in echo.text
+    yes_or_no = compose(
+        "They gave their name to Normandy.", [best], "Did they give their name to Normandy?"
+    )
+    assert yes_or_no.text.startswith("They gave their name to Normandy. [1]")
+
+
+def verdict(found: Passage, *, answers: bool = True, is_sure: bool = True) -> Verdict:
+    return Verdict(answers, is_sure, found, 1.0, "quality")
+
+
+def test_a_sentence_of_which_the_checker_is_sure_is_the_answer() -> None:
+    best = passage(best="They gave their name to Normandy, a region in France.")
+    question = "In which region is Normandy?"
+    answer = compose("It is in Germany.", [best], question, verdict=verdict(best))
+    assert answer.outcome is Outcome.ANSWERED
+    assert answer.text == "> They gave their name to Normandy, a region in France. [1]"
+    demanding = "When did Normandy become a region?"
+    sure = compose("", [best], demanding, verdict=verdict(best))
+    unsure = compose("", [best], demanding, verdict=verdict(best, is_sure=False))
+    assert sure.outcome is Outcome.ANSWERED
+    assert unsure == nearest_passages([best], demanding)
+
+
+def test_the_three_outcomes_are_told_apart_by_their_first_words() -> None:
+    found = [passage()]
+    answered = compose("Normandy is a region in France.", found, "Where is Normandy?")
+    nearest = nearest_passages(found, "Where is Normandy?")
+    absent = not_in_library(found)
+    assert [a.outcome for a in (answered, nearest, absent)] == list(Outcome)
+    assert [a.grounded for a in (answered, nearest, absent)] == [True, False, False]
+    assert nearest.text.startswith("**Nearest passages**")
+    assert absent.text.startswith("**Not in your library.**")
 
 
 def test_a_refusal_far_from_the_question_stays_one() -> None:
     answer = compose("Not in the documents.", [passage()], "Which tax did Emperor Nero raise?")
-    assert not answer.grounded
-    assert answer.text.startswith("I found no direct answer")
+    assert answer.outcome is Outcome.NEAREST
+    assert answer.text.startswith(NEAREST)
 
 
 def test_the_best_sentence_stands_beside_another_that_was_used() -> None:
@@ -138,8 +190,8 @@ def test_leading_words_and_headings_claim_nothing() -> None:
 def test_the_nearest_documents_are_named() -> None:
     answer = not_in_library([passage(number=1), passage(number=2), passage(number=1)])
     assert answer.text == (
-        "Your library does not answer this. The nearest I found is in "
+        "**Not in your library.** The nearest I found is in "
         "**normans-1.txt** and **normans-2.txt**."
     )
-    assert not answer.grounded
+    assert answer.outcome is Outcome.ABSENT
     assert answer.citations == ()

@@ -97,7 +97,9 @@ async def test_the_first_versions_file_is_opened_and_all_of_it_is_there(tmp_path
     assert [found.name for found in page.threads] == ["Coffee"]
     async with database.read() as connection:
         begun = await unfinished(connection)
+        outcomes = (await connection.execute(select(tables.messages.c.outcome))).scalars().all()
     assert begun == [Unfinished("transfer", "visitor:1", name="user:anna")]
+    assert set(outcomes) == {""}, "what an answer of the first version was is not known"
     await database.aclose()
 
 

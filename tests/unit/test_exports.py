@@ -58,6 +58,7 @@ CHAT = StoredThread(
             "Your documents do not say.",
             1_795_000_101.0,
             level="extractive",
+            outcome="nearest_passages",
             note="The model was away.",
             nearest=(CITED,),
         ),
@@ -115,6 +116,7 @@ def test_json_keeps_every_field_and_says_its_version() -> None:
     citation = value["messages"][1]["citations"][0]
     assert citation["passage"][citation["start"] : citation["end"]] == citation["quote"]
     assert value["messages"][3]["level"] == "extractive"
+    assert value["messages"][3]["outcome"] == "nearest_passages"
 
 
 @pytest.mark.parametrize("kind", KINDS)

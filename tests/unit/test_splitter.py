@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,9 +49,51 @@ def test_a_chunk_knows_all_the_headings_above_it() -> None:
     ]
 
 
-def test_a_heading_without_text_is_no_chunk() -> None:
-    chunks = split(document("Only a heading", (1, "Only a heading")), chunk_tokens=9, count=count)
-    assert chunks == []
+def test_a_heading_with_nothing_below_it_is_a_chunk_and_one_over_headings_is_not() -> None:
+    """In a leaflet the headings are all there is."""
+    text = "Flea market\n\nSaturday from 9 to 14\n\nA stall costs 12 euros\n\nWhere\n\nIn the yard."
+    made = document(
+        text,
+        (1, "Flea market"),
+        (2, "Saturday from 9 to 14"),
+        (2, "A stall costs 12 euros"),
+        (1, "Where"),
+    )
+    chunks = split(made, chunk_tokens=9, count=count)
+    assert [chunk.text for chunk in chunks] == [
+        "Saturday from 9 to 14",
+        "A stall costs 12 euros",
+        "Where\n\nIn the yard.",
+    ]
+
+
+def test_a_heading_over_a_text_that_fills_a_chunk_is_none_by_itself() -> None:
+    made = document("A title\n\n" + "word " * 20, (1, "A title"))
+    chunks = split(made, chunk_tokens=10, count=count)
+    assert [chunk.text.split()[0] for chunk in chunks] == ["word", "word"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "| Name | Key |\n|---|:--|\n" + "\n".join(f"| Person {i} | {i} |" for i in range(40)),
+        "\n\n".join(["Name | Key", *(f"Person {i} | {i}" for i in range(40))]),
+    ],
+    ids=["markdown", "extracted"],
+)
+def test_every_row_of_a_table_knows_its_columns_and_no_prose_does(table: str) -> None:
+    text = f"Before the table.\n\n{table}\n\nAfter the table."
+    chunks = split(document(text), chunk_tokens=30, count=count)
+    rows = [chunk for chunk in chunks if "|" in chunk.text]
+    assert len(rows) > 3
+    assert {chunk.heading for chunk in rows} == {"Name | Key"}
+    prose = [(chunk.text, chunk.heading) for chunk in chunks if "|" not in chunk.text]
+    assert prose == [("Before the table.", ""), ("After the table.", "")]
+
+
+def test_a_first_row_of_figures_names_no_columns() -> None:
+    chunks = split(document("1960 | 29\n\n1961 | 30"), chunk_tokens=30, count=count)
+    assert [chunk.heading for chunk in chunks] == [""]
 
 
 def test_a_sentence_over_the_budget_is_cut_between_words() -> None:

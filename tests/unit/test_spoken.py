@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chains.compose import LEFT_OUT, not_in_library, quote_sources
+from chains.compose import LEFT_OUT, nearest_passages, not_in_library, quote_sources
 from chains.degraded import extractive, labelled_direct, template
-from chains.spoken import SpokenAnswer
-from chains.types import Answer, Done, Passage, Queued, Sources, Token
+from chains.spoken import ONLY_NEAREST, SpokenAnswer
+from chains.types import Answer, Done, Outcome, Passage, Queued, Sources, Token
 
 QUESTION = "How much petrol does the mower's tank hold?"
 TEXT = (
@@ -44,7 +44,7 @@ def sources(*passages: Passage) -> Sources:
 
 
 def done(text: str) -> Done:
-    return Done(Answer(text, (), grounded=True))
+    return Done(Answer(text, (), Outcome.ANSWERED))
 
 
 def test_the_library_speaks_first_and_the_model_is_waited_for() -> None:
@@ -103,7 +103,7 @@ def test_what_the_library_does_not_answer_is_not_quoted_as_an_answer() -> None:
     king = "Which king signed the treaty of Kalmar?"
     answer = spoken(passage(), question=king)
     assert answer.feed(sources(passage())) == ""
-    assert "does not answer" in answer.feed(Done(not_in_library((passage(),))))
+    assert "Not in your library" in answer.feed(Done(not_in_library((passage(),))))
     settled = spoken(question=QUESTION)
     assert settled.feed(sources(passage())) == ""
 
@@ -136,7 +136,7 @@ def test_a_document_without_a_title_is_called_by_its_file_name() -> None:
 def test_what_the_model_says_without_the_documents_is_named_so() -> None:
     answer = SpokenAnswer((), QUESTION, grounds=False, library_lost=True)
     pieces = [answer.feed(Token("About ")), answer.feed(Token("two litres."))]
-    pieces.append(answer.feed(Done(labelled_direct(Answer("About two litres.", (), False)))))
+    pieces.append(answer.feed(Done(labelled_direct(Answer("About two litres.", (), None)))))
     assert "".join(pieces).strip() == "Without your documents: About two litres."
 
 
@@ -146,6 +146,15 @@ def test_when_nothing_can_answer_that_is_said_whatever_was_said_before() -> None
     rest = answer.feed(Done(template(library_lost=True)))
     assert rest.strip().startswith("I cannot answer just now")
     assert answer.text.startswith("Without your documents: About \n")
+
+
+def test_a_passage_that_is_no_answer_is_said_to_be_none() -> None:
+    late, early = spoken(passage()), spoken()
+    said = Done(nearest_passages((passage(),), QUESTION))
+    late.feed(sources(passage()))
+    assert late.feed(said) == f"{ONLY_NEAREST}\n"
+    early.feed(sources(passage()))
+    assert early.feed(said).startswith("**Nearest passages**, not an answer:")
 
 
 def test_the_passages_are_said_once_when_the_model_fails() -> None:

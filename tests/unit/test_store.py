@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ def put(store: Store, owner: str, source: str, *texts: str, seed: int = 0, sha: 
         document=document,
         chunks=chunks,
         vectors=unit_vectors(len(texts), seed),
+        tokens=[text.encode() for text in texts],
     )
 
 
@@ -64,6 +66,20 @@ def test_a_document_comes_back_as_its_loader_gave_it(store: Store) -> None:
     assert loaded.text == "alpha beta\n\ngamma"
     assert loaded.pages == (PageSpan(1, 0, 17),)
     assert loaded.headings == (HeadingSpan(1, "A", 0, 1),)
+
+
+def test_a_passage_that_the_full_text_index_lost_is_found_again(
+    store: Store, tmp_path: Path
+) -> None:
+    put(store, "library", "a.txt", "alpha beta", "gamma")
+    db = sqlite3.connect(tmp_path / DATABASE_NAME)
+    db.execute("DELETE FROM chunk_fts WHERE rowid = 1")  # as whole as before, and a row behind
+    db.commit()
+    db.close()
+    assert found(store, "beta", "library") == []
+    assert store.check().full_text_rebuilt
+    assert found(store, "beta", "library") == ["alpha beta"]
+    assert store.check().full_text_rebuilt is False
 
 
 def test_replacing_a_document_leaves_nothing_of_the_old_one(store: Store) -> None:
@@ -333,3 +349,34 @@ def test_an_older_generation_catches_up(store: Store, tmp_path: Path) -> None:
     again = indexes(store, tmp_path)
     assert nearest(again, unit_vectors(30, 2)[5], "library") == ids_of(store, second)[5]
     assert len(again.search(unit_vectors(1)[0], ["library"], 100)) == 30
+
+
+def test_what_is_kept_of_the_tokens_goes_with_the_passage_and_is_checked(
+    store: Store, tmp_path: Path
+) -> None:
+    document_id = put(store, "session:a", "a.txt", "alpha", "beta")
+    put(store, "library", "b.txt", "gamma")
+    assert store.move_document(document_id, "session:a", "library")
+    ids = store.document_chunk_ids(document_id)
+    assert store.tokens([ids[1], ids[0]]) == [b"beta", b"alpha"]
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as db, db:
+        db.execute("UPDATE chunks SET tokens = ? WHERE id = ?", (b"other", ids[0]))
+    assert store.tokens(ids[1:]) == [b"beta"]
+    with pytest.raises(StoreDamagedError):
+        store.check()
+
+
+def test_the_columns_of_a_table_are_no_heading_to_ask_about(store: Store) -> None:
+    text = "It is blue.\n\nAnna | 7"
+    chunks = [Chunk(0, 11, text[:11], "Boats"), Chunk(13, 21, text[13:], "Boats › Name | Key")]
+    store.put_document(
+        "library",
+        "a.txt",
+        origin="upload",
+        sha256="s",
+        size_bytes=1,
+        document=LoadedDocument(text, "Club", "text"),
+        chunks=chunks,
+        vectors=unit_vectors(2),
+    )
+    assert store.headings(["library"], 9) == [("Club", "Club › Boats")]

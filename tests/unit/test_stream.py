@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from chains.types import Answer, AnswerEvent, Done, Question, Queued, Token
+from chains.types import Answer, AnswerEvent, Done, Progress, Question, Queued, Token
 from core.errors import EngineBusyError, QuestionError, XoeError
 from core.settings import Settings
 from xoe.auth import identity
@@ -72,7 +72,7 @@ def test_another_error_is_the_streams_last_event() -> None:
 
 
 def test_what_came_first_is_told_first() -> None:
-    done = Done(Answer("It is so.", (), grounded=False))
+    done = Done(Answer("It is so.", (), None))
     response, services = ask(Queued(1), Queued(0), Token("It is so."), done)
     names = [line[7:] for line in response.text.splitlines() if line.startswith("event: ")]
     assert names == ["queued", "queued", "token", "done"]
@@ -83,3 +83,9 @@ def test_one_that_is_lost_amid_the_answer_says_so_in_the_stream() -> None:
     response, _ = ask(Token("It"), EngineBusyError(128, 12.3))
     names = [line[7:] for line in response.text.splitlines() if line.startswith("event: ")]
     assert (response.status_code, names) == (200, ["token", "error"])
+
+
+def test_programs_are_told_how_far_the_reading_of_a_document_is() -> None:
+    response, _ = ask(Progress(3, 8, "**Manual**"), Done(Answer("It is about pumps.", (), True)))
+    assert response.status_code == 200
+    assert 'event: progress\r\ndata: {"part":3,"parts":8,"document":"**Manual**"}' in response.text

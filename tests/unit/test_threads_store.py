@@ -9,16 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from core.errors import ThreadLimitError
 from core.settings import Settings
 from xoe.chats import rows
 from xoe.chats.changes import RECOVERED, Ask, Drop, Files, Forget, Found, Keep
 from xoe.chats.deletion import delete_owner, delete_thread
+from xoe.chats.judged import JudgedAnswer, judged_answers
 from xoe.chats.remarks import Judge, Rename, TakeBackJudgement
 from xoe.chats.store import PAGE_MAX, Threads
 from xoe.chats.types import KeptTurn, StoredCitation, StoredFile, StoredMessage
-from xoe.db import Database
+from xoe.db import Database, tables
 from xoe.db.database import FILE_NAME
 from xoe.db.unfinished import Unfinished, unfinished
 
@@ -83,7 +85,12 @@ async def texts(threads: Threads, owner: str, thread: str) -> list[str]:
 
 async def test_a_chat_comes_back_as_it_was_said(threads: Threads) -> None:
     answer = told(
-        "a1", "Every eight weeks. [1]", note="Shorter.", level="extractive", citations=(CITATION,)
+        "a1",
+        "Every eight weeks. [1]",
+        note="Shorter.",
+        level="extractive",
+        outcome="nearest_passages",
+        citations=(CITATION,),
     )
     await threads.apply(Ask(ANNA, "t1", asked("q1", "How often?"), "quality", '{"passages": 2}'))
     assert await threads.apply(Keep(ANNA, "t1", "q1", answer))
@@ -259,6 +266,34 @@ async def test_a_thumb_replaces_the_one_before_and_can_be_taken_back(threads: Th
     assert (await threads.page(ANNA, limit=5, good=True)).threads == ()
     assert await threads.apply(TakeBackJudgement(ANNA, "second"))
     assert (await message(threads, ANNA, "t", "a1")).feedback is None
+
+
+async def test_thumbs_are_read_with_what_was_asked_and_cited_but_not_those_of_users(
+    threads: Threads,
+) -> None:
+    async with threads.db.write() as connection:
+        rows = [("anna", "operator"), ("ben", "user"), ("gus", "guest")]
+        values = [
+            {"name": name, "shown": name, "role": role, "password": "x", "created_at": 1.0}
+            for name, role in rows
+        ]
+        await connection.execute(
+            insert(tables.users).values([{**v, "disabled": False} for v in values])
+        )
+    others = ("user:ben", "user:gus", "guest:1", "user:removed")
+    for number, owner in enumerate((ANNA, BERT, *others)):
+        await threads.apply(Ask(owner, "t", asked("q1", f"How often, {owner}?")))
+        answer = told("a1", "Every eight weeks. [1]", citations=(CITATION,))
+        await threads.apply(Keep(owner, "t", "q1", answer))
+        await say(threads, owner, "t", "2", "Not judged?", "No.")
+        await threads.apply(Judge(owner, "a1", owner == ANNA, "Why", 5.0 - number))
+    found, left_out = await judged_answers(threads.db)
+    answer_of = {"answer": "Every eight weeks. [1]", "citations": (CITATION,), "reason": "Why"}
+    assert found == [
+        JudgedAnswer(BERT, f"How often, {BERT}?", good=False, **answer_of),
+        JudgedAnswer(ANNA, f"How often, {ANNA}?", good=True, **answer_of),
+    ]
+    assert left_out == len(others)
 
 
 async def test_only_documents_that_came_by_no_other_chat_go_with_one(threads: Threads) -> None:

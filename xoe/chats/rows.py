@@ -100,6 +100,7 @@ async def put(
         at=message.at,
         level=message.level,
         note=clean(message.note, NOTE_MAX_CHARS),
+        outcome=message.outcome,
         remembered=message.remembered,
         extra=extra_json(extra),
     )

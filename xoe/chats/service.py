@@ -103,6 +103,7 @@ class Chats:
             at=time.time(),
             level=answer.level.value,
             note=answer.note,
+            outcome=answer.outcome or "",
             citations=stored_citations(answer.citations),
             nearest=stored_citations(nearest),
             remembered=True,

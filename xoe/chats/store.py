@@ -254,6 +254,7 @@ def _message(
         at=row.at,
         level=row.level,
         note=row.note,
+        outcome=row.outcome,
         citations=citations_of(shown.get("citations")),
         nearest=citations_of(shown.get("nearest")),
         files=files_of(shown.get("files")),

@@ -80,6 +80,9 @@ class StoredMessage:
     feedback: StoredFeedback | None = None
     remembered: bool = False
     """Whether it belongs to what the model is told of the chat: what was stopped does not."""
+    outcome: str = ""
+    """Of an answer, what it was (``chains.types.Outcome``); empty where the library was not asked,
+    or nothing of it is known."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,17 @@ from xoe import __version__
 _COMMANDS: Final = {
     **{
         name: f"{name}:{name}_command"
-        for name in ("serve", "share", "ingest", "ask", "say", "transcribe", "status", "trace")
+        for name in (
+            "serve",
+            "share",
+            "ingest",
+            "ask",
+            "eval",
+            "say",
+            "transcribe",
+            "status",
+            "trace",
+        )
     },
     "doctor": "doctor:doctor_command",
     "backup": "backup:backup_command",

@@ -74,10 +74,11 @@ async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> 
         use_library=body["use_library"],
         max_tokens=body["max_tokens"],
     )
+    settings = settings.model_copy(update={"checker_fetch": False})
     services = await Services.create(settings, sync_library=False, with_voice=False)
     try:
         with errors.status("Loading the model …") if show else errors.capture():
-            await services.model_ready()
+            await services.model_ready(checked=True)
             async with aclosing(services.answers.stream(asked)) as events:
                 async for event in events:
                     if isinstance(event, Done):

@@ -36,6 +36,12 @@ def _both(table: str, *statements: str) -> Change:
 
 STEPS: Final[list[tuple[Change, ...]]] = [
     (_both("unfinished", "UPDATE unfinished SET kind = 'transfer' WHERE kind = 'adoption'"),),
+    (
+        _both(
+            "thread_messages",
+            "ALTER TABLE thread_messages ADD COLUMN outcome TEXT NOT NULL DEFAULT ''",
+        ),
+    ),
 ]
 """The first leads from version 1 to version 2, the next from there on."""
 

@@ -130,6 +130,7 @@ messages: Final = Table(
     Column("at", Float, nullable=False),
     Column("level", Text, nullable=False, server_default="full"),
     Column("note", Text, nullable=False, server_default=""),
+    Column("outcome", Text, nullable=False, server_default=""),
     Column("remembered", Boolean, nullable=False),
     Column("extra", Text),
     UniqueConstraint("thread", "id"),

@@ -17,6 +17,7 @@ from chains.types import (
     AnswerEvent,
     Citation,
     Done,
+    Progress,
     Question,
     Queued,
     Sources,
@@ -25,7 +26,6 @@ from chains.types import (
 from core.errors import EngineNotReadyError, StoppingError
 from state.ladder import Level
 from xoe.page import elements
-from xoe.page.elements import FOUND, NEAREST, SOURCES
 from xoe.page.exporting import share_action
 from xoe.page.markup import Neutraliser, neutralise, with_citation_links
 from xoe.page.reading import read_aloud_action
@@ -117,6 +117,8 @@ async def _stream(
                         await reply.queued(place)
                     case Sources(citations=citations):
                         await reply.quote(citations)
+                    case Progress():
+                        await reply.progress(event)
                     case Token(text=text):
                         await reply.write(text)
                     case Done(answer=finished):
@@ -215,6 +217,11 @@ class AnswerMessage:
         else:
             await self.drop_note()
 
+    async def progress(self, progress: Progress) -> None:
+        """Say which part of a whole document is being read."""
+        part = f"Reading part {progress.part} of {progress.parts}"
+        await self.note(f"*{part} of* {neutralise(progress.document)}")
+
     async def note(self, line: str) -> None:
         """Show a line where the answer will stand."""
         self._noted = True
@@ -231,7 +238,7 @@ class AnswerMessage:
     async def quote(self, citations: Sequence[Citation]) -> None:
         """Show the best sentences at once, before the model has written a word."""
         if citations:
-            self._put_card(citations, FOUND)
+            self._put_card(citations, None)
             await self._show()
 
     async def write(self, piece: str) -> None:
@@ -250,14 +257,15 @@ class AnswerMessage:
         An answer for which a part of the system was missing can be asked for again.
         """
         places = {citation.number: place_of(citation) for citation in answer.citations}
+        outcome = answer.outcome or ""
         self._noted = False
         text = with_citation_links(neutralise(answer.text), places)
         lines = [f"*{line}*" for line in (answer.note, *notes, *self.remarks) if line]
         self._message.content = "\n\n".join([text, *lines])
         if answer.citations:
-            self._put_card(answer.citations, SOURCES)
+            self._put_card(answer.citations, outcome)
         elif self._card is not None:
-            self._card.props = {**self._card.props, "heading": NEAREST}
+            self._card.props = {**self._card.props, **elements.outcome_props(outcome)}
         await self._show()
         await offer_actions(
             self.id, self._asked_id, question, answer.level, readable=self._readable
@@ -284,11 +292,11 @@ class AnswerMessage:
         if self._sent:
             await self._message.remove()
 
-    def _put_card(self, citations: Sequence[Citation], heading: str) -> None:
+    def _put_card(self, citations: Sequence[Citation], outcome: str | None) -> None:
         if self._card is None:
-            self._card = elements.sources(citations, heading)
+            self._card = elements.sources(citations, outcome)
             self._message.elements = [self._card]  # type: ignore[list-item] # its list is generic
-        self._card.props = elements.sources_props(citations, heading)
+        self._card.props = elements.sources_props(citations, outcome)
 
     async def _stream_unsent(self) -> None:
         unsent, self._unsent = self._unsent, ""

@@ -250,7 +250,8 @@ async def _answer(
     await services.chats.reconcile(session.owner(), session.session_id())
     question = question_of(services, chat, text, temperature=temperature)
     question = replace(question, asked_id=message.id, answer_id=reply.id)
-    finished = await answer(services, question, reply)
+    turn = None if chat.ahead is None else await chat.ahead.take_begun(question)
+    finished = await answer(services, question, reply, prepared=turn)
     chat.remember(message.id)
     call = session.current_call()
     if call is not None and call.is_deaf:

@@ -12,12 +12,16 @@ from typing import Any
 
 import chainlit as cl
 
-from chains.types import Citation
+from chains.types import Citation, Outcome
 from core.text import visible
 
 FOUND = "Found in your documents"
-SOURCES = "Sources"
-NEAREST = "Nearest passages in your documents"
+_HEADINGS: dict[str, str] = {
+    "": "Sources",
+    Outcome.ANSWERED: "Answered from your documents",
+    Outcome.NEAREST: "Nearest passages, not an answer",
+    Outcome.ABSENT: "Not in your library; the nearest passages",
+}
 
 _MARKDOWN = (".md", ".markdown")
 _LINE_START = re.compile(r"^\s*(?:[-*+>]|#{1,6}|\d+[.)])\s+")
@@ -39,14 +43,25 @@ class FileLine:
     reason: str = ""
 
 
-def sources(citations: Sequence[Citation], heading: str) -> cl.CustomElement:
+def sources(citations: Sequence[Citation], outcome: str | None) -> cl.CustomElement:
     """Return the card of quoted sentences; each opens its passage in the side panel."""
-    return _element("Sources", sources_props(citations, heading))
+    return _element("Sources", sources_props(citations, outcome))
 
 
-def sources_props(citations: Sequence[Citation], heading: str) -> dict[str, Any]:
-    """Return the properties of the card of quoted sentences."""
-    return {"heading": heading, "citations": [_citation(citation) for citation in citations]}
+def sources_props(citations: Sequence[Citation], outcome: str | None) -> dict[str, Any]:
+    """Return the properties of the card of quoted sentences.
+
+    ``outcome``: of the answer that they belong to, empty where that is not known; ``None`` while
+    there is none yet.
+    """
+    cited = [_citation(citation) for citation in citations]
+    return {**outcome_props(outcome), "citations": cited}
+
+
+def outcome_props(outcome: str | None) -> dict[str, Any]:
+    """Return those properties of that card which tell the outcome."""
+    heading = FOUND if outcome is None else _HEADINGS[outcome]
+    return {"heading": heading, "outcome": outcome or ""}
 
 
 def files(lines: Sequence[FileLine], questions: Sequence[str] = ()) -> cl.CustomElement:

@@ -17,11 +17,11 @@ from chainlit.step import StepDict
 from chainlit.types import FeedbackDict, ThreadDict
 
 from chains import profiles
-from chains.types import Citation
+from chains.types import Citation, Outcome
 from xoe.chats.text import element_id
 from xoe.chats.types import StoredCitation, StoredFile, StoredMessage, StoredThread
 from xoe.page import elements
-from xoe.page.elements import NEAREST, SOURCES, FileLine
+from xoe.page.elements import FileLine
 from xoe.page.markup import neutralise, with_citation_links
 
 RUN: Final = "run-"
@@ -134,8 +134,8 @@ def _card(thread_id: str, for_id: str, message: StoredMessage, kind: str) -> Ele
         name, props = "Files", elements.files_props([_line(file) for file in message.files])
     else:
         cited: Sequence[StoredCitation] = getattr(message, kind)
-        heading = SOURCES if kind == "citations" else NEAREST
-        name, props = "Sources", elements.sources_props([_citation(one) for one in cited], heading)
+        outcome = message.outcome or ("" if kind == "citations" else Outcome.ABSENT)
+        name, props = "Sources", elements.sources_props([_citation(one) for one in cited], outcome)
     return cast(
         ElementDict,
         {

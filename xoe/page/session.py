@@ -22,6 +22,7 @@ from xoe.page import chainlit_patches
 from xoe.page.options import AnswerOptions
 
 if TYPE_CHECKING:
+    from chains.prepared import PreparedTurn
     from voice.call import Call
 
 _KEY = "xoe_chat"
@@ -39,6 +40,8 @@ class Chat:
     running: set[asyncio.Task[Any]] = field(default_factory=set)
     answered: list[str] = field(default_factory=list)
     """Ids of the messages whose turns are in the history, the latest last."""
+    ahead: PreparedTurn | None = None
+    """What was prepared of a question that is being typed."""
 
     @contextmanager
     def busy(self) -> Iterator[None]:

@@ -187,12 +187,13 @@ class SpokenConversation:
         asked_id, answer_id = current.asked.id, current.reply.id
         question = replace(self._question(text), asked_id=asked_id, answer_id=answer_id)
         turn = current.turn = await self._prepared.take(question)
-        quotable = turn.passages if turn.settled is None else ()
+        quotable = turn.passages if turn.settled is None and not turn.is_refused else ()
         spoken = SpokenAnswer(
             quotable,
-            turn.question.text,
+            turn.in_full,
             grounds=turn.grounds,
             library_lost=turn.library_lost,
+            language=turn.language,
         )
 
         def on_event(event: AnswerEvent) -> None:

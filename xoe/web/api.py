@@ -14,7 +14,18 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from chains.types import Answer, AnswerEvent, Citation, Done, Question, Queued, Sources, Token
+from chains.types import (
+    Answer,
+    AnswerEvent,
+    Citation,
+    Done,
+    Outcome,
+    Progress,
+    Question,
+    Queued,
+    Sources,
+    Token,
+)
 from core.errors import BusyError, StoppingError, XoeError
 from core.share import Share
 from xoe.auth.identity import Identity, identity_of
@@ -77,7 +88,9 @@ class QueryResponse(BaseModel):
                             "end": 2104,
                         }
                     ],
+                    "outcome": "answered",
                     "grounded": True,
+                    "checked_by": "quality",
                     "timings_ms": {"retrieval": 9.1, "first_token": 812.0, "total": 2304.5},
                 }
             ]
@@ -86,7 +99,18 @@ class QueryResponse(BaseModel):
 
     answer: str
     citations: list[QueryCitation]
-    grounded: bool = Field(description="Whether every statement of the answer is cited.")
+    outcome: Outcome | None = Field(
+        description="answered; nearest_passages (quoted, which is no answer); not_in_library; "
+        "null where the library was not asked, or could not be."
+    )
+    grounded: bool = Field(
+        description="Whether every statement of the answer is cited: with answered alone."
+    )
+    checked_by: str = Field(
+        "",
+        description="The model that was asked whether the passages answer the question; empty "
+        "where none was, or none in time.",
+    )
     level: str = Field(
         "full",
         description="What answered: full, direct (the model without the documents), extractive "
@@ -160,14 +184,15 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
     dependencies=[Depends(_admitted)],
     responses={
         200: {
-            "description": "Events `queued`, `sources`, `token`, and at the end `done` or `error`, "
+            "description": "Events `queued`, `sources`, `progress` (a whole document is read: "
+            "`part` of `parts`), `token`, and at the end `done` or `error`, "
             "also when the server is stopped amid the answer.",
             "content": {
                 "text/event-stream": {
                     "example": 'event: sources\ndata: {"citations": []}\n\n'
                     'event: token\ndata: {"text": "You"}\n\n'
                     'event: done\ndata: {"answer": "You can …", "citations": [], '
-                    '"grounded": true, "timings_ms": {}}\n\n'
+                    '"outcome": "answered", "grounded": true, "timings_ms": {}}\n\n'
                 }
             },
         }
@@ -282,6 +307,8 @@ def _frame(event: AnswerEvent) -> ServerSentEvent:
             return _sse("queued", _Place(place=place))
         case Sources(citations):
             return _sse("sources", _SourceList(citations=[_citation(c) for c in citations]))
+        case Progress(part, parts, document):
+            return _sse("progress", _Part(part=part, parts=parts, document=document))
         case Token(text):
             return _sse("token", _Piece(text=text))
         case Done(answer):
@@ -296,6 +323,12 @@ class _SourceList(BaseModel):
     citations: list[QueryCitation]
 
 
+class _Part(BaseModel):
+    part: int
+    parts: int
+    document: str
+
+
 class _Piece(BaseModel):
     text: str
 
@@ -308,7 +341,9 @@ def _response(answer: Answer) -> QueryResponse:
     return QueryResponse(
         answer=answer.text,
         citations=[_citation(citation) for citation in answer.citations],
+        outcome=answer.outcome,
         grounded=answer.grounded,
+        checked_by=answer.checked_by,
         level=answer.level,
         note=answer.note,
         timings_ms={

@@ -40,7 +40,7 @@ class HealthComponent(BaseModel):
 class HealthEngine(BaseModel):
     """The process that a native engine lives in."""
 
-    name: Literal["llm", "embedder", "vad", "stt", "stt-light", "piper", "espeak"]
+    name: Literal["llm", "checker", "embedder", "vad", "stt", "stt-light", "piper", "espeak"]
     state: Literal["stopped", "loading", "ready", "failed"]
     pid: int | None = Field(description="null while it is being started.")
     restarts: int = Field(description="How often it was started again after it was lost.")

@@ -5,13 +5,15 @@ The file is one object::
     {"format": "xoe-novai-conversation", "version": 1, "exported_at": TIME,
      "name": TEXT, "created_at": TIME, "left_out": N,
      "messages": [{"role": "user" | "assistant", "text": TEXT, "at": TIME,
-                   "level": TEXT, "note": TEXT, "files": [TEXT, …],
+                   "level": TEXT, "note": TEXT, "outcome": TEXT, "files": [TEXT, …],
                    "citations": [CITATION, …], "nearest": [CITATION, …]}, …]}
 
 TIME is ISO 8601 in UTC, or null. An answer's text is Markdown with ``[n]`` where the citation of
 that number supports it. A CITATION is ``{"number", "source", "page", "heading", "quote",
 "passage", "start", "end"}``; ``passage[start:end]`` is the quote, counted in Unicode code points;
 ``page`` is 1-based, or null. ``level`` tells what of the program answered: "full", or less.
+``outcome`` is "answered", "nearest_passages" (quoted, not an answer), "not_in_library" or "" (the
+library was not asked, or the message is older than this field).
 
 Texts are as they were written and must be made safe before they are shown. The file itself is
 ASCII, with ``<``, ``>`` and ``&`` escaped, so that nothing takes it for a page. A later version
@@ -57,6 +59,7 @@ def _message(message: StoredMessage) -> dict[str, Any]:
         "at": _time(message.at),
         "level": message.level[:_NAME_MAX_CHARS],
         "note": message.note[:_NAME_MAX_CHARS],
+        "outcome": message.outcome[:_NAME_MAX_CHARS],
         "files": [file.name[:_NAME_MAX_CHARS] for file in message.files],
         "citations": [_citation(citation) for citation in message.citations],
         "nearest": [_citation(citation) for citation in message.nearest],

@@ -1,0 +1,64 @@
+"""What the demands of a question refuse: of SQuAD's unanswerable questions, and of the answerable.
+
+Each question of the SQuAD 2.0 file (``XOE_SHARED_DIR``, or ``shared`` beside the project) is
+searched, and its demands are looked for in the three windows that are found. The ratio of a row is
+the unanswerable refused for one that was refused wrongly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from bench.followups import SQUAD, shared_dir, take_in
+from bench.rows import BenchRow
+from chains.gate import lacking
+from chains.types import LIBRARY_OWNER
+from core.settings import Settings
+from xoe.workbench import Workbench, open_workbench
+
+PASSAGES = 3
+
+
+async def run(settings: Settings) -> list[BenchRow]:
+    """Return the rows of the constraints suite; none where the SQuAD file is not at hand.
+
+    The value is the share of the unanswerable questions, the baseline that of the answerable.
+    """
+    path = shared_dir() / SQUAD
+    if not path.is_file():
+        return []
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+        alone = settings.model_copy(update={"data_dir": Path(scratch)})
+        async with open_workbench(alone) as bench:
+            await asyncio.to_thread(take_in, bench, articles, settings.chunk_tokens)
+            return await asyncio.to_thread(_rows, bench, articles)
+
+
+def _rows(bench: Workbench, articles: list[dict[str, object]]) -> list[BenchRow]:
+    asked: Counter[bool] = Counter()
+    refused: Counter[tuple[str, bool]] = Counter()
+    for article in articles:
+        paragraphs = article["paragraphs"]
+        assert isinstance(paragraphs, list)
+        for qa in (qa for paragraph in paragraphs for qa in paragraph["qas"]):
+            question, answerable = qa["question"], not qa["is_impossible"]
+            asked[answerable] += 1
+            found = bench.search.search(question, [LIBRARY_OWNER], limit=PASSAGES).passages
+            chunks = bench.search.chunk_texts(found, [LIBRARY_OWNER])
+            kinds = {str(one.kind) for one in lacking(question, found, chunks)}
+            refused.update((kind, answerable) for kind in kinds | ({"any"} if kinds else set()))
+    named = sorted({kind for kind, _ in refused} - {"any"})
+    return [
+        BenchRow.against(
+            f"constraints_{kind}",
+            refused[kind, False] / asked[False],
+            "share refused",
+            refused[kind, True] / asked[True],
+        )
+        for kind in [*named, "any"]
+    ]

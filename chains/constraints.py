@@ -1,0 +1,254 @@
+"""What must be true of the evidence for a question, apart from what it talks about.
+
+A passage can hold every topic word of a question and still not answer it: it speaks of another
+year, of the first where the last was asked, of what was done where it was asked what was not. So
+each number, date, name, negation, superlative and opposite of the question is looked for. As it is
+written: "4" is also "four" and 1672 is in the 17th century, but no sum is worked out.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import Final, Literal
+
+from chains import lexical
+from chains.citations import is_negated
+from chains.clauses import AUXILIARIES, QUESTION_WORDS, names
+from chains.contradictions import NUMBER_WORDS, OPPOSITES
+from chains.leaning import COMMANDS
+
+Kind = Literal["number", "date", "name", "negation", "superlative", "opposite"]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Something that must stand in the evidence."""
+
+    kind: Kind
+    what: str
+    """The number, name or word, as the question has it."""
+
+
+NAME_SHARE: Final = 0.5
+"""Share of a name's words that must be found: of "Duke Richard II" the "Richard"."""
+ALIKE: Final = 0.8
+"""Likeness of two words, from which on one is the other misspelt or inflected."""
+
+_NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w|['’]s)")
+_PERIOD = re.compile(
+    r"(?P<century>\d{1,2})(?:st|nd|rd|th) century|(?P<decade>\d{3}0)['’]?s", re.IGNORECASE
+)
+_CENTURY = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
+_WORDS: Final = {
+    str(number): words.split("/")
+    for number, words in enumerate(
+        "zero one/i two/ii three/iii four/iv five/v six/vi seven/vii eight/viii nine/ix ten/x "
+        "eleven/xi twelve/xii".split()
+    )
+}
+_MONTHS_AND_DAYS: Final = (
+    "January February March April May June July August September October November December "
+    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+).split()
+_ABBREVIATION = re.compile(r"[A-Z0-9]{2,5}s?")
+_DATE = re.compile(rf"\b(?:{'|'.join(_MONTHS_AND_DAYS)})\b")
+_NEGATIVE = re.compile(
+    r"\b(?:fail|lack|refus|prevent|prohibit|forb[ia]d|ban(?:ned|s)?\b|except|exempt|unable|unlike"
+    r"|instead|rather than|lose|lost|reject|oppos|exclud|avoid|stop|den[iy]|few|hardly|absen)",
+    re.IGNORECASE,
+)
+_SUPERLATIVE = re.compile(r"\b(?:(?:most|least)(?! of\b| often\b)|only|[a-z]{3,}est)\b")
+_NONE: Final = frozenset(
+    "forest interest honest modest protest request contest suggest west arrest invest harvest "
+    "conquest inquest guest quest priest digest manifest northwest southwest tempest".split()
+)
+_EXTREME = re.compile(
+    r"\b(?:first|last|main\w*|chief\w*|primar\w*|top|peak|max\w*|min\w*|principal\w*|major\w*|more"
+    r"|best|worst|record|largely|sole\w*|just|alone|single|unique\w*|exclusive\w*|except)\b"
+)
+
+
+_ASKS_NUMBER = re.compile(
+    r"\bhow (?:many|much|long|old|far|large|big|tall|high|deep|wide|heavy|often|late|early)\b"
+    r"|\bwhat (?:number|percentage|proportion|share|amount)\b",
+    re.IGNORECASE,
+)
+_ASKS_TIME = re.compile(
+    r"^\W*when\b|\b(?:what|which|whose) (?:year|date|day|month|decade|century|time)\b",
+    re.IGNORECASE,
+)
+_QUANTITIES: Final = NUMBER_WORDS | frozenset(
+    "dozen dozens hundreds thousands millions billion billions half third thirds quarter quarters "
+    "several both pair none no zero single every all most majority always never free rarely "
+    "seldom couple few many".split()
+)
+_TIMES: Final = NUMBER_WORDS | frozenset(
+    "morning mornings afternoon evening evenings night nights today tomorrow yesterday spring "
+    "summer autumn fall winter easter christmas weekend weekends weekday weekdays hour hours day "
+    "days week weeks month months year years decade decades century centuries after before during "
+    "until since once every always never soon ago dawn dusk mondays tuesdays wednesdays thursdays "
+    "fridays saturdays sundays".split()
+)
+
+
+def is_of_asked_kind(question: str, text: str) -> bool:
+    """Tell whether ``text`` holds a number or a time where an English question asks for one."""
+    if re.search(r"\d", text):
+        return True
+    held = set(lexical.words(text))
+    if _ASKS_NUMBER.search(question):
+        return bool(held & _QUANTITIES)
+    return _ASKS_TIME.search(question) is None or bool(held & _TIMES)
+
+
+def asks_for_more(question: str) -> bool:
+    """Tell whether an English question asks for something that it does not say itself.
+
+    A yes or no, and which of two, may be answered in its own words.
+    """
+    words = lexical.words(question)
+    return bool(QUESTION_WORDS & set(words)) and words[0] not in AUXILIARIES and "or" not in words
+
+
+def unmet(question: str, passages: Sequence[str]) -> tuple[Constraint, ...]:
+    """Return what the question demands and the evidence lacks.
+
+    ``passages``, with their headings, best first. The best must hold everything; a name may stand
+    in any of them, and counts only where all the question's names are in none: people often write
+    where or of what ("in England") though the text takes it for granted.
+    """
+    if not passages:
+        return ()
+    demands = demanded(question)
+    lacking = [
+        one for one in demands if one.kind != "name" and not _CHECKS[one.kind](one, passages[0])
+    ]
+    everything = "\n".join(passages)
+    named = [one for one in demands if one.kind == "name"]
+    if not any(_has_name(one, everything) for one in named):
+        lacking += named
+    return tuple(lacking)
+
+
+def demanded(question: str) -> tuple[Constraint, ...]:
+    """Return what must stand in the evidence.
+
+    Nothing for a yes or no ("Is the fee 500 euros?" is answered by any other fee), for a command,
+    and for a question that is not English.
+    """
+    words = lexical.words(question)
+    if not QUESTION_WORDS & set(words) or words[0] in AUXILIARIES | COMMANDS:
+        return ()
+    found = [Constraint("number", number) for number in sorted(_numbers(question))]
+    found += [Constraint("number", match.group().lower()) for match in _PERIOD.finditer(question)]
+    found += [Constraint("date", match.group()) for match in _DATE.finditer(question)]
+    found += [
+        Constraint("name", name.text)
+        for name in names(question)
+        if not (_DATE.search(name.text) or _ABBREVIATION.fullmatch(name.text))
+    ]
+    if is_negated(question):
+        found.append(Constraint("negation", "not"))
+    found += [
+        Constraint("superlative", word)
+        for word in _SUPERLATIVE.findall(question)
+        if word not in _NONE
+    ]
+    found += [
+        Constraint("opposite", word)
+        for word in lexical.content_words(question)
+        if lexical.stem(word) in OPPOSITES
+    ]
+    return tuple(found)
+
+
+def _numbers(text: str) -> frozenset[str]:
+    """Return the numbers in digits, without separators; "17th" and "1600s" are none."""
+    return frozenset(re.sub(r"[.,]", "", number) for number in _NUMBER.findall(text))
+
+
+def _has_number(one: Constraint, text: str) -> bool:
+    if one.what in _numbers(text):
+        return True
+    if set(_WORDS.get(one.what, ())) & set(lexical.words(text)):
+        return True
+    period = _PERIOD.fullmatch(one.what)
+    if period is not None and re.sub(r"['’]", "", one.what) in re.sub(r"['’]", "", text.lower()):
+        return True
+    if period is None:
+        short = one.what[2:] if len(one.what) == 4 else "-"
+        return re.search(rf"\d[-–/]{short}\b", text) is not None  # 1763 of "1756-63"
+    years = [int(number) for number in _numbers(text) if len(number) == 4 and number < "2100"]
+    if period.group("century"):
+        century = int(period.group("century"))
+        return any(year // 100 + 1 == century for year in years) or f"{century - 1}00s" in text
+    first = int(period.group("decade"))
+    if first % 100:
+        return any(year // 10 == first // 10 for year in years)
+    centuries = {int(number) for number in _CENTURY.findall(text)}
+    return any(year // 100 == first // 100 for year in years) or first // 100 + 1 in centuries
+
+
+def _has_date(one: Constraint, text: str) -> bool:
+    return re.search(rf"\b{one.what[:3]}(?:{one.what[3:]})?\b", text) is not None
+
+
+def _has_name(one: Constraint, text: str) -> bool:
+    wanted = [word for word in _folded(one.what) if lexical.content_stems(word)]
+    held = _words_of(text)
+    found = sum(any(_is_same(word, other) for other in held) for word in wanted)
+    return found >= NAME_SHARE * len(wanted)
+
+
+def _is_negative(_one: Constraint, text: str) -> bool:
+    return is_negated(text) or _NEGATIVE.search(text) is not None
+
+
+def _has_superlative(_one: Constraint, text: str) -> bool:
+    return _SUPERLATIVE.search(text) is not None or _EXTREME.search(text.lower()) is not None
+
+
+def _has_side(one: Constraint, text: str) -> bool:
+    """Tell whether this side of a pair of opposites is spoken of, or not even the other."""
+    pair, side = OPPOSITES[lexical.stem(one.what)]
+    stems = {lexical.stem(word) for word in lexical.words(text)}
+    sides = {OPPOSITES[stem] for stem in stems if stem in OPPOSITES}
+    return (pair, side) in sides or not any(other == pair for other, _ in sides)
+
+
+_CHECKS: Final[dict[Kind, Callable[[Constraint, str], bool]]] = {
+    "number": _has_number,
+    "date": _has_date,
+    "negation": _is_negative,
+    "superlative": _has_superlative,
+    "opposite": _has_side,
+}
+
+
+def _folded(text: str) -> list[str]:
+    """Return the words in small letters, without accents and possessives."""
+    plain = unicodedata.normalize("NFKD", re.sub(r"['’]s\b", "", text))
+    return lexical.words("".join(c for c in plain if not unicodedata.combining(c)))
+
+
+@lru_cache(maxsize=64)
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(_folded(text))
+
+
+def _is_same(word: str, other: str) -> bool:
+    """Tell whether two words are one, inflected ("French", "Normans") or misspelt."""
+    if word == other or lexical.stem(word) == lexical.stem(other):
+        return True
+    if word[:1] != other[:1] or min(len(word), len(other)) < 4:
+        return False
+    if abs(len(word) - len(other)) > 3:
+        return False
+    if word[:4] == other[:4]:
+        return True
+    return SequenceMatcher(None, word, other).ratio() >= ALIKE

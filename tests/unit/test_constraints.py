@@ -1,0 +1,88 @@
+"""What a question demands of the evidence, apart from what it talks about."""
+
+from __future__ import annotations
+
+import pytest
+
+from chains.constraints import unmet
+from chains.gate import lacking
+from chains.types import Passage
+
+CLUB = (
+    "The rowing club of Stade was founded in 1921 by Edda Kron. The first boat house burned down "
+    "in May 1956, and members pay 240 euros. It had four boats until the 1970s."
+)
+
+
+def kinds(question: str, *passages: str) -> list[str]:
+    return [one.kind for one in unmet(question, passages or (CLUB,))]
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Who pays 300 euros a year to the rowing club?", "number"),
+        ("What burned down in 1965?", "number"),
+        ("Which boats did the club have in the 1990s?", "number"),
+        ("What did the club do in the 18th century?", "number"),
+        ("What burned down in August 1956?", "date"),
+        ("What did Clara Ott found?", "name"),
+        ("Which members do not pay?", "negation"),
+        ("When did the last boat house burn down?", "opposite"),
+        ("What is the oldest oar of the club?", "superlative"),
+    ],
+)
+def test_what_the_evidence_does_not_say_is_not_met(question: str, kind: str) -> None:
+    text = CLUB.replace("first", "second") if kind == "superlative" else CLUB
+    assert kind in kinds(question, text)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who pays 240 euros?",
+        "What burned down in the 1950s?",
+        "What burned down in the 20th century?",
+        "How many boats did the 4 members have?",
+        "What burned down in May 1956?",
+        "What did Eda Kron found in Hamburg?",  # one letter, and a name that is taken for granted
+        "Who founded the club in Stade?",
+        "When did the first boat house burn down?",
+        "Which house came first?",
+        "What does the IT of the club do?",
+    ],
+)
+def test_what_it_says_in_another_form_is_met(question: str) -> None:
+    assert kinds(question) == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the fee of the rowing club 500 euros?",
+        "Was the club founded by Clara Ott in 1850?",
+        "List the members who joined in 1999",
+        "Wann wurde der Ruderverein 1850 in Hamburg umbenannt?",
+    ],
+)
+def test_a_proposal_a_command_and_another_language_demand_nothing(question: str) -> None:
+    found = kinds(question)
+    assert found == []
+
+
+def test_a_name_may_stand_in_any_passage_and_a_number_must_in_the_best() -> None:
+    other = "Clara Ott sold 300 tickets."
+    assert kinds("Who is Clara Ott?", CLUB, other) == []
+    assert kinds("Who sold 300 tickets?", CLUB, other) == ["number"]
+    assert unmet("Who sold 300 tickets?", []) == ()
+
+
+def test_title_heading_and_the_rest_of_the_chunk_are_evidence() -> None:
+    passage = Passage(
+        1, 1, "club.md", "Fees of 2024", "Edda Kron", None, "Members pay 240 euros.", 0, 0, 22, 1.0
+    )
+    chunks = {1: "Members pay 240 euros. Guests paid 9 in 2022."}
+    assert lacking("What did Edda Kron ask for in 2024?", [passage], {}) == ()
+    assert lacking("What did guests pay in 2022?", [passage], chunks) == ()
+    missing = lacking("What did they pay in 2023?", [passage], chunks)
+    assert [one.what for one in missing] == ["2023"]
