@@ -12,7 +12,7 @@ import re
 import unicodedata
 from calendar import month_name
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -316,7 +316,12 @@ def _weights(groups: Iterable[frozenset[str]], counts: Counter[str], total: int)
     return found
 
 
-def _is_number(group: frozenset[str]) -> bool:
+def numbers_of(subject: str) -> frozenset[str]:
+    """Return the numbers and months of a request, as ``vocabulary`` has them."""
+    return frozenset(_plain(word) for word in spoken_words(subject) if _is_number({word}))
+
+
+def _is_number(group: Collection[str]) -> bool:
     """Whether it is a number or a month: then one that is like it but for that is another one."""
     return all(word.isdigit() or word in _MONTHS for word in group)
 

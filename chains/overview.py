@@ -17,6 +17,7 @@ from chains.naming import (
     Meant,
     meant,
     name_of,
+    numbers_of,
     spoken_words,
     vocabulary,
 )
@@ -168,7 +169,7 @@ class Overviews:
     ) -> tuple[DocumentInfo | None, list[DocumentInfo]]:
         """Return the document that speaks of ``subject``, and those that are nearest to it."""
         by_id = {document.id: document for document in ready}
-        numbers = {word for word in spoken_words(subject) if word.isdigit()}
+        numbers = numbers_of(subject)
         wanted = " ".join(
             word for word in subject.split() if not GENERIC & lexical.content_stems(word)
         )
