@@ -127,7 +127,9 @@ def _case(bench: Workbench, owners: list[str], qa: dict[str, object], held_out: 
 async def _judged(
     settings: Settings, profile: LlmProfile, cases: Sequence[Case]
 ) -> AsyncIterator[Judged]:
-    alone = settings.model_copy(update={"llm_profile": profile, "llm_context_tokens": 1024})
+    alone = settings.model_copy(
+        update={"llm_profile": profile, "llm_context_tokens": 1024, "llm_stall_s": 600}
+    )
     engine = LlmEngine(alone)
     try:
         await engine.start()
