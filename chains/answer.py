@@ -148,6 +148,8 @@ class AnswerChain:
     async def stream(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """Yield ``Sources``, then ``Queued`` and ``Token``s, then ``Done``.
 
+        From the library only what has passed the check is a ``Token``.
+
         Closing the iterator stops the model within a token. Raises ``QuestionError`` or
         ``EngineError`` subclasses.
         """
@@ -314,7 +316,7 @@ class AnswerChain:
             if turn.grounds:
                 yield Sources(quote_sources(turn.passages))
             turn = await self.ready(turn)
-            writing = Writing(turn.timings)
+            writing = Writing.of(turn)
             fault = turn.model_fault
             written = self._written(turn, writing) if fault is None else None
             if written is not None:
@@ -383,10 +385,10 @@ class AnswerChain:
                     async for event in events:
                         if isinstance(event, GenerationStats):
                             self._account(event, writing, span)
-                            continue
-                        if isinstance(event, Token):
-                            writing.add(event.text, turn.elapsed_ms())
-                        yield event
+                        elif (shown := writing.take(event, turn.elapsed_ms())) is not None:
+                            yield shown
+        if (rest := writing.finished()) is not None:
+            yield rest
 
     def _account(self, stats: GenerationStats, writing: Writing, span: Span) -> None:
         writing.timings = replace(writing.timings, queue=stats.queue_ms)

@@ -1,22 +1,16 @@
-"""The final answer: what the model wrote, checked sentence by sentence against the passages."""
+"""The final answer: what passed of what the model wrote, and what is said beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chains.citations import (
-    CitationList,
-    Support,
-    best_support,
-    check_sentences,
-    sentences,
-    strip_marks,
-)
-from chains.constraints import asks_for_more, is_of_asked_kind, unmet
+from chains.citations import CitationList, Support, best_support, sentences
+from chains.constraints import is_of_asked_kind, unmet
 from chains.contradictions import contradicts
-from chains.lexical import asked_stems, content_stems, held_stems
+from chains.draft import Draft
+from chains.lexical import asked_stems, held_stems
 from chains.phrases import said
-from chains.prompt import is_refusal
+from chains.quotation import quotation
 from chains.types import Answer, Citation, Outcome, Passage, Verdict
 from ingest.language import ENGLISH
 
@@ -43,7 +37,7 @@ def quote_sources(passages: Sequence[Passage]) -> tuple[Citation, ...]:
 
 
 def compose(
-    written: str,
+    written: str | Draft,
     passages: Sequence[Passage],
     question: str,
     orders: Sequence[Passage] = (),
@@ -53,41 +47,21 @@ def compose(
 ) -> Answer:
     """Turn what the model wrote into an answer whose every claim cites a sentence.
 
+    ``written``: its draft where it was checked as it came: the answer begins with the draft's text.
     A sentence that nothing supports is left out. Where none is left that answers, or the model says
     that it found nothing, the sentence that fits best is quoted: as the answer where it holds what
     the question demands, or the checker is sure of its passage, else as the nearest. A sentence
     that answers otherwise is quoted beside it. ``orders`` are named where nothing answers.
     ``language``: that of what is said beside what the model wrote.
     """
-    written = strip_marks(written).strip()
-    if is_refusal(written) or not written:
+    draft = written
+    if isinstance(draft, str):
+        draft = Draft.of(draft, passages, question, language=language)
+    if not draft.text:
         return _quoted(passages, question, orders, verdict, language)
-    numbers = CitationList()
-    checked = check_sentences(written, passages, question)
-    kept: list[str] = []
-    left_out = False
-    for sentence in checked:
-        if sentence.support is not None:
-            mark = f" [{numbers.number(sentence.support)}]"
-            kept.append(sentence.lead + sentence.text + mark)
-        elif sentence.claims:
-            left_out = True
-        else:
-            kept.append(sentence.lead + sentence.text)
-    said_at_all = [sentence.text for sentence in checked if sentence.support is not None]
-    if not _answers(said_at_all, question, language):
-        return _quoted(passages, question, orders, verdict, language)
-    cited_supports = [sentence.support for sentence in checked if sentence.support is not None]
-    text = "".join(kept).strip()
-    cited = len(numbers.all())
-    nearest = best_support(passages[0])
-    best = numbers.number(nearest)
-    if best > cited:
-        # The model used another sentence than the one that fits best: the reader sees both.
-        text += f"\n\n{_quotation(nearest, best)}"
-        cited_supports.append(nearest)
-    text += _otherwise(cited_supports, passages, question, numbers, language)
-    if left_out:
+    text, numbers = draft.text, draft.numbers
+    text += _otherwise(draft.supports, passages, question, numbers, language)
+    if draft.left_out:
         text += f"\n\n{said(LEFT_OUT, language)}"
     return Answer(text, numbers.all(), Outcome.ANSWERED)
 
@@ -145,7 +119,7 @@ def nearest_passages(
     """Return the sentence that fits best as what it is; ``passages`` has one at least."""
     numbers = CitationList()
     best = best_support(passages[0])
-    text = f"{said(NEAREST, language)}\n\n{_quotation(best, numbers.number(best))}"
+    text = f"{said(NEAREST, language)}\n\n{quotation(best, numbers.number(best))}"
     text += _otherwise([best], passages, question, numbers, language)
     text += _ordered(orders, numbers, language)
     return Answer(text, numbers.all(), Outcome.NEAREST)
@@ -167,20 +141,9 @@ def _quoted(
         return nearest_passages(passages, question, orders, language=language)
     numbers = CitationList()
     best = best_support(passage)
-    text = _quotation(best, numbers.number(best))
+    text = quotation(best, numbers.number(best))
     text += _otherwise([best], passages, question, numbers, language)
     return Answer(text, numbers.all(), Outcome.ANSWERED)
-
-
-def _answers(statements: Sequence[str], question: str, language: str) -> bool:
-    """Tell whether the statements say more than the question does, and of the kind it asks for."""
-    if not statements:
-        return False
-    text = " ".join(statements)
-    if not is_of_asked_kind(question, text):
-        return False
-    says_more = content_stems(text, language) - content_stems(question, language)
-    return bool(says_more) or not asks_for_more(question)
 
 
 def _holds_demands(passage: Passage, question: str) -> bool:
@@ -210,7 +173,7 @@ def _otherwise(
                 language=support.passage.language,
             ):
                 return (
-                    f"\n\n{said(OTHERWISE, language)}\n\n{_quotation(other, numbers.number(other))}"
+                    f"\n\n{said(OTHERWISE, language)}\n\n{quotation(other, numbers.number(other))}"
                 )
     return ""
 
@@ -221,11 +184,6 @@ def _ordered(orders: Sequence[Passage], numbers: CitationList, language: str) ->
     number = numbers.number(best_support(orders[0]))
     ordered = said(ORDERED, language)
     return "\n\n" + ordered.format(where=_nearest(orders[:1], language), number=number)
-
-
-def _quotation(support: Support, number: int) -> str:
-    sentence = " ".join(support.text.split())
-    return f"> {sentence} [{number}]"
 
 
 def speaks_of(passage: Passage, question: str) -> bool:

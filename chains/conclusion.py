@@ -50,10 +50,11 @@ def _composed(turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
     if fault is not None:
         if not turn.grounds:
             return template(library_lost=turn.library_lost, language=language)
-        return extractive(turn.passages, _why_extractive(fault), language=language)
+        note = _why_extractive(fault)
+        return extractive(turn.passages, note, language=language, begun=writing.draft)
     if turn.grounds:
         return compose(
-            writing.text,
+            writing.draft or writing.text,
             turn.passages,
             turn.in_full,
             turn.orders,

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from chains.citations import CitationList, best_support
 from chains.compose import NEAREST
+from chains.draft import Draft
 from chains.phrases import said
+from chains.quotation import quotation
 from chains.types import Answer, Outcome, Passage
 from ingest.language import ENGLISH
 from state.ladder import Level
@@ -47,16 +49,33 @@ def labelled_direct(answer: Answer, *, language: str = ENGLISH) -> Answer:
     return replace(answer, level=Level.DIRECT, note=said(WITHOUT_LIBRARY, language))
 
 
-def extractive(passages: Sequence[Passage], note: str, *, language: str = ENGLISH) -> Answer:
-    """Return the passages' best sentences, quoted and cited; ``passages`` has one at least."""
+def extractive(
+    passages: Sequence[Passage],
+    note: str,
+    *,
+    language: str = ENGLISH,
+    begun: Draft | None = None,
+) -> Answer:
+    """Return the passages' best sentences, quoted and cited; ``passages`` has one at least.
+
+    ``begun``: what the model wrote before it failed; what had passed of it stays, and is not quoted
+    again below it.
+    """
     numbers = CitationList()
-    quotes = [
-        f"> {' '.join(passage.best_sentence.split())} [{numbers.number(best_support(passage))}]"
-        for passage in passages[:MAX_QUOTES]
-        if passage.score >= QUOTED_SCORE * passages[0].score
-    ]
-    text = "\n\n".join((said(NEAREST, language), *quotes))
+    parts = [said(NEAREST, language)]
+    if begun is not None:
+        begun.stop()
+        numbers = begun.numbers if begun.text else numbers
+        parts = [begun.text, *parts] if begun.text else parts
+    cited = len(numbers.all())
+    for passage in passages[:MAX_QUOTES]:
+        best = best_support(passage)
+        if passage.score >= QUOTED_SCORE * passages[0].score and numbers.number(best) > cited:
+            parts.append(quotation(best, numbers.number(best)))
+    if len(numbers.all()) == cited:
+        parts.pop()
     note = said(note, language)
+    text = "\n\n".join(parts)
     return Answer(text, numbers.all(), Outcome.NEAREST, level=Level.EXTRACTIVE, note=note)
 
 

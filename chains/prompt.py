@@ -16,6 +16,7 @@ from chains.types import Passage, Question
 from core.errors import QuestionError
 from core.settings import Settings
 from ingest.language import ENGLISH
+from ingest.sentences import code_blocks
 from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
 
 SYSTEM_PROMPT = (
@@ -50,7 +51,7 @@ REFUSALS = (
 
 
 def render_passage(passage: Passage) -> str:
-    """Return a passage as the model reads it: where it stands, then its text on one line.
+    """Return a passage as the model reads it: where it stands, then its text; code keeps its lines.
 
     A row of a table is written with the name of each cell's column.
     """
@@ -63,7 +64,25 @@ def render_passage(passage: Passage) -> str:
         text = passage.text
     if passage.page is not None:
         where = f"{where}, page {passage.page}"
-    return f"[{where}] {' '.join(text.split())}"
+    lines = [f"[{where}]"]
+    begin = 0
+    for start, end in code_blocks(text):
+        lines[-1] += f" {' '.join(text[begin:start].split())}"
+        lines += [text[start:end], ""]
+        begin = end
+    lines[-1] += f" {' '.join(text[begin:].split())}"
+    return "\n".join(line.strip() for line in lines).rstrip()
+
+
+def named_cells(row: str, heading: str) -> str:
+    """Return a row as ``column: cell; column: cell.``; empty for what is no row of a table.
+
+    ``heading``: of its passage, with the columns' names last.
+    """
+    columns = cells(heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    if len(columns) < 2 or len(cells(row)) != len(columns):
+        return ""
+    return _named(row, columns)
 
 
 def _named(row: str, columns: Sequence[str]) -> str:

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass, field, replace
 
 from chains.antecedents import Said
+from chains.draft import Draft
 from chains.memory import Exchange
 from chains.prompt_builder import Prompt
 from chains.summary import Plan, Reported
-from chains.types import Answer, Passage, Question, TurnTimings, Verdict
+from chains.types import Answer, Passage, Question, Queued, Token, TurnTimings, Verdict
 from core.errors import XoeError
 from ingest.language import ENGLISH
 
@@ -81,11 +82,36 @@ class Writing:
 
     timings: TurnTimings
     text: str = ""
+    draft: Draft | None = None
+    """What has passed of it, where it must come from the passages."""
     said: list[tuple[Reported, ...]] = field(default_factory=list)
     """Of a summary, what was checked of each step."""
 
-    def add(self, piece: str, elapsed_ms: float) -> None:
-        """Take a piece that came ``elapsed_ms`` after the question."""
+    @classmethod
+    def of(cls, turn: Turn) -> Writing:
+        """Return what is written of a turn, nothing yet."""
+        if not turn.grounds or turn.prompt is None:
+            return cls(turn.timings)
+        draft = Draft(turn.passages, turn.in_full, language=turn.language)
+        return cls(turn.timings, draft=draft)
+
+    def take(self, event: Queued | Token, elapsed_ms: float) -> Queued | Token | None:
+        """Take what came ``elapsed_ms`` after the question; return what can be shown because of it.
+
+        Where nothing is checked that is the event itself.
+        """
+        if isinstance(event, Queued):
+            return event
         if not self.text:
             self.timings = replace(self.timings, first_token=elapsed_ms)
-        self.text += piece
+        self.text += event.text
+        if self.draft is None:
+            return event
+        return self._token(self.draft, self.draft.feed(event.text))
+
+    def finished(self) -> Token | None:
+        """Return what can be shown because nothing more comes."""
+        return None if self.draft is None else self._token(self.draft, self.draft.finish())
+
+    def _token(self, draft: Draft, shown: str) -> Token | None:
+        return Token(shown, draft.citations) if shown else None

@@ -189,14 +189,16 @@ class Sources:
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of the answer as the model writes it."""
+    """A piece of the answer: as the model writes it, or what has passed the check of it."""
 
     text: str
+    citations: tuple[Citation, ...] = ()
+    """What the marks of all pieces so far count; none where nothing is checked."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The finished answer; what was streamed may differ from it and gives way to it."""
+    """The finished answer, which begins with what was streamed."""
 
     answer: Answer
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import StoreError
-from ingest.store import DocumentInfo, Store
+from ingest.store import DocumentInfo, Excerpt, Store
 
 if TYPE_CHECKING:
     from ingest.vector_index import VectorIndexes
@@ -29,9 +29,11 @@ class Catalog:
         """Return all documents of ``owners``, failed ones too, by owner and name."""
         return await asyncio.to_thread(self._store.documents, owners)
 
-    async def headings(self, owners: Sequence[str], limit: int) -> list[tuple[str, str]]:
-        """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``."""
-        return await asyncio.to_thread(self._store.headings, owners, limit)
+    async def excerpts(
+        self, owners: Sequence[str], document_ids: Sequence[int], each: int
+    ) -> list[Excerpt]:
+        """Return the first ``each`` chunks of some of ``owners``' documents, in the ids' order."""
+        return await asyncio.to_thread(self._store.excerpts, owners, document_ids, each)
 
     async def delete_document(self, document_id: int, owner: str) -> bool:
         """Remove a document of ``owner``'s; False if there is none."""

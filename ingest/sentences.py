@@ -35,6 +35,9 @@ _BLOCK = re.compile(
     r"|(?<=\|)[ \t]*\n"
     r"|(?:(?<=\n)|(?<=\A))(?P<heading>#{1,6}\s[^\n]*)\n"
 )
+_FENCE = re.compile(r"^[ ]{0,12}(?P<marks>```+|~~~+)(?P<info>[^\n]*)$", re.MULTILINE)
+LONGEST_BLOCK = 1_200
+"""Characters of a fenced block or a row that is one sentence; a longer one is cut as text is."""
 _LIST_MARK = re.compile(r"\s*(?:[-*+•▪◦·]|\d{1,3}[.)])\s+(?=\S)")
 _COUNTED = re.compile(
     # "Am 3. Oktober": German counts with a full stop.
@@ -48,28 +51,62 @@ _WORD_BEFORE = re.compile(r"([^\s(\[\"'“‘]+)$")
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Return ``(start, end)`` of each sentence, without white space round it or a list mark.
 
-    Blank lines, list items, table rows and Markdown headings always end one.
+    Blank lines, list items, table rows and Markdown headings always end one. A block of fenced
+    code, with its fences, is one, and so is a row of cells.
     """
     spans: list[tuple[int, int]] = []
-    for block_start, block_end in _blocks(text):
+    begin = 0
+    for start, end in code_blocks(text):
+        if end - start <= LONGEST_BLOCK:
+            _add_sentences(spans, text, begin, start)
+            spans.append((start, end))
+            begin = end
+    _add_sentences(spans, text, begin, len(text))
+    return spans
+
+
+def code_blocks(text: str) -> list[tuple[int, int]]:
+    """Return ``(start, end)`` of each block of code between two fences, with these."""
+    found: list[tuple[int, int]] = []
+    opening: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        marks, info = fence.group("marks", "info")
+        if opening is None:
+            opening = fence if "`" not in info else None
+        elif marks.startswith(opening.group("marks")) and not info.strip():
+            found.append((opening.start("marks"), fence.end("marks")))
+            opening = None
+    return found
+
+
+def _add_sentences(spans: list[tuple[int, int]], text: str, begin: int, close: int) -> None:
+    for block_start, block_end in _blocks(text, begin, close):
         start = block_start
+        if _is_row(text[start:block_end]):
+            _add(spans, text, start, block_end)
+            continue
         for match in _END.finditer(text, block_start, block_end):
             if match.group("stop") == "." and _is_abbreviation(text, start, match.start()):
                 continue
             _add(spans, text, start, match.end())
             start = match.end()
         _add(spans, text, start, block_end)
-    return spans
 
 
-def _blocks(text: str) -> list[tuple[int, int]]:
-    cuts = [0]
-    for match in _BLOCK.finditer(text):
+def _blocks(text: str, begin: int, close: int) -> list[tuple[int, int]]:
+    cuts = [begin]
+    for match in _BLOCK.finditer(text, begin, close):
         if match.group("heading") is not None:
             cuts.append(match.start())
         cuts.append(match.end())
-    cuts.append(len(text))
+    cuts.append(close)
     return [(start, end) for start, end in pairwise(cuts) if start < end]
+
+
+def _is_row(block: str) -> bool:
+    """Whether a block is one line of cells, which may hold several sentences."""
+    line = block.strip()
+    return len(line) <= LONGEST_BLOCK and " | " in line and "\n" not in line
 
 
 def _is_abbreviation(text: str, start: int, stop: int) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ingest.loaders import HeadingSpan, LoadedDocument
 from ingest.sentences import sentence_spans
 
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 3
 """Part of the fingerprint: a change of the rules below makes old chunks out of date."""
 CHARS_PER_TOKEN = 16
 """At most: the embedder's tokenizer makes one token of a word of any length."""

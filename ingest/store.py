@@ -70,6 +70,17 @@ class DocumentInfo:
     """Where it came from: ``folder`` (the library's), ``upload``, or the file's absolute path."""
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """A chunk of a document for a look at what it says."""
+
+    document_id: int
+    title: str
+    language: str
+    heading: str
+    text: str
+
+
 class Store(Passages):
     """Blocking access to the database: call it from a thread."""
 
@@ -311,20 +322,23 @@ class Store(Passages):
                 (owner, digest(*row), rebuilt_owner),
             )
 
-    def headings(self, owners: Sequence[str], limit: int) -> list[tuple[str, str]]:
-        """Return ``(title, heading)`` pairs in the documents' order, at most ``limit``.
-
-        The columns' names of tables are none.
-        """
+    def excerpts(
+        self, owners: Sequence[str], document_ids: Sequence[int], each: int
+    ) -> list[Excerpt]:
+        """Return the first ``each`` chunks of some of ``owners``' documents, in the ids' order."""
         with self._database.reading() as db:
-            rows: list[tuple[str, str]] = db.execute(
-                "SELECT d.title, k.heading FROM chunks k JOIN documents d ON d.id = k.document_id"
-                f" JOIN collections c ON c.id = d.collection_id WHERE c.owner IN ({marks(owners)})"
-                " AND k.heading NOT LIKE '% | %'"
-                " GROUP BY d.id, k.heading ORDER BY d.id, MIN(k.id) LIMIT ?",
-                (*owners, limit),
-            ).fetchall()
-        return rows
+            rows = [
+                row
+                for document_id in document_ids
+                for row in db.execute(
+                    "SELECT d.id, d.title, k.language, k.heading, k.text FROM chunks k"
+                    " JOIN documents d ON d.id = k.document_id"
+                    " JOIN collections c ON c.id = d.collection_id"
+                    f" WHERE d.id = ? AND c.owner IN ({marks(owners)}) ORDER BY k.id LIMIT ?",
+                    (document_id, *owners, each),
+                )
+            ]
+        return [Excerpt(*row) for row in rows]
 
     def statuses(self) -> dict[str, int]:
         """Return how many documents there are of each status, over all owners."""

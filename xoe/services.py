@@ -88,8 +88,8 @@ class Services:
         self.is_stopping = False
         """Whether the server is ending, so that nothing more is answered."""
         self.tracer = tracer
-        self.limits = RateLimits.of(settings)
-        self.admission = Admission(settings)
+        self.limits, self.admission = RateLimits.of(settings), Admission(settings)
+        self.starters: dict[tuple[int, ...], list[str]] = {}  # to begin with, by their documents
         self._folder = folder
         self._bench = bench
         self.store = Catalog(bench.store, bench.indexes)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from chains.answer import AnswerChain
 from chains.citations import strip_marks
 from chains.evaluation.cases import Case
-from chains.types import Answer, Done, Question, Sources, Token
+from chains.types import Answer, Done, Question, Sources
 from core.errors import EngineError, EvaluationError
 from state.ladder import Level
 
@@ -67,7 +67,6 @@ async def _reply(chain: AnswerChain, case: Case) -> Reply:
     question = Question(case.question, session_id=session, owner=owner, kind="api")
     begun = time.perf_counter()
     sources_ms: float | None = None
-    first_token_ms: float | None = None
     answer: Answer | None = None
     async with aclosing(chain.stream(question)) as events:
         async for event in events:
@@ -75,8 +74,6 @@ async def _reply(chain: AnswerChain, case: Case) -> Reply:
             match event:
                 case Sources(citations) if citations and sources_ms is None:
                     sources_ms = now_ms
-                case Token() if first_token_ms is None:
-                    first_token_ms = now_ms
                 case Done(done):
                     answer = done
     total_ms = (time.perf_counter() - begun) * 1000
@@ -94,5 +91,5 @@ async def _reply(chain: AnswerChain, case: Case) -> Reply:
         ranking=tuple(dict.fromkeys(passage.source for passage in found)),
         total_ms=total_ms,
         sources_ms=sources_ms,
-        first_token_ms=first_token_ms,
+        first_token_ms=answer.timings.first_token,
     )

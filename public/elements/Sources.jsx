@@ -1,11 +1,14 @@
-// The quoted sentences of an answer. Each one, and each [n] in the answer above or below it,
-// opens its passage in the side panel. All text comes as properties and is shown as text.
+// The quoted sentences of an answer. Each one, and each [n] in the answer above it, opens
+// its passage in the side panel. All text comes as properties and is shown as text.
 import { useEffect, useRef } from "react"
 import { useSetRecoilState } from "recoil"
 import { elementState } from "@chainlit/react-client"
-import { FileText } from "lucide-react"
+import { CircleCheck, FileText, SearchX, TextQuote } from "lucide-react"
 
 const PANEL = "xoe-passage"
+
+// The outcomes are told apart by sign, line and words, not by colour alone.
+const SIGNS = { answered: CircleCheck, nearest_passages: TextQuote, not_in_library: SearchX }
 
 // In a recording the last heading is the time, such as 12:30–13:05.
 const TIME = /(^| )(\d+:\d\d(:\d\d)?–\S+)$/
@@ -18,6 +21,7 @@ function whereabouts(citation) {
 
 export default function Sources() {
   const { heading, outcome, citations } = props
+  const Sign = SIGNS[outcome]
   const root = useRef(null)
   const setElements = useSetRecoilState(elementState)
 
@@ -50,7 +54,7 @@ export default function Sources() {
 
   return (
     <section ref={root} className="xoe-sources" data-outcome={outcome} aria-label={heading}>
-      <h3>{heading}</h3>
+      <h3>{Sign && <Sign aria-hidden="true" />}{heading}</h3>
       <ol>
         {citations.map((citation, place) => (
           <li key={citation.number}>
@@ -60,7 +64,7 @@ export default function Sources() {
             >
               <span className="xoe-number">{citation.number}</span>
               <span className="xoe-quoted">
-                <q>{citation.quote}</q>
+                {citation.quote && <q>{citation.quote}</q>}
                 <span className="xoe-place">
                   <FileText aria-hidden="true" />
                   {whereabouts(citation)}

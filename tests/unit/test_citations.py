@@ -163,14 +163,13 @@ def test_a_refusal_far_from_the_question_stays_one() -> None:
     assert answer.text.startswith(NEAREST)
 
 
-def test_the_best_sentence_stands_beside_another_that_was_used() -> None:
+def test_what_fits_best_is_not_quoted_below_an_answer_from_another_sentence() -> None:
     other = passage(NORMANS, best="They gave their name to Normandy, a region in France.")
     answer = compose("Rollo did not learn Latin.", [other], "Did the leader Rollo learn Latin?")
-    assert [citation.quote[:12] for citation in answer.citations] == [
-        "Their leader",
-        "They gave th",
+    assert answer.text == "Rollo did not learn Latin. [1]"
+    assert [citation.quote for citation in answer.citations] == [
+        "Their leader Rollo did not learn Latin."
     ]
-    assert "> They gave their name" in answer.text
 
 
 def test_numbers_count_from_one_and_a_source_keeps_its_number() -> None:

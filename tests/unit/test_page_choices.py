@@ -12,7 +12,6 @@ from chains.profiles import find_profile
 from xoe.page import commands, profiles, session
 from xoe.page.options import AnswerOptions, read_options
 from xoe.page.session import Chat
-from xoe.page.starters import starter_questions
 
 USUAL = AnswerOptions(length="medium", passages=3, use_library=True)
 
@@ -74,29 +73,6 @@ def test_only_installed_models_are_offered_and_the_default_comes_first() -> None
 )
 def test_a_profile_is_found_by_name_if_it_is_installed(wanted: str | None, found: str) -> None:
     assert find_profile(wanted, ("fast", "tiny")) == found
-
-
-def test_starters_are_the_headings_of_the_library_as_questions() -> None:
-    headings = [
-        ("The guide", "The guide"),
-        ("The guide", "The guide › Contents"),
-        ("The guide", "The guide › 2.1 How to add documents"),
-        ("The guide", "The guide › Where things are"),
-        ("Rules", "Rules › 3. Opening hours"),
-        ("Rules", "Rules › PDF files"),
-    ]
-    assert starter_questions(headings) == [
-        "How do I add documents?",
-        "What does Rules say about opening hours?",
-        "What does the guide say about where things are?",
-        "What does Rules say about PDF files?",
-    ]
-
-
-def test_there_are_no_starters_without_headings() -> None:
-    assert starter_questions([]) == []
-    assert starter_questions([("A", ""), ("A", "1."), ("A", "x" * 300)]) == []
-    assert starter_questions([("Talk", "0:45–1:30"), ("Talk", "1990")]) == [], "times say nothing"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,15 @@ def sentences(text: str) -> list[str]:
         ("Items:\n- one\n- two", ["Items:", "one", "two"]),
         ("1. First step\n2. Second step", ["First step", "Second step"]),
         ("# Heading\nText below. More.", ["# Heading", "Text below.", "More."]),
+        (
+            "Type:\n```sh\n# one. Two\n- a. B\n```\nDone. So.",
+            ["Type:", "```sh\n# one. Two\n- a. B\n```", "Done.", "So."],
+        ),
+        ("~~~\nabc. B", ["~~~\nabc.", "B"]),
+        (
+            "| E1 | Dry. Fill it. |\n\nE2 | Hot. Wait.",
+            ["| E1 | Dry. Fill it. |", "E2 | Hot. Wait."],
+        ),
         ("a | b\n| c | d |\n| e | f |", ["a | b", "| c | d |", "| e | f |"]),
         ("今日は晴れ。明日は雨。", ["今日は晴れ。", "明日は雨。"]),
         ("See e.g. the manual. It helps.", ["See e.g. the manual.", "It helps."]),

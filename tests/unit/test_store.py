@@ -366,17 +366,10 @@ def test_what_is_kept_of_the_tokens_goes_with_the_passage_and_is_checked(
         store.check()
 
 
-def test_the_columns_of_a_table_are_no_heading_to_ask_about(store: Store) -> None:
-    text = "It is blue.\n\nAnna | 7"
-    chunks = [Chunk(0, 11, text[:11], "Boats"), Chunk(13, 21, text[13:], "Boats › Name | Key")]
-    store.put_document(
-        "library",
-        "a.txt",
-        origin="upload",
-        sha256="s",
-        size_bytes=1,
-        document=LoadedDocument(text, "Club", "text"),
-        chunks=chunks,
-        vectors=unit_vectors(2),
-    )
-    assert store.headings(["library"], 9) == [("Club", "Club › Boats")]
+def test_a_look_at_documents_takes_their_first_chunks_and_no_foreign_document(
+    store: Store,
+) -> None:
+    mine = put(store, "library", "a.txt", "alpha", "beta", "gamma")
+    foreign = put(store, "session:b", "b.txt", "delta")
+    found = store.excerpts(["library"], [foreign, mine], 2)
+    assert [(one.document_id, one.text) for one in found] == [(mine, "alpha"), (mine, "beta")]

@@ -137,7 +137,8 @@ def test_what_only_parts_code_or_a_table_is_no_sentence() -> None:
     chunk = StoredChunk(1, 1, OWNER, "a.md", "Notes", "Notes", 0, len(text), text, "en")
     [spans] = {one.spans for one in rank_sentences([chunk], {1: 1.0}, {}, None)}
     said = [text[start:end] for start, end in spans]
-    assert said == ["Restart it so:", "stop it", "start it", "| a | b |", "| c | d |"]
+    code = "```sh\n- stop it\n- start it\n```"
+    assert said == ["Restart it so:", code, "| a | b |", "| c | d |"]
 
 
 def test_a_heading_with_nothing_below_it_is_read_by_the_model(library: Library) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import chainlit as cl
 
+from chains.citations import strip_marks
 from chains.types import (
     INTERRUPTED,
     LIBRARY_OWNER,
@@ -89,10 +90,10 @@ async def answer(
     except asyncio.CancelledError:
         why = ENDED if services.is_stopping else STOPPED
         await reply.stop(why)
-        await services.chats.keep_stopped(question, reply.written, why)
+        await services.chats.keep_stopped(question, reply.kept, why)
         raise
     except BaseException:
-        await reply.drop_note()
+        await reply.fail()
         raise
 
 
@@ -119,8 +120,10 @@ async def _stream(
                         await reply.quote(citations)
                     case Progress():
                         await reply.progress(event)
-                    case Token(text=text):
+                    case Token(text=text, citations=()):
                         await reply.write(text)
+                    case Token(text=text, citations=citations):
+                        await reply.show_checked(text, citations)
                     case Done(answer=finished):
                         shown = finished
                         await reply.finish(
@@ -200,8 +203,8 @@ class AnswerMessage:
         self._unsent = ""
         self._streamed_at = 0.0
         self._card: cl.CustomElement | None = None
-        self.written = ""
-        """What the model wrote, as it wrote it."""
+        self._written = ""
+        self._places: dict[int, str] = {}
         self.remarks: list[str] = []
         """More lines to stand below the answer."""
 
@@ -209,6 +212,11 @@ class AnswerMessage:
     def id(self) -> str:
         """Id of the answer on the page."""
         return self._message.id
+
+    @property
+    def kept(self) -> str:
+        """What was written so far, as a chat keeps it that was stopped there."""
+        return strip_marks(self._written) if self._places else self._written
 
     async def queued(self, place: int) -> None:
         """Say how many questions are ahead; 0 takes the line away."""
@@ -241,10 +249,20 @@ class AnswerMessage:
             self._put_card(citations, None)
             await self._show()
 
+    async def show_checked(self, piece: str, citations: Sequence[Citation]) -> None:
+        """Append what has passed the check; ``citations`` are all that its marks count so far."""
+        self._written += piece
+        self._put_text(citations)
+        self._put_card(citations, None)
+        now = time.perf_counter()
+        if now - self._streamed_at >= _STREAM_EVERY_S:
+            self._streamed_at = now
+            await self._show()
+
     async def write(self, piece: str) -> None:
         """Append a piece of the answer as the model writes it."""
         await self.drop_note()
-        self.written += piece
+        self._written += piece
         self._unsent += self._text.feed(piece)
         now = time.perf_counter()
         if self._unsent and now - self._streamed_at >= _STREAM_EVERY_S:
@@ -252,16 +270,15 @@ class AnswerMessage:
             await self._stream_unsent()
 
     async def finish(self, answer: Answer, question: str, notes: Sequence[str]) -> None:
-        """Put the finished answer in the place of what was streamed, and below it ``notes``.
+        """Show the finished answer, which begins with what was streamed, and below it ``notes``.
 
         An answer for which a part of the system was missing can be asked for again.
         """
-        places = {citation.number: place_of(citation) for citation in answer.citations}
         outcome = answer.outcome or ""
-        self._noted = False
-        text = with_citation_links(neutralise(answer.text), places)
+        self._written = answer.text
+        self._put_text(answer.citations)
         lines = [f"*{line}*" for line in (answer.note, *notes, *self.remarks) if line]
-        self._message.content = "\n\n".join([text, *lines])
+        self._message.content = "\n\n".join([self._message.content, *lines])
         if answer.citations:
             self._put_card(answer.citations, outcome)
         elif self._card is not None:
@@ -273,18 +290,23 @@ class AnswerMessage:
 
     async def stop(self, why: str = STOPPED) -> None:
         """Keep what was written and say that it ends there: ``why``, in one sentence."""
-        written = self._unsent + self._text.finish()
-        if not self._noted:
-            written = self._message.content + written
+        written = with_citation_links(neutralise(self._written), self._places)
         self._noted = False
         stopped = f"*{why}*"
         self._message.content = f"{written}\n\n{stopped}" if written.strip() else stopped
+        self._end_card()
         await self._show()
+
+    async def fail(self) -> None:
+        """Take away what is said of an answer that does not come."""
+        self._end_card()
+        await self.drop_note()
 
     async def cut(self, heard: str) -> None:
         """Keep only what was heard of a spoken answer, and show where it was interrupted."""
         self._noted = False
         self._message.content = f"{neutralise(heard).rstrip()} …\n\n*{INTERRUPTED}*"
+        self._end_card()
         await self._show()
 
     async def remove(self) -> None:
@@ -293,10 +315,21 @@ class AnswerMessage:
             await self._message.remove()
 
     def _put_card(self, citations: Sequence[Citation], outcome: str | None) -> None:
+        props = elements.sources_props(citations, outcome, self._written)
         if self._card is None:
-            self._card = elements.sources(citations, outcome)
+            self._card = elements.sources(props)
             self._message.elements = [self._card]  # type: ignore[list-item] # its list is generic
-        self._card.props = elements.sources_props(citations, outcome)
+        self._card.props = props
+
+    def _put_text(self, citations: Sequence[Citation]) -> None:
+        self._noted = False
+        self._places = {citation.number: place_of(citation) for citation in citations}
+        self._message.content = with_citation_links(neutralise(self._written), self._places)
+
+    def _end_card(self) -> None:
+        """Say of the card no more that an answer is being written."""
+        if self._card is not None:
+            self._card.props = {**self._card.props, **elements.outcome_props(elements.ENDED)}
 
     async def _stream_unsent(self) -> None:
         unsent, self._unsent = self._unsent, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ from xoe.chats.types import StoredFile
 from xoe.page import elements, session
 from xoe.page.chainlit_patches import name_first_interaction
 from xoe.page.elements import FileLine
-from xoe.page.starters import about_document, starter_questions
+from xoe.page.offered import offered
 
 if TYPE_CHECKING:
     from xoe.services import Services
@@ -78,7 +78,9 @@ async def read_attachments(
     ]
     try:
         names = [name for name in await asyncio.gather(*tasks) if name]
-        board.questions = await _questions_about(services, names, owner)
+        offering = asyncio.create_task(board.offer(_questions_about(services, names, owner)))
+        # Held by the session, since the loop itself keeps only a weak reference.
+        cl.user_session.set("xoe_offering", offering)
     except asyncio.CancelledError:
         for task in tasks:
             task.cancel()
@@ -157,13 +159,8 @@ async def _questions_about(services: Services, names: Sequence[str], owner: str)
     """Return up to three questions about the files just read."""
     wanted = set(names)
     documents = await services.store.documents((owner,))
-    titles = {document.title or document.name for document in documents if document.name in wanted}
-    if not titles:
-        return []
-    headings = await services.store.headings((owner,), 500)
-    about = [(title, heading) for title, heading in headings if title in titles]
-    first = [about_document(title) for title in sorted(titles)[:1]]
-    return [*starter_questions(about, wanted=2), *first]
+    ids = [document.id for document in documents if document.name in wanted]
+    return await offered(services, owner, ids, 3)
 
 
 def _file_of(line: FileLine) -> StoredFile:
@@ -187,6 +184,11 @@ class _Board:
 
     async def show(self) -> None:
         await cl.Message(content="", elements=[self._element]).send()
+
+    async def offer(self, questions: Awaitable[list[str]]) -> None:
+        """Show what the files may be asked, once it is known."""
+        self.questions = await questions
+        await self.refresh()
 
     async def keep_fresh(self) -> None:
         while True:

@@ -12,20 +12,27 @@ from typing import Any
 
 import chainlit as cl
 
+from chains.citations import strip_marks
+from chains.prompt import named_cells
+from chains.quotation import code_lines
 from chains.types import Citation, Outcome
 from core.text import visible
 
-FOUND = "Found in your documents"
+WRITING = "Found in your documents; the answer is being written and checked"
+ENDED = "ended"
+"""Of what was to be answered and was not: stopped, or failed."""
 _HEADINGS: dict[str, str] = {
     "": "Sources",
+    ENDED: "Found in your documents",
     Outcome.ANSWERED: "Answered from your documents",
-    Outcome.NEAREST: "Nearest passages, not an answer",
-    Outcome.ABSENT: "Not in your library; the nearest passages",
+    Outcome.NEAREST: "No answer: the nearest passages",
+    Outcome.ABSENT: "Not in your library: the nearest passages",
 }
 
 _MARKDOWN = (".md", ".markdown")
 _LINE_START = re.compile(r"^\s*(?:[-*+>]|#{1,6}|\d+[.)])\s+")
 _MARKS = re.compile(r"`|\*\*")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass
@@ -43,24 +50,25 @@ class FileLine:
     reason: str = ""
 
 
-def sources(citations: Sequence[Citation], outcome: str | None) -> cl.CustomElement:
+def sources(props: Mapping[str, Any]) -> cl.CustomElement:
     """Return the card of quoted sentences; each opens its passage in the side panel."""
-    return _element("Sources", sources_props(citations, outcome))
+    return _element("Sources", props)
 
 
-def sources_props(citations: Sequence[Citation], outcome: str | None) -> dict[str, Any]:
+def sources_props(citations: Sequence[Citation], outcome: str | None, text: str) -> dict[str, Any]:
     """Return the properties of the card of quoted sentences.
 
     ``outcome``: of the answer that they belong to, empty where that is not known; ``None`` while
-    there is none yet.
+    there is none yet. ``text``: that answer; a sentence that stands in it is not quoted again.
     """
-    cited = [_citation(citation) for citation in citations]
+    said = f" {_said(strip_marks(text))} "
+    cited = [_citation(citation, said) for citation in citations]
     return {**outcome_props(outcome), "citations": cited}
 
 
 def outcome_props(outcome: str | None) -> dict[str, Any]:
     """Return those properties of that card which tell the outcome."""
-    heading = FOUND if outcome is None else _HEADINGS[outcome]
+    heading = WRITING if outcome is None else _HEADINGS[outcome]
     return {"heading": heading, "outcome": outcome or ""}
 
 
@@ -85,29 +93,44 @@ def library(documents: Sequence[Mapping[str, Any]], hidden: int) -> cl.CustomEle
     return _element("Library", {"documents": list(documents), "hidden": hidden})
 
 
-def _citation(citation: Citation) -> dict[str, Any]:
+def _citation(citation: Citation, said: str) -> dict[str, Any]:
     # The passage is cut here: JavaScript would count the offsets in UTF-16 units.
     start = max(0, citation.start - citation.passage_start)
     end = start + len(citation.quote)
+    is_said = f" {_said(citation.quote)} " in said
     return {
         "number": citation.number,
         "source": visible(citation.source),
         "title": visible(citation.title),
         "heading": visible(citation.heading),
         "page": citation.page,
-        "quote": _readable(citation.quote, citation.source),
+        "quote": "" if is_said else _readable(citation),
         "before": visible(citation.passage[:start]),
         "marked": visible(citation.passage[start:end]),
         "after": visible(citation.passage[end:]),
     }
 
 
-def _readable(quote: str, source: str) -> str:
-    """Return a quote for the card: one from a Markdown file without the marks round its words."""
-    text = visible(quote)
-    if source.lower().endswith(_MARKDOWN):
+def _said(text: str) -> str:
+    """Return the words of a text, whatever marks stand round them."""
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def _readable(citation: Citation) -> str:
+    """Return a quote for the card, from a Markdown file without the marks round its words.
+
+    A row of a table has the name of each cell's column, code its lines.
+    """
+    text = visible(citation.quote)
+    lines = code_lines(text)
+    if lines:
+        return "\n".join(lines)
+    named = named_cells(text, visible(citation.heading))
+    if named:
+        return named
+    if citation.source.lower().endswith(_MARKDOWN):
         text = _MARKS.sub("", _LINE_START.sub("", text))
-    return text
+    return " ".join(text.split())
 
 
 def _element(name: str, props: Mapping[str, Any]) -> cl.CustomElement:

@@ -135,7 +135,8 @@ def _card(thread_id: str, for_id: str, message: StoredMessage, kind: str) -> Ele
     else:
         cited: Sequence[StoredCitation] = getattr(message, kind)
         outcome = message.outcome or ("" if kind == "citations" else Outcome.ABSENT)
-        name, props = "Sources", elements.sources_props([_citation(one) for one in cited], outcome)
+        found = [_citation(one) for one in cited]
+        name, props = "Sources", elements.sources_props(found, outcome, message.text)
     return cast(
         ElementDict,
         {

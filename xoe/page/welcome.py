@@ -11,7 +11,7 @@ import structlog
 from chains.types import LIBRARY_OWNER
 from core.errors import XoeError
 from xoe.page import elements, session
-from xoe.page.starters import starter_questions
+from xoe.page.offered import OFFERED, latest_of, offered
 
 if TYPE_CHECKING:
     from xoe.services import Services
@@ -21,8 +21,6 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.5
 # A model that is not loaded by then has failed, and says so itself.
 _LONGEST_WATCH_S = 1800
-_HEADINGS = 400
-_STARTERS = 4
 
 
 class Welcome:
@@ -50,13 +48,11 @@ class Welcome:
         )
 
     async def show(self, services: Services, notes: list[str]) -> None:
-        """Show what there is, and go on doing so while more is loaded."""
-        props = await welcome_props(services, self._owner, notes)
-        await self._put(props)
-        if props["state"] == "loading":
-            watcher = asyncio.create_task(self._watch(services, notes))
-            # Held by the session, since the loop itself keeps only a weak reference.
-            cl.user_session.set("xoe_watcher", watcher)
+        """Show what there is, and go on doing so while more is loaded or questions are tried."""
+        await self._put(await welcome_props(services, self._owner, notes))
+        watcher = asyncio.create_task(self._watch(services, notes))
+        # Held by the session, since the loop itself keeps only a weak reference.
+        cl.user_session.set("xoe_watcher", watcher)
 
     async def show_again(self) -> None:
         """Send the card once more, to a page whose connection is another one now."""
@@ -86,26 +82,36 @@ class Welcome:
         session_id = cl.context.session.id
         until = asyncio.get_running_loop().time() + _LONGEST_WATCH_S
         while session.is_open(session_id) and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(_POLL_S)
             try:
-                props = await welcome_props(services, self._owner, notes)
+                props = await welcome_props(services, self._owner, notes, may_search=True)
             except XoeError as exc:
                 log.warning("page.welcome_not_updated", error=str(exc))
                 return
             await self._put(props)
             if props["state"] != "loading":
                 return
+            await asyncio.sleep(_POLL_S)
 
 
-async def welcome_props(services: Services, owner: str, notes: list[str]) -> dict[str, Any]:
-    """Return the properties of the welcome as things stand now."""
+async def welcome_props(
+    services: Services, owner: str, notes: list[str], *, may_search: bool = False
+) -> dict[str, Any]:
+    """Return the properties of the welcome as things stand now.
+
+    ``may_search``: questions to begin with are tried where that was not done yet, once the library
+    is read.
+    """
     owners = (LIBRARY_OWNER, owner)
     documents = await services.store.documents(owners)
     readable = [document for document in documents if document.chunks]
-    headings = await services.store.headings(owners, _HEADINGS)
     readiness = services.readiness()
     states = {component.state for component in readiness.components}
-    state = "loading" if "loading" in states else "failed" if "failed" in states else "ready"
+    loading = {part.name for part in readiness.components if part.state == "loading"}
+    ids = [document.id for document in readable]
+    questions = services.starters.get(latest_of(ids), [])
+    if may_search and "library" not in loading:
+        questions = await offered(services, owner, ids, OFFERED)
+    state = "loading" if loading else "failed" if "failed" in states else "ready"
     return {
         "state": state,
         "waiting": [
@@ -116,6 +122,6 @@ async def welcome_props(services: Services, owner: str, notes: list[str]) -> dic
         "documents": len(readable),
         "own": sum(document.owner == owner for document in readable),
         "passages": sum(document.chunks for document in readable),
-        "questions": starter_questions(headings, wanted=_STARTERS),
+        "questions": questions,
         "notes": notes,
     }
