@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chains.citations import (
+    CheckedSentence,
     CitationList,
     Support,
     best_support,
@@ -18,6 +20,7 @@ from chains.lexical import asked_stems, content_stems, held_stems
 from chains.phrases import said
 from chains.prompt import is_refusal
 from chains.types import Answer, Citation, Outcome, Passage, Verdict
+from chains.yes_no import agrees, is_yes_no, parted, ruling
 from ingest.language import ENGLISH
 
 NEAREST = "**Nearest passages**, not an answer:"
@@ -60,10 +63,72 @@ def compose(
     ``language``: that of what is said beside what the model wrote.
     """
     written = strip_marks(written).strip()
+    if is_yes_no(question, language):
+        return _yes_or_no(written, passages, question, orders, verdict, language)
     if is_refusal(written) or not written:
         return _quoted(passages, question, orders, verdict, language)
-    numbers = CitationList()
     checked = check_sentences(written, passages, question)
+    said_at_all = [sentence.text for sentence in checked if sentence.support is not None]
+    if not _answers(said_at_all, question, language):
+        return _quoted(passages, question, orders, verdict, language)
+    return _assembled(checked, passages, question, language)
+
+
+def _yes_or_no(
+    written: str,
+    passages: Sequence[Passage],
+    question: str,
+    orders: Sequence[Passage],
+    verdict: Verdict | None,
+    language: str,
+) -> Answer:
+    """Return the yes or no that a sentence gives, with what the model wrote or that sentence.
+
+    The model's own yes or no counts only where the sentence leans that way too.
+    """
+    decision = ruling(question, passages, language)
+    claimed, written = parted(written)
+    checked = [] if is_refusal(written) else check_sentences(written, passages, question)
+    checked = [
+        one
+        if one.support is None or agrees(decision, one.text, one.support.text, question)
+        else replace(one, support=None)
+        for one in checked
+    ]
+    places = {
+        (one.support.passage.document_id, one.support.start) for one in checked if one.support
+    }
+    if decision is not None and decision.is_sure:
+        support = decision.support
+        word = f"{decision.word(language)}: "
+        if (support.passage.document_id, support.start) in places:
+            return _assembled(checked, passages, question, language, word=word, beside=False)
+        numbers = CitationList()
+        text = f"{word}{_on_one_line(support)} [{numbers.number(support)}]"
+        text += _otherwise([support], passages, question, numbers, language)
+        return Answer(text, numbers.all(), Outcome.ANSWERED)
+    if not places:
+        return _quoted(passages, question, orders, verdict, language)
+    agreed = decision is not None and claimed == decision.yes
+    word = f"{decision.word(language)}: " if decision is not None and agreed else ""
+    return _assembled(checked, passages, question, language, word=word)
+
+
+def _assembled(
+    checked: Sequence[CheckedSentence],
+    passages: Sequence[Passage],
+    question: str,
+    language: str,
+    *,
+    word: str = "",
+    beside: bool = True,
+) -> Answer:
+    """Return the sentences that are supported, each cited, and what else the reader should see.
+
+    ``word``: said before all; ``beside``: the sentence that fits best is shown too, where the model
+    used another.
+    """
+    numbers = CitationList()
     kept: list[str] = []
     left_out = False
     for sentence in checked:
@@ -74,16 +139,11 @@ def compose(
             left_out = True
         else:
             kept.append(sentence.lead + sentence.text)
-    said_at_all = [sentence.text for sentence in checked if sentence.support is not None]
-    if not _answers(said_at_all, question, language):
-        return _quoted(passages, question, orders, verdict, language)
     cited_supports = [sentence.support for sentence in checked if sentence.support is not None]
-    text = "".join(kept).strip()
+    text = word + "".join(kept).strip()
     cited = len(numbers.all())
     nearest = best_support(passages[0])
-    best = numbers.number(nearest)
-    if best > cited:
-        # The model used another sentence than the one that fits best: the reader sees both.
+    if beside and (best := numbers.number(nearest)) > cited:
         text += f"\n\n{_quotation(nearest, best)}"
         cited_supports.append(nearest)
     text += _otherwise(cited_supports, passages, question, numbers, language)
@@ -224,8 +284,11 @@ def _ordered(orders: Sequence[Passage], numbers: CitationList, language: str) ->
 
 
 def _quotation(support: Support, number: int) -> str:
-    sentence = " ".join(support.text.split())
-    return f"> {sentence} [{number}]"
+    return f"> {_on_one_line(support)} [{number}]"
+
+
+def _on_one_line(support: Support) -> str:
+    return " ".join(support.text.split())
 
 
 def speaks_of(passage: Passage, question: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from chains.irregular import other_forms
 from ingest.language import ENGLISH, STOP_WORDS, candidates
 from ingest.terms import held_terms, stem, words
 
@@ -83,8 +84,12 @@ def _tokens_of(piece: str) -> int:
 
 @lru_cache(maxsize=2048)
 def held_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
-    """Return the stems that a passage holds, to be compared with those of a claim or question."""
-    return frozenset(held_terms(text, language))
+    """Return the stems that a passage holds, to be compared with those of a claim or question.
+
+    Of an irregular English verb those of all its forms: "led" is held where "leads" stands.
+    """
+    held = frozenset(held_terms(text, language))
+    return held.union(*map(other_forms, held)) if language == ENGLISH else held
 
 
 def query_terms(question: str, languages: Sequence[str]) -> dict[str, tuple[str, ...]]:

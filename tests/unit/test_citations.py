@@ -126,7 +126,7 @@ def test_the_question_in_other_words_is_no_answer() -> None:
     yes_or_no = compose(
         "They gave their name to Normandy.", [best], "Did they give their name to Normandy?"
     )
-    assert yes_or_no.text.startswith("They gave their name to Normandy. [1]")
+    assert yes_or_no.text.startswith("Yes: They gave their name to Normandy. [1]")
 
 
 def verdict(found: Passage, *, answers: bool = True, is_sure: bool = True) -> Verdict:
@@ -165,7 +165,7 @@ def test_a_refusal_far_from_the_question_stays_one() -> None:
 
 def test_the_best_sentence_stands_beside_another_that_was_used() -> None:
     other = passage(NORMANS, best="They gave their name to Normandy, a region in France.")
-    answer = compose("Rollo did not learn Latin.", [other], "Did the leader Rollo learn Latin?")
+    answer = compose("Rollo did not learn Latin.", [other], "What did Rollo not learn?")
     assert [citation.quote[:12] for citation in answer.citations] == [
         "Their leader",
         "They gave th",
