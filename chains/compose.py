@@ -18,6 +18,7 @@ from chains.constraints import asks_for_more, is_of_asked_kind, unmet
 from chains.contradictions import contradicts
 from chains.lexical import asked_stems, content_stems, held_stems
 from chains.phrases import said
+from chains.predicates import states_exchanged
 from chains.prompt import is_refusal
 from chains.types import Answer, Citation, Outcome, Passage, Verdict
 from chains.yes_no import agrees, is_yes_no, parted, ruling
@@ -67,7 +68,7 @@ def compose(
         return _yes_or_no(written, passages, question, orders, verdict, language)
     if is_refusal(written) or not written:
         return _quoted(passages, question, orders, verdict, language)
-    checked = check_sentences(written, passages, question)
+    checked = _in_their_roles(check_sentences(written, passages, question), question)
     said_at_all = [sentence.text for sentence in checked if sentence.support is not None]
     if not _answers(said_at_all, question, language):
         return _quoted(passages, question, orders, verdict, language)
@@ -112,6 +113,16 @@ def _yes_or_no(
     agreed = decision is not None and claimed == decision.yes
     word = f"{decision.word(language)}: " if decision is not None and agreed else ""
     return _assembled(checked, passages, question, language, word=word)
+
+
+def _in_their_roles(checked: Sequence[CheckedSentence], question: str) -> list[CheckedSentence]:
+    """Take their support from the sentences that exchange who does it and to whom."""
+    return [
+        replace(one, support=None)
+        if one.support and states_exchanged(question, one.text, one.support.text)
+        else one
+        for one in checked
+    ]
 
 
 def _assembled(

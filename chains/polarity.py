@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from chains import lexical
 from chains.citations import is_negated
 from chains.clauses import AUXILIARIES, is_verb, names
-from chains.contradictions import OPPOSITES
 from chains.days import days_named
+from chains.opposites import IGNORED, refusing, sides
 from chains.predicates import predicate_of, roles_exchanged
 from chains.quantities import Quantity, quantities
 from ingest.language import ENGLISH, fold
@@ -38,55 +37,6 @@ class Leaning:
     is_sure: bool
 
 
-_SIDES: Final[dict[str, str]] = {
-    "en": "include included includes|exclude excluded excludes extra;available|unavailable;"
-    "required mandatory compulsory obligatory necessary needed need|optional voluntary unnecessary;"
-    "allowed permitted welcome|forbidden prohibited banned;work works working|broken",
-    "de": "geöffnet offen auf öffnet|geschlossen zu schließt;erlaubt gestattet zugelassen|verboten "
-    "untersagt;kostenlos gratis frei kostenfrei|kostenpflichtig;inbegriffen enthalten inklusive|"
-    "ausgeschlossen extra;möglich|unmöglich;pflicht nötig notwendig erforderlich verpflichtend|"
-    "freiwillig;wahr richtig|falsch;verfügbar|ausverkauft vergriffen;an|aus",
-    "fr": "ouvert ouverte ouverts ouvertes|fermé fermée fermés fermées;autorisé autorisée autorisés"
-    " permis permise admis admise admises|interdit interdite interdits interdites;gratuit gratuite"
-    "|payant payante;compris comprise inclus incluse|exclu exclue;possible|impossible;obligatoire "
-    "nécessaire|facultatif facultative;vrai|faux",
-    "es": "abierto abierta abiertos abiertas abre|cerrado cerrada cerrados cerradas cierra;"
-    "permitido permitida permitidos permitidas|prohibido prohibida prohibidos prohibidas;gratis gratuito "
-    "gratuita|pago;incluido incluida|excluido excluida;posible|imposible;obligatorio obligatoria "
-    "necesario|opcional voluntario",
-    "it": "aperto aperta aperti aperte apre|chiuso chiusa chiusi chiuse chiude;permesso permessa "
-    "consentito consentita ammessi ammesso|vietato vietata vietati proibito;gratuito gratuita "
-    "gratis|pagamento;compreso compresa incluso inclusa|escluso esclusa;possibile|impossibile;"
-    "obbligatorio obbligatoria necessario|facoltativo facoltativa",
-    "pt": "aberto aberta abertos abertas abre|fechado fechada fechados fechadas fecha;permitido "
-    "permitida permitidos|proibido proibida proibidos;gratuito gratuita grátis|pago paga;incluído "
-    "incluída|excluído excluída;possível|impossível;obrigatório obrigatória necessário|opcional "
-    "facultativo",
-    "nl": "open geopend|gesloten dicht;toegestaan welkom|verboden;gratis|betaald;inbegrepen|"
-    "exclusief;mogelijk|onmogelijk;verplicht nodig|vrijwillig",
-}
-_REFUSING: Final = {
-    "en": "closed forbidden prohibited banned impossible unavailable broken refused rejected "
-    "cancelled",
-    "de": "geschlossen verboten untersagt unmöglich gesperrt abgesagt",
-    "fr": "fermé fermée fermés fermées interdit interdite interdits interdites impossible annulé",
-    "es": "cerrado cerrada cerrados cerradas prohibido prohibida imposible cancelado",
-    "it": "chiuso chiusa chiusi chiuse vietato vietata impossibile annullato",
-    "pt": "fechado fechada fechados fechadas proibido proibida impossível cancelado",
-    "nl": "gesloten dicht verboden onmogelijk afgelast",
-}
-"""What goes against anything that might be asked to be done there."""
-_IGNORED: Final = {
-    "en": "still already yet also ever any anyone anybody anything everyone possible true correct "
-    "right really true there case get go come take have has used use using one ones like allowed "
-    "may might must need needs shall cannot during",
-    "de": "noch schon auch eigentlich wirklich geben gibt etwas jemand man wirklich stimmt",
-    "fr": "encore déjà aussi vraiment vrai possible",
-    "es": "todavía ya también verdad cierto",
-    "it": "ancora già anche vero davvero",
-    "pt": "ainda já também verdade",
-    "nl": "nog al ook echt klopt",
-}
 _BOX = re.compile(r"^\W{0,3}(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<empty>[☐□◻])|(?P<full>[☑☒✓✔✅]))\s*")
 _NOT_NEGATING = re.compile(
     r"\bnot (?:only|just|merely)\b|\b(?:no|not) (?:later|more|less|fewer|earlier|sooner) than\b"
@@ -154,7 +104,7 @@ def leaning(question: str, sentence: str, heading: str, language: str) -> Leanin
     side = asked.side(part, sentence)
     if side is None or asked.negated:
         return None
-    if not asked.opposites and _stems(part, language) & _refusing(language):
+    if not asked.opposites and _stems(part, language) & refusing(language):
         # "Can I swim on Monday?", "The lake is closed on Monday."
         is_sure = is_whole and _MAY.match(question) is not None
         return Leaning(False, is_sure=is_sure) if share else None
@@ -191,7 +141,7 @@ class _Asked:
         amounts = tuple(quantities(text, language))
         counted = {lexical.stem(w, language) for a in amounts for w in lexical.words(a.text)}
         counted |= {lexical.stem(word, language) for word in days.words}
-        ignored = {lexical.stem(w, language) for w in _IGNORED.get(language, "").split()}
+        ignored = {lexical.stem(w, language) for w in IGNORED.get(language, "").split()}
         if language == ENGLISH:
             ignored |= {lexical.stem(word) for word in AUXILIARIES - lexical.codes(question)}
         table = sides(language)
@@ -323,25 +273,6 @@ def part_negated(part: str, asked: _Asked) -> bool:
         return bool(box["empty"]) or box["mark"] in ("", " ")
     bare = _NOT_NEGATING.sub(" ", part)
     return is_negated(_WITHOUT.sub(" ", bare), asked.language)
-
-
-@lru_cache(maxsize=16)
-def sides(language: str) -> dict[str, tuple[int, int]]:
-    """Return the opposites of a language: by stem the pair and the side."""
-    first = 1 + max(pair for pair, _ in OPPOSITES.values())
-    table = dict(OPPOSITES) if language == ENGLISH else {}
-    for number, pair in enumerate(filter(None, _SIDES.get(language, "").split(";")), start=first):
-        for side, alike in enumerate(pair.split("|")):
-            for word in alike.split():
-                stem = lexical.stem(word, language)
-                known = table.get(lexical.stem(pair.split()[0].split("|")[0], language))
-                table.setdefault(stem, (known[0] if known else number, side))
-    return table
-
-
-@lru_cache(maxsize=16)
-def _refusing(language: str) -> frozenset[str]:
-    return frozenset(lexical.stem(word, language) for word in _REFUSING[language].split())
 
 
 def _stems(text: str, language: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ Ireland". Rules over closed classes of words; what they cannot read, they let pa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,10 +26,32 @@ from chains.clauses import (
     lowered,
 )
 from chains.irregular import other_forms
+from ingest.sentences import sentence_spans
 
 ROOT_LETTERS: Final = 5
 """So many letters at the head of two words make one derived from the other: "invent, inventor"."""
 
+ALIKE: Final = 0.66
+"""Likeness of two verbs, by the embedder's vectors, from which on one may stand for the other. Of
+26 pairs that mean the same ("built, erected") 17 have it, of 26 that do not 5, four of which are
+converses."""
+
+_LIGHT: Final = frozenset(
+    "be do have make take get give become use call name know hold mean place happen occur come go "
+    "put keep set include contain consist need want say think believe consider cost live".split()
+)
+"""Verbs that many others stand for, in their first form."""
+_CONVERSE: Final = tuple(
+    frozenset(lexical.stem(verb) for verb in pair.split())
+    for pair in (
+        "bought buy buys buying purchase purchased sold sell sells",
+        "sent send sends received receive receives",
+        "hired hire hires fired fire fires dismissed dismiss",
+        "opened open opens closed close closes",
+        "lent lend lends borrowed borrow borrows",
+        "won win wins lost lose loses",
+    )
+)
 _JOINS: Final = DETERMINERS | frozenset("of and not never also then later soon all".split())
 _MUTUAL: Final = frozenset(
     lexical.stem(word)
@@ -150,6 +172,43 @@ def is_kin(word: str, other: str) -> bool:
     return shared >= ROOT_LETTERS - 1 and a[:shared] == b[:shared]
 
 
+def is_of_another_act(
+    question: str, passages: Sequence[str], best: str, alike: Callable[[str, str], float | None]
+) -> bool:
+    """Tell whether what was found says another thing of what is asked of, or exchanges the roles.
+
+    ``passages``: their texts with headings; ``best``: the sentence that fits best. ``alike`` gives
+    the likeness of two verbs, -1 to 1, or ``None`` where that cannot be told.
+    """
+    asked = predicate_of(question)
+    if asked is None:
+        return False
+    if roles_exchanged(asked, best):
+        others = (text[slice(*span)] for text in passages for span in sentence_spans(text))
+        told = [one for one in others if _holds_form(asked.verb, one)]
+        return all(roles_exchanged(asked, one) for one in told)
+    # "When did Japan release a statement?": "Japan issued a statement" has all but the verb too.
+    other = "" if asked.agent and not asked.passive else other_act(asked, best)
+    if not other or any(_holds_kin(asked.verb, text) for text in passages):
+        return False
+    stems = {lexical.stem(word) for word in (asked.verb, other)}
+    if any(stems <= pair for pair in _CONVERSE):
+        return True
+    light = {form for verb in _LIGHT for form in (lexical.stem(verb), *other_forms(verb))}
+    if stems & light:
+        return False
+    likeness = alike(asked.verb, other)
+    return likeness is not None and likeness < ALIKE
+
+
+def _holds_kin(verb: str, text: str) -> bool:
+    return any(is_kin(verb, word) for word in lexical.words(text))
+
+
+def _holds_form(verb: str, text: str) -> bool:
+    return any(_is_form(verb, word) for word in lexical.words(text))
+
+
 def roles_exchanged(asked: Predicate, source: str) -> bool:
     """Tell whether ``source`` tells of the same act with another doing it to another.
 
@@ -206,3 +265,44 @@ def _is_exchanged(asked: Predicate, agent: str, patient: str) -> bool:
     )
     right = holds(agent, asked.agent) or holds(patient, asked.patient)
     return wrong and not right
+
+
+def states_exchanged(question: str, statement: str, source: str) -> bool:
+    """Tell whether a statement has the question's act, with the roles of its source exchanged."""
+    asked = predicate_of(question)
+    if asked is None:
+        return False
+    tokens = list(TOKEN.finditer(statement))
+    for at, token in enumerate(tokens):
+        if token.group()[0].isalpha() and _is_form(asked.verb, token.group().lower()):
+            agent, patient = _sides(tokens, at)
+            if agent or patient:
+                return roles_exchanged(Predicate(asked.verb, agent, patient), source)
+    return False
+
+
+def other_act(asked: Predicate, source: str) -> str:
+    """Return the verb of what ``source`` says was done instead to what the question asks of.
+
+    Empty where it says what is asked, in that word or one derived from it, or of something else.
+    """
+    tokens = list(TOKEN.finditer(source))
+    words = [token.group().lower() for token in tokens]
+    if not asked.patient or any(is_kin(asked.verb, word) for word in words if word[0].isalpha()):
+        return ""
+    for at, word in enumerate(words):
+        if not word[0].isalpha() or is_capital(tokens[at].group()) or not _is_participle(word):
+            continue
+        agent, patient = _sides(tokens, at)
+        if _is_of(asked.patient, patient) and (not asked.agent or _is_of(asked.agent, agent)):
+            return word
+    return ""
+
+
+def _is_of(wanted: str, phrase: str) -> bool:
+    """Tell whether a phrase is of what is wanted: its head and half of its words are there."""
+    stems = [one for word in wanted.split() for one in lexical.content_stems(word)]
+    head = re.split(r"\s(?:of|in|to|at|for|from|that)\s", wanted)[0].split()[-1:]
+    held = lexical.held_stems(phrase)
+    is_headed = bool(head) and bool(lexical.content_stems(head[0]) & held)
+    return is_headed and sum(one in held for one in stems) * 2 >= len(stems)
