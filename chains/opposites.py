@@ -26,7 +26,8 @@ _SIDES: Final[dict[str, str]] = {
     "nécessaire|facultatif facultative;vrai|faux",
     "es": "abierto abierta abiertos abiertas abre|cerrado cerrada cerrados cerradas cierra;"
     "permitido permitida permitidos permitidas|prohibido prohibida prohibidos prohibidas;"
-    "gratis gratuito gratuita|pago;incluido incluida|excluido excluida;posible|imposible;obligatorio obligatoria "
+    "gratis gratuito gratuita|pago;incluido incluida|excluido excluida;posible|imposible;"
+    "obligatorio obligatoria "
     "necesario|opcional voluntario",
     "it": "aperto aperta aperti aperte apre|chiuso chiusa chiusi chiuse chiude;permesso permessa "
     "consentito consentita ammessi ammesso|vietato vietata vietati proibito;gratuito gratuita "
