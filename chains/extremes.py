@@ -22,6 +22,8 @@ from ingest.store import DocumentInfo
 
 MAX_SIDES: Final = 5
 """Documents or things that are compared; of rows any number are, and so many shown."""
+MAX_CHARS: Final = 1_000_000
+"""Of a document's text; a longer one is not searched for lists."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Measure:
     """Stems of words that name such a quantity."""
     stems: frozenset[str]
     """Of the question, without those that make the comparison."""
+    of_any_kind: bool = False
+    """Whether what is compared is named ("the smaller deposit", "most seats"), so that any kind of
+    amount may be meant."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,16 @@ _COSTS: Final = re.compile(
     r"|longest|shorter|shortest)\b",
     re.IGNORECASE,
 )
+_COUNTED: Final = re.compile(
+    r"\b(?P<how>most|more|fewest|fewer|least|less) (?!of\b|than\b)[^\W\d_]{3,}", re.IGNORECASE
+)
+_GENERAL: Final = frozenset("big large small little high low".split())
+_PARTS: Final = frozenset(
+    lexical.stem(word)
+    for word in "deposit instalment advance discount fine penalty tax shipping surcharge extra tip "
+    "warranty guarantee insurance caution".split()
+)
+"""What is counted of a thing besides its price and duration."""
 _ASKS = re.compile(
     r"^\W*(?:and |so |but |ok(?:ay)?,? |then )*"
     r"(?:(?:of|in) [^,?]{2,60}, )?(?:which|who|whose|what(?:['’]s| is| are| was| were)?)\b",
@@ -111,7 +126,11 @@ def measure_of(question: str) -> Measure | None:
             found = _on_scale(scale, plain, flipped, shown, question)
             if found is not None:
                 return found
-    return None
+    counted = _COUNTED.search(question)
+    if counted is None:
+        return None
+    most, stems = counted["how"].lower() in ("most", "more"), lexical.content_stems(question)
+    return Measure(counted[0].lower(), most, (), frozenset(), stems - _NOT_SUBJECT, True)
 
 
 def _on_scale(scale: str, plain: str, flipped: bool, shown: str, question: str) -> Measure | None:
@@ -123,7 +142,9 @@ def _on_scale(scale: str, plain: str, flipped: bool, shown: str, question: str) 
     if kinds_of == ("year",):  # the older has the smaller year
         most = not most
     asked = lexical.content_stems(question) - {lexical.stem(word) for word in shown.split()}
-    return Measure(shown, most, kinds_of, frozenset(map(lexical.stem, cues)), asked - _NOT_SUBJECT)
+    cue = frozenset(map(lexical.stem, cues))
+    general = plain in _GENERAL
+    return Measure(shown, most, kinds_of, cue, asked - _NOT_SUBJECT, general)
 
 
 def _by_verb(costs: re.Match[str], question: str) -> Measure:
@@ -181,35 +202,33 @@ def sides_named(
 
 def compare_sides(measure: Measure, sides: Sequence[Side]) -> Answer | None:
     """Return which of the sides it is, with each one's value; ``None`` where one has none."""
-    shared = _shared_words(measure, sides)
-    values = [_value_of(measure, side, shared) for side in sides]
+    told = [frozenset(_context(place, side) for place in side.places) for side in sides]
+    values = [_value_of(measure, side, told) for side in sides]
     found = [value for value in values if value is not None]
-    if len(found) < len(sides) or len(found) < 2:
-        return None
-    return _answer(measure, found)
+    return _answer(measure, found) if len(found) == len(sides) > 1 else None
 
 
-def _shared_words(measure: Measure, sides: Sequence[Side]) -> list[frozenset[str]]:
-    """Return the words of each side's places, to find those that say the same of all."""
-    return [frozenset(_context(place.text) for place in side.places) for side in sides]
+def _value_of(measure: Measure, side: Side, told: Sequence[frozenset[str]]) -> _Value | None:
+    """Return a side's amount; ``None`` where two differ that are as good.
 
-
-def _value_of(measure: Measure, side: Side, shared: Sequence[frozenset[str]]) -> _Value | None:
+    Better is what holds what was asked of it, a word that names such an amount, and what is said
+    in the same words of the others.
+    """
     found: list[tuple[float, _Value]] = []
     for place in side.places:
         held = lexical.held_stems(place.text)
-        headed = lexical.held_stems(place.passage.heading)
-        amounts = [one for one in quantities(place.text) if _fits(one, measure)]
+        around = held | lexical.held_stems(place.passage.heading)
+        if not measure.stems <= around:
+            continue
+        named = bool(measure.stems) and measure.of_any_kind
+        amounts = [one for one in quantities(place.text) if named or _fits(one, measure)]
         if len({one.value for one in amounts}) != 1:
             continue
-        alike = sum(_context(place.text) in of_side for of_side in shared)
-        score = 3.0 * len(measure.stems & held) + 1.0 * len(measure.stems & headed - held)
-        score += 2.0 * bool(measure.cues & held) + 1.5 * (alike - 1)
-        one = amounts[0]
-        found.append((score, _Value(side.label, one.text, one.value, place)))
-    if not found:
-        return None
-    best = max(score for score, _ in found)
+        score = 2.0 * bool(measure.cues & held) + len(measure.stems & held)
+        score += 1.5 * (sum(_context(place, side) in one for one in told) > 1)
+        score -= 3.0 * bool(_PARTS & held - measure.stems)
+        found.append((score, _Value(side.label, amounts[0].text, amounts[0].value, place)))
+    best = max((score for score, _ in found), default=0.0)
     values = [value for score, value in found if score == best]
     return values[0] if len({one.value for one in values}) == 1 else None
 
@@ -218,11 +237,12 @@ def _fits(one: Quantity, measure: Measure) -> bool:
     return any(one.kind.startswith(kind) for kind in measure.kinds)
 
 
-def _context(text: str) -> str:
-    """Return a sentence without its names and amounts, to tell two that say the same of two."""
+def _context(place: Support, side: Side) -> frozenset[str]:
+    """Return a sentence's words without amounts and the side's name: what is said of several."""
+    text = place.text
     for amount in reversed(quantities(text)):
-        text = text[: amount.start] + "#" + text[amount.end :]
-    return " ".join(sorted(lexical.content_stems(re.sub(r"(?<=\s)[A-Z]\w+", "", text))))
+        text = text[: amount.start] + " " + text[amount.end :]
+    return lexical.content_stems(text) - lexical.content_stems(side.label)
 
 
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────
@@ -232,6 +252,8 @@ def compare_rows(measure: Measure, documents: Sequence[WholeDocument]) -> Answer
     """Return which row or item of a list it is; ``None`` where no list has the quantity."""
     best: tuple[int, list[_Value]] | None = None
     for document in documents:
+        if len(document.loaded.text) > MAX_CHARS:
+            continue
         for series in series_of(document.loaded):
             fit = _named(measure, document, series)
             values = _values(measure, document, series) if fit else []
@@ -298,6 +320,8 @@ def _column(measure: Measure, series: Series) -> int | None:
         named = [n for n in numeric if n < len(stems) and stems[n] & wanted]
         if named:
             return named[0] if len(named) == 1 else None
+    if not measure.kinds:
+        return None
     fitting = [
         n
         for n in numeric
