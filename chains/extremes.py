@@ -208,7 +208,9 @@ def compare_sides(measure: Measure, sides: Sequence[Side]) -> Answer | None:
     return _answer(measure, found) if len(found) == len(sides) > 1 else None
 
 
-def _value_of(measure: Measure, side: Side, told: Sequence[frozenset[str]]) -> _Value | None:
+def _value_of(
+    measure: Measure, side: Side, told: Sequence[frozenset[frozenset[str]]]
+) -> _Value | None:
     """Return a side's amount; ``None`` where two differ that are as good.
 
     Better is what holds what was asked of it, a word that names such an amount, and what is said

@@ -19,11 +19,11 @@ from chains.days import days_named
 from chains.opposites import IGNORED, refusing, sides
 from chains.predicates import predicate_of, roles_exchanged
 from chains.quantities import Quantity, quantities
-from ingest.language import ENGLISH, fold
+from ingest.language import ENGLISH
 
 NO_SHARE: Final = 0.75
 """Share of what is asked that a sentence must speak of to say no to it; a yes needs all of it."""
-LEAN_SHARE: Final = 0.6
+LEAN_SHARE: Final = 0.75
 """The same for a yes that the model says too; a no that it says too needs one word."""
 MARK_WORDS: Final = 3
 """A part of fewer words, that names no day, belongs to the one beside it."""
@@ -56,7 +56,7 @@ _ONLY = re.compile(
     re.IGNORECASE,
 )
 _PART = re.compile(
-    r"\s*[,;:—–(]\s*|\s+(?=(?:and|but|while|whereas|although|though|however|und|aber|sondern|doch"
+    r"\s*[,;:](?=\s)\s*|\s+[—–-]\s+|\s*\(|\s+(?=(?:and|but|while|whereas|although|though|however|und|aber|sondern|doch"
     r"|während|et|mais|tandis|pero|sino|y|e|ma|mentre|mas|enquanto|en|maar|terwijl)\s)",
     re.IGNORECASE,
 )
@@ -87,6 +87,7 @@ _COMPARING: Final = frozenset(
         "lower larger smaller least most until since"
     ).split()
 )
+_COMPARED = re.compile(r"\b([a-z]+er) than\b")
 _NEGATIVE_PREFIXES: Final = ("un", "in", "im", "ir", "il", "dis", "non")
 
 
@@ -114,7 +115,8 @@ def leaning(question: str, sentence: str, heading: str, language: str) -> Leanin
     if False in slots:
         return Leaning(False, is_sure=share >= NO_SHARE and yes) if yes else None
     if not yes:
-        return Leaning(False, is_sure=share >= NO_SHARE) if share else None
+        is_sure = share >= NO_SHARE and not _is_of_a_time(asked, part)
+        return Leaning(False, is_sure=is_sure) if share else None
     if _ONLY.search(part) and not is_whole:
         return None
     sure = is_whole and not asked.is_open_in(sentence)
@@ -148,6 +150,8 @@ class _Asked:
         stems = lexical.asked_stems(text, language)
         if any(amount.bound for amount in amounts):
             counted |= _COMPARING
+        for word in _COMPARED.findall(text):
+            stems = stems - {lexical.stem(word)} | {lexical.stem(word.removesuffix("er"))}
         sided = tuple((stem, table[stem]) for stem in sorted(stems - counted) if stem in table)
         bare = _WITHOUT.sub(" ", _NOT_NEGATING.sub(" ", text))
         return cls(
@@ -186,6 +190,9 @@ class _Asked:
         for stem, (pair, side) in self.opposites:
             found = {s for p, s in held.values() if p == pair}
             found = found or {s for p, s in whole.values() if p == pair}
+            if not found and _opposed(stem, _stems(part, self.language)):  # "unpaid"
+                other = not other
+                continue
             if len(found) > 1 or (not found and stem not in _stems(sentence, self.language)):
                 return None
             other ^= bool(found) and side not in found
@@ -323,6 +330,8 @@ def _of_amounts(asked: _Asked, part: str, sentence: str) -> bool | None:
     outcome = True
     for amount in asked.amounts:
         found = _agrees(amount, quantities(part, asked.language))
+        if found is False and _is_within_reach(asked, amount, part):
+            return None
         if found is False:  # "open from 9 to 12 and 14 to 18"
             unasked = lexical.content_stems(sentence, asked.language) - asked.stems
             if not unasked & _subjects(sentence, part, asked.language):
@@ -334,6 +343,12 @@ def _of_amounts(asked: _Asked, part: str, sentence: str) -> bool | None:
             return None
         outcome &= found
     return outcome
+
+
+def _is_within_reach(asked: _Asked, amount: Quantity, part: str) -> bool:
+    """Tell whether less than what is told is asked for: two may sleep where six may."""
+    told = [one.value for one in quantities(part, asked.language) if one.kind == amount.kind]
+    return _MAY.match(asked.text) is not None and bool(told) and amount.value < min(told)
 
 
 def _subjects(sentence: str, part: str, language: str) -> frozenset[str]:
@@ -350,6 +365,12 @@ def _agrees(asked: Quantity, told: Sequence[Quantity]) -> bool | None:
         return None
     if asked.bound in ("over", "under", "from", "to"):
         values = {one.value for one in alike}
+        same = [one for one in alike if one.bound == asked.bound]
+        if len(same) == 1 and asked.bound in ("from", "to"):  # "open until 8" beside "until 6"
+            if same[0].value == asked.value:
+                return True
+            beyond = (asked.value > same[0].value) == (asked.bound == "to")
+            return False if beyond else None
         if len(values) != 1:
             return None
         if not alike[0].bound:
@@ -385,9 +406,18 @@ def _within(value: float, bound: Quantity) -> bool:
     return value == bound.value
 
 
+def _is_of_a_time(asked: _Asked, part: str) -> bool:
+    """Tell whether a part is of a day or hour that was not asked for: "no music after 10 pm"."""
+    if asked.days or asked.amounts:
+        return False
+    timed = any(one.kind in ("clock", "year") for one in quantities(part, asked.language))
+    return timed or bool(days_named(part, asked.language).numbers)
+
+
 def _other_agent(asked: _Asked, sentence: str) -> frozenset[str]:
     """Return the stems of who is asked to have done it, where the sentence names another."""
     one, other = _AGENT.search(asked.text), _AGENT.search(sentence)
-    if one is None or other is None or set(fold(one[1]).split()) & set(fold(other[1]).split()):
+    if one is None or other is None:
         return frozenset()
-    return lexical.content_stems(one[1], asked.language)
+    stems = lexical.content_stems(one[1], asked.language)
+    return frozenset() if stems & lexical.content_stems(other[1], asked.language) else stems

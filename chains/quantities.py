@@ -64,8 +64,12 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _BEFORE: Final[tuple[tuple[Bound, str], ...]] = (
-    ("over", r"(?:more|greater|longer|larger|older|later|higher) than|over|above|after|exceed\w*"),
-    ("under", r"(?:less|fewer|shorter|smaller|younger|lower) than|under|below|before"),
+    (
+        "under",
+        r"(?:less|fewer)(?: \w+)? than|under|below|before"
+        r"|(?:short|small|young|low|cheap|narrow|light|earli|near|cold|thin|slow)er than",
+    ),
+    ("over", r"(?:more(?: \w+)?|\w+er) than|over|above|after|exceed\w*"),
     (
         "from",
         r"at least|from|since|(?:not|no) less than|minimum(?: of)?|starting at|ab|von|de|da|vanaf",
@@ -146,9 +150,8 @@ def _quantity(match: re.Match[str], value: float, language: str) -> Quantity:
     head = text[max(0, begin - 24) : begin]
     said = _BOUND.search(head)
     bound: Bound = "from" if _BETWEEN.search(head) else ""
-    for name, _ in _BEFORE:
-        if said and said[name]:
-            bound = name
+    if said and not bound:
+        bound = next(name for name, _ in _BEFORE if said[name])
     unit = _unit(match)
     kind, factor = _UNITS.get(unit, ("", 1.0))
     if kind and not (match["before"] and unit != (match["unit"] or "").lower().rstrip(".")):

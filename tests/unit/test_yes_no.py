@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from passages import passage
 
 from chains.compose import compose, quote_sources
 from chains.spoken import SpokenAnswer
-from chains.types import Done, Outcome, Passage, Sources
+from chains.types import Done, Outcome, Sources
 from chains.yes_no import is_yes_no, ruling
-
-
-def passage(text: str, *, heading: str = "", language: str = "en", number: int = 1) -> Passage:
-    return Passage(
-        chunk_id=number,
-        document_id=number,
-        source=f"notes-{number}.md",
-        title="",
-        heading=heading,
-        page=None,
-        text=text,
-        start=0,
-        best_start=0,
-        best_end=len(text.split(". ")[0]) + (". " in text),
-        score=1.0,
-        language=language,
-    )
 
 
 def decided(question: str, sentence: str, language: str = "en", heading: str = "") -> str:
@@ -44,6 +28,16 @@ def decided(question: str, sentence: str, language: str = "en", heading: str = "
         ("Are the tents heated?", "The tents are unheated.", "no"),
         ("Is the deposit refundable?", "The deposit is non-refundable.", "no"),
         ("Isn't the greenhouse heated?", "The greenhouse is heated.", "yes"),
+        ("Has the roof been tiled?", "The roof has not yet been tiled.", "no"),
+        ("Has the invoice been paid?", "The invoice is unpaid.", "no"),
+        ("Is linen included?", "Linen costs extra.", "no"),
+        ("Do I need a helmet?", "Helmets are required.", "yes"),
+        ("Is a helmet required?", "Helmets are optional.", "no"),
+        ("Is it allowed to park overnight?", "Overnight parking is prohibited.", "no"),
+        ("Does the warranty cover the pump?", "The warranty covers all but not the pump.", "no"),
+        ("Does the train stop in Ulm?", "The train stops in Kiel, Ulm and Bonn.", "yes"),
+        ("Can I cancel a booking?", "Bookings cannot be cancelled.", "no"),
+        ("Is music played?", "No music is played after 10 pm.", "open"),
         # lists that are ticked off
         ("Is the rope coiled?", "Rope coiled (not ticked)", "no"),
         ("Is the rope coiled?", "[ ] Rope coiled", "no"),
@@ -59,6 +53,13 @@ def decided(question: str, sentence: str, language: str = "en", heading: str = "
         ("Is the kiosk open at 15?", "The kiosk is open from 9 to 12 and 14 to 18.", "yes"),
         ("Do pupils pay 30 euros?", "Teachers pay 30 euros and pupils 12 euros.", "no"),
         ("Do teachers pay 30 euros?", "Teachers pay 30 euros and pupils 12 euros.", "yes"),
+        ("Is the lock deeper than 2 m?", "The lock is 1.8 m deep.", "no"),
+        ("Is the lock deeper than 1 m?", "The lock is 1.8 m deep.", "yes"),
+        ("Is the kiosk open until 8 pm?", "The kiosk is open from 9 am to 6 pm.", "no"),
+        ("Can two people sleep in the hut?", "Six people can sleep in the hut.", "open"),
+        ("Can nine people sleep in the hut?", "Six people can sleep in the hut.", "no"),
+        ("Does the bus leave at 7:30?", "The bus leaves at 7:45.", "no"),
+        ("Does the bus leave at 8:30?", "The bus leaves at 7:30 and 8:30.", "yes"),
         # days
         ("Is the archive open on Saturday?", "The archive is open Monday to Friday.", "no"),
         ("Is the archive open on Thursday?", "The archive is open Monday to Friday.", "yes"),
@@ -76,7 +77,9 @@ def decided(question: str, sentence: str, language: str = "en", heading: str = "
         # who did it, and to whom
         ("Was the weir built by Otto Lund?", "The weir was built by Ida Falk in 1931.", "no"),
         ("Did Ida Falk hire Otto Lund?", "Otto Lund was hired by Ida Falk.", "yes"),
+        ("Was the plan approved by the council?", "The plan was approved by the mayor.", "no"),
         # what is not told stays open
+        ("Is the entry free for pupils?", "The entry is free for teachers.", "open"),
         ("Did Otto Lund hire Ida Falk?", "Otto Lund was hired by Ida Falk.", "open"),
         ("Is the pottery open on Tuesday?", "The pottery closes at five.", "open"),
         ("Is the pottery open on Tuesday?", "The pottery is open on Wednesday.", "open"),
