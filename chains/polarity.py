@@ -76,7 +76,10 @@ _MAY = re.compile(
     re.IGNORECASE,
 )
 _ALL = re.compile(r"\b(?:all|every|each|always|only|both|everyone|everybody)\b", re.IGNORECASE)
-_AGENT = re.compile(r"\b(?:by|von|durch|par|por|da|dal|dalla|door)\s+((?:[^\W\d_a-z][\w’'-]*\s*)+)")
+_AGENT = re.compile(
+    r"\b(?:by|von|durch|par|por|da|dal|dalla|door)\s+"
+    r"((?:[^\W\d_a-z][\w’'-]*\s*)+|(?:the|an?)\s+\w+)"
+)
 _EVENT = re.compile(
     r"\b(?:was|were|did|take place|takes place|held|begins?|starts?|ends?|due|scheduled)\b", re.I
 )
