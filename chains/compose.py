@@ -21,7 +21,7 @@ from chains.phrases import said
 from chains.predicates import states_exchanged
 from chains.prompt import is_refusal
 from chains.types import Answer, Citation, Outcome, Passage, Verdict
-from chains.yes_no import agrees, is_yes_no, parted, ruling
+from chains.yes_no import Ruling, agrees, bears_out, is_yes_no, parted, ruling
 from ingest.language import ENGLISH
 
 NEAREST = "**Nearest passages**, not an answer:"
@@ -96,23 +96,29 @@ def _yes_or_no(
         else replace(one, support=None)
         for one in checked
     ]
-    places = {
-        (one.support.passage.document_id, one.support.start) for one in checked if one.support
-    }
-    if decision is not None and decision.is_sure:
-        support = decision.support
-        word = f"{decision.word(language)}: "
-        if (support.passage.document_id, support.start) in places:
-            return _assembled(checked, passages, question, language, word=word, beside=False)
-        numbers = CitationList()
-        text = f"{word}{_on_one_line(support)} [{numbers.number(support)}]"
-        text += _otherwise([support], passages, question, numbers, language)
-        return Answer(text, numbers.all(), Outcome.ANSWERED)
-    if not places:
+    word = f"{decision.word(language)}: " if decision else ""
+    told = [n for n, one in enumerate(checked) if decision and _tells(one, decision, question)]
+    if decision and told and (decision.is_sure or claimed == decision.yes):
+        rest = checked[told[0] :]
+        return _assembled(rest, passages, question, language, word=word, beside=False)
+    if decision is None or not decision.is_sure:
+        if any(one.support for one in checked):
+            return _assembled(checked, passages, question, language)
         return _quoted(passages, question, orders, verdict, language)
-    agreed = decision is not None and claimed == decision.yes
-    word = f"{decision.word(language)}: " if decision is not None and agreed else ""
-    return _assembled(checked, passages, question, language, word=word)
+    numbers = CitationList()
+    text = f"{word}{_on_one_line(decision.support)} [{numbers.number(decision.support)}]"
+    text += _otherwise([decision.support], passages, question, numbers, language)
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
+
+
+def _tells(one: CheckedSentence, decision: Ruling, question: str) -> bool:
+    """Tell whether a sentence of the model's says what was ruled, from the place that rules it."""
+    place, support = decision.support, one.support
+    return (
+        support is not None
+        and (support.passage.document_id, support.start) == (place.passage.document_id, place.start)
+        and bears_out(decision, one.text, question)
+    )
 
 
 def _in_their_roles(checked: Sequence[CheckedSentence], question: str) -> list[CheckedSentence]:

@@ -134,6 +134,15 @@ def agrees(decision: Ruling | None, statement: str, source: str, question: str) 
     return lean is None or own is None or lean.yes == own.yes
 
 
+def bears_out(decision: Ruling, statement: str, question: str) -> bool:
+    """Tell whether a statement says by itself what was ruled."""
+    passage = decision.support.passage
+    asked = _statement(question, passage.language) or question
+    above = f"{passage.title} {passage.heading}"
+    lean = leaning(asked, statement, above, passage.language)
+    return lean is not None and lean.yes == decision.yes and lean.is_sure >= decision.is_sure
+
+
 def parted(text: str) -> tuple[bool | None, str]:
     """Return the yes or no that a text begins with, and the rest of it."""
     match = _SAID.match(text)

@@ -155,6 +155,14 @@ def test_the_answer_begins_with_it_whatever_the_model_wrote(written: str) -> Non
     assert answer.outcome is Outcome.ANSWERED
 
 
+def test_a_statement_that_is_beside_the_point_gives_way_to_the_sentence() -> None:
+    found = [passage("The pottery on the market is closed on Tuesdays.")]
+    answer = compose(
+        "That is the pottery on the market.", found, "Is the pottery on the market open on Tuesday?"
+    )
+    assert answer.text == "No: The pottery on the market is closed on Tuesdays. [1]"
+
+
 def test_it_is_said_in_the_answers_language() -> None:
     found = [passage("Die Töpferei ist dienstags geschlossen.", language="de")]
     question = "Ist die Töpferei am Dienstag geöffnet?"
