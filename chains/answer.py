@@ -255,6 +255,8 @@ class AnswerChain:
 
     async def _gate(self, turn: Turn) -> Turn:
         """Settle at once what the library cannot answer."""
+        if turn.settled is None and turn.strays:
+            return replace(turn, settled=_nearest(turn))
         if not turn.grounds or turn.answerable:
             return turn
         if self._is_reading():
@@ -280,12 +282,7 @@ class AnswerChain:
                 span.set(answers=verdict.answers, sure=verdict.is_sure)
         timings = replace(turn.timings, check=(time.perf_counter() - begun) * 1000)
         turn = replace(turn, verdict=verdict, timings=timings)
-        if turn.is_refused:
-            nearest = nearest_passages(
-                turn.passages, question.text, turn.orders, language=turn.language
-            )
-            return replace(turn, settled=nearest)
-        return turn
+        return replace(turn, settled=_nearest(turn)) if turn.is_refused else turn
 
     async def _prompt(self, turn: Turn) -> Turn:
         if turn.settled is not None:
@@ -436,6 +433,10 @@ class AnswerChain:
             told=told(answer, written or "", grounds=turn.grounds),
             quoted=quote_sources(turn.passages) if turn.grounds else (),
         )
+
+
+def _nearest(turn: Turn) -> Answer:
+    return nearest_passages(turn.passages, turn.in_full, turn.orders, language=turn.language)
 
 
 def _takes_passages(turn: Turn) -> bool:

@@ -131,10 +131,9 @@ def names(text: str) -> list[Phrase]:
 
 def _begins_name(tokens: Sequence[re.Match[str]], position: int) -> bool:
     word = tokens[position].group()
-    if not is_capital(word) or word.lower() in QUESTION_WORDS:
-        return False
-    begins = position == 0 or tokens[position - 1].group() in '.!?:"“'
-    return word.lower() not in _CLOSED or (not begins and len(word) > 1 and word.isupper())
+    if is_code(tokens[position]):
+        return True
+    return is_capital(word) and word.lower() not in _CLOSED
 
 
 def _name_goes_on(tokens: Sequence[re.Match[str]], position: int) -> int | None:
@@ -189,14 +188,19 @@ def phrase_at(tokens: Sequence[re.Match[str]], first: int, *, verb: bool) -> int
 
 def _is_open(tokens: Sequence[re.Match[str]], position: int) -> bool:
     word = tokens[position].group()
-    if word.lower() not in _CLOSED or word.lower() in ORDINALS or _is_code(word):
+    if word.lower() not in _CLOSED or word.lower() in ORDINALS or is_code(tokens[position]):
         return True
     return word == "I" and position > 0 and is_capital(tokens[position - 1].group())
 
 
-def _is_code(word: str) -> bool:
-    """Whether it is written like an abbreviation: "IT" is not "it"."""
-    return len(word) > 1 and word.isupper()
+def is_code(token: re.Match[str]) -> bool:
+    """Whether a word is written like an abbreviation among small letters: "IT" is not "it"."""
+    return len(token.group()) > 1 and token.group().isupper() and not token.string.isupper()
+
+
+def lowered(tokens: Sequence[re.Match[str]]) -> list[str]:
+    """Return the words in lower case; abbreviations, which are of no closed class, as they are."""
+    return [token.group() if is_code(token) else token.group().lower() for token in tokens]
 
 
 def _ends_plural(word: str) -> bool:
@@ -236,7 +240,7 @@ def clause(question: str) -> Clause:
     """Take a question apart."""
     text = question.strip().rstrip("?.! ")
     tokens = list(TOKEN.finditer(text))
-    low = [token.group().lower() for token in tokens]
+    low = lowered(tokens)
     at = next((i for i, word in enumerate(low[:6]) if word in QUESTION_WORDS), None)
     word = low[at] if at is not None else ""
     start = 0 if at is None else at + 1

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chains import lexical
 from chains.citations import CitationList, Support, sentences
-from chains.intent import Request
+from chains.extremes import Measure, Side, compare_sides, side_of, sides_named
+from chains.intent import Request, request_of
 from chains.naming import meant, spoken_words
 from chains.retriever import HybridSearch
 from chains.summary import by_centrality
@@ -30,6 +31,10 @@ HELD = 0.75
 """Share of a side's words that a passage must hold to be of it."""
 
 _OF = re.compile(r"\s+(?:of|for|between|from|by|in)\s+", re.IGNORECASE)
+_OR = re.compile(
+    r"(?:[,:;–—]|\b(?:is|are|was|were|\w+(?:er|est))\b)\s+(?P<one>[^,:;?]{2,80}?)\s+or\s+"
+    r"(?P<other>[^?]{2,80}?)\s*\??\s*$"
+)
 _BOTH = re.compile(r"^(?:(?:the|my|our|these|those|both|two|three|four|all)\s+)+", re.IGNORECASE)
 
 
@@ -62,6 +67,60 @@ def compare(
         blocks.append("\n\n".join([lead, "\n".join(lines)]) if lines else lead)
     outcome = Outcome.ANSWERED if any(side.found for side in told) else Outcome.NEAREST
     return Answer("\n\n".join(blocks), numbers.all(), outcome)
+
+
+def pick(
+    measure: Measure,
+    question: str,
+    earlier: Sequence[str],
+    documents: Sequence[DocumentInfo],
+    store: Store,
+    search: HybridSearch,
+    owners: Sequence[str],
+) -> Answer | None:
+    """Return which of two or a few it is: "Which offer is cheaper?". Blocking.
+
+    They are named in the question ("A or B"), or were compared in the last of the ``earlier``
+    questions, or are the documents that share the noun in their names. ``None`` where the quantity
+    is not found in each.
+    """
+    named = _either(question)
+    compared = request_of(earlier[-1]) if earlier and not named else None
+    if compared is not None and compared.kind == "comparison":
+        named = compared
+    sides = _sides(named, documents) if named else []
+    noun: frozenset[str] = frozenset()
+    if not 2 <= len(sides) <= MAX_SIDES:
+        infos, noun = sides_named(measure, documents)
+        sides = [(info.title, info) for info in infos]
+    if not sides:
+        return None
+    about = replace(measure, stems=measure.stems - noun - _named_stems(sides))
+    asked = " ".join((question, *sorted(measure.cues)))
+    return compare_sides(
+        about,
+        [
+            side_of(WholeDocument(store, info))
+            if info is not None
+            else Side(f"**{name}**", tuple(_places_of(name, asked, search, owners)))
+            for name, info in sides
+        ],
+    )
+
+
+def _either(question: str) -> Request | None:
+    """Return "A or B" of a question as a comparison of the two."""
+    found = _OR.search(question)
+    if found is None:
+        return None
+    sides = [_BOTH.sub("", side.strip(" ,:;–—")) for side in (found["one"], found["other"])]
+    return Request("comparison", "", sides=tuple(sides))
+
+
+def _named_stems(sides: Sequence[tuple[str, DocumentInfo | None]]) -> frozenset[str]:
+    """Return the words of the sides' names: they tell the sides apart, not what is asked."""
+    names = (name if info is None else f"{name} {info.title} {info.name}" for name, info in sides)
+    return frozenset().union(*map(lexical.content_stems, names))
 
 
 @dataclass(frozen=True)
@@ -148,21 +207,32 @@ def _of_document(document: WholeDocument, aspect: str) -> list[Support]:
 
 
 def _of_thing(name: str, aspect: str, search: HybridSearch, owners: Sequence[str]) -> list[Support]:
-    wanted = lexical.content_stems(name)
     asked = lexical.content_stems(aspect)
-    result = search.search(f"{aspect} {name}".strip(), owners, limit=PASSAGES)
+    found = [
+        place
+        for place in _places_of(name, f"{aspect} {name}".strip(), search, owners)
+        if not asked or asked & lexical.content_stems(f"{place.passage.heading} {place.text}")
+    ]
+    return found[:QUOTED]
+
+
+def _places_of(
+    name: str, question: str, search: HybridSearch, owners: Sequence[str]
+) -> list[Support]:
+    """Return the sentences of what is found for ``question`` that are of a thing."""
+    wanted = lexical.content_stems(name)
     found: list[Support] = []
-    for passage in result.passages:
+    for passage in search.search(question, owners, limit=PASSAGES).passages:
         around = lexical.content_stems(f"{passage.title} {passage.heading} {passage.text}")
         if not wanted or len(wanted & around) < HELD * len(wanted):
             continue
         headed = lexical.content_stems(passage.heading)
-        for place in sentences([passage]):
-            held = lexical.content_stems(place.text)
-            is_of_it = wanted & (held | headed)
-            if is_of_it and (not asked or asked & (held | headed)):
-                found.append(place)
-    return found[:QUOTED]
+        found += [
+            place
+            for place in sentences([passage])
+            if wanted & (lexical.content_stems(place.text) | headed)
+        ]
+    return found
 
 
 def _nothing(_: DocumentInfo) -> str:

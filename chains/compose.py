@@ -12,6 +12,7 @@ from chains.lexical import asked_stems, held_stems
 from chains.phrases import said
 from chains.quotation import quotation
 from chains.types import Answer, Citation, Outcome, Passage, Verdict
+from chains.yes_no import Ruling
 from ingest.language import ENGLISH
 
 NEAREST = "**Nearest passages**, not an answer:"
@@ -51,13 +52,16 @@ def compose(
     A sentence that nothing supports is left out. Where none is left that answers, or the model says
     that it found nothing, the sentence that fits best is quoted: as the answer where it holds what
     the question demands, or the checker is sure of its passage, else as the nearest. A sentence
-    that answers otherwise is quoted beside it. ``orders`` are named where nothing answers.
+    that answers otherwise is quoted beside it. A yes/no question gets yes or no first where a
+    sentence says which. ``orders`` are named where nothing answers.
     ``language``: that of what is said beside what the model wrote.
     """
     draft = written
     if isinstance(draft, str):
         draft = Draft.of(draft, passages, question, language=language)
     if not draft.text:
+        if draft.ruling is not None and draft.ruling.is_sure:
+            return _ruled(draft.ruling, passages, question, language)
         return _quoted(passages, question, orders, verdict, language)
     text, numbers = draft.text, draft.numbers
     text += _otherwise(draft.supports, passages, question, numbers, language)
@@ -123,6 +127,15 @@ def nearest_passages(
     text += _otherwise([best], passages, question, numbers, language)
     text += _ordered(orders, numbers, language)
     return Answer(text, numbers.all(), Outcome.NEAREST)
+
+
+def _ruled(ruling: Ruling, passages: Sequence[Passage], question: str, language: str) -> Answer:
+    """Return the yes or no that a sentence gives, and that sentence."""
+    numbers = CitationList()
+    support = ruling.support
+    text = f"{ruling.word(language)}: {' '.join(support.text.split())} [{numbers.number(support)}]"
+    text += _otherwise([support], passages, question, numbers, language)
+    return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 
 def _quoted(

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from chains import lexical
 from chains.citations import is_negated
-from chains.clauses import AUXILIARIES, QUESTION_WORDS, names
+from chains.clauses import AUXILIARIES, QUESTION_WORDS, TOKEN, lowered, names
 from chains.contradictions import NUMBER_WORDS, OPPOSITES
 from chains.leaning import COMMANDS
 
@@ -111,7 +111,7 @@ def asks_for_more(question: str) -> bool:
 
     A yes or no, and which of two, may be answered in its own words.
     """
-    words = lexical.words(question)
+    words = lowered(list(TOKEN.finditer(question)))
     return bool(QUESTION_WORDS & set(words)) and words[0] not in AUXILIARIES and "or" not in words
 
 
@@ -141,7 +141,7 @@ def demanded(question: str) -> tuple[Constraint, ...]:
     Nothing for a yes or no ("Is the fee 500 euros?" is answered by any other fee), for a command,
     and for a question that is not English.
     """
-    words = lexical.words(question)
+    words = lowered(list(TOKEN.finditer(question)))
     if not QUESTION_WORDS & set(words) or words[0] in AUXILIARIES | COMMANDS:
         return ()
     found = [Constraint("number", number) for number in sorted(_numbers(question))]

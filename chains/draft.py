@@ -16,9 +16,11 @@ from chains.citations import CitationList, Support, check_sentences, find_suppor
 from chains.constraints import asks_for_more, is_of_asked_kind
 from chains.lexical import content_stems, words
 from chains.pieces import Piece, next_piece
+from chains.predicates import states_exchanged
 from chains.prompt import is_refusal
 from chains.quotation import code_lines, columns_of, fenced, info_of, row_line
 from chains.types import Citation, Passage
+from chains.yes_no import Ruling, YesNo, is_yes_no
 from ingest.language import ENGLISH
 from ingest.sentences import code_blocks, sentence_spans
 from ingest.splitter import cells, is_rule
@@ -28,6 +30,7 @@ _SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _TABLE = "|"
 _TEXTS = ("", "text", "txt", "plaintext", "markdown", "md")
 """What a fence is said to hold that need not be code."""
+_BLOCK = re.compile(r"\||```|~~~|[-*+] |\d+[.)] |>")
 _PAUSE = re.compile(r"[ \t,;:.!?]+\Z")
 
 
@@ -41,6 +44,9 @@ class Draft:
         self._passages = passages
         self._question = question
         self._language = language
+        self._yes_no = (
+            YesNo(question, passages, language) if is_yes_no(question, language) else None
+        )
         self._unjudged = ""
         self._judged = ""
         self._kept = ""
@@ -78,6 +84,11 @@ class Draft:
     def text(self) -> str:
         """What passed and may be shown; each text is the beginning of the next."""
         return self._kept if self.answers else ""
+
+    @property
+    def ruling(self) -> Ruling | None:
+        """What a sentence says to a yes/no question."""
+        return self._yes_no and self._yes_no.ruling
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -133,18 +144,27 @@ class Draft:
 
     def _judge_prose(self, piece: Piece) -> None:
         text = _without_marks(piece.text).strip()
+        if self._yes_no is not None and len(self._judged) == piece.length:
+            text = self._yes_no.first(text)
         checked = check_sentences(text, self._passages, self._question)
         claims = any(sentence.claims for sentence in checked)
         if len(checked) == 1:
             support = checked[0].support
         else:  # a stop in a span of code parts nothing
             support = find_support(text, self._passages, self._question) if claims else None
-        if support is not None:
-            self._keep(piece.lead, text, support)
+        if support is not None and self._is_borne(text, support):
+            if self._yes_no is None or self._yes_no.takes(text, support):
+                self._keep(piece.lead, text, support)
         elif claims:
             self._leave_out(piece.lead)
         elif text:
             self._held += piece.lead + text
+
+    def _is_borne(self, text: str, support: Support) -> bool:
+        """Tell whether a statement has its source's roles, and goes with a yes or no."""
+        if self._yes_no is not None:
+            return self._yes_no.agrees(text, support)
+        return not states_exchanged(self._question, text, support.text)
 
     def _judge_row(self, piece: Piece) -> None:
         row = cells(_without_marks(piece.text))
@@ -278,9 +298,16 @@ class Draft:
             whole = self._lead + whole.lstrip()
         if self._after_block and not self._after_block == after == _TABLE:
             whole = "\n\n" + whole.lstrip("\n ")
-        self._kept += whole if self._kept else whole.lstrip()
+        self._kept += whole if self._kept else self._first(whole.lstrip())
         self._held = self._lead = ""
         self._after_block = after
+
+    def _first(self, text: str) -> str:
+        """Return what the answer begins with: a yes or no before all."""
+        word = "" if self._yes_no is None else self._yes_no.word
+        if not word:
+            return text
+        return f"{word}\n\n{text}" if _BLOCK.match(text) else f"{word} {text}"
 
     def _leave_out(self, lead: str) -> None:
         """Drop a statement: what stood before it begins what follows."""

@@ -25,6 +25,7 @@ from chains.clauses import (
     Phrase,
     is_capital,
     is_verb,
+    lowered,
     names,
 )
 from chains.leaning import (
@@ -147,7 +148,7 @@ def _is_fragment(text: str, *, led: bool) -> bool:
     plain = text.rstrip("?.! ")
     if BARE.match(plain):
         return True
-    low = [match.group().lower() for match in TOKEN.finditer(plain)]
+    low = lowered(list(TOKEN.finditer(plain)))
     if not low or any(word in AUXILIARIES for word in low) or low[0] in COMMANDS:
         return False
     if low[0] in QUESTION_WORDS:

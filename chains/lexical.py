@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from chains.irregular import other_forms
 from ingest.language import ENGLISH, STOP_WORDS, candidates
 from ingest.terms import held_terms, stem, words
 
 __all__ = [
     "asked_stems",
+    "codes",
     "content_stems",
     "content_words",
     "estimated_tokens",
@@ -46,18 +48,21 @@ def content_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
 
 def _content(text: str, stop: frozenset[str]) -> list[str]:
     """Return the words that are not in ``stop``; "IT" and "US" among small letters are none."""
-    found = words(text)
+    spelled = codes(text)
+    return [word for word in words(text) if word not in stop or word in spelled]
+
+
+def codes(text: str) -> frozenset[str]:
+    """Return what is written in capitals among small letters, in lower case: "IT" is no "it"."""
     if text.isupper():
-        return [word for word in found if word not in stop]
-    codes = {word.lower() for word in _CODE.findall(text)}
-    return [word for word in found if word not in stop or word in codes]
+        return frozenset()
+    return frozenset(word.lower() for word in _CODE.findall(text))
 
 
 @lru_cache(maxsize=2048)
 def asked_stems(question: str, language: str = ENGLISH) -> frozenset[str]:
     """Return the same for a question to a text in ``language``, whichever it is asked in."""
-    stop = _stop_words(question)
-    return frozenset(stem(word, language) for word in words(question) if word not in stop)
+    return frozenset(stem(word, language) for word in _content(question, _stop_words(question)))
 
 
 def estimated_tokens(text: str) -> int:
@@ -79,8 +84,12 @@ def _tokens_of(piece: str) -> int:
 
 @lru_cache(maxsize=2048)
 def held_stems(text: str, language: str = ENGLISH) -> frozenset[str]:
-    """Return the stems that a passage holds, to be compared with those of a claim or question."""
-    return frozenset(held_terms(text, language))
+    """Return the stems that a passage holds, to be compared with those of a claim or question.
+
+    Of an irregular English verb those of all its forms: "led" is held where "leads" stands.
+    """
+    held = frozenset(held_terms(text, language))
+    return held.union(*map(other_forms, held)) if language == ENGLISH else held
 
 
 def query_terms(question: str, languages: Sequence[str]) -> dict[str, tuple[str, ...]]:

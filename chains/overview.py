@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from chains import comparison, counting, inventory, lexical
 from chains.citations import CitationList
+from chains.extremes import Measure, compare_rows, measure_of
 from chains.gate import THRESHOLD, support
 from chains.intent import Request, request_of
 from chains.memory import Exchange
@@ -73,13 +74,19 @@ class Overviews:
 
     def find(self, question: Question, earlier: Sequence[Exchange]) -> Overview | None:
         """Return what answers; ``None`` where it is a question like any other."""
-        request = request_of(question.text)
-        if request is None:
+        request, measure = request_of(question.text), measure_of(question.text)
+        if request is None and measure is None:
             return None
         self._summaries.forget_gone()
         owners = (LIBRARY_OWNER, question.owner)
         ready = [d for d in self._store.documents(owners) if d.status == "ready" and d.chunks]
         if not ready:
+            return None
+        if measure is not None and (request is None or not request.explicit):
+            picked = self._picked(measure, question, earlier, owners, ready)
+            if picked is not None:
+                return Overview(picked)
+        if request is None:
             return None
         match request.kind:
             case "summary" | "outline":
@@ -94,6 +101,22 @@ class Overviews:
                 most = SPOKEN if question.spoken else inventory.SHOWN
                 found = inventory.about(request, documents, self._search, question.owner, most=most)
                 return Overview(found)
+
+    def _picked(
+        self,
+        measure: Measure,
+        question: Question,
+        earlier: Sequence[Exchange],
+        owners: Sequence[str],
+        ready: Sequence[DocumentInfo],
+    ) -> Answer | None:
+        before = [exchange.in_full for exchange in earlier]
+        picked = comparison.pick(
+            measure, question.text, before, ready, self._store, self._search, owners
+        )
+        if picked is not None or not measure.stems:
+            return picked
+        return compare_rows(measure, self._looked_into(question.text, owners, ready))
 
     # ── one document ─────────────────────────────────────────────────────────────────────────
 
@@ -198,20 +221,26 @@ class Overviews:
         owners: Sequence[str],
         ready: Sequence[DocumentInfo],
     ) -> Overview | None:
-        chosen = list(ready)
-        if len(ready) > ALL_SEARCHED:
-            by_id = {document.id: document for document in ready}
-            named = meant(request.subject, ready, _nothing)
-            ids = [d.id for d in (named.best, *named.others) if d is not None]
-            results = self._search.by_document(request.subject, owners)
-            ids += [result.passages[0].document_id for result in results]
-            chosen = [by_id[i] for i in dict.fromkeys(ids) if i in by_id][:SEARCHED]
-        documents = [WholeDocument(self._store, info) for info in chosen]
+        documents = self._looked_into(request.subject, owners, ready)
         matches = counting.matches_of(request, documents)
         if not matches:
             return None
         most = SPOKEN if question.spoken else None
         return Overview(counting.compose_items(request, matches, most=most))
+
+    def _looked_into(
+        self, subject: str, owners: Sequence[str], ready: Sequence[DocumentInfo]
+    ) -> list[WholeDocument]:
+        """Return the documents whose lists may answer: all of a few, else the nearest."""
+        chosen = list(ready)
+        if len(ready) > ALL_SEARCHED:
+            by_id = {document.id: document for document in ready}
+            named = meant(subject, ready, _nothing)
+            ids = [d.id for d in (named.best, *named.others) if d is not None]
+            results = self._search.by_document(subject, owners)
+            ids += [result.passages[0].document_id for result in results]
+            chosen = [by_id[i] for i in dict.fromkeys(ids) if i in by_id][:SEARCHED]
+        return [WholeDocument(self._store, info) for info in chosen]
 
 
 def _section(subject: str, document: WholeDocument) -> HeadingSpan | None:

@@ -144,6 +144,8 @@ _PHRASES: Final[dict[str, tuple[str, str, str, str, str, str]]] = {
         "página {number}",
         "bladzijde {number}",
     ),
+    "Yes": ("Ja", "Oui", "Sí", "Sì", "Sim", "Ja"),
+    "No": ("Nein", "Non", "No", "No", "Não", "Nee"),
     "{rest} and {last}": (
         "{rest} und {last}",
         "{rest} et {last}",

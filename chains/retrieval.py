@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -13,9 +13,11 @@ from chains.followup import beside_previous, is_small_talk
 from chains.gate import is_answerable, lacking
 from chains.overview import Overviews
 from chains.phrases import answer_language, is_foreign
+from chains.predicates import is_of_another_act
 from chains.retriever import HybridSearch, SearchResult
 from chains.turn import Turn
 from chains.types import LIBRARY_OWNER, Passage, Question
+from chains.yes_no import is_yes_no
 from core.bulkhead import Bulkhead
 from core.errors import BusyError, CircuitOpenError, RetrievalError
 from core.retry import RetryBudget, retried
@@ -133,6 +135,7 @@ class Retrieval:
             if answerable and answer_language(question.text) == ENGLISH:  # they know no other
                 chunks = self._search.chunk_texts(passages, owners)
                 answerable = not lacking(question.text, passages, chunks)
+                turn = replace(turn, strays=answerable and self._strays(turn, passages, chunks))
             foreign = is_foreign(question.text, self._search.languages(owners))
             turn = replace(turn, is_foreign=foreign, searched=turn.in_full)
             if result.orders is not None and is_answerable(result.orders):
@@ -144,6 +147,14 @@ class Retrieval:
         return replace(
             turn, passages=passages, answerable=answerable, orders=orders, timings=timings
         )
+
+    def _strays(self, turn: Turn, passages: tuple[Passage, ...], chunks: Mapping[int, str]) -> bool:
+        """Tell whether the passages say another thing of what is asked of than what is asked."""
+        if is_yes_no(turn.in_full):
+            return False
+        texts = [f"{p.title}\n\n{p.heading}\n\n{chunks.get(p.chunk_id, p.text)}" for p in passages]
+        best = passages[0].best_sentence
+        return is_of_another_act(turn.in_full, texts, best, self._search.alike)
 
     def _beside_previous(
         self, turn: Turn, result: SearchResult, owners: tuple[str, ...], limit: int

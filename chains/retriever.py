@@ -54,6 +54,9 @@ FOREIGN_SHARE = 0.5
 """Of its score and of its coverage that a chunk in another language than the question keeps: a word
 that two languages share is a name, or an accident."""
 
+FRAME = "it was"
+"""Before a verb that is read by itself."""
+
 COMMON_TERM_POSTINGS = 8_000
 """Chunks that BM25 may score for one question. Rare words come first; a common one is left out
 once the sum is reached, as it would cost most and tell least."""
@@ -183,6 +186,15 @@ class HybridSearch:
     def languages(self, owners: Sequence[str]) -> tuple[str, ...]:
         """Return the languages of what can be found, that of the most passages first."""
         return self._store.languages(owners)
+
+    def alike(self, verb: str, other: str) -> float | None:
+        """Return how alike two verbs are, -1 to 1; ``None`` where there is no embedder just now."""
+        read = [self._embed(f"{FRAME} {one}") for one in (verb, other)]
+        if read[0] is None or read[1] is None:
+            return None
+        # [CLS], the mark, the frame's words; [SEP] at the end.
+        one, two = (question.tokens[2 + len(FRAME.split()) : -1] for question in read if question)
+        return float((one @ two.T).max(axis=1).mean())
 
     def chunk_texts(self, passages: Sequence[Passage], owners: Sequence[str]) -> dict[int, str]:
         """Return the whole chunks that ``passages`` are windows of, by id."""

@@ -15,6 +15,7 @@ from chains.compose import LEFT_OUT, NEAREST, OTHERWISE, speaks_of
 from chains.lexical import content_stems
 from chains.phrases import said
 from chains.types import Answer, AnswerEvent, Citation, Done, Outcome, Passage, Sources, Token
+from chains.yes_no import WORDS, parted, ruling
 from ingest.language import ENGLISH
 from ingest.sentences import sentence_spans
 from state.ladder import Level
@@ -55,6 +56,7 @@ class SpokenAnswer:
         self._grounds = grounds
         self._language = language
         self._label = WITHOUT_LIBRARY if library_lost else ""
+        self._ruling = ruling(question, passages, language) if grounds else None
         self._stems: frozenset[str] = frozenset()
         self.text = ""
         """All that was given out to be said."""
@@ -64,7 +66,7 @@ class SpokenAnswer:
         said = ""
         match event:
             case Sources(citations) if citations and self._passages and self._grounds:
-                said = self._quotation(citations[0])
+                said = self._ruled() or self._quotation(citations[0])
             case Token(text) if not self._grounds:
                 said, self._label = self._label + text, ""
             case Done(answer):
@@ -78,7 +80,19 @@ class SpokenAnswer:
         if not (fits and speaks_of(self._passages[0], self._question)):
             return ""
         self._stems = content_stems(sentence, self._language)
-        return f"{_name(citation)} says: {sentence}\n\n"
+        return f"{_name(citation.title, citation.source)} says: {sentence}\n\n"
+
+    def _ruled(self) -> str:
+        """Return the yes or no with the sentence that gives it, where that is sure."""
+        if self._ruling is None or not self._ruling.is_sure:
+            return ""
+        support = self._ruling.support
+        sentence = " ".join(_LEAD.sub("", support.text).split())
+        if len(sentence.split()) > MAX_WORDS:
+            return ""
+        self._stems = content_stems(sentence, self._language)
+        name = _name(support.passage.title, support.passage.source)
+        return f"{self._ruling.word(self._language)}. {name} says: {sentence}\n\n"
 
     def _rest(self, answer: Answer) -> str:
         if answer.level is Level.TEMPLATE:
@@ -93,6 +107,9 @@ class SpokenAnswer:
         text, mark, otherwise = text.partition(said(OTHERWISE, self._language))
         sentences = [text[start:end].strip() for start, end in sentence_spans(text)]
         new = [sentence for sentence in sentences if self._is_new(sentence)]
+        yes, _ = parted(text.strip())
+        if yes is not None and parted(self.text)[0] is None and new[:1] != sentences[:1]:
+            new.insert(0, f"{said(WORDS[not yes], self._language)}.")
         if mark:  # it differs in a word or two, and is to be heard all the same
             new.append(f"{mark.strip('*')} {' '.join(otherwise.split())}")
         if answer.outcome is Outcome.NEAREST:
@@ -108,6 +125,6 @@ class SpokenAnswer:
         return is_new
 
 
-def _name(citation: Citation) -> str:
+def _name(title: str, source: str) -> str:
     """Return how the document is called when somebody speaks of it."""
-    return citation.title or PurePath(citation.source).stem.replace("-", " ").replace("_", " ")
+    return title or PurePath(source).stem.replace("-", " ").replace("_", " ")

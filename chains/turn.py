@@ -31,6 +31,8 @@ class Turn:
     """Whether the answer must come from the passages."""
     answerable: bool = False
     """Whether a passage is close enough to the question."""
+    strays: bool = False
+    """Whether the best passage tells of another act, or of the same with the roles exchanged."""
     language: str = ENGLISH
     """In which the answer is, ISO 639-1."""
     is_foreign: bool = False

@@ -191,7 +191,12 @@ def candidates(text: str) -> tuple[str, ...]:
             if len(script.findall(sample)) > share * letters:
                 return (language,)
     scores = dict.fromkeys(STOP_WORDS, 0.0)
-    for word in _WORD.findall(sample.lower()):
+    # "IT", "IS" and "OR" among small letters are abbreviations, of no language.
+    shouted = sample.isupper()
+    for found in _WORD.findall(sample):
+        if len(found) > 1 and found.isupper() and not shouted:
+            continue
+        word = found.lower()
         speakers = _LANGUAGES_BY_WORD.get(word, ())
         for language in speakers:
             scores[language] += 1 / len(speakers)
@@ -203,9 +208,9 @@ def candidates(text: str) -> tuple[str, ...]:
     best = scores[ranked[0]]
     if not best:
         return ()
-    found = tuple(language for language in ranked if MARGIN * scores[language] > best)
+    likely = tuple(language for language in ranked if MARGIN * scores[language] > best)
     # One sign that is shared by many tells little, even where no other language has another.
-    return found if best >= ENOUGH or len(found) > 1 else ()
+    return likely if best >= ENOUGH or len(likely) > 1 else ()
 
 
 def language_of(text: str) -> str | None:

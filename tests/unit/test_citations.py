@@ -126,7 +126,7 @@ def test_the_question_in_other_words_is_no_answer() -> None:
     yes_or_no = compose(
         "They gave their name to Normandy.", [best], "Did they give their name to Normandy?"
     )
-    assert yes_or_no.text.startswith("They gave their name to Normandy. [1]")
+    assert yes_or_no.text.startswith("Yes: They gave their name to Normandy. [1]")
 
 
 def verdict(found: Passage, *, answers: bool = True, is_sure: bool = True) -> Verdict:
@@ -166,7 +166,7 @@ def test_a_refusal_far_from_the_question_stays_one() -> None:
 def test_what_fits_best_is_not_quoted_below_an_answer_from_another_sentence() -> None:
     other = passage(NORMANS, best="They gave their name to Normandy, a region in France.")
     answer = compose("Rollo did not learn Latin.", [other], "Did the leader Rollo learn Latin?")
-    assert answer.text == "Rollo did not learn Latin. [1]"
+    assert answer.text == "No: Rollo did not learn Latin. [1]"
     assert [citation.quote for citation in answer.citations] == [
         "Their leader Rollo did not learn Latin."
     ]
