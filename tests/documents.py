@@ -255,3 +255,42 @@ def _saved(document: python_docx.document.Document) -> bytes:
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()
+
+
+_WORD_SPACES = (
+    'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+    'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships" '
+    'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
+    'xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing" '
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
+    'xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart" '
+    'xmlns:v="urn:schemas-microsoft-com:vml" '
+    'xmlns:w14="http://schemas.microsoft.com/office/word/2010/wordml"'
+)
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+
+def word(body: str, **parts: str) -> bytes:
+    """A DOCX out of what its parts hold, as Word's own XML without the outermost element.
+
+    ``parts``: ``header1="<w:p/>"`` is ``word/header1.xml``, related as ``r:id="header1"``.
+    """
+    roots = {"header": "hdr", "footer": "ftr", "document": "document"}
+    names = {name: name.rstrip("0123456789") for name in parts}
+    relations = "".join(
+        f'<Relationship Id="{name}" Type="{_OFFICE}/{kind}" Target="{name}.xml"/>'
+        for name, kind in names.items()
+    )
+    space = "http://schemas.openxmlformats.org/package/2006/"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("[Content_Types].xml", f'<Types xmlns="{space}content-types"/>')
+        archive.writestr(
+            "word/_rels/document.xml.rels",
+            f'<Relationships xmlns="{space}relationships">{relations}</Relationships>',
+        )
+        for name, inside in {"document": f"<w:body>{body}</w:body>", **parts}.items():
+            root = roots.get(names.get(name, name), names.get(name, name))
+            archive.writestr(f"word/{name}.xml", f"<w:{root} {_WORD_SPACES}>{inside}</w:{root}>")
+    return buffer.getvalue()
