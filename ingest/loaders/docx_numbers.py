@@ -62,12 +62,12 @@ class Numbers:
         self._lists: dict[str, tuple[str, dict[int, _Level], dict[int, int]]] = {}
         self._begun: set[tuple[str, int]] = set()
         for one in children(numbering, "w:abstractNum"):
-            levels = dict(_read_level(level) for level in children(one, "w:lvl"))
+            levels = dict(map(_read_level, list(children(one, "w:lvl"))[:_LEVELS]))
             link = value(child(one, "w:numStyleLink"))
             self._abstract[value(one, "w:abstractNumId") or ""] = _List(levels, link)
         for one in children(numbering, "w:num"):
             replaced, starts = {}, {}
-            for override in children(one, "w:lvlOverride"):
+            for override in list(children(one, "w:lvlOverride"))[:_LEVELS]:
                 number = _number(value(override, "w:ilvl"), 0)
                 level = child(override, "w:lvl")
                 if level is not None:

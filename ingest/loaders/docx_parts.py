@@ -316,7 +316,7 @@ def _add_frames(body: Element, package: _Package, numbers: Numbers) -> None:
                 block
                 for kind, relation in shown
                 if kind == place
-                for block in _frame(package.part(kind, relation), numbers, seen)
+                for block in _frame(package, package.path(kind, relation), numbers, seen)
             ]
             section = [*frames, *section] if place == "header" else [*section, *frames]
         made += section
@@ -340,9 +340,12 @@ def _shown(section: Element, even_too: bool) -> Iterator[tuple[str, str]]:
                     yield place, value(one, "r:id") or ""
 
 
-def _frame(root: Element | None, numbers: Numbers, seen: set[str]) -> list[Element]:
-    if root is None:
+def _frame(package: _Package, path: str | None, numbers: Numbers, seen: set[str]) -> list[Element]:
+    """Return the paragraphs of a header or footer whose path and words are not among the seen."""
+    if path is None or path in seen:
         return []
+    seen.add(path)
+    root = package.read(path)
     _Rewriter(numbers, frame=True).rewrite(root)
     text = _text(root)
     if not text or text in seen:

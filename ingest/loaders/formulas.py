@@ -230,18 +230,18 @@ def _write(node: _Node) -> str:
         case "word" | "number" | "sign" | "text":
             return node.text
         case "fraction" if len(parts) == 2:
-            return f"{_grouped(parts[0])}/{_grouped(parts[1])}"
+            return f"{_grouped(_write(parts[0]))}/{_grouped(_write(parts[1]))}"
         case "root" if parts:
             degree = _write(parts[1]) if len(parts) > 1 else ""
             sign = {"": "√", "2": "√", "3": "∛", "4": "∜"}.get(degree, f"{degree}√")
-            return f"{sign}{_grouped(parts[0])}"
+            return f"{sign}{_grouped(_write(parts[0]))}"
         case "up" | "down" | "both" | "over" if len(parts) > 1:
             return _with_scripts(node.name, parts)
         case "before" if len(parts) == 3:
-            return _scripted("", parts[1], parts[2]) + _write(parts[0])
+            return _scripted("", _write(parts[1]), _write(parts[2])) + _write(parts[0])
         case "scripts" if parts:
-            lower, upper = [*parts[1:3], _Node("row"), _Node("row")][:2]
-            return _scripted(_grouped(parts[0]), lower, upper)
+            lower, upper = [*map(_write, parts[1:3]), "", ""][:2]
+            return _scripted(_grouped(_write(parts[0])), lower, upper)
         case "apply" if len(parts) == 2:
             return " ".join(filter(None, map(_write, parts)))
         case "fence":
@@ -256,35 +256,31 @@ def _write(node: _Node) -> str:
 
 
 def _with_scripts(name: str, parts: Sequence[_Node]) -> str:
-    base = _grouped(parts[0])
-    if name == "both":
-        upper = parts[2] if len(parts) > 2 else _Node("row")
-        return _scripted(base, parts[1], upper)
-    script = _write(parts[1])
-    if name == "over":
-        accent = _ACCENTS.get(script, script)
-        if len(accent) == 1 and unicodedata.combining(accent) and len(base) == 1:
-            return unicodedata.normalize("NFC", base + accent)
-        name = "up"
-    nothing = _Node("row")
-    return (
-        _scripted(base, nothing, parts[1]) if name == "up" else _scripted(base, parts[1], nothing)
-    )
+    # Each part is written once: twice at each level would be for ever in a deep formula.
+    base, *scripts = map(_write, parts)
+    base = _grouped(base)
+    match name:
+        case "both":
+            return _scripted(base, *scripts[:2])
+        case "down":
+            return _scripted(base, scripts[0])
+        case "over":
+            accent = _ACCENTS.get(scripts[0], scripts[0])
+            if len(accent) == 1 and unicodedata.combining(accent) and len(base) == 1:
+                return unicodedata.normalize("NFC", base + accent)
+    return _scripted(base, "", scripts[0])
 
 
-def _scripted(base: str, lower: _Node, upper: _Node) -> str:
-    text = base
-    if lower_text := _grouped(lower):
-        text += f"_{lower_text}"
-    upper_text = _grouped(upper)
-    if upper_text and set(upper_text) <= set("′″‴'°"):
-        return text + upper_text
-    return f"{text}^{upper_text}" if upper_text else text
+def _scripted(base: str, lower: str, upper: str = "") -> str:
+    text, upper = f"{base}_{_grouped(lower)}" if lower.strip() else base, _grouped(upper)
+    if upper and set(upper) <= set("′″‴'°"):
+        return text + upper
+    return f"{text}^{upper}" if upper else text
 
 
-def _grouped(node: _Node) -> str:
-    """Write a part in brackets, unless it is one word or number, or has brackets."""
-    text = _write(node).strip()
+def _grouped(text: str) -> str:
+    """Put a part in brackets, unless it is one word or number, or has brackets."""
+    text = text.strip()
     if len(text) < 2 or re.fullmatch(r"\w+(?:[.,]\d+)?[′'°]?", text) or _is_bracketed(text):
         return text
     return f"({text})"
@@ -311,7 +307,7 @@ def _row(parts: Sequence[_Node]) -> str:
         if text and last is not None and _is_apart(last, text, part, piece, binary):
             text += " "
         # A sign at the beginning, or after another one, belongs to the number behind it.
-        binary = piece in _BINARY and bool(text) and not text.rstrip().endswith(
+        binary = piece in _BINARY and bool(text) and not text[-4:].rstrip().endswith(
             (*_OPENING, *_BINARY, "=", "<", ">", "≤", "≥", "≈")
         )  # fmt: skip
         if binary and not text.endswith(" "):

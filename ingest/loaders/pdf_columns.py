@@ -24,6 +24,9 @@ _CORRIDOR = 0.5
 _DISTANCE = 3.2
 """Of the font's size, between two lines of one table or of one pair of columns, at most."""
 _SAME_SIZE = 0.08
+_MAX_PARTS = 40
+_MAX_LINES = 200
+"""In one table or pair of columns: more than any page shows."""
 _CELL_LINES = 3
 """Lines under one another with one cell each, at most, in a table."""
 _MIN_SHARE = 0.5
@@ -101,7 +104,8 @@ def _whole(rows: Sequence[Row]) -> list[list[Line]]:
         else:
             found.append(parts)
     for parts in found:
-        if all(part.fixed for part in parts):  # code, whose spaces mean something
+        # Of code the spaces mean something, of letters that are drawn far apart nothing.
+        if all(part.fixed for part in parts) or len(parts) > _MAX_PARTS:
             parts[:] = [joined(parts)]
         parts[:] = _without_narrow_gaps(parts)
         while len(parts) > 1 and _NUMBER_ONLY.fullmatch(parts[0].text):
@@ -150,7 +154,7 @@ def _region(rows: Sequence[Row], start: int) -> tuple[int, list[_Corridor]]:
     end = start + 1
     if not corridors:
         return end, []
-    while end < len(rows):
+    while end < min(len(rows), start + _MAX_LINES):
         above, row = rows[end - 1][0], rows[end]
         distance = above.baseline - row[0].baseline
         size = max(above.size, row[0].size)

@@ -219,9 +219,7 @@ def _insert(lines: list[Line], note: Note, text: str, size: float) -> None:
         for number, line in enumerate(lines)
         if line.baseline >= note.top - 0.5 * size and not line.quarters
     ]
-    under = [
-        number for number, line in above if line.left < note.right and note.left < line.right
-    ]
+    under = [number for number, line in above if line.left < note.right and note.left < line.right]
     nearest = min(above, key=lambda one: (one[1].baseline, -one[0]), default=(-1, None))[0]
     at = (max(under) if under else nearest) + 1
     parts = text.split("\n")
