@@ -24,7 +24,7 @@ from ingest.guard import (
     safe_relative_name,
     supported_paths,
 )
-from ingest.loaders import LoadedDocument
+from ingest.loaders import LoadedDocument, as_read
 from ingest.parse_process import FILES_OF_OWNER, FILES_WAITING, ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
@@ -221,7 +221,11 @@ class Ingestor:
             size_bytes, recording = await asyncio.to_thread(_checked, source.path, self._settings)
             sha256 = await asyncio.to_thread(_sha256, source.path)
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
-            if known is not None and known.status == "ready" and known.sha256 == sha256:
+            if (
+                known is not None
+                and known.status == "ready"
+                and known.sha256 == as_read(sha256, known.kind or "")
+            ):
                 return DocumentReport(
                     *(source.name, "unchanged", known.chunks, known.pages, known.reason, known.id)
                 )
@@ -236,7 +240,7 @@ class Ingestor:
             return _put_off(source, exc)
         except (DocumentError, OSError) as exc:
             return await self._refuse(source, owner, exc, sha256=sha256, size_bytes=size_bytes)
-        return _Prepared(source, sha256, size_bytes, document, chunks)
+        return _Prepared(source, as_read(sha256, document.kind), size_bytes, document, chunks)
 
     async def _refuse(
         self,

@@ -255,3 +255,79 @@ def _saved(document: python_docx.document.Document) -> bytes:
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()
+
+
+_WORD_SPACES = (
+    'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+    'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships" '
+    'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
+    'xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing" '
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
+    'xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart" '
+    'xmlns:v="urn:schemas-microsoft-com:vml" '
+    'xmlns:w14="http://schemas.microsoft.com/office/word/2010/wordml"'
+)
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+
+def word(body: str, **parts: str) -> bytes:
+    """A DOCX out of what its parts hold, as Word's own XML without the outermost element.
+
+    ``parts``: ``header1="<w:p/>"`` is ``word/header1.xml``, related as ``r:id="header1"``.
+    """
+    roots = {"header": "hdr", "footer": "ftr", "document": "document"}
+    names = {name: name.rstrip("0123456789") for name in parts}
+    relations = "".join(
+        f'<Relationship Id="{name}" Type="{_OFFICE}/{kind}" Target="{name}.xml"/>'
+        for name, kind in names.items()
+    )
+    space = "http://schemas.openxmlformats.org/package/2006/"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("[Content_Types].xml", f'<Types xmlns="{space}content-types"/>')
+        archive.writestr(
+            "word/_rels/document.xml.rels",
+            f'<Relationships xmlns="{space}relationships">{relations}</Relationships>',
+        )
+        for name, inside in {"document": f"<w:body>{body}</w:body>", **parts}.items():
+            root = roots.get(names.get(name, name), names.get(name, name))
+            archive.writestr(f"word/{name}.xml", f"<w:{root} {_WORD_SPACES}>{inside}</w:{root}>")
+    return buffer.getvalue()
+
+
+def drawn_pdf(
+    texts: Sequence[tuple[float, float, str]], *, extras: Sequence[str] = (), turned: int = 0
+) -> bytes:
+    """A PDF of one page with each text where it is put, in the order given, and annotations.
+
+    ``texts``: ``(x, y, text)`` in points from the lower left corner, in Helvetica of 11 points.
+    ``extras``: the dictionaries of annotations; those with a ``/FT`` are a form's fields.
+    ``turned``: quarter turns against the clock of all text, round the middle of the page.
+    """
+    a, b = ((1, 0), (0, 1), (-1, 0), (0, -1))[turned]
+    turn = f"1 0 0 1 306 396 cm {a} {b} {-b} {a} 0 0 cm 1 0 0 1 -306 -396 cm"
+    drawing = "\n".join(f"BT /F1 11 Tf {x} {y} Td ({text}) Tj ET" for x, y, text in texts)
+    content = f"{turn}\n{drawing}"
+    first = 6
+    fields = " ".join(f"{first + n} 0 R" for n, extra in enumerate(extras) if "/FT" in extra)
+    notes = " ".join(f"{first + n} 0 R" for n in range(len(extras)))
+    form = f"/AcroForm << /Fields [{fields}] /DA (/Helv 11 Tf 0 g) >>" if fields else ""
+    objects = [
+        f"<< /Type /Catalog /Pages 2 0 R {form} >>",
+        "<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R "
+        f"/Resources << /Font << /F1 4 0 R >> >> /Annots [{notes}] >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+        f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+        *(f"<< /Type /Annot /P 3 0 R {extra} >>" for extra in extras),
+    ]
+    pdf, places = "%PDF-1.7\n", []
+    for number, inside in enumerate(objects, start=1):
+        places.append(len(pdf))
+        pdf += f"{number} 0 obj\n{inside}\nendobj\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    return (
+        f"{pdf}xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
+        f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(pdf)}\n%%EOF\n"
+    ).encode("latin-1")

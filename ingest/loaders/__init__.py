@@ -6,6 +6,7 @@ the parser's process, never loads them.
 
 from __future__ import annotations
 
+import hashlib
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -30,9 +31,23 @@ __all__ = [
     "PageSpan",
     "ParseLimits",
     "Source",
+    "as_read",
     "load_document",
     "loader_for",
 ]
+
+_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 1, "html": 1, "markdown": 1, "text": 1}
+"""Of what a loader makes of a file: raised when it reads more, so that files are read again."""
+
+
+def as_read(sha256: str, kind: str) -> str:
+    """Return the hash of a file together with how it is read.
+
+    ``sha256``: of its bytes, in hexadecimal. The same file has another hash when the loader of its
+    kind makes another text of it.
+    """
+    version = _VERSIONS.get(kind, 0)
+    return hashlib.sha256(f"{sha256} {version}".encode()).hexdigest() if version else sha256
 
 
 def load_document(path: Path, *, name: str, limits: ParseLimits | None = None) -> LoadedDocument:

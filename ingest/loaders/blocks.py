@@ -13,8 +13,13 @@ from typing import Literal
 from selectolax.lexbor import LexborNode
 
 from ingest.loaders.cleaning import clean, one_line, squeeze
+from ingest.loaders.formulas import UnreadableFormulaError, from_mathml
+from ingest.loaders.ticks import TICKED, UNTICKED, spell_boxes
 
 BlockKind = Literal["heading", "paragraph", "item", "row", "pre"]
+
+LABELLED = "xoe-labelled"
+"""The class of a list whose items begin with their own numbers."""
 
 _SKIPPED = frozenset(
     [
@@ -24,7 +29,6 @@ _SKIPPED = frozenset(
         "noscript",
         "template",
         "svg",
-        "math",
         "iframe",
         "object",
         "embed",
@@ -34,7 +38,6 @@ _SKIPPED = frozenset(
         "button",
         "select",
         "textarea",
-        "input",
         "head",
         "map",
         "frameset",
@@ -57,6 +60,12 @@ _HIDING = re.compile(
 _WHITE = re.compile(r"\s+")
 # Marks that link within the page: footnote numbers, their way back, a heading's permalink.
 _MARK = re.compile(r"\s*(?:\[?(?:\d{1,3}|[a-z])\]?|[↑↩^¶#§*†‡]|↑?\s*)\s*\ufe0e?\s*", re.IGNORECASE)
+_DRAWN_FORMULAS = ".katex, mjx-container, span.MathJax"
+"""What KaTeX and MathJax draw; beside it they put MathML, unless a page turns that off."""
+_BOX_ROLES = "[role=checkbox], [role=radio], [role=switch]"
+_MAX_REPEATED_CHARS = 200
+"""Of a cell that spans rows: a longer one stands in its first row only."""
+_MAX_SPAN = 50
 _MARK_STEPS = 32
 _MARK_CHARS = 40
 
@@ -72,8 +81,8 @@ class Block:
 
 def blocks(root: LexborNode) -> Iterator[Block]:
     """Yield the visible blocks under ``root`` in the order of the document."""
-    walker = _Walker(_layout_tables(root))
-    for node, entering in _walk(root, _is_skipped):
+    walker = _Walker(_layout_tables(root), frozenset(node.mem_id for node in root.css(_BOX_ROLES)))
+    for node, entering in _walk(root, walker.passes_over):
         if not entering:
             yield from walker.leave(node.tag or "")
         elif node.is_text_node:
@@ -81,6 +90,15 @@ def blocks(root: LexborNode) -> Iterator[Block]:
         else:
             yield from walker.enter(node)
     yield from walker.flush()
+
+
+def count_lost_formulas(root: LexborNode) -> int:
+    """Return how many formulas under ``root`` are drawn letter by letter, or nested without end."""
+    drawn = sum(
+        node.css_first("math") is None and _tex_script(node.next) is None
+        for node in root.css(_DRAWN_FORMULAS)
+    )
+    return drawn + sum(_formula(node) is None for node in root.css("math"))
 
 
 def _walk(
@@ -153,20 +171,112 @@ def _layout_tables(root: LexborNode) -> frozenset[int]:
     return frozenset(found)
 
 
+def _formula(math: LexborNode) -> str | None:
+    try:
+        return from_mathml(math)
+    except UnreadableFormulaError:
+        return None
+
+
+def _hidden_formula(node: LexborNode) -> LexborNode | None:
+    """Return the formula that is hidden beside a picture of itself, as encyclopedias do it."""
+    math, picture = node.first_child, node.next
+    if math is None or math.tag != "math" or math.next is not None:
+        return None
+    return math if picture is not None and picture.tag == "img" else None
+
+
+def _tex_script(node: LexborNode | None) -> str | None:
+    """Return the TeX of a script that MathJax reads, where it has not put MathML before it."""
+    if node is None or node.tag != "script":
+        return None
+    if not (node.attributes.get("type") or "").startswith("math/tex"):
+        return None
+    before = node.prev
+    if before is not None and before.is_element_node and before.css_first("math") is not None:
+        return None
+    return one_line(node.text())
+
+
+def _box(node: LexborNode) -> str:
+    """Return the sign of a check box or an option's button; empty for any other element."""
+    given = node.attributes
+    if node.tag == "input":
+        if (given.get("type") or "").lower() not in ("checkbox", "radio"):
+            return ""
+        ticked = "checked" in given
+    else:
+        ticked = given.get("aria-checked") == "true"
+    return f" {TICKED if ticked else UNTICKED} "
+
+
+def _span(node: LexborNode, name: str) -> int:
+    given = node.attributes.get(name) or "1"
+    return min(max(int(given), 1), _MAX_SPAN) if re.fullmatch(r"\d{1,6}", given) else 1
+
+
+@dataclass
+class _Row:
+    """The cells of a table's row, and those that reach down into the following ones."""
+
+    cells: list[str] = field(default_factory=list)
+    hanging: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """By column: for how many more rows, and the text."""
+
+    def begin(self) -> None:
+        self.cells = []
+        self._take_hanging()
+
+    def add(self, text: str, *, rows: int, columns: int) -> None:
+        """Add a cell; one that is as wide as several columns leaves the others empty."""
+        repeated = text if len(text) <= _MAX_REPEATED_CHARS else ""
+        for number in range(columns):
+            if rows > 1:
+                self.hanging[len(self.cells)] = (rows - 1, "" if number else repeated)
+            self.cells.append("" if number else text)
+        self._take_hanging()
+
+    def _take_hanging(self) -> None:
+        while (found := self.hanging.pop(len(self.cells), None)) is not None:
+            rows, text = found
+            if rows > 1:
+                self.hanging[len(self.cells)] = (rows - 1, text)
+            self.cells.append(text)
+
+
 @dataclass
 class _Walker:
     layout_tables: frozenset[int]
+    boxes: frozenset[int]
+    """Elements that a script makes check boxes of."""
     inline: list[str] = field(default_factory=list)
     heading: int | None = None
-    marker: str = ""
+    marker: str | None = None
     """Of the list item whose text has not come yet."""
-    counters: list[int | None] = field(default_factory=list)
-    """The next number of each open list; ``None`` in one without numbers."""
+    counters: list[int | str] = field(default_factory=list)
+    """The next number of each open list; the mark of all items in one without numbers."""
     tables: list[bool] = field(default_factory=list)
     """Whether each open table holds data."""
-    cells: list[str] = field(default_factory=list)
+    row: _Row = field(default_factory=_Row)
     in_cell: bool = False
+    cell_spans: tuple[int, int] = (1, 1)
+    """Rows and columns of the open cell."""
     pre: int = 0
+
+    def passes_over(self, node: LexborNode) -> bool:
+        """Tell whether what is in an element is not read on; formulas are read here, as a whole."""
+        if node.tag == "math":
+            formula = node if not _is_skipped(node) else None
+        elif not _is_skipped(node):
+            return False
+        elif (tex := _tex_script(node)) is not None:
+            self.inline.append(f" {tex} ")
+            return True
+        else:
+            formula = _hidden_formula(node)
+        if formula is not None:
+            self.inline.append(_formula(formula) or "")
+        return True
 
     def text(self, text: str) -> None:
         if self.pre:
@@ -179,6 +289,8 @@ class _Walker:
         if tag == "br":
             self.inline.append(" " if self.in_cell or self.heading else "\n")
             return
+        if tag == "input" or node.mem_id in self.boxes:
+            self.inline.append(_box(node))
         if tag not in _BLOCKS:
             return
         if self.in_cell and tag not in ("td", "th", "tr"):
@@ -191,7 +303,8 @@ class _Walker:
         if tag in _HEADINGS:
             self.heading = _HEADINGS[tag]
         elif tag in ("ul", "menu"):
-            self.counters.append(None)
+            labelled = (node.attributes.get("class") or "") == LABELLED
+            self.counters.append("" if labelled else "- ")
         elif tag == "ol":
             start = node.attributes.get("start") or "1"
             self.counters.append(int(start) if re.fullmatch(r"\d{1,6}", start) else 1)
@@ -201,10 +314,12 @@ class _Walker:
             self.pre += 1
         elif tag == "table":
             self.tables.append(node.mem_id not in self.layout_tables)
+            self.row = _Row()
         elif tag == "tr":
-            self.cells = []
+            self.row.begin()
         elif tag in ("td", "th"):
             self.in_cell = bool(self.tables) and self.tables[-1]
+            self.cell_spans = _span(node, "rowspan"), _span(node, "colspan")
 
     def leave(self, tag: str) -> Iterator[Block]:
         if tag not in _BLOCKS:
@@ -213,7 +328,9 @@ class _Walker:
             self.inline.append(" ")
             return
         if self.in_cell:
-            self.cells.append(one_line("".join(self.inline)))
+            rows, columns = self.cell_spans
+            text = spell_boxes(one_line("".join(self.inline)))
+            self.row.add(text, rows=rows, columns=columns)
             self.inline.clear()
             self.in_cell = False
             return
@@ -224,14 +341,15 @@ class _Walker:
         if tag in ("ul", "ol", "menu") and self.counters:
             self.counters.pop()
         elif tag == "li":
-            self.marker = ""
+            self.marker = None
         elif tag == "pre" and self.pre:
             self.pre -= 1
         elif tag == "table" and self.tables:
             self.tables.pop()
-        elif tag == "tr" and any(self.cells):
-            yield Block("row", " | ".join(self.cells))
-            self.cells = []
+        elif tag == "tr":
+            if any(self.row.cells):
+                yield Block("row", " | ".join(self.row.cells))
+            self.row.cells = []
 
     def flush(self) -> Iterator[Block]:
         """Yield what has been gathered since the last block ended."""
@@ -245,13 +363,14 @@ class _Walker:
             if text := clean(raw).rstrip().lstrip("\n"):
                 yield Block("pre", text)
         elif text := re.sub(r"\n{2,}", "\n\n", squeeze(raw)):
-            kind: BlockKind = "item" if self.marker else "paragraph"
-            yield Block(kind, self.marker + text)
-            self.marker = ""
+            kind: BlockKind = "paragraph" if self.marker is None else "item"
+            text = "\n".join(map(spell_boxes, text.split("\n")))
+            yield Block(kind, (self.marker or "") + text)
+            self.marker = None
 
     def _next_marker(self) -> str:
-        if not self.counters or self.counters[-1] is None:
-            return "- "
-        number = self.counters[-1]
+        number = self.counters[-1] if self.counters else "- "
+        if isinstance(number, str):
+            return number
         self.counters[-1] = number + 1
         return f"{number}. "

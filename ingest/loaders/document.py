@@ -38,7 +38,8 @@ class LoadedDocument:
     """A document's text and where its pages and headings stand in it.
 
     For Markdown and plain text, ``text`` is the decoded file itself, less what cannot be seen
-    (byte-order mark, control, zero-width and tag characters). For the other kinds it is what was
+    (byte-order mark, control, zero-width and tag characters), with a word at each task item that
+    says whether it is ticked. For the other kinds it is what was
     extracted: blocks apart by a blank line, list items by a line break, table rows as
     ``cell | cell``. For a recording it is its transcript, the times as headings.
     """

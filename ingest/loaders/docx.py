@@ -15,7 +15,9 @@ import mammoth
 from core.errors import DocumentError, DocumentTooLargeError
 from ingest.loaders import titles
 from ingest.loaders.archives import open_zip
+from ingest.loaders.blocks import LABELLED
 from ingest.loaders.document import LoadedDocument, ParseLimits, Source
+from ingest.loaders.docx_parts import ITEM_STYLE, simplified
 from ingest.loaders.html import extract
 
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
@@ -26,7 +28,11 @@ _VBA = re.compile(r"(?:^|/)vbaProject\.bin$", re.IGNORECASE)
 _MACROS = "It holds macros, which were left out; nothing of them was run."
 _CORE = "docProps/core.xml"
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
-_STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
+_STYLES = f"""
+p[style-name='Title'] => h1:fresh
+p[style-name='Subtitle'] => p:fresh
+p.{ITEM_STYLE} => ul.{LABELLED} > li:fresh
+"""
 
 
 def load(source: Source) -> LoadedDocument:
@@ -34,9 +40,10 @@ def load(source: Source) -> LoadedDocument:
     with source.path.open("rb") as file:
         try:
             title, warnings = _check(file, source.limits)
-            file.seek(0)
+            with open_zip(file) as archive:
+                simple, unread = simplified(archive)
             html = mammoth.convert_to_html(
-                file,
+                simple,
                 style_map=_STYLES,
                 convert_image=lambda _: [],
                 include_embedded_style_map=False,
@@ -48,14 +55,14 @@ def load(source: Source) -> LoadedDocument:
             raise DocumentError(
                 "The Word document is damaged and cannot be read; save it again and retry."
             ) from exc
-    builder, _ = extract(html)
+    builder, _, _ = extract(html)
     headings = builder.headings()
     return LoadedDocument(
         text=builder.text(),
         title=title or titles.from_headings(headings) or titles.from_name(source.name),
         kind="docx",
         headings=headings,
-        warnings=warnings,
+        warnings=(*warnings, *unread),
     )
 
 

@@ -8,7 +8,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from core.errors import DocumentError
 from ingest.loaders import titles
-from ingest.loaders.blocks import blocks
+from ingest.loaders.blocks import Block, blocks, count_lost_formulas
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, Source, TextBuilder
 from ingest.loaders.encoding import decode
@@ -40,7 +40,10 @@ _COMMENT_OR_TAG = re.compile(rf"<!--.*?(?:-->|\Z)|<[a-z][^\s/>]*+{_INSIDE}", re.
 _ATTRIBUTE = re.compile(
     r"""[\s/]*+(?P<name>[^\s/>=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+|.""", re.S
 )
-_READ_ATTRIBUTES = frozenset(["hidden", "aria-hidden", "style", "href", "start"])
+_READ_ATTRIBUTES = frozenset(
+    "hidden aria-hidden style href start class type checked role aria-checked rowspan "
+    "colspan".split()
+)
 """Of which ``blocks`` wants to know."""
 MANY_ATTRIBUTES = 200
 """The parser compares each attribute of a tag with all before it."""
@@ -49,6 +52,7 @@ MANY_ATTRIBUTES = 200
 _LOOKS = re.compile(
     r"<(/?)(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])", re.IGNORECASE
 )
+_ITEM_MARK = re.compile(r"(?:-|\d{1,3}[.)])\s")
 _TITLE_END = re.compile(r"</title\s*>", re.IGNORECASE)
 # For each option of a selection, none of which is read, the parser looks at all before it.
 _OPTION = re.compile(r"<option(?=[\s/>])", re.IGNORECASE)
@@ -60,31 +64,40 @@ def load(source: Source) -> LoadedDocument:
     match = _DECLARED.search(data, 0, 4096)
     declared = (match.group(1) or match.group(2)).decode("ascii") if match else None
     html = decode(data, declared=declared)
-    builder, title = extract(html)
+    builder, title, warnings = extract(html)
     headings = builder.headings()
     return LoadedDocument(
         text=builder.text(),
         title=titles.from_headings(headings) or title or titles.from_name(source.name),
         kind="html",
         headings=headings,
+        warnings=warnings,
     )
 
 
-def extract(html: str) -> tuple[TextBuilder, str | None]:
-    """Return the visible text of ``html`` and what its ``<title>`` says."""
+def extract(html: str) -> tuple[TextBuilder, str | None, tuple[str, ...]]:
+    """Return the visible text of ``html``, what its ``<title>`` says, and what cannot be read."""
     _check_depth(html)
     tree = LexborHTMLParser(lightened(html))
     builder = TextBuilder()
     root = tree.body or tree.root
     if root is None:
-        return builder, None
-    before = ""
+        return builder, None, ()
+    before: Block | None = None
     for block in blocks(root):
-        separator = "\n" if before == block.kind == "item" else "\n\n"
-        builder.add(block.text, separator=separator, level=block.level)
-        before = block.kind
+        together = before is not None and _is_item(before) and _is_item(block)
+        builder.add(block.text, separator="\n" if together else "\n\n", level=block.level)
+        before = block
+    lost = count_lost_formulas(root)
+    warnings = (f"{lost} {'formula' if lost == 1 else 'formulas'} could not be read.",)
     node = tree.head.css_first("title") if tree.head is not None else None
-    return builder, titles.sensible(one_line(node.text())) if node is not None else None
+    title = titles.sensible(one_line(node.text())) if node is not None else None
+    return builder, title, warnings if lost else ()
+
+
+def _is_item(block: Block) -> bool:
+    """Tell whether a block is an item that a line break alone parts from the next one."""
+    return block.kind == "item" and _ITEM_MARK.match(block.text) is not None
 
 
 def lightened(html: str) -> str:

@@ -17,6 +17,7 @@ from ingest.loaders.document import (
     heading_span,
 )
 from ingest.loaders.encoding import decode
+from ingest.loaders.ticks import spell_tasks
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?P<body>.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.M | re.S)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>[^\r\n]+)", re.MULTILINE | re.IGNORECASE)
@@ -29,6 +30,7 @@ _EMPHASIS = re.compile(r"^(\*\*|__|\*|_|`)(?P<inside>.+)\1$")
 def load(source: Source) -> LoadedDocument:
     """Load a Markdown file; pictures that are embedded as data are cut out of its text."""
     text = _EMBEDDED.sub("data:", clean(decode(source.path.read_bytes())))
+    text = spell_tasks(text, fenced=True)
     front = _FRONT_MATTER.match(text)
     headings = _headings(text, front.end() if front else 0)
     title = (

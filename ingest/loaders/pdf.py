@@ -6,7 +6,9 @@ import ctypes
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import pypdfium2 as pdfium
@@ -21,13 +23,18 @@ from core.errors import (
 from ingest.loaders import titles
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, PageSpan, Source, TextBuilder
+from ingest.loaders.pdf_columns import GAP, arrange
 from ingest.loaders.pdf_layout import Layout, Line, PageLines, PdfBlock
+from ingest.loaders.pdf_notes import read_notes, with_notes, with_values
 from ingest.loaders.running_lines import drop_running_lines
 
 _TAIL_BYTES = 4096
 _HYPHEN = "\ufffe"
 """PDFium puts this in place of a hyphen and the line break after it."""
 _LINE = re.compile(r"[^\r\n\ufffe\x02]+")
+_SPACES = re.compile(r"\s+")
+_SMALLEST_STEP = GAP + 0.2
+"""Of the font's size, from where a narrow letter begins to where the one behind a gap does."""
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 )
@@ -52,6 +59,8 @@ def load(source: Source) -> LoadedDocument:
     except pdfium.PdfiumError as exc:
         raise _opening_error(exc) from exc
     with document:
+        if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
+            document.init_forms()
         count = len(document)
         if count > source.limits.max_pages:
             raise DocumentTooLargeError(
@@ -110,7 +119,8 @@ def _read_page(document: pdfium.PdfDocument, index: int) -> tuple[tuple[Line, ..
     try:
         textpage = page.get_textpage()
         try:
-            lines = tuple(_lines(textpage))
+            rows, notes = with_values(_rows(textpage), read_notes(page, document.formenv))
+            lines = with_notes(arrange(rows), notes)
         finally:
             textpage.close()
         if lines:
@@ -121,27 +131,93 @@ def _read_page(document: pdfium.PdfDocument, index: int) -> tuple[tuple[Line, ..
         page.close()
 
 
-def _lines(textpage: pdfium.PdfTextPage) -> list[Line]:
+def _rows(textpage: pdfium.PdfTextPage) -> list[list[Line]]:
+    """Return the lines of a page, each in the parts between its wide gaps."""
     raw = textpage.get_text_range().replace("\x02", _HYPHEN)
-    lines = []
+    rows = []
     for match in _LINE.finditer(raw):
         stripped = match.group().strip()
-        text = _LEADERS.sub(" … ", one_line(match.group().translate(_LIGATURES))).strip()
-        if not text:
+        if not stripped:
             continue
         start = match.start() + match.group().index(stripped)
         broken = raw[match.end() : match.end() + 1] == _HYPHEN
-        lines.append(_measured(textpage, text, start, start + len(stripped) - 1, broken))
-    return lines
+        place = _Place.of(textpage, start, start + len(stripped) - 1)
+        cuts = [0, *_wide_spaces(textpage, stripped, place), len(stripped)]
+        row = []
+        for begin, end in pairwise(cuts):
+            part = stripped[begin:end]
+            text = _LEADERS.sub(" … ", one_line(part.translate(_LIGATURES))).strip()
+            if text:
+                begin += len(part) - len(part.lstrip())
+                last = begin + len(part.strip()) - 1
+                row.append(_measured(textpage, text, place.within(begin, last)))
+        if row:
+            row[-1] = replace(row[-1], broken=broken)
+            rows.append(row)
+    return rows
 
 
-def _measured(textpage: pdfium.PdfTextPage, text: str, first: int, last: int, broken: bool) -> Line:
-    """Measure a line at its first, middle and last letter."""
-    indexes = [_char_index(textpage, i) for i in ((first + last) // 2, first, last)]
-    x, y = ctypes.c_double(), ctypes.c_double()
-    pdfium_c.FPDFText_GetCharOrigin(textpage, indexes[1], x, y)
+@dataclass(frozen=True)
+class _Place:
+    """Where a line, or a part of it, stands among the characters of its page."""
+
+    first: int
+    last: int
+    quarters: int
+    """Quarter turns of the text against the clock."""
+
+    @classmethod
+    def of(cls, textpage: pdfium.PdfTextPage, first: int, last: int) -> _Place:
+        """Find a line by its place in the page's text, which PDFium counts otherwise."""
+        first, last = _char_index(textpage, first), _char_index(textpage, last)
+        matrix = pdfium_c.FS_MATRIX()
+        turned = pdfium_c.FPDFText_GetMatrix(textpage, first, matrix)
+        quarters = round(math.atan2(matrix.b, matrix.a) / (math.pi / 2)) % 4 if turned else 0
+        return cls(first, last, quarters)
+
+    def within(self, first: int, last: int) -> _Place:
+        """Return the place of a part of the line."""
+        return replace(self, first=self.first + first, last=min(self.first + last, self.last))
+
+    def upright(self, x: float, y: float) -> tuple[float, float]:
+        """Turn a point with the text, so that its lines run from left to right."""
+        return ((x, y), (y, -x), (-x, -y), (-y, x))[self.quarters]
+
+
+def _wide_spaces(textpage: pdfium.PdfTextPage, line: str, place: _Place) -> list[int]:
+    """Return where in a line its wide gaps are."""
+    if place.last - place.first != len(line) - 1:  # not a character for each letter
+        return []
+    found = []
+    size = min(_font_size(textpage, place.first), _font_size(textpage, place.last))
+    step = _SMALLEST_STEP * size
+    x, y, next_x, next_y = (ctypes.c_double() for _ in range(4))
+    for space in _SPACES.finditer(line):
+        left, right = place.first + space.start() - 1, place.first + space.end()
+        pdfium_c.FPDFText_GetCharOrigin(textpage, left, x, y)
+        pdfium_c.FPDFText_GetCharOrigin(textpage, right, next_x, next_y)
+        # What is asked first is cheap: few letters with a space behind are as wide.
+        if abs(next_x.value - x.value) + abs(next_y.value - y.value) > step:
+            gap = _box(textpage, right, place)[0] - _box(textpage, left, place)[1]
+            if gap >= GAP * size:
+                found.append(space.start())
+    return found
+
+
+def _box(textpage: pdfium.PdfTextPage, index: int, place: _Place) -> tuple[float, float]:
+    """Return where a letter begins and ends along its line."""
     box = pdfium_c.FS_RECTF()
-    pdfium_c.FPDFText_GetLooseCharBox(textpage, indexes[2], box)
+    pdfium_c.FPDFText_GetLooseCharBox(textpage, index, box)
+    one, other = place.upright(box.left, box.bottom)[0], place.upright(box.right, box.top)[0]
+    return min(one, other), max(one, other)
+
+
+def _measured(textpage: pdfium.PdfTextPage, text: str, place: _Place) -> Line:
+    """Measure a line at its first, middle and last letter."""
+    indexes = [(place.first + place.last) // 2, place.first, place.last]
+    x, y = ctypes.c_double(), ctypes.c_double()
+    pdfium_c.FPDFText_GetCharOrigin(textpage, place.first, x, y)
+    left, baseline = place.upright(x.value, y.value)
     # Most lines are neither bold nor code, which their middle tells already.
     bold, fixed = _font_style(textpage, indexes[0])
     for index in indexes[1:] if bold or fixed else ():
@@ -149,13 +225,13 @@ def _measured(textpage: pdfium.PdfTextPage, text: str, first: int, last: int, br
         bold, fixed = bold and also_bold, fixed and also_fixed
     return Line(
         text=text,
-        left=x.value,
-        right=max(box.right, x.value),
-        baseline=y.value,
+        left=left,
+        right=max(_box(textpage, place.last, place)[1], left),
+        baseline=baseline,
         size=max(_font_size(textpage, index) for index in indexes),
         bold=bold,
         fixed=fixed,
-        broken=broken,
+        quarters=place.quarters,
     )
 
 

@@ -32,6 +32,10 @@ class Line:
     """In a font whose letters are all of one width: code, most likely."""
     broken: bool = False
     """Ends within a word, at a hyphen that is no longer in ``text``."""
+    alone: bool = False
+    """A paragraph by itself: a row of a table, a note that somebody has put on the page."""
+    quarters: int = 0
+    """Quarter turns against the clock of the text on its page; all lengths are as if unturned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class PdfBlock:
 
 
 _BULLET = re.compile(r"(?:[-–—•▪◦·●○■□➢✓*‣⁃]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
-_STOP = re.compile(r"[.!?:;…]['\"”’»)\]]*$")
+STOP = re.compile(r"[.!?:;…]['\"”’»)\]]*$")
 _LEADER = " … "
 """What the loader makes of the dots in a table of contents."""
 _HEADING_RATIO = 1.12
@@ -127,6 +131,8 @@ class Layout:
 
     def _starts_group(self, group: _Group, line: Line) -> bool:
         last = group.lines[-1]
+        if line.alone or last.alone:
+            return True
         heading_like = self._is_larger(line)
         tolerance = _SAME_SIZE if heading_like or self._is_larger(last) else _SAME_BODY_SIZE
         if not _same_size(last, line, tolerance) or _BULLET.match(line.text):
@@ -152,13 +158,13 @@ class Layout:
         for above, below in pairwise(group.lines):
             parts.append(self._between(group, above, below, heading=level is not None))
             parts.append(below.text)
-        item = _BULLET.match(first.text) is not None
-        plain = level is None and not last.fixed
+        item = _BULLET.match(first.text) is not None and not first.alone
+        plain = level is None and not (last.fixed or last.alone)
         return PdfBlock(
             text="".join(parts),
             level=level,
             item=item,
-            continues=plain and (last.broken or _STOP.search(last.text) is None),
+            continues=plain and (last.broken or STOP.search(last.text) is None),
             broken=last.broken,
             continued=plain and not item and first.text[:1].islower(),
         )
@@ -174,7 +180,7 @@ class Layout:
             return ""
         if _goes_on(above.text, below.text) or _is_full(group, above, below):
             return " "
-        return "\n\n" if _STOP.search(above.text) else "\n"
+        return "\n\n" if STOP.search(above.text) else "\n"
 
     def _is_larger(self, line: Line) -> bool:
         return line.size >= _HEADING_RATIO * self.body_size
@@ -200,7 +206,7 @@ class Layout:
             self._bold_is_rare
             and group.bold
             and group.lines[0].size >= (1 - _SAME_SIZE) * self.body_size
-            and not _STOP.search(group.lines[-1].text)
+            and not STOP.search(group.lines[-1].text)
             and _is_heading_text(group.lines, 2, _BOLD_MAX_CHARS)
         )
 
@@ -233,7 +239,7 @@ def _is_heading_text(group: Sequence[Line], max_lines: int, max_chars: int) -> b
         and sum(char.isalpha() for char in text) > 1
         and not text.endswith((".", ",", ";"))
         and _LEADER not in text
-        and not any(line.fixed for line in group)
+        and not any(line.fixed or line.alone for line in group)
     )
 
 
@@ -247,7 +253,7 @@ def _same_size(one: Line, other: Line, tolerance: float = _SAME_SIZE) -> bool:
 
 def _goes_on(above: str, below: str) -> bool:
     """Tell whether ``below`` begins like the middle of the sentence that ``above`` begins."""
-    return below[:1].islower() and _STOP.search(above) is None
+    return below[:1].islower() and STOP.search(above) is None
 
 
 def _ends_at_dash(text: str) -> bool:

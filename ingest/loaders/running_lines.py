@@ -24,7 +24,7 @@ _GAP = 1.6
 """Distance to the next line, in font sizes, from which a line stands apart."""
 _PASSES = 3
 _NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
-_PAGE_WORDS = frozenset("page pages p pp of seite von sur de página pagina pág".split())
+PAGE_WORDS = frozenset("page pages p pp of seite von sur de página pagina pág".split())
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 
@@ -132,7 +132,7 @@ def _is_counted(pages: Sequence[PageLines], place: _Place, count: _Count) -> boo
     return (
         abs(line.baseline - count.height) <= _SAME_HEIGHT_POINTS
         and count.offset in _offsets(line, pages[place.page].number)
-        and (words <= _PAGE_WORDS or _is_spread(line))
+        and (words <= PAGE_WORDS or _is_spread(line))
     )
 
 

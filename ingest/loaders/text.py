@@ -16,6 +16,7 @@ from ingest.loaders.document import (
     heading_span,
 )
 from ingest.loaders.encoding import decode
+from ingest.loaders.ticks import spell_tasks
 
 # The rule under a line, as in many a readme.
 _RULE = re.compile(r"^(?:={3,}|-{3,}|~{3,}|\^{3,})[ \t\r]*$", re.MULTILINE)
@@ -25,7 +26,7 @@ _MAX_CHARS = 200
 
 def load(source: Source) -> LoadedDocument:
     """Load a text file; underlined lines are its headings."""
-    text = clean(decode(source.path.read_bytes()))
+    text = spell_tasks(clean(decode(source.path.read_bytes())), fenced=False)
     headings = tuple(islice(_headings(text), MAX_HEADINGS))
     title = titles.from_headings(headings) or titles.from_name(source.name)
     return LoadedDocument(text=text, title=title, kind="text", headings=headings)

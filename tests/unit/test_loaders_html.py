@@ -191,3 +191,61 @@ def test_pictures_in_a_word_document_are_never_opened(tmp_path: Path) -> None:
                 target.writestr(member, source.read(member))
     for data in (buffer, without):
         assert load(tmp_path, "a.docx", data.getvalue()).text == "Before the picture."
+
+
+def test_a_check_box_says_whether_it_is_ticked(tmp_path: Path) -> None:
+    text = body(
+        tmp_path,
+        "<ul><li><input type=checkbox checked> Oven off<li><label>Cat fed <input type=checkbox>"
+        "</label><li><span role=checkbox aria-checked=true></span>Mail sent</ul>"
+        "<p>Size: <input type=radio>S <input type=radio checked>M</p>"
+        "<table><tr><td>Keys<td><input type=checkbox></table><p>☐ typed<br>☒ crossed</p>",
+    )
+    assert text == (
+        "- [x] ticked: Oven off\n- [ ] not ticked: Cat fed\n- [x] ticked: Mail sent\n\n"
+        "Size: [ ] not ticked: S [x] ticked: M\n\nKeys | not ticked\n\n"
+        "[ ] not ticked: typed\n[x] ticked: crossed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("math", "expected"),
+    [
+        ("<mi>v</mi><mo>=</mo><mfrac><mi>s</mi><mrow><mi>t</mi><mo>+</mo><mn>1</mn></mrow></mfrac>",
+         "v = s/(t + 1)"),
+        ("<msqrt><mn>2</mn><mi>g</mi><mi>h</mi></msqrt>", "√(2 g h)"),
+        ("<mroot><mi>x</mi><mn>3</mn></mroot>", "∛x"),
+        ("<msup><mi>e</mi><mrow><mo>-</mo><mi>k</mi><mi>t</mi></mrow></msup>", "e^(-k t)"),
+        ("<msub><mi>T</mi><mtext>max</mtext></msub><mo>≤</mo><mn>60</mn><mi>°C</mi>",
+         "T_max ≤ 60 °C"),
+        ("<mi>f</mi><mo>&#x2061;</mo><mo>(</mo><mi>x</mi><mo>,</mo><mi>y</mi><mo>)</mo>",
+         "f(x, y)"),
+        ("<munderover><mo>∑</mo><mrow><mi>i</mi><mo>=</mo><mn>1</mn></mrow><mi>n</mi></munderover>"
+         "<msub><mi>a</mi><mi>i</mi></msub>", "∑_(i = 1)^n a_i"),
+        ("<mover><mi>x</mi><mo>¯</mo></mover>", "x̅"),
+        ("<mtable><mtr><mtd><mn>1</mn></mtd><mtd><mn>0</mn></mtd></mtr></mtable>", "[1, 0]"),
+    ],
+)  # fmt: skip
+def test_a_formula_is_written_on_a_line(tmp_path: Path, math: str, expected: str) -> None:
+    tex = "<annotation encoding='application/x-tex'>never</annotation>"
+    page = f"<p>It is <math><semantics><mrow>{math}</mrow>{tex}</semantics></math>.</p>"
+    assert body(tmp_path, page) == f"It is {expected}."
+
+
+def test_a_formula_that_is_drawn_is_counted_unless_its_source_is_there(tmp_path: Path) -> None:
+    hidden = "<span style='display:none'><math><mi>E</mi></math></span><img alt='E'>"
+    drawn = "<span class=katex><span class=katex-html aria-hidden=true>m</span></span>"
+    scripted = "<span class=MathJax></span><script type='math/tex'>c^2</script>"
+    page = f"<!doctype html><body><p>A {hidden} B {drawn} C {scripted}</p>".encode()
+    document = load(tmp_path, "page.html", page)
+    assert document.text == "A E B C c^2"
+    assert document.warnings == ("1 formula could not be read.",)
+
+
+def test_a_cell_that_spans_rows_stands_in_each_of_them(tmp_path: Path) -> None:
+    text = body(
+        tmp_path,
+        "<table><tr><th>Day<th>Hour<th>Room<tr><td rowspan=2>Monday<td>9<td>A"
+        "<tr><td>10<td>B<tr><td colspan=2>Tuesday<td>C</table>",
+    )
+    assert text == ("Day | Hour | Room\n\nMonday | 9 | A\n\nMonday | 10 | B\n\nTuesday |  | C")

@@ -226,3 +226,16 @@ def test_pictures_embedded_as_data_are_no_text(tmp_path: Path) -> None:
     picture = "A" * 5000
     text = load(tmp_path, "a.md", f"See ![it](data:image/png;base64,{picture}) here.".encode()).text
     assert text == "See ![it](data:) here."
+
+
+def test_a_task_says_whether_it_is_done(tmp_path: Path) -> None:
+    text = (
+        "# Trip\n\n- [ ] Tent dry\n* [x] Stove tested\n  1. [X] Gas\n\n```\n- [ ] code\n```\n[ ]\n"
+    )
+    assert load(tmp_path, "trip.md", text.encode()).text == (
+        "# Trip\n\n- [ ] not ticked: Tent dry\n* [x] ticked: Stove tested\n  1. [X] ticked: Gas\n\n"
+        "```\n- [ ] code\n```\n[ ]\n"
+    )
+    assert load(tmp_path, "trip.txt", b"[ ] Rope\n[x](link)\n").text == (
+        "[ ] not ticked: Rope\n[x](link)\n"
+    )
