@@ -51,9 +51,10 @@ def compose(
     ``written``: its draft where it was checked as it came: the answer begins with the draft's text.
     A sentence that nothing supports is left out. Where none is left that answers, or the model says
     that it found nothing, the sentence that fits best is quoted: as the answer where it holds what
-    the question demands, or the checker is sure of its passage, else as the nearest. A sentence
-    that answers otherwise is quoted beside it. A yes/no question gets yes or no first where a
-    sentence says which. ``orders`` are named where nothing answers.
+    the question demands, or the checker is sure of its passage, else as the nearest. Below an
+    answer it is quoted only where it speaks of something asked that no cited sentence speaks of. A
+    sentence that answers otherwise is quoted beside it. A yes/no question gets yes or no first
+    where a sentence says which. ``orders`` are named where nothing answers.
     ``language``: that of what is said beside what the model wrote.
     """
     draft = written
@@ -63,8 +64,12 @@ def compose(
         if draft.ruling is not None and draft.ruling.is_sure:
             return _ruled(draft.ruling, passages, question, language)
         return _quoted(passages, question, orders, verdict, language)
-    text, numbers = draft.text, draft.numbers
-    text += _otherwise(draft.supports, passages, question, numbers, language)
+    text, numbers, cited = draft.text, draft.numbers, [*draft.supports]
+    best = best_support(passages[0])
+    if draft.ruling is None and _adds(best, cited, question):
+        text += f"\n\n{quotation(best, numbers.number(best))}"
+        cited.append(best)
+    text += _otherwise(cited, passages, question, numbers, language)
     if draft.left_out:
         text += f"\n\n{said(LEFT_OUT, language)}"
     return Answer(text, numbers.all(), Outcome.ANSWERED)
@@ -165,6 +170,17 @@ def _holds_demands(passage: Passage, question: str) -> bool:
     if unmet(question, [evidence]):
         return False
     return is_of_asked_kind(question, f"{passage.heading} {passage.best_sentence}")
+
+
+def _adds(best: Support, cited: Sequence[Support], question: str) -> bool:
+    """Tell whether a sentence speaks of something that is asked and that no cited one speaks of."""
+    language = best.passage.language
+    asked = asked_stems(question, language)
+    spoken = [
+        asked & held_stems(f"{support.passage.heading} {support.text}", language)
+        for support in (best, *cited)
+    ]
+    return not spoken[0] <= frozenset().union(*spoken[1:])
 
 
 def _otherwise(

@@ -172,6 +172,15 @@ def test_what_fits_best_is_not_quoted_below_an_answer_from_another_sentence() ->
     ]
 
 
+def test_what_fits_best_is_quoted_below_an_answer_where_it_speaks_of_more_that_is_asked() -> None:
+    other = passage(NORMANS, best="They gave their name to Normandy, a region in France.")
+    answer = compose("There were 304,016 farms.", [other], "How many farms had Normandy?")
+    assert answer.text == (
+        "There were 304,016 farms. [1]\n\n"
+        "> They gave their name to Normandy, a region in France. [2]"
+    )
+
+
 def test_numbers_count_from_one_and_a_source_keeps_its_number() -> None:
     numbers = CitationList()
     one, two = best_support(passage(number=1)), best_support(passage(number=2))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import chainlit as cl
 
-from chains.citations import strip_marks
 from chains.types import (
     INTERRUPTED,
     LIBRARY_OWNER,
@@ -28,7 +27,7 @@ from core.errors import EngineNotReadyError, StoppingError
 from state.ladder import Level
 from xoe.page import elements
 from xoe.page.exporting import share_action
-from xoe.page.markup import Neutraliser, neutralise, with_citation_links
+from xoe.page.markup import Neutraliser, neutralise, with_citation_links, without_marks
 from xoe.page.reading import read_aloud_action
 from xoe.page.resumed import place_of
 
@@ -216,7 +215,7 @@ class AnswerMessage:
     @property
     def kept(self) -> str:
         """What was written so far, as a chat keeps it that was stopped there."""
-        return strip_marks(self._written) if self._places else self._written
+        return without_marks(self._written) if self._places else self._written
 
     async def queued(self, place: int) -> None:
         """Say how many questions are ahead; 0 takes the line away."""

@@ -12,11 +12,9 @@ from typing import Any
 
 import chainlit as cl
 
-from chains.citations import strip_marks
-from chains.prompt import named_cells
-from chains.quotation import code_lines
 from chains.types import Citation, Outcome
 from core.text import visible
+from xoe.page.markup import without_marks
 
 WRITING = "Found in your documents; the answer is being written and checked"
 ENDED = "ended"
@@ -61,7 +59,7 @@ def sources_props(citations: Sequence[Citation], outcome: str | None, text: str)
     ``outcome``: of the answer that they belong to, empty where that is not known; ``None`` while
     there is none yet. ``text``: that answer; a sentence that stands in it is not quoted again.
     """
-    said = f" {_said(strip_marks(text))} "
+    said = f" {_said(without_marks(text))} "
     cited = [_citation(citation, said) for citation in citations]
     return {**outcome_props(outcome), "citations": cited}
 
@@ -121,6 +119,10 @@ def _readable(citation: Citation) -> str:
 
     A row of a table has the name of each cell's column, code its lines.
     """
+    # By then an answer was given; the page itself is there before all that these need is imported.
+    from chains.prompt import named_cells
+    from chains.quotation import code_lines
+
     text = visible(citation.quote)
     lines = code_lines(text)
     if lines:

@@ -17,6 +17,7 @@ _LONGEST_SPAN = 300
 _FENCE_INFO = re.compile(r"[\w+#. -]{0,40}")
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _SPACE = re.compile(r"\s+")
+_MARK = re.compile(r"[ \t]*\[\d{1,3}\]")
 CITATION_LINK = "#cite-"
 _DEFINITION = re.compile(rf"^\[\d+\]: {CITATION_LINK}.*\n?", re.MULTILINE)
 
@@ -162,6 +163,11 @@ def with_citation_links(text: str, places: Mapping[int, str]) -> str:
 def without_citation_links(text: str) -> str:
     """Return a shown answer without the definitions that ``with_citation_links`` added."""
     return _DEFINITION.sub("", text)
+
+
+def without_marks(text: str) -> str:
+    """Return an answer without the ``[n]`` marks of its citations."""
+    return _MARK.sub("", text)
 
 
 def _title(place: str) -> str:

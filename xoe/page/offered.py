@@ -15,10 +15,10 @@ import structlog
 
 from chains.types import LIBRARY_OWNER, Question
 from core.errors import XoeError
-from xoe.page.starters import Starter, starters
 
 if TYPE_CHECKING:
     from chains.turn import Turn
+    from xoe.page.starters import Starter
     from xoe.services import Services
 
 log = structlog.get_logger(__name__)
@@ -56,6 +56,9 @@ def latest_of(document_ids: Sequence[int]) -> tuple[int, ...]:
 
 async def _found(services: Services, owner: str, latest: Sequence[int]) -> tuple[list[str], bool]:
     """Return what can be offered, and whether all of it could be tried."""
+    # The page itself is there before all that this needs is imported.
+    from xoe.page.starters import starters
+
     excerpts = await services.store.excerpts((LIBRARY_OWNER, owner), latest, CHUNKS_EACH)
     made = await asyncio.to_thread(lambda: list(islice(starters(excerpts), TRIED)))
     found: list[str] = []

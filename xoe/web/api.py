@@ -185,7 +185,8 @@ async def query(request: Request, body: QueryRequest) -> QueryResponse:
     responses={
         200: {
             "description": "Events `queued`, `sources`, `progress` (a whole document is read: "
-            "`part` of `parts`), `token`, and at the end `done` or `error`, "
+            "`part` of `parts`), `token` (with the library only what was checked: the answer "
+            "begins with it), and at the end `done` or `error`, "
             "also when the server is stopped amid the answer.",
             "content": {
                 "text/event-stream": {
