@@ -143,7 +143,7 @@ class _Asked:
     @classmethod
     def of(cls, question: str, language: str) -> _Asked:
         text = re.sub(r"^\W*(\w+)n['’]t\b", r"\1", question)  # "Isn't it open?" asks "is it open?"
-        text = re.sub(r"^is it possible (?:for \w+ )?to\b", "can one", text, flags=re.IGNORECASE)
+        text = re.sub(r"^is it possible (?:for \w+ )?to\b", "can you", text, flags=re.IGNORECASE)
         days = days_named(text, language)
         amounts = tuple(quantities(text, language))
         counted = {lexical.stem(w, language) for a in amounts for w in lexical.words(a.text)}
@@ -168,6 +168,16 @@ class _Asked:
             amounts,
             is_negated(bare, language),
         )
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The stems of its names."""
+        return frozenset().union(*(lexical.content_stems(one.text) for one in names(self.text)))
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is left of it but names: what was said of them is not told."""
+        return not (self.stems - self.named or self.opposites or self.days)
 
     def share(self, sentence: str, heading: str, *, without: frozenset[str]) -> tuple[float, bool]:
         """Return which share of the stems is spoken of, and whether nothing is missing."""
