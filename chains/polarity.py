@@ -109,7 +109,7 @@ def leaning(question: str, sentence: str, heading: str, language: str) -> Leanin
     side = asked.side(part, sentence)
     if side is None or asked.negated:
         return None
-    if not asked.opposites and _stems(part, language) & refusing(language):
+    if not asked.opposites and _stems(part, language) & refusing(language) - asked.stems:
         # "Can I swim on Monday?", "The lake is closed on Monday."
         is_sure = is_whole and _MAY.match(question) is not None
         return Leaning(False, is_sure=is_sure) if share else None
