@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Final
 
 from chains import lexical
@@ -35,6 +36,9 @@ ALIKE: Final = 0.66
 """Likeness of two verbs, by the embedder's vectors, from which on one may stand for the other. Of
 26 pairs that mean the same ("built, erected") 17 have it, of 26 that do not 5, four of which are
 converses."""
+
+SPELT: Final = 0.85
+"""Likeness of two longer words from which on one is the other misspelt."""
 
 _LIGHT: Final = frozenset(
     "be do have make take get give become use call name know hold mean place happen occur come go "
@@ -169,7 +173,10 @@ def is_kin(word: str, other: str) -> bool:
     if a == b or b in other_forms(a):
         return True
     shared = min(len(a), len(b), ROOT_LETTERS)
-    return shared >= ROOT_LETTERS - 1 and a[:shared] == b[:shared]
+    if shared >= ROOT_LETTERS - 1 and a[:shared] == b[:shared]:
+        return True
+    longest = max(len(word), len(other))
+    return longest > ROOT_LETTERS and SequenceMatcher(None, word, other).ratio() >= SPELT
 
 
 def is_of_another_act(
@@ -188,12 +195,14 @@ def is_of_another_act(
         told = [one for one in others if _holds_form(asked.verb, one)]
         return all(roles_exchanged(asked, one) for one in told)
     # "When did Japan release a statement?": "Japan issued a statement" has all but the verb too.
-    other = "" if asked.agent and not asked.passive else other_act(asked, best)
+    other, is_passive = ("", False) if asked.agent and not asked.passive else other_act(asked, best)
     if not other or any(_holds_kin(asked.verb, text) for text in passages):
         return False
     stems = {lexical.stem(word) for word in (asked.verb, other)}
     if any(stems <= pair for pair in _CONVERSE):
         return True
+    if not is_passive:  # "what inspired the name", "he imposed the name": both may be
+        return False
     light = {form for verb in _LIGHT for form in (lexical.stem(verb), *other_forms(verb))}
     if stems & light:
         return False
@@ -281,22 +290,23 @@ def states_exchanged(question: str, statement: str, source: str) -> bool:
     return False
 
 
-def other_act(asked: Predicate, source: str) -> str:
+def other_act(asked: Predicate, source: str) -> tuple[str, bool]:
     """Return the verb of what ``source`` says was done instead to what the question asks of.
 
-    Empty where it says what is asked, in that word or one derived from it, or of something else.
+    And whether it is passive. Empty where it says what is asked, in that word or one derived from
+    it, or speaks of something else.
     """
     tokens = list(TOKEN.finditer(source))
     words = [token.group().lower() for token in tokens]
     if not asked.patient or any(is_kin(asked.verb, word) for word in words if word[0].isalpha()):
-        return ""
+        return "", False
     for at, word in enumerate(words):
         if not word[0].isalpha() or is_capital(tokens[at].group()) or not _is_participle(word):
             continue
         agent, patient = _sides(tokens, at)
         if _is_of(asked.patient, patient) and (not asked.agent or _is_of(asked.agent, agent)):
-            return word
-    return ""
+            return word, bool(BE & set(words[max(0, at - 3) : at]))
+    return "", False
 
 
 def _is_of(wanted: str, phrase: str) -> bool:
