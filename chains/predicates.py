@@ -42,7 +42,8 @@ SPELT: Final = 0.85
 
 _LIGHT: Final = frozenset(
     "be do have make take get give become use call name know hold mean place happen occur come go "
-    "put keep set include contain consist need want say think believe consider cost live".split()
+    "put keep set bring turn include contain consist need want say think believe consider cost "
+    "live".split()
 )
 """Verbs that many others stand for, in their first form."""
 _CONVERSE: Final = tuple(
@@ -62,10 +63,12 @@ _MUTUAL: Final = frozenset(
     for word in (
         "marry married divorce divorced meet met border bordered fight fought play played face "
         "faced resemble resembled equal equals match matched date dated "
-        "ally allied touch touched cost costs mean means"
+        "ally allied touch touched cost costs mean means call called name named know known "
+        "comprise comprised"
     ).split()
 )
-"""What one does to another, the other does to him."""
+"""What one does to another, the other does to him; and what may stand bare for a passive: "a hill
+called Ida"."""
 _BARRIER: Final = frozenset(".,;:()—–")
 
 
@@ -133,8 +136,8 @@ def _verb_after(tokens: Sequence[re.Match[str]], first: int) -> tuple[int | None
     for at in range(first, len(tokens)):
         word = tokens[at].group()
         low = word.lower()
-        if low in AUXILIARIES:
-            auxiliaries.add(low)
+        if low in AUXILIARIES or low.endswith(("n't", "n’t")):
+            auxiliaries.add(low.removesuffix("n't").removesuffix("n’t"))
             continue
         if low.endswith("ly") or low in ("not", "also", "ever", "first", "originally"):
             continue
@@ -199,8 +202,8 @@ def is_of_another_act(
     if not other or any(_holds_kin(asked.verb, text) for text in passages):
         return False
     stems = {lexical.stem(word) for word in (asked.verb, other)}
-    if any(stems <= pair for pair in _CONVERSE):
-        return True
+    if any(stems <= pair for pair in _CONVERSE):  # who it "was sold to" has bought it
+        return not re.search(r"\b(?:to|from)\b", best)
     if not is_passive:  # "what inspired the name", "he imposed the name": both may be
         return False
     light = {form for verb in _LIGHT for form in (lexical.stem(verb), *other_forms(verb))}
@@ -253,10 +256,11 @@ def _sides(tokens: Sequence[re.Match[str]], verb: int) -> tuple[str, str]:
     while at >= 0 and (
         (low := tokens[at].group().lower()) in AUXILIARIES or low.endswith("ly") or low == "not"
     ):
-        auxiliaries.add(low)
+        auxiliaries |= {low} & AUXILIARIES
         at -= 1
     before = _phrase(tokens, range(at, -1, -1))
-    if auxiliaries & BE and _is_participle(tokens[verb].group().lower()):
+    follows_by = any(one.group().lower() == "by" for one in tokens[verb + 1 : verb + 2])
+    if (auxiliaries & BE or follows_by) and _is_participle(tokens[verb].group().lower()):
         return _after(tokens, verb, "by"), before
     patient = _object(tokens, verb)
     if not patient and not auxiliaries:  # "water tank filled" may be said of either
