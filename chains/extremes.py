@@ -105,12 +105,16 @@ _ASKS = re.compile(
     r"(?:(?:of|in) [^,?]{2,60}, )?(?:which|who|whose|what(?:['’]s| is| are| was| were)?)\b",
     re.IGNORECASE,
 )
+_RANKED: Final = re.compile(
+    r"\b(?:how|second|third|fourth|fifth|next|one of the)\b|\b\d+(?:nd|rd|th)\b", re.IGNORECASE
+)
+"""Asks for another place than the first, or for none."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def measure_of(question: str) -> Measure | None:
     """Return what a question compares by; ``None`` where it asks for no more or most."""
-    if not _ASKS.match(question) or re.search(r"\bhow\b", question, re.IGNORECASE):
+    if not _ASKS.match(question) or _RANKED.search(question):
         return None
     costs = _COSTS.search(question)
     if costs:

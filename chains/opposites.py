@@ -52,15 +52,14 @@ _REFUSING: Final = {
 }
 """What goes against anything that might be asked to be done there."""
 IGNORED: Final = {
-    "en": "still already yet also ever any anyone anybody anything everyone possible true correct "
-    "right really true there case get go come take have has used use using one ones like allowed "
-    "may might must need needs shall cannot during",
-    "de": "noch schon auch eigentlich wirklich geben gibt etwas jemand man wirklich stimmt",
-    "fr": "encore déjà aussi vraiment vrai possible",
-    "es": "todavía ya también verdad cierto",
-    "it": "ancora già anche vero davvero",
-    "pt": "ainda já também verdade",
-    "nl": "nog al ook echt klopt",
+    "en": "still already yet also ever any anyone anybody anything everyone really there get go "
+    "come take have has one ones like allowed may might must need needs shall cannot during",
+    "de": "noch schon auch eigentlich wirklich geben gibt etwas jemand man",
+    "fr": "encore déjà aussi vraiment",
+    "es": "todavía ya también",
+    "it": "ancora già anche davvero",
+    "pt": "ainda já também",
+    "nl": "nog al ook echt",
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from chains import lexical
@@ -96,7 +97,7 @@ _NEGATIVE_PREFIXES: Final = ("un", "in", "im", "ir", "il", "dis", "non")
 
 def leaning(question: str, sentence: str, heading: str, language: str) -> Leaning | None:
     """Return what ``sentence``, under ``heading``, says to a yes/no question; ``None``: nothing."""
-    asked = _Asked.of(question, language)
+    asked = _asked(question, language)
     sentence = re.sub(r"\b(non|un|in)-(?=\w)", r"\1", sentence)  # "non-refundable"
     said = _Said.of(sentence, language)
     part, flipped = said.part_for(asked)
@@ -108,7 +109,7 @@ def leaning(question: str, sentence: str, heading: str, language: str) -> Leanin
     side = asked.side(part, sentence)
     if side is None or asked.negated:
         return None
-    if not asked.opposites and _stems(part, language) & refusing(language):
+    if not asked.opposites and _stems(part, language) & refusing(language) - asked.stems:
         # "Can I swim on Monday?", "The lake is closed on Monday."
         is_sure = is_whole and _MAY.match(question) is not None
         return Leaning(False, is_sure=is_sure) if share else None
@@ -122,7 +123,7 @@ def leaning(question: str, sentence: str, heading: str, language: str) -> Leanin
         return Leaning(False, is_sure=is_sure) if share else None
     if _ONLY.search(part) and not is_whole:
         return None
-    sure = is_whole and not asked.is_open_in(sentence)
+    sure = is_whole and not asked.is_bare and not asked.is_open_in(sentence)
     return Leaning(True, is_sure=sure) if share >= LEAN_SHARE else None
 
 
@@ -142,6 +143,7 @@ class _Asked:
     @classmethod
     def of(cls, question: str, language: str) -> _Asked:
         text = re.sub(r"^\W*(\w+)n['’]t\b", r"\1", question)  # "Isn't it open?" asks "is it open?"
+        text = re.sub(r"^is it possible (?:for \w+ )?to\b", "can you", text, flags=re.IGNORECASE)
         days = days_named(text, language)
         amounts = tuple(quantities(text, language))
         counted = {lexical.stem(w, language) for a in amounts for w in lexical.words(a.text)}
@@ -167,6 +169,16 @@ class _Asked:
             is_negated(bare, language),
         )
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The stems of its names."""
+        return frozenset().union(*(lexical.content_stems(one.text) for one in names(self.text)))
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is left of it but names: what was said of them is not told."""
+        return not (self.stems - self.named or self.opposites or self.days)
+
     def share(self, sentence: str, heading: str, *, without: frozenset[str]) -> tuple[float, bool]:
         """Return which share of the stems is spoken of, and whether nothing is missing."""
         held = lexical.held_stems(sentence, self.language)
@@ -175,8 +187,7 @@ class _Asked:
             return 1.0, True
         missing = self.stems - around - without
         missing -= {stem for stem in missing if _opposed(stem, held)}
-        named = frozenset().union(*(lexical.content_stems(n.text) for n in names(self.text)))
-        if missing & named or not (self.stems & held or self.days or self.amounts):
+        if missing & self.named or not (self.stems & held or self.days or self.amounts):
             return 0.0, False
         share = 1 - len(missing) / len(self.stems)
         return share, not missing
@@ -228,6 +239,11 @@ class _Asked:
             return False
         predicate = predicate_of(self.text)
         return predicate is not None and roles_exchanged(predicate, sentence)
+
+
+@lru_cache(maxsize=64)
+def _asked(question: str, language: str) -> _Asked:
+    return _Asked.of(question, language)
 
 
 @dataclass(frozen=True)

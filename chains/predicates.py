@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Final
 
 from chains import lexical
@@ -36,9 +37,13 @@ ALIKE: Final = 0.66
 26 pairs that mean the same ("built, erected") 17 have it, of 26 that do not 5, four of which are
 converses."""
 
+SPELT: Final = 0.85
+"""Likeness of two longer words from which on one is the other misspelt."""
+
 _LIGHT: Final = frozenset(
     "be do have make take get give become use call name know hold mean place happen occur come go "
-    "put keep set include contain consist need want say think believe consider cost live".split()
+    "put keep set bring turn include contain consist need want say think believe consider cost "
+    "live".split()
 )
 """Verbs that many others stand for, in their first form."""
 _CONVERSE: Final = tuple(
@@ -58,10 +63,12 @@ _MUTUAL: Final = frozenset(
     for word in (
         "marry married divorce divorced meet met border bordered fight fought play played face "
         "faced resemble resembled equal equals match matched date dated "
-        "ally allied touch touched cost costs mean means"
+        "ally allied touch touched cost costs mean means call called name named know known "
+        "comprise comprised"
     ).split()
 )
-"""What one does to another, the other does to him."""
+"""What one does to another, the other does to him; and what may stand bare for a passive: "a hill
+called Ida"."""
 _BARRIER: Final = frozenset(".,;:()—–")
 
 
@@ -129,8 +136,8 @@ def _verb_after(tokens: Sequence[re.Match[str]], first: int) -> tuple[int | None
     for at in range(first, len(tokens)):
         word = tokens[at].group()
         low = word.lower()
-        if low in AUXILIARIES:
-            auxiliaries.add(low)
+        if low in AUXILIARIES or low.endswith(("n't", "n’t")):
+            auxiliaries.add(low.removesuffix("n't").removesuffix("n’t"))
             continue
         if low.endswith("ly") or low in ("not", "also", "ever", "first", "originally"):
             continue
@@ -169,7 +176,10 @@ def is_kin(word: str, other: str) -> bool:
     if a == b or b in other_forms(a):
         return True
     shared = min(len(a), len(b), ROOT_LETTERS)
-    return shared >= ROOT_LETTERS - 1 and a[:shared] == b[:shared]
+    if shared >= ROOT_LETTERS - 1 and a[:shared] == b[:shared]:
+        return True
+    longest = max(len(word), len(other))
+    return longest > ROOT_LETTERS and SequenceMatcher(None, word, other).ratio() >= SPELT
 
 
 def is_of_another_act(
@@ -188,12 +198,14 @@ def is_of_another_act(
         told = [one for one in others if _holds_form(asked.verb, one)]
         return all(roles_exchanged(asked, one) for one in told)
     # "When did Japan release a statement?": "Japan issued a statement" has all but the verb too.
-    other = "" if asked.agent and not asked.passive else other_act(asked, best)
+    other, is_passive = ("", False) if asked.agent and not asked.passive else other_act(asked, best)
     if not other or any(_holds_kin(asked.verb, text) for text in passages):
         return False
     stems = {lexical.stem(word) for word in (asked.verb, other)}
-    if any(stems <= pair for pair in _CONVERSE):
-        return True
+    if any(stems <= pair for pair in _CONVERSE):  # who it "was sold to" has bought it
+        return not re.search(r"\b(?:to|from)\b", best)
+    if not is_passive:  # "what inspired the name", "he imposed the name": both may be
+        return False
     light = {form for verb in _LIGHT for form in (lexical.stem(verb), *other_forms(verb))}
     if stems & light:
         return False
@@ -244,10 +256,11 @@ def _sides(tokens: Sequence[re.Match[str]], verb: int) -> tuple[str, str]:
     while at >= 0 and (
         (low := tokens[at].group().lower()) in AUXILIARIES or low.endswith("ly") or low == "not"
     ):
-        auxiliaries.add(low)
+        auxiliaries |= {low} & AUXILIARIES
         at -= 1
     before = _phrase(tokens, range(at, -1, -1))
-    if auxiliaries & BE and _is_participle(tokens[verb].group().lower()):
+    follows_by = any(one.group().lower() == "by" for one in tokens[verb + 1 : verb + 2])
+    if (auxiliaries & BE or follows_by) and _is_participle(tokens[verb].group().lower()):
         return _after(tokens, verb, "by"), before
     patient = _object(tokens, verb)
     if not patient and not auxiliaries:  # "water tank filled" may be said of either
@@ -281,22 +294,23 @@ def states_exchanged(question: str, statement: str, source: str) -> bool:
     return False
 
 
-def other_act(asked: Predicate, source: str) -> str:
+def other_act(asked: Predicate, source: str) -> tuple[str, bool]:
     """Return the verb of what ``source`` says was done instead to what the question asks of.
 
-    Empty where it says what is asked, in that word or one derived from it, or of something else.
+    And whether it is passive. Empty where it says what is asked, in that word or one derived from
+    it, or speaks of something else.
     """
     tokens = list(TOKEN.finditer(source))
     words = [token.group().lower() for token in tokens]
     if not asked.patient or any(is_kin(asked.verb, word) for word in words if word[0].isalpha()):
-        return ""
+        return "", False
     for at, word in enumerate(words):
         if not word[0].isalpha() or is_capital(tokens[at].group()) or not _is_participle(word):
             continue
         agent, patient = _sides(tokens, at)
         if _is_of(asked.patient, patient) and (not asked.agent or _is_of(asked.agent, agent)):
-            return word
-    return ""
+            return word, bool(BE & set(words[max(0, at - 3) : at]))
+    return "", False
 
 
 def _is_of(wanted: str, phrase: str) -> bool:

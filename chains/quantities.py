@@ -111,6 +111,8 @@ def quantities(text: str, language: str = ENGLISH) -> list[Quantity]:
         value = number_of(match["number"], language)
         if value is None or match["ordinal"]:
             continue
+        if match["number"].lower() == "one" and not _unit(match):  # "one of them", "can one …"
+            continue
         one = _quantity(match, value, language)
         before = found[-1] if found else None
         joint = text[before.end : one.start] if before else ""

@@ -51,7 +51,8 @@ async def services(
 
 
 async def ask(services: Services, text: str) -> Answer:
-    async with aclosing(services.answers.stream(Question(text, text, ASKER))) as events:
+    question = Question(text, text, ASKER, max_tokens=40)
+    async with aclosing(services.answers.stream(question)) as events:
         (done,) = [event async for event in events if isinstance(event, Done)]
     return done.answer
 

@@ -78,6 +78,7 @@ def test_the_right_one_is_named_first_with_all_values(
         "Which boat is the fastest?",  # no column tells
         "What is the best boat?",
         "When is the cheaper fare?",
+        "Which is the second cheapest boat?",
     ],
 )
 def test_where_a_side_has_no_such_quantity_it_is_a_question_like_any_other(

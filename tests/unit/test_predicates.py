@@ -64,6 +64,11 @@ def test_another_act_done_to_what_is_asked_of_is_no_answer(question: str, senten
         ("Who led the choir?", "The choir is led by Ida Falk.", 0.1),
         ("Where is the fair held?", "The fair was moved to Kiel.", 0.1),  # stands for many acts
         ("When was the barn sold?", "The mill was opened in 1987.", 0.1),  # of something else
+        ("What inspired the name Lido?", "The owner imposed the name Lido.", 0.1),  # both may be
+        ("How is the kiln charecterised?", "The kiln is characterised by its heat.", 0.1),
+        ("Who bought the mill?", "In 1931 Ida Falk sold the mill to Otto Lund.", 0.1),
+        ("Who governed the isle?", "The isle was large and governed by a queen.", 0.1),
+        ("What is the end of the pier called?", "It is the end of the pier called Nose.", 0.1),
         ("What does the ferry cost?", "The ferry was repaired for 90 euros.", 0.1),
     ],
 )

@@ -36,6 +36,7 @@ def decided(question: str, sentence: str, language: str = "en", heading: str = "
         ("Is it allowed to park overnight?", "Overnight parking is prohibited.", "no"),
         ("Does the warranty cover the pump?", "The warranty covers all but not the pump.", "no"),
         ("Does the train stop in Ulm?", "The train stops in Kiel, Ulm and Bonn.", "yes"),
+        ("Is it possible to cancel a booking?", "You can cancel a booking by phone.", "yes"),
         ("Can I cancel a booking?", "Bookings cannot be cancelled.", "no"),
         ("Is music played?", "No music is played after 10 pm.", "open"),
         # lists that are ticked off
@@ -79,6 +80,7 @@ def decided(question: str, sentence: str, language: str = "en", heading: str = "
         ("Did Ida Falk hire Otto Lund?", "Otto Lund was hired by Ida Falk.", "yes"),
         ("Was the plan approved by the council?", "The plan was approved by the mayor.", "no"),
         # what is not told stays open
+        ("Is the name of Ida Falk correct?", "Ida Falk is the name of the warden.", "open"),
         ("Is the entry free for pupils?", "The entry is free for teachers.", "open"),
         ("Did Otto Lund hire Ida Falk?", "Otto Lund was hired by Ida Falk.", "open"),
         ("Is the pottery open on Tuesday?", "The pottery closes at five.", "open"),
