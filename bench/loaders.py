@@ -39,6 +39,8 @@ LIBRARIES = [f"ingest.loaders.{kind}" for kind in ("docx", "html", "markdown", "
 _SENTENCE = "The pump has to be inspected every ninety days by an engineer. "
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
+_FRACTION = "<mfrac><msup><mi>a</mi><mn>2</mn></msup><mi>b</mi></mfrac>"
+
 Make = Callable[[int], bytes]
 
 
@@ -166,6 +168,7 @@ def _marked() -> dict[str, Make]:
         "sentences.md": _many(_SENTENCE),
         "headings.md": _many("# Head {n}\n\ntext {n}\n\n"),
         "items.md": _many("- a\n"),
+        "tasks.md": _many("- [ ] a\n"),
         "references.md": _many("[a{n}]: /u{n} 't'\n"),
         "open_references.md": _many("[a]: x '\n"),
         "quotes.md": _many("> " * 100 + "a\n"),
@@ -191,6 +194,11 @@ def _pages() -> dict[str, Make]:
         "headings.html": _many("<h2>Head {n}</h2><p>text {n}</p>", page),
         "links.html": _many('<a href="#n{n}">{n}</a> word ', f"{page}<p>"),
         "entities.html": _many("&amp;&eacute; ", f"{page}<p>"),
+        "formulas.html": _many(f"<math>{_FRACTION}</math> and ", f"{page}<p>"),
+        "one_formula.html": _many(f"{_FRACTION}<mo>+</mo>", f"{page}<p><math>", "</math>"),
+        "drawn_formulas.html": _many("<span class=katex>a</span>", f"{page}<p>"),
+        "boxes.html": _many("<input type=checkbox>a ", f"{page}<p>"),
+        "spans.html": _many("<tr><td rowspan=9>one</td><td>two</td></tr>", f"{page}<table>"),
         "comments.html": _many("<!-- x -->a", f"{page}<p>"),
     }
 
@@ -199,12 +207,17 @@ def _word() -> dict[str, Make]:
     run = "<w:r><w:t>The pump is open. </w:t></w:r>"
     paragraph = f"<w:p>{run}</w:p>"
     cell = f"<w:tc>{paragraph}</w:tc>"
+    box = f"<w:drawing><w:txbxContent>{paragraph}</w:txbxContent></w:drawing>"
+    formula = "<m:oMath><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num></m:f></m:oMath>"
     parts = {
         "one_run": ("The pump is open. ", "<w:p><w:r><w:t>", "</w:t></w:r></w:p>"),
         "runs": (run, "<w:p>", "</w:p>"),
         "paragraphs": (paragraph, "", ""),
         "wide_table": (cell, "<w:tbl><w:tr>", "</w:tr></w:tbl>"),
         "rows": (f"<w:tr>{cell}{cell}</w:tr>", "<w:tbl>", "</w:tbl>"),
+        "boxes": (f"<w:r>{box}</w:r>", "<w:p>", "</w:p>"),
+        "formulas": (formula, "<w:p>", "</w:p>"),
+        "sections": ("<w:p><w:pPr><w:sectPr/></w:pPr></w:p>", paragraph, ""),
         "breaks": ("<w:br/>", "<w:p><w:r><w:t>a</w:t>", "</w:r></w:p>"),
         "attributes": (' a{n}="b"', "<w:p", f">{run}</w:p>"),
     }
@@ -213,9 +226,11 @@ def _word() -> dict[str, Make]:
 
 def _in_word(unit: str, head: str, tail: str) -> Make:
     def make(size: int) -> bytes:
-        space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+        office = "http://schemas.openxmlformats.org"
+        space = f'xmlns:w="{office}/wordprocessingml/2006/main"'
+        space += f' xmlns:m="{office}/officeDocument/2006/math"'
         body = _many(unit, f"<w:document {space}><w:body>{head}", f"{tail}</w:body></w:document>")
-        types = "http://schemas.openxmlformats.org/package/2006/content-types"
+        types = f"{office}/package/2006/content-types"
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:  # not packed: the size is that of the markup
             archive.writestr("[Content_Types].xml", f'<Types xmlns="{types}"/>')
@@ -228,9 +243,11 @@ def _in_word(unit: str, head: str, tail: str) -> Make:
 def _pdfs() -> dict[str, Make]:
     line = "1 0 0 1 72 {y} Tm (The pump is open every ninety days and) Tj "
     word = "(pump) Tj 30 0 Td "
+    row = "1 0 0 1 72 {y} Tm (pump) Tj 1 0 0 1 300 {y} Tm (ninety days) Tj "
     return {
         "pages.pdf": lambda size: _pdf(_lines(line, 3000), max(1, size // 3000)),
         "one_page.pdf": lambda size: _pdf(_lines(line, size)),
+        "table.pdf": lambda size: _pdf(_lines(row, size)),
         "one_line.pdf": lambda size: _pdf("72 720 Td " + word * (size // len(word))),
         "short_lines.pdf": lambda size: _pdf(_lines("1 0 0 1 72 {y} Tm (pump on) Tj ", size)),
         "paths.pdf": lambda size: _pdf("ET " + "0 0 m 9 9 l S " * (size // 14) + "BT (pump) Tj"),

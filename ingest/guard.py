@@ -9,7 +9,7 @@ from core.errors import DocumentError, DocumentTooLargeError
 from ingest.loaders.kinds import EXTENSIONS, READABLE, SUPPORTED, KindInfo, sniff
 from ingest.loaders.sound_kinds import is_recording
 from ingest.names import safe_name, safe_relative_name
-from ingest.paths import supported_paths
+from ingest.paths import passed_over, supported_paths
 
 __all__ = [
     "EXTENSIONS",
@@ -18,6 +18,7 @@ __all__ = [
     "KindInfo",
     "check_size",
     "is_recording",
+    "passed_over",
     "safe_name",
     "safe_relative_name",
     "sniff",

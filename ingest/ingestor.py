@@ -20,6 +20,7 @@ from ingest.guard import (
     EXTENSIONS,
     check_size,
     is_recording,
+    passed_over,
     safe_name,
     safe_relative_name,
     supported_paths,
@@ -171,6 +172,8 @@ class Ingestor:
     ) -> AsyncIterator[DocumentReport]:
         """Make the owner's documents those of ``folder``: new and changed in, vanished ones out."""
         paths = await asyncio.to_thread(_folder_files, folder)
+        if others := await asyncio.to_thread(passed_over, folder):
+            log.warning("ingest.passed_over", files=others.total(), endings=dict(others))
         sources = [
             SourceFile(path, safe_relative_name(str(path.relative_to(folder))), FOLDER)
             for path in paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,19 @@ def supported_paths(paths: Iterable[str | Path]) -> list[Path]:
     return [found[key] for key in sorted(found)]
 
 
+def passed_over(folder: Path) -> Counter[str]:
+    """Count the files below ``folder`` that are of no kind that can be read, by their endings.
+
+    Hidden files are not counted; a folder that is not there holds none. Blocking.
+    Raises ``DocumentError`` as ``supported_paths`` does.
+    """
+    return Counter(
+        path.suffix.lower() or "without an ending"
+        for path in (_files(folder) if folder.is_dir() else ())
+        if path.suffix.lower() not in EXTENSIONS and path.is_file()
+    )
+
+
 def _expand(path: Path) -> list[Path]:
     if path.is_dir():
         return list(_walk(path))
@@ -45,17 +59,20 @@ def _expand(path: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    root = folder.resolve()
+    return (path for path in _files(folder) if _is_wanted(path, root))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder but hidden ones."""
+
     def refused(error: OSError) -> None:
         # Passing it over would look as if its documents had been deleted.
         raise DocumentError(f"The folder {error.filename} may not be read.") from error
 
-    root = folder.resolve()
     for current, folders, files in os.walk(folder, onerror=refused):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            path = Path(current, name)
-            if not name.startswith(".") and _is_wanted(path, root):
-                yield path
+        yield from (Path(current, name) for name in files if not name.startswith("."))
 
 
 def _match(pattern: Path) -> Iterator[Path]:

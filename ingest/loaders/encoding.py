@@ -22,7 +22,7 @@ _SAMPLE_BYTES = 65_536
 _MAX_CONTROL_SHARE = 0.005
 _CANDIDATES = (
     *("cp1252", "cp1250", "iso8859_2", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256"),
-    *("cp850", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
+    *("cp850", "mac_roman", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
 )
 """Encodings in use for documents, the most common first; others make the guess worse."""
 _NEAR_TIE = 0.03

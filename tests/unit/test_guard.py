@@ -21,6 +21,7 @@ from ingest.guard import (
     EXTENSIONS,
     SUPPORTED,
     check_size,
+    passed_over,
     safe_name,
     safe_relative_name,
     sniff,
@@ -299,3 +300,11 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -
     path = tmp_path / "notes [1].txt"
     path.write_text("x")
     assert supported_paths([path]) == [path]
+
+
+def test_what_a_folder_holds_of_other_kinds_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("a.md", "b.xlsx", "deep/C.XLSX", "deep/README", ".hidden.ppt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert passed_over(tmp_path) == {".xlsx": 2, "without an ending": 1}
+    assert passed_over(tmp_path / "gone") == {}

@@ -59,7 +59,12 @@ async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> di
             ):
                 reports.append(report)
                 progress.tell(report)
-    return _summary(reports, time.perf_counter() - begun)
+    summary = _summary(reports, time.perf_counter() - begun)
+    others = _passed_over(paths)
+    if others and show:
+        kinds = ", ".join(f"{ending} ({count})" for ending, count in sorted(others.items()))
+        errors.print(f"Passed over, as it cannot be read: {kinds}.", markup=False)
+    return {**summary, "passed_over": dict(others)}
 
 
 def _summary(reports: Sequence[DocumentReport], seconds: float) -> dict[str, Any]:
@@ -120,6 +125,20 @@ def _free_name(path: Path, name: str, store: Store, taken: dict[Path, SourceFile
         if candidate not in names and (known is None or known.origin == str(path)):
             return candidate
     return safe_relative_name(str(path))
+
+
+def _passed_over(paths: Sequence[str]) -> Counter[str]:
+    """Count the files of other kinds in the folders that were given, by their endings."""
+    from core.errors import DocumentError
+    from ingest.guard import passed_over
+
+    found: Counter[str] = Counter()
+    for given in filter(Path.is_dir, map(Path, paths)):
+        try:
+            found += passed_over(given)
+        except DocumentError:  # a folder that may not be read has failed already
+            continue
+    return found
 
 
 def _failed(name: str, reason: str) -> DocumentReport:
