@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import numpy as np
 
 from bench.rows import BenchRow
+from bench.scratch import scratch_settings
 from core.settings import Settings
 from state.breakers import Breakers
 from state.redis import RedisConnection
@@ -27,8 +26,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     Entering and leaving together, one caller at a time, on a Redis of our own; calls and pings
     take turns.
     """
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch), "redis_url": None})
+    with scratch_settings(settings) as alone:
         connection = RedisConnection(alone)
         await connection.start()
         shared, local = Breakers(alone, connection), Breakers(alone, None)

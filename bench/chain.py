@@ -6,19 +6,19 @@ The library is the sample one among 10,000 made-up chunks, Redis and the model a
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 
 from bench.corpus import Words, fill_store
 from bench.llm import RawModel
 from bench.rows import BenchRow
+from bench.scratch import scratch_settings
 from chains.answer import AnswerChain
 from chains.checker import Checker
 from chains.generation import GenerationStats, Generator
@@ -27,7 +27,7 @@ from chains.llm.request import Role
 from chains.memory import Memory
 from chains.prompt import SYSTEM_PROMPT
 from chains.types import LIBRARY_OWNER, Done, Question, Queued, Token
-from core.settings import LlmProfile, Settings, site_root
+from core.settings import Settings, site_root
 from ingest.ingestor import SourceFile
 from state.breakers import Breakers
 from state.history import ChatHistory
@@ -70,21 +70,10 @@ class _Recorder(Generator):
     async def stream(
         self,
         messages: Sequence[BaseMessage],
-        *,
-        session_id: str,
-        max_tokens: int,
-        profile: LlmProfile | None,
-        temperature: float = 0.0,
+        **how: Any,
     ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
         self.messages = tuple(messages)
-        answer = super().stream(
-            messages,
-            session_id=session_id,
-            max_tokens=max_tokens,
-            profile=profile,
-            temperature=temperature,
-        )
-        async with aclosing(answer) as events:
+        async with aclosing(super().stream(messages, **how)) as events:
             async for event in events:
                 if isinstance(event, GenerationStats):
                     self.stats = event
@@ -93,8 +82,7 @@ class _Recorder(Generator):
 
 async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the chain; the model is the settings' profile."""
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch), "redis_url": None})
+    with scratch_settings(settings) as alone:
         async with open_chain(alone) as (chain, recorder):
             cold, follow_ups = [], []
             for number, (question, follow_up) in enumerate(CHATS):

@@ -8,18 +8,16 @@ what they refuse is counted on the rest. Models that are not installed are left 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-from bench.retrieval import SQUAD, put_article, shared
+from bench.retrieval import put_article
 from bench.rows import BenchRow
+from bench.scratch import scratch_workbench, squad_articles
 from chains.checker import OPENING, PASSAGES, WORDS, check_messages
 from chains.gate import support
 from chains.llm.engine import GenerationRequest, LlmEngine
@@ -27,7 +25,7 @@ from chains.types import Passage
 from core.settings import LlmProfile, Settings
 from models.manifest import CheckLimits, load_manifest
 from models.provision import installed
-from xoe.workbench import Workbench, open_workbench
+from xoe.workbench import Workbench
 
 QUESTIONS = 40
 """Of each kind, and for each half of the articles."""
@@ -78,14 +76,11 @@ class Judged:
 
 async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the checker."""
-    path = shared() / SQUAD
-    if not path.is_file():
+    articles = squad_articles()
+    if not articles:
         return []
-    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch)})
-        async with open_workbench(alone) as bench:
-            cases = await asyncio.to_thread(_cases, bench, articles)
+    async with scratch_workbench(settings) as bench:
+        cases = await asyncio.to_thread(_cases, bench, articles)
     there = {entry.name for entry in installed(settings.models_dir)}
     rows = []
     for profile in PROFILES:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import httpx
 import psutil
 
 from bench.rows import BenchRow
+from bench.scratch import scratch_folder
 from bench.startup import free_port, get, start, stop, until
 from core.settings import Settings
 
@@ -46,8 +46,7 @@ async def run(settings: Settings) -> list[BenchRow]:
 
 
 def _run(settings: Settings) -> list[BenchRow]:
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         (folder / "library").mkdir()

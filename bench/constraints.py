@@ -8,17 +8,15 @@ the unanswerable refused for one that was refused wrongly.
 from __future__ import annotations
 
 import asyncio
-import json
-import tempfile
 from collections import Counter
-from pathlib import Path
 
-from bench.followups import SQUAD, shared_dir, take_in
+from bench.followups import take_in
 from bench.rows import BenchRow
+from bench.scratch import scratch_workbench, squad_articles
 from chains.gate import lacking
 from chains.types import LIBRARY_OWNER
 from core.settings import Settings
-from xoe.workbench import Workbench, open_workbench
+from xoe.workbench import Workbench
 
 PASSAGES = 3
 
@@ -28,15 +26,12 @@ async def run(settings: Settings) -> list[BenchRow]:
 
     The value is the share of the unanswerable questions, the baseline that of the answerable.
     """
-    path = shared_dir() / SQUAD
-    if not path.is_file():
+    articles = squad_articles()
+    if not articles:
         return []
-    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch)})
-        async with open_workbench(alone) as bench:
-            await asyncio.to_thread(take_in, bench, articles, settings.chunk_tokens)
-            return await asyncio.to_thread(_rows, bench, articles)
+    async with scratch_workbench(settings) as bench:
+        await asyncio.to_thread(take_in, bench, articles, settings.chunk_tokens)
+        return await asyncio.to_thread(_rows, bench, articles)
 
 
 def _rows(bench: Workbench, articles: list[dict[str, object]]) -> list[BenchRow]:

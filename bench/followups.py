@@ -10,9 +10,6 @@ paragraph that answers (R@5).
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from bench.rows import BenchRow
+from bench.scratch import scratch_workbench, squad_articles
 from chains.followup import Said, stand_alone
 from chains.types import LIBRARY_OWNER
-from core.settings import SHARED_ENV, Settings
+from core.settings import Settings
 from ingest.loaders import LoadedDocument
 from ingest.sentences import sentence_spans
 from ingest.splitter import search_heading, split
-from xoe.workbench import Workbench, open_workbench
+from xoe.workbench import Workbench
 
-SQUAD = "eval/squad2-dev-a.json"
 CHAINS = Path(__file__).with_name("followup_chains.txt")
 DEVELOPED = 70
 """The rules were written with these chains in view; those that follow were written afterwards."""
@@ -72,17 +69,14 @@ class _Found:
 
 async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the follow-ups suite; none where the SQuAD file is not at hand."""
-    path = shared_dir() / SQUAD
-    if not path.is_file():
+    articles = squad_articles()
+    if not articles:
         return []
-    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
     chains = read_chains(CHAINS.read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch)})
-        async with open_workbench(alone) as bench:
-            places = await asyncio.to_thread(take_in, bench, articles, settings.chunk_tokens)
-            developed = await asyncio.to_thread(_ask, bench, chains[:DEVELOPED], places)
-            held = await asyncio.to_thread(_ask, bench, chains[DEVELOPED:], places)
+    async with scratch_workbench(settings) as bench:
+        places = await asyncio.to_thread(take_in, bench, articles, settings.chunk_tokens)
+        developed = await asyncio.to_thread(_ask, bench, chains[:DEVELOPED], places)
+        held = await asyncio.to_thread(_ask, bench, chains[DEVELOPED:], places)
     rows = _rows("followups", developed) + _rows("followups_held_out", held)
     rows.append(BenchRow("followups_rewriting_p95", _rewriting_ms(chains, places), "ms"))
     return rows
@@ -216,9 +210,3 @@ def _rewriting_ms(chains: Sequence[Sequence[AskedTurn]], places: dict[str, Place
             times.append((time.perf_counter() - begun) * 1000)
             begun = time.perf_counter()
     return float(np.percentile(times, 95))
-
-
-def shared_dir() -> Path:
-    """Return the folder of evaluation data, which is not part of the project."""
-    default = Path(__file__).resolve().parent.parent.parent / "shared"
-    return Path(os.environ.get(SHARED_ENV, default))

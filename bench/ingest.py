@@ -7,7 +7,6 @@ padded to the longest, the usual default.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from langchain_core.embeddings import Embeddings
 
 from bench.corpus import write
 from bench.rows import BenchRow
+from bench.scratch import scratch_folder
 from chains.types import LIBRARY_OWNER
 from core.settings import Settings
 from ingest.encoder import SentenceEncoder
@@ -34,8 +34,7 @@ PLAIN_OVERLAP_CHARS = 100
 
 async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the ingest suite."""
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         paths = write(folder / "documents", FILES)
         megachars = sum(path.stat().st_size for path in paths) / 1e6
         ours: list[tuple[float, int]] = []

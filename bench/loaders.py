@@ -11,7 +11,6 @@ import gc
 import io
 import multiprocessing
 import re
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from bench.rows import BenchRow
+from bench.scratch import scratch_folder
 from core.errors import DocumentError
 from core.settings import Settings
 from ingest.loaders import LoadedDocument, load_document
@@ -58,10 +58,10 @@ def run(settings: Settings) -> list[BenchRow]:
     """Return two rows for each markup: seconds and megabytes."""
     rows = []
     tokenizer = ensure_present("embedder", settings.models_dir).parent / "tokenizer.json"
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+    with scratch_folder() as scratch:
         for name, make in markups():
-            small = _cost(Path(scratch), name, make(SMALL_MB * MB), tokenizer)
-            large = _cost(Path(scratch), name, make(LARGE_MB * MB), tokenizer)
+            small = _cost(scratch, name, make(SMALL_MB * MB), tokenizer)
+            large = _cost(scratch, name, make(LARGE_MB * MB), tokenizer)
             measure = "load_" + re.sub(r"\W+", "_", name)
             rows += [
                 BenchRow.against(measure, large.seconds, "s", small.seconds),
@@ -90,9 +90,9 @@ def read(path: Path, tokenizer: Path) -> Cost:
     def count(texts: Sequence[str]) -> list[int]:
         return [len(words.encode(text, add_special_tokens=False).ids) for text in texts]
 
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
+    with scratch_folder() as scratch:
         gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
-        store = Store(Path(scratch), Fingerprint("bench", DIMENSION, "bench"))
+        store = Store(scratch, Fingerprint("bench", DIMENSION, "bench"))
         count(["The first one makes its tables."])
         before, begun, passages = _peak_mb(), time.process_time(), 0
         try:

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
-import os
 import random
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,13 +21,14 @@ import numpy as np
 
 from bench.corpus import Words, fill_store
 from bench.rows import BenchRow
+from bench.scratch import scratch_folder, scratch_workbench, squad_articles
 from chains import lexical
 from chains.gate import is_answerable
 from chains.prompt import render_passage
 from chains.retriever import HybridSearch
 from chains.types import LIBRARY_OWNER, Passage
 from core.errors import ModelLoadError
-from core.settings import SHARED_ENV, Settings
+from core.settings import Settings
 from ingest.embedder import Embedder
 from ingest.ingestor import SourceFile
 from ingest.late_interaction import Span
@@ -47,7 +45,6 @@ TAKEN_IN = 500
 PARAGRAPHS = 4
 PACE_S = 0.2
 """From one question of the chat to the next."""
-SQUAD = "eval/squad2-dev-a.json"
 SQUAD_QUESTIONS = 300
 REWORDED = Path(__file__).with_name("reworded.tsv")
 
@@ -56,11 +53,9 @@ async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the retrieval suite."""
     rows: list[BenchRow] = []
     for count, label in SIZES:
-        with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-            alone = settings.model_copy(update={"data_dir": Path(scratch)})
-            async with open_workbench(alone) as bench:
-                words = Words(settings.models_dir)
-                rows += await asyncio.to_thread(_search_rows, bench, words, count, label)
+        async with scratch_workbench(settings) as bench:
+            words = Words(settings.models_dir)
+            rows += await asyncio.to_thread(_search_rows, bench, words, count, label)
     rows += await _while_ingesting(settings)
     rows += await _squad_rows(settings)
     return rows
@@ -85,13 +80,13 @@ def _search_rows(bench: Workbench, words: Words, count: int, label: str) -> list
 
 async def _while_ingesting(settings: Settings) -> list[BenchRow]:
     """Search as a chat does, in a thread beside the loop, while that loop takes documents in."""
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch) / "data"})
+    with scratch_folder() as folder:
+        alone = settings.model_copy(update={"data_dir": folder / "data"})
         async with open_workbench(alone) as bench:
             words = Words(settings.models_dir)
             await asyncio.to_thread(fill_store, bench.store, words, SIZES[1][0])
             await asyncio.to_thread(bench.indexes.warm, [LIBRARY_OWNER])
-            sources = await asyncio.to_thread(_written, words, Path(scratch))
+            sources = await asyncio.to_thread(_written, words, folder)
 
             async def take_in() -> None:
                 async for report in bench.ingestor.ingest_many(sources, owner=LIBRARY_OWNER):
@@ -177,14 +172,11 @@ class _Unranked(Embedder):
 
 
 async def _squad_rows(settings: Settings) -> list[BenchRow]:
-    path = shared() / SQUAD
-    if not path.is_file():
+    articles = squad_articles()
+    if not articles:
         return []
-    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch)})
-        async with open_workbench(alone) as bench:
-            return await asyncio.to_thread(_squad, bench, alone, articles)
+    async with scratch_workbench(settings) as bench:
+        return await asyncio.to_thread(_squad, bench, settings, articles)
 
 
 def _squad(bench: Workbench, settings: Settings, articles: list[dict[str, Any]]) -> list[BenchRow]:
@@ -311,9 +303,3 @@ def _reworded(
                 )
                 asked.append(_Asked(question, owner, chunk_ids[place], ()))
     return asked
-
-
-def shared() -> Path:
-    """Return the folder of evaluation data, whether or not it exists."""
-    default = Path(__file__).resolve().parent.parent.parent / "shared"
-    return Path(os.environ.get(SHARED_ENV, default))

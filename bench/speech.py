@@ -98,8 +98,6 @@ class Clip:
     text: str
     audio: Samples
     """Mono, 16 kHz."""
-    real: bool = False
-    """A recording of a person or of another synthesiser than ours."""
 
     @property
     def seconds(self) -> float:
@@ -138,7 +136,7 @@ def recordings(longest_s: float = 12.0) -> list[Clip]:
     for path, text in (*_shared(), *_audioeval("en")):
         audio: Samples = decode_audio(str(path), sampling_rate=STT_RATE)
         if len(audio) <= longest_s * STT_RATE:
-            clips.append(Clip(path.stem, text, audio, real=True))
+            clips.append(Clip(path.stem, text, audio))
     return clips
 
 

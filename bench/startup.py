@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import httpx
 import psutil
 
 from bench.rows import BenchRow
+from bench.scratch import scratch_folder
 from core.settings import Settings, site_root
 from models.provision import default_names, model_path
 from state.memory import share_bytes
@@ -39,8 +39,7 @@ async def run(settings: Settings) -> list[BenchRow]:
 
 
 def _run(settings: Settings) -> list[BenchRow]:
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         (folder / "bare.py").write_text(BARE_APP, encoding="utf-8")
         _measure_ours(folder, settings)  # the first start indexes the library
         # In turn, so that what else the machine does meanwhile meets both alike.

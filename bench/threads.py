@@ -14,7 +14,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -26,6 +25,7 @@ import httpx
 from sqlalchemy import insert
 
 from bench.rows import BenchRow
+from bench.scratch import scratch_folder
 from core.settings import Settings
 from xoe.chats.store import Threads
 from xoe.chats.text import citations_json, element_id
@@ -62,8 +62,7 @@ CREATE INDEX elements_thread ON elements("threadId");
 
 async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the suite, in milliseconds."""
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         chats = _chats()
         searches = [chats[7 * n % THREADS][2][0][0].split()[2] for n in range(ROUNDS)]
         opened = [chats[11 * n % THREADS][0] for n in range(ROUNDS)]

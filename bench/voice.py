@@ -10,12 +10,10 @@ answer, then Piper's own call with the whole text.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -24,6 +22,7 @@ import soxr
 
 from bench.chain import open_chain
 from bench.rows import BenchRow
+from bench.scratch import scratch_settings
 from bench.speech import Clip, spoken
 from chains.answer import AnswerChain
 from chains.prepared import PreparedTurn
@@ -93,8 +92,7 @@ async def run(settings: Settings) -> list[BenchRow]:
     settings = settings.model_copy(update={"stt_language": "en"})
     clips = spoken(settings.models_dir, QUESTIONS, steady=True)
     interruption = spoken(settings.models_dir, [INTERRUPTION], steady=True)[0]
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        alone = settings.model_copy(update={"data_dir": Path(scratch), "redis_url": None})
+    with scratch_settings(settings) as alone:
         async with open_chain(alone) as (chain, _):
             engines = await VoiceEngines.create(alone, Metrics().voice, Breakers(alone, None))
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
 from ingest.vectors import DIMENSION, Encoded
+from models.integrity import sha256_of
 
 log = structlog.get_logger(__name__)
 
@@ -222,7 +222,7 @@ class Ingestor:
         sha256, size_bytes = "", 0
         try:
             size_bytes, recording = await asyncio.to_thread(_checked, source.path, self._settings)
-            sha256 = await asyncio.to_thread(_sha256, source.path)
+            sha256 = await asyncio.to_thread(sha256_of, source.path)
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
             if (
                 known is not None
@@ -412,11 +412,6 @@ def _is_named_recording(source: SourceFile) -> bool:
 
 def _folder_files(folder: Path) -> list[Path]:
     return supported_paths([folder]) if folder.is_dir() else []
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _os_reason(source: SourceFile, exc: OSError) -> str:

@@ -16,20 +16,6 @@ from typing import Final
 ENGLISH: Final = "en"
 """What a text is taken for where nothing tells; languages are named by their ISO 639-1 codes."""
 
-LANGUAGE_NAMES: Final[Mapping[str, str]] = {
-    "en": "English",
-    "de": "German",
-    "fr": "French",
-    "es": "Spanish",
-    "it": "Italian",
-    "pt": "Portuguese",
-    "nl": "Dutch",
-    "zh": "Chinese",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "th": "Thai",
-}
-
 STOP_WORDS: Final[Mapping[str, frozenset[str]]] = {
     language: frozenset(listed.split())
     for language, listed in {

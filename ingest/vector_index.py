@@ -26,6 +26,7 @@ import structlog
 from core.durable import publish
 from ingest.store import Store
 from ingest.vectors import Rows, Vectors
+from models.integrity import sha256_of
 
 log = structlog.get_logger(__name__)
 
@@ -193,7 +194,7 @@ class VectorIndex:
         fits = (manifest.dimension, manifest.embedder) == (dimension, embedder)
         index = cls(dimension, exact_limit=exact_limit)
         try:
-            if not fits or _sha256(folder / manifest.file) != manifest.sha256:
+            if not fits or sha256_of(folder / manifest.file) != manifest.sha256:
                 log.warning("index.generation_refused", folder=folder.name, fits=fits)
                 return None
             index._read(folder / manifest.file, manifest.count)
@@ -327,8 +328,3 @@ def _read_manifest(folder: Path) -> Manifest | None:
         log.warning("index.manifest_unreadable", folder=folder.name, error=str(exc))
         return None
     return manifest if Path(manifest.file).name == manifest.file else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -59,10 +59,10 @@ class Session:
     """Whether the database keeps this chat too."""
     deleted: bool = False
     """Whether Redis is to forget that there was such a chat."""
-    expires_at: float | None = None
+    expires_at: float = 0.0
     """On the buffer's clock."""
     size_bytes: int = 0
-    """As last counted by the buffer."""
+    """As last measured."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Whoever asks Redis about this chat holds it."""
 
@@ -74,7 +74,7 @@ class Session:
 
     def drop_last(self, count: int) -> None:
         """Take back the last ``count`` entries."""
-        self.drop = min(self.drop + max(0, count - len(self.view)), EVERYTHING)
+        self.drop += max(0, count - len(self.view))
         self.view = _without_last(self.view, count)
         self.pending += 1
 
@@ -115,6 +115,11 @@ class Session:
             names = names[2:]
         self.view = {name: self.view[name] for name in names}
         self.base = {name: one for name, one in self.base.items() if name in self.view}
+        self.measure()
+
+    def measure(self) -> None:
+        """Count the bytes."""
+        self.size_bytes = sum(map(len, (self.base | self.view).values()))
 
     def newest(self, entries: Entries) -> Entries:
         """Return as many of the newest as are kept."""
@@ -133,16 +138,20 @@ class HistoryBuffer:
     ttl_s: float
     limits: BufferLimits = field(default_factory=BufferLimits)
     clock: Callable[[], float] = time.monotonic
-    size_bytes: int = 0
     lost: int = 0
     """Writes given up because there was no room for them."""
     _sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all chats, as last measured."""
+        return sum(session.size_bytes for session in self._sessions.values())
 
     def sessions(self) -> list[Session]:
         """Return all chats whose time is not over, the one that rested longest first."""
         for session in tuple(self._sessions.values()):
             if self.remaining_s(session) == 0:
-                self._forget(session)
+                del self._sessions[session.key]
         return list(self._sessions.values())
 
     def open(self, key: str) -> Session:
@@ -151,34 +160,23 @@ class HistoryBuffer:
         if session is None or self.remaining_s(session) == 0:
             self.sessions()  # forgets what is over
             session = self._sessions[key] = Session(key, self.max_entries)
+            self.keep_for(session, self.ttl_s)
             self._bound(session)
         self._sessions.move_to_end(key)
         return session
 
-    def keep_for(self, session: Session, ttl_s: float | None) -> None:
+    def keep_for(self, session: Session, ttl_s: float) -> None:
         """Have a chat's time end after ``ttl_s``, as it does in Redis."""
-        session.expires_at = None if ttl_s is None else self.clock() + min(ttl_s, self.ttl_s)
+        session.expires_at = self.clock() + min(ttl_s, self.ttl_s)
 
     def remaining_s(self, session: Session) -> float:
         """Return for how long a chat is still kept."""
-        if session.expires_at is None:
-            return self.ttl_s
         return max(0.0, session.expires_at - self.clock())
 
     def measure(self, session: Session) -> None:
         """Count a changed chat's bytes anew and keep to the limits."""
-        if self._sessions.get(session.key) is session:
-            self._count(session)
-            self._bound(session)
-
-    def _count(self, session: Session) -> None:
-        size = sum(map(len, (session.base | session.view).values()))
-        self.size_bytes += size - session.size_bytes
-        session.size_bytes = size
-
-    def _forget(self, session: Session) -> None:
-        del self._sessions[session.key]
-        self.size_bytes -= session.size_bytes
+        session.measure()
+        self._bound(session)
 
     def _bound(self, current: Session) -> None:
         limits = self.limits
@@ -186,10 +184,9 @@ class HistoryBuffer:
             rested = [one for one in self._sessions.values() if one is not current]
             if not rested:  # one chat alone
                 current.keep_newest(limits.size_bytes)
-                self._count(current)
                 return
             session = min(rested, key=lambda one: one.pending > 0)
             if session.pending and not self.lost:
                 log.warning("history.no_room", sessions=len(self._sessions))
             self.lost += session.pending
-            self._forget(session)
+            del self._sessions[session.key]

@@ -83,15 +83,16 @@ def history_key(owner: str, session_id: str) -> str:
     for what, value in (("owner", owner), ("session id", session_id)):
         if not 0 < len(value) <= ID_MAX_CHARS:
             raise QuestionError(f"The {what} must have 1 to {ID_MAX_CHARS} characters.")
-    owner_part, session_part = (
-        quote(part, safe="", errors="surrogatepass") for part in (owner, session_id)
-    )
-    return f"xoe:v1:{{{owner_part}:{session_part}}}:history"
+    return f"{owner_prefix(owner)}{_part(session_id)}}}:history"
 
 
 def owner_prefix(owner: str) -> str:
     """Return what the keys of all chats of ``owner`` begin with, and no others do."""
-    return f"xoe:v1:{{{quote(owner, safe='', errors='surrogatepass')}:"
+    return f"xoe:v1:{{{_part(owner)}:"
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="", errors="surrogatepass")
 
 
 def state_key(key: str) -> str:
