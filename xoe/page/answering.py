@@ -338,7 +338,8 @@ class AnswerMessage:
     async def _stream_whole(self) -> None:
         """Show the text so far in the place of what is there, and its sources."""
         self._sent = True
-        await self._message.stream_token(self._message.content, is_sequence=True)
+        # The page puts its cursor behind what is streamed; a link's definition must end before it.
+        await self._message.stream_token(f"{self._message.content}\n\n", is_sequence=True)
         if self._card is not None:
             await self._card.send(for_id=self.id)
 
