@@ -6,7 +6,6 @@ The library is the sample one among 10,000 made-up chunks, Redis and the model a
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -152,12 +151,11 @@ async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Re
 
 async def _ask(chain: AnswerChain, recorder: _Recorder, text: str, session: str) -> Turn:
     question = Question(text, session, f"bench:{session}", max_tokens=ANSWER_TOKENS)
-    begun = time.perf_counter()
     first = 0.0
     async with aclosing(chain.stream(question)) as events:
         async for event in events:
-            if isinstance(event, Token) and not first:
-                first = (time.perf_counter() - begun) * 1000
-            if isinstance(event, Done) and not first:
-                raise RuntimeError(f"the gate stopped {text!r}: the bench needs another question")
+            if isinstance(event, Done):
+                first = event.answer.timings.first_token or 0.0
+    if not first:
+        raise RuntimeError(f"the gate stopped {text!r}: the bench needs another question")
     return Turn(first, recorder.stats.first_token_ms, recorder.messages)

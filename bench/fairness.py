@@ -99,7 +99,7 @@ async def _person(url: str, logins: Sequence[str], operator: str) -> list[BenchR
 async def _first_tokens(
     url: str, login: str, operator: str, questions: Sequence[str]
 ) -> tuple[float, float, float]:
-    """Return medians: ms to the first token, without its wait for the model; the worst place."""
+    """Return medians: ms to the first words, without the wait for the model; the worst place."""
     whole, own, worst = [], [], 0
     for question in questions:
         before = await _queued_ms(url, operator)
@@ -113,7 +113,7 @@ async def _first_tokens(
 
 
 async def _asked(url: str, login: str, question: str) -> tuple[float | None, int]:
-    """Ask in a new page; return the ms to the first token, and the worst place that was told.
+    """Ask in a new page; return the ms to the first words, and the worst place that was told.
 
     ``None`` where the answer was settled without the model.
     """

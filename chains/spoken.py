@@ -14,6 +14,8 @@ from chains.citations import strip_marks
 from chains.compose import LEFT_OUT, NEAREST, OTHERWISE, speaks_of
 from chains.lexical import content_stems
 from chains.phrases import said
+from chains.prompt import named_cells
+from chains.quotation import code_lines
 from chains.types import Answer, AnswerEvent, Citation, Done, Outcome, Passage, Sources, Token
 from chains.yes_no import WORDS, parted, ruling
 from ingest.language import ENGLISH
@@ -75,7 +77,10 @@ class SpokenAnswer:
         return said
 
     def _quotation(self, citation: Citation) -> str:
-        sentence = " ".join(_LEAD.sub("", citation.quote).split())
+        if code_lines(citation.quote):  # nobody can listen to it
+            return ""
+        row = named_cells(citation.quote, citation.heading)
+        sentence = row or " ".join(_LEAD.sub("", citation.quote).split())
         fits = MIN_WORDS <= len(sentence.split()) <= MAX_WORDS
         if not (fits and speaks_of(self._passages[0], self._question)):
             return ""

@@ -40,9 +40,8 @@ def test_a_question_is_quoted_then_answered_and_each_number_opens_its_passage(ne
     chat.open()
     answer = chat.ask("How often must the coffee machine be descaled?")
     quotes = next(n for n, frame in enumerate(told) if '"element"' in frame and "eight" in frame)
-    words = next(n for n, frame in enumerate(told) if '"stream_token"' in frame)
+    words = next(n for n, frame in enumerate(told) if '"stream_start"' in frame)
     assert quotes < words, "the quotes come before the first word of the answer"
-    expect(answer.locator(".xoe-sources q").first).to_contain_text("eight weeks")
     chat.page.wait_for_function(ASKED_IS_IN_SIGHT)
 
     mark = answer.locator('a[href^="#cite-"]').first
@@ -112,7 +111,7 @@ def test_a_question_the_library_cannot_answer_says_so_and_names_the_nearest(chat
     answer = chat.ask("Who wrote Hamlet?")
     expect(answer).to_contain_text("Not in your library")
     card = answer.locator(".xoe-sources")
-    expect(card.locator("h3")).to_have_text("Not in your library; the nearest passages")
+    expect(card.locator("h3")).to_have_text("Not in your library: the nearest passages")
     expect(card).to_have_attribute("data-outcome", "not_in_library")
 
 

@@ -271,7 +271,7 @@ class Turn:
         return tasks_ended(self.page) > self.ended
 
     def _written(self) -> int:
-        return sum(event == "stream_token" for event, _ in self.page.events)
+        return sum(event in ("stream_start", "stream_token") for event, _ in self.page.events)
 
 
 def tasks_ended(page: PageClient) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chains.compose import LEFT_OUT, nearest_passages, not_in_library, quote_sources
@@ -126,6 +128,16 @@ def test_a_list_item_is_quoted_without_its_mark() -> None:
         .feed(sources(found))
         .endswith(": The mower's petrol tank holds 1.4 litres.\n\n")
     )
+
+
+def test_a_row_is_said_with_its_columns_and_code_is_not_said() -> None:
+    row = "| Mower's petrol tank | 1.4 litres |"
+    table = replace(passage(row, best=row), heading="Shed › Part | Holds")
+    said = spoken(table).feed(sources(table))
+    assert said.endswith(": Part: Mower's petrol tank; Holds: 1.4 litres.\n\n")
+    code = "```sh\nmower tank --petrol much --hold\n```"
+    block = passage(code, best=code)
+    assert spoken(block).feed(sources(block)) == ""
 
 
 def test_a_document_without_a_title_is_called_by_its_file_name() -> None:

@@ -256,7 +256,7 @@ class AnswerMessage:
         now = time.perf_counter()
         if now - self._streamed_at >= _STREAM_EVERY_S:
             self._streamed_at = now
-            await self._show()
+            await self._stream_whole()
 
     async def write(self, piece: str) -> None:
         """Append a piece of the answer as the model writes it."""
@@ -334,6 +334,14 @@ class AnswerMessage:
         unsent, self._unsent = self._unsent, ""
         self._sent = True
         await self._message.stream_token(unsent)
+
+    async def _stream_whole(self) -> None:
+        """Show the text so far in the place of what is there, and its sources."""
+        self._sent = True
+        # The page puts its cursor behind what is streamed; a link's definition must end before it.
+        await self._message.stream_token(f"{self._message.content}\n\n", is_sequence=True)
+        if self._card is not None:
+            await self._card.send(for_id=self.id)
 
     async def _show(self) -> None:
         if self._sent:
