@@ -107,7 +107,6 @@ def _yes_or_no(
         return _quoted(passages, question, orders, verdict, language)
     numbers = CitationList()
     text = f"{word}{_on_one_line(decision.support)} [{numbers.number(decision.support)}]"
-    text += _otherwise([decision.support], passages, question, numbers, language)
     return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 
@@ -142,8 +141,8 @@ def _assembled(
 ) -> Answer:
     """Return the sentences that are supported, each cited, and what else the reader should see.
 
-    ``word``: said before all; ``beside``: the sentence that fits best is shown too, where the model
-    used another.
+    ``word``: said before all. ``beside``: the sentence that fits best is shown too, where the model
+    used another, and what says otherwise; to a yes/no question all sentences were heard already.
     """
     numbers = CitationList()
     kept: list[str] = []
@@ -160,10 +159,11 @@ def _assembled(
     text = word + "".join(kept).strip()
     cited = len(numbers.all())
     nearest = best_support(passages[0])
-    if beside and (best := numbers.number(nearest)) > cited:
-        text += f"\n\n{_quotation(nearest, best)}"
-        cited_supports.append(nearest)
-    text += _otherwise(cited_supports, passages, question, numbers, language)
+    if beside:
+        if (best := numbers.number(nearest)) > cited:
+            text += f"\n\n{_quotation(nearest, best)}"
+            cited_supports.append(nearest)
+        text += _otherwise(cited_supports, passages, question, numbers, language)
     if left_out:
         text += f"\n\n{said(LEFT_OUT, language)}"
     return Answer(text, numbers.all(), Outcome.ANSWERED)
