@@ -76,6 +76,13 @@ def test_the_right_one_is_named_first_with_all_values(
     assert answer.grounded
 
 
+def test_the_sides_of_a_comparison_are_meant_for_some_turns(shelf: Shelf) -> None:
+    earlier = ("Compare Adler Roofing and Brandt & Sons", "Which one is cheaper?")
+    answer = shelf.ask("And which takes longer?", *earlier)
+    assert answer is not None
+    assert "Adler" in answer.text.split("\n")[0]
+
+
 @pytest.mark.parametrize(
     "question",
     [
