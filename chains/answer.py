@@ -268,7 +268,7 @@ class AnswerChain:
 
     async def _check(self, turn: Turn) -> Turn:
         """Settle what no passage answers, as the checker says, before a word is written."""
-        if not turn.grounds or not turn.searched or not self._budget().model:
+        if not turn.grounds or not turn.searched or not self._budget().model or turn.is_ruled:
             return turn
         question, begun = turn.question, time.perf_counter()
         with self._tracer.span("check") as span:

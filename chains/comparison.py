@@ -27,6 +27,8 @@ QUOTED = 4
 NEAREST = 2
 """Sentences of a side that says nothing in the respect that is asked for."""
 PASSAGES = 6
+LOOKED_BACK = 3
+"""Turns in which a comparison is looked for, whose sides are meant."""
 HELD = 0.75
 """Share of a side's words that a passage must hold to be of it."""
 
@@ -80,14 +82,14 @@ def pick(
 ) -> Answer | None:
     """Return which of two or a few it is: "Which offer is cheaper?". Blocking.
 
-    They are named in the question ("A or B"), or were compared in the last of the ``earlier``
+    They are named in the question ("A or B"), or were compared in one of the last ``earlier``
     questions, or are the documents that share the noun in their names. ``None`` where the quantity
     is not found in each.
     """
     named = _either(question)
-    compared = request_of(earlier[-1]) if earlier and not named else None
-    if compared is not None and compared.kind == "comparison":
-        named = compared
+    before = (request_of(one) for one in reversed(earlier[-LOOKED_BACK:]))
+    compared = (one for one in before if one is not None and one.kind == "comparison")
+    named = named or next(compared, None)
     sides = _sides(named, documents) if named else []
     noun: frozenset[str] = frozenset()
     if not 2 <= len(sides) <= MAX_SIDES:

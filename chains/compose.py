@@ -62,14 +62,15 @@ def compose(
         draft = Draft.of(draft, passages, question, language=language)
     if not draft.text:
         if draft.ruling is not None and draft.ruling.is_sure:
-            return _ruled(draft.ruling, passages, question, language)
+            return _ruled(draft.ruling, language)
         return _quoted(passages, question, orders, verdict, language)
     text, numbers, cited = draft.text, draft.numbers, [*draft.supports]
-    best = best_support(passages[0])
-    if draft.ruling is None and _adds(best, cited, question):
-        text += f"\n\n{quotation(best, numbers.number(best))}"
-        cited.append(best)
-    text += _otherwise(cited, passages, question, numbers, language)
+    if not draft.says_which:  # for a yes or no all sentences were heard already
+        best = best_support(passages[0])
+        if _adds(best, cited, question):
+            text += f"\n\n{quotation(best, numbers.number(best))}"
+            cited.append(best)
+        text += _otherwise(cited, passages, question, numbers, language)
     if draft.left_out:
         text += f"\n\n{said(LEFT_OUT, language)}"
     return Answer(text, numbers.all(), Outcome.ANSWERED)
@@ -134,12 +135,12 @@ def nearest_passages(
     return Answer(text, numbers.all(), Outcome.NEAREST)
 
 
-def _ruled(ruling: Ruling, passages: Sequence[Passage], question: str, language: str) -> Answer:
+def _ruled(ruling: Ruling, language: str) -> Answer:
     """Return the yes or no that a sentence gives, and that sentence."""
     numbers = CitationList()
     support = ruling.support
-    text = f"{ruling.word(language)}: {' '.join(support.text.split())} [{numbers.number(support)}]"
-    text += _otherwise([support], passages, question, numbers, language)
+    sentence = " ".join(support.text.split())
+    text = f"{ruling.word(language)}: {sentence} [{numbers.number(support)}]"
     return Answer(text, numbers.all(), Outcome.ANSWERED)
 
 

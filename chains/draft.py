@@ -91,6 +91,11 @@ class Draft:
         return self._yes_no and self._yes_no.ruling
 
     @property
+    def says_which(self) -> bool:
+        """Whether the answer begins with the yes or no that a sentence gives."""
+        return self._yes_no is not None and bool(self._yes_no.word)
+
+    @property
     def citations(self) -> tuple[Citation, ...]:
         """What the marks of ``text`` count."""
         return self.numbers.all()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from chains import lexical
@@ -18,10 +18,13 @@ from chains.quantities import Quantity, quantities
 from chains.types import Answer, Outcome
 from chains.whole import WholeDocument, called
 from ingest.items import Item, Series, series_of
+from ingest.loaders import HeadingSpan
 from ingest.store import DocumentInfo
 
 MAX_SIDES: Final = 5
 """Documents or things that are compared; of rows any number are, and so many shown."""
+MAX_HEADINGS: Final = 200
+"""Of a document; in one with more, no sections are compared."""
 MAX_CHARS: Final = 1_000_000
 """Of a document's text; a longer one is not searched for lists."""
 
@@ -249,6 +252,51 @@ def _context(place: Support, side: Side) -> frozenset[str]:
     for amount in reversed(quantities(text)):
         text = text[: amount.start] + " " + text[amount.end :]
     return lexical.content_stems(text) - lexical.content_stems(side.label)
+
+
+def compare_sections(measure: Measure, documents: Sequence[WholeDocument]) -> Answer | None:
+    """Return which section of a document it is; ``None`` where the quantity is not in each.
+
+    The sections are those whose headings hold the noun ("Small locker", "Large locker"), or all
+    right below a heading or title that does.
+    """
+    for document in documents:
+        headings = document.loaded.headings
+        if not 2 <= len(headings) <= MAX_HEADINGS:
+            continue
+        for noun in measure.stems:
+            about = replace(measure, stems=measure.stems - {noun})
+            for sections in _sections(headings, noun, document):
+                sides = _sides_of(document, sections)
+                answer = compare_sides(about, sides) if len(sides) > 1 else None
+                if answer is not None:
+                    return answer
+    return None
+
+
+def _sections(
+    headings: Sequence[HeadingSpan], noun: str, document: WholeDocument
+) -> list[list[HeadingSpan]]:
+    """Return the groups of sections that may be meant by a noun."""
+    named = [one for one in headings if noun in lexical.content_stems(one.text)]
+    deepest = max((one.level for one in named), default=0)
+    groups = [[one for one in named if one.level == deepest]]
+    for parent in named:
+        _, end = document.span(parent)
+        below = [one for one in headings if parent.start < one.start < end]
+        nearest = min((one.level for one in below), default=0)
+        groups.append([one for one in below if one.level == nearest])
+    return groups
+
+
+def _sides_of(document: WholeDocument, sections: Sequence[HeadingSpan]) -> list[Side]:
+    places = [document.support(one.start, one.end) for one in document.statements()]
+    sides = []
+    for section in sections:
+        start, end = document.span(section)
+        inside = tuple(place for place in places if start <= place.start < end)
+        sides.append(Side(f"**{section.text}**", inside))
+    return sides
 
 
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────

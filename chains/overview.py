@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from chains import comparison, counting, inventory, lexical
 from chains.citations import CitationList
-from chains.extremes import Measure, compare_rows, measure_of
+from chains.extremes import Measure, compare_rows, compare_sections, measure_of
 from chains.gate import THRESHOLD, support
 from chains.intent import Request, request_of
 from chains.memory import Exchange
@@ -116,7 +116,8 @@ class Overviews:
         )
         if picked is not None or not measure.stems:
             return picked
-        return compare_rows(measure, self._looked_into(question.text, owners, ready))
+        documents = self._looked_into(question.text, owners, ready)
+        return compare_rows(measure, documents) or compare_sections(measure, documents)
 
     # ── one document ─────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ from chains.memory import Exchange
 from chains.prompt_builder import Prompt
 from chains.summary import Plan, Reported
 from chains.types import Answer, Passage, Question, Queued, Token, TurnTimings, Verdict
+from chains.yes_no import ruling
 from core.errors import XoeError
 from ingest.language import ENGLISH
 
@@ -57,6 +58,12 @@ class Turn:
     def is_refused(self) -> bool:
         """Whether the checker has said that no passage answers."""
         return self.verdict is not None and not self.verdict.answers
+
+    @property
+    def is_ruled(self) -> bool:
+        """Whether a sentence gives a sure yes or no, which no checker need be asked about."""
+        found = ruling(self.in_full, self.passages, self.language)
+        return found is not None and found.is_sure
 
     @property
     def said(self) -> tuple[Said, ...]:

@@ -253,6 +253,15 @@ async def test_what_is_no_question_to_a_passage_is_not_checked(
     assert engine.asked == []
 
 
+async def test_a_sure_yes_or_no_is_not_checked(settings: Settings) -> None:
+    engine = Engine(NO)
+    chain = chain_of(settings, checker_of(settings, engine), Model("It holds 1.4 litres."))
+    asked = Question("Does the lawn mower's petrol tank hold 2 litres?", "chat", "session:chat")
+    _, done = await answered(chain, replace(turn(passage()), question=asked))
+    assert done.answer.text == "No: The lawn mower's petrol tank holds 1.4 litres. [1]"
+    assert engine.asked == []
+
+
 async def test_what_was_checked_ahead_is_not_checked_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

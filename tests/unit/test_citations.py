@@ -126,7 +126,7 @@ def test_the_question_in_other_words_is_no_answer() -> None:
     yes_or_no = compose(
         "They gave their name to Normandy.", [best], "Did they give their name to Normandy?"
     )
-    assert yes_or_no.text.startswith("Yes: They gave their name to Normandy. [1]")
+    assert yes_or_no.text.startswith("They gave their name to Normandy. [1]")
 
 
 def verdict(found: Passage, *, answers: bool = True, is_sure: bool = True) -> Verdict:

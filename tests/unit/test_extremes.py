@@ -23,6 +23,10 @@ QUOTES = {
     "- Lake trail: 11.5 km\n",
     "people.md": "# Wardens\n\n## Ida Falk\n\nIda Falk was born in 1958.\n\n## Otto Lund\n\n"
     "Otto Lund was born in 1971.\n",
+    "huts.md": "# Mountain huts\n\n## Falk hut\n\nA night costs 22 euros. It lies at a height of "
+    "1,840 m.\n\n## Lund hut\n\nA night costs 31 euros. It lies at a height of 2,210 m.\n",
+    "barns.md": "# Barns\n\n## Red House\n\nIts area is 120 m².\n\n## Old Mill\n\nIts area is "
+    "95 m².\n",
     "cake.md": "# Plum cake\n\nMix 200 g of flour with 90 g of butter.\n",
 }
 
@@ -55,6 +59,9 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
         ("", "Which boat is the cheapest?", "Otter", ("60", "85", "120")),
         ("", "What is the oldest boat?", "Tern", ("1987", "1998", "2011")),
         ("", "Which boat has the most seats?", "Tern", ("9", "5", "4")),
+        ("", "Which hut is cheaper?", "Falk", ("22", "31")),
+        ("", "Which of the huts is the highest?", "Lund", ("1,840", "2,210")),
+        ("", "Which barn is bigger?", "Red House", ("120", "95")),
         ("", "Which trail is the shortest?", "Moor", ("9 km", "11.5 km", "14 km")),
     ],
 )  # fmt: skip
@@ -67,6 +74,13 @@ def test_the_right_one_is_named_first_with_all_values(
     assert all(value in answer.text for value in values)
     assert len(answer.citations) == len(values)
     assert answer.grounded
+
+
+def test_the_sides_of_a_comparison_are_meant_for_some_turns(shelf: Shelf) -> None:
+    earlier = ("Compare Adler Roofing and Brandt & Sons", "Which one is cheaper?")
+    answer = shelf.ask("And which takes longer?", *earlier)
+    assert answer is not None
+    assert "Adler" in answer.text.split("\n")[0]
 
 
 @pytest.mark.parametrize(
