@@ -197,6 +197,7 @@ def _pages() -> dict[str, Make]:
         "formulas.html": _many(f"<math>{_FRACTION}</math> and ", f"{page}<p>"),
         "one_formula.html": _many(f"{_FRACTION}<mo>+</mo>", f"{page}<p><math>", "</math>"),
         "drawn_formulas.html": _many("<span class=katex>a</span>", f"{page}<p>"),
+        "menus.html": _many(f"<div class=menu>{_SENTENCE}", page),
         "boxes.html": _many("<input type=checkbox>a ", f"{page}<p>"),
         "spans.html": _many("<tr><td rowspan=9>one</td><td>two</td></tr>", f"{page}<table>"),
         "comments.html": _many("<!-- x -->a", f"{page}<p>"),

@@ -88,7 +88,7 @@ class Draft:
     @property
     def ruling(self) -> Ruling | None:
         """What a sentence says to a yes/no question."""
-        return self._yes_no and self._yes_no.ruling
+        return None if self._yes_no is None else self._yes_no.ruling
 
     @property
     def says_which(self) -> bool:

@@ -297,7 +297,11 @@ def word(body: str, **parts: str) -> bytes:
 
 
 def drawn_pdf(
-    texts: Sequence[tuple[float, float, str]], *, extras: Sequence[str] = (), turned: int = 0
+    texts: Sequence[tuple[float, float, str]],
+    *,
+    extras: Sequence[str] = (),
+    turned: int = 0,
+    font: str = "/Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding",
 ) -> bytes:
     """A PDF of one page with each text where it is put, in the order given, and annotations.
 
@@ -318,7 +322,7 @@ def drawn_pdf(
         "<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
         "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R "
         f"/Resources << /Font << /F1 4 0 R >> >> /Annots [{notes}] >>",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+        f"<< /Type /Font {font} >>",
         f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
         *(f"<< /Type /Annot /P 3 0 R {extra} >>" for extra in extras),
     ]

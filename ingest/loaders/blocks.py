@@ -14,6 +14,7 @@ from selectolax.lexbor import LexborNode
 
 from ingest.loaders.cleaning import clean, one_line, squeeze
 from ingest.loaders.formulas import UnreadableFormulaError, from_mathml
+from ingest.loaders.furniture import is_furniture
 from ingest.loaders.ticks import TICKED, UNTICKED, spell_boxes
 
 BlockKind = Literal["heading", "paragraph", "item", "row", "pre"]
@@ -139,7 +140,7 @@ def _is_skipped(node: LexborNode) -> bool:
         return True
     if tag == "a" and (attributes.get("href") or "").startswith("#"):
         return _is_mark(node)
-    return _HIDING.search(attributes.get("style") or "") is not None
+    return _HIDING.search(attributes.get("style") or "") is not None or is_furniture(node)
 
 
 def _is_mark(link: LexborNode) -> bool:

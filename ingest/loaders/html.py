@@ -41,7 +41,7 @@ _ATTRIBUTE = re.compile(
     r"""[\s/]*+(?P<name>[^\s/>=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+|.""", re.S
 )
 _READ_ATTRIBUTES = frozenset(
-    "hidden aria-hidden style href start class type checked role aria-checked rowspan "
+    "hidden aria-hidden style href start id class type checked role aria-checked rowspan "
     "colspan".split()
 )
 """Of which ``blocks`` wants to know."""

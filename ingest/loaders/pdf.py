@@ -20,6 +20,7 @@ from core.errors import (
     DocumentLockedError,
     DocumentTooLargeError,
 )
+from ingest.language import language_of
 from ingest.loaders import titles
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, PageSpan, Source, TextBuilder
@@ -49,6 +50,18 @@ _LEADERS = re.compile(r"(?:\s?[.·]){5,}\s*")
 _UNREADABLE = re.compile("[\ufffd\ue000-\uf8ff]")
 _MAX_UNREADABLE = 0.5
 _PAGES_NAMED = 10
+_LEAST_CHARS = 40
+"""Of a page, to tell whether it is in any language."""
+_LOOKED_AT = 40
+_SAMPLE_CHARS = 2_000
+_NO_LETTERS = (
+    "The PDF's fonts do not tell which letters they show, so its text cannot be read; "
+    "run it through a text recognition program first."
+)
+
+
+class _GibberishError(Exception):
+    """A page whose text is not what it shows."""
 
 
 def load(source: Source) -> LoadedDocument:
@@ -70,18 +83,24 @@ def load(source: Source) -> LoadedDocument:
         pages: list[PageLines] = []
         failed: list[int] = []
         pictures: list[int] = []
+        gibberish: list[int] = []
         for index in range(count):
             try:
                 lines, only_pictures = _read_page(document, index)
             except pdfium.PdfiumError:
                 lines, only_pictures = (), False
                 failed.append(index + 1)
+            except _GibberishError:
+                lines, only_pictures = (), False
+                gibberish.append(index + 1)
             if only_pictures:
                 pictures.append(index + 1)
             pages.append(PageLines(index + 1, lines))
         title = titles.sensible(document.get_metadata_value("Title"))
+    if gibberish and not any(page.lines for page in pages):
+        raise DocumentEmptyError(_NO_LETTERS)
     _check_text(pages, failed, pictures)
-    return _assemble(pages, source, title, _warnings(failed, pictures))
+    return _assemble(pages, source, title, _warnings(failed, pictures, gibberish))
 
 
 def _check_complete(path: Path) -> None:
@@ -119,6 +138,8 @@ def _read_page(document: pdfium.PdfDocument, index: int) -> tuple[tuple[Line, ..
     try:
         textpage = page.get_textpage()
         try:
+            if _is_gibberish(textpage):
+                raise _GibberishError
             rows, notes = with_values(_rows(textpage), read_notes(page, document.formenv))
             lines = with_notes(arrange(rows), notes)
         finally:
@@ -279,14 +300,33 @@ def _check_text(pages: Sequence[PageLines], failed: Sequence[int], pictures: Seq
         raise DocumentEmptyError("The PDF has no text in it.")
     unreadable = sum(len(_UNREADABLE.findall(text)) for text in texts)
     if unreadable > _MAX_UNREADABLE * sum(map(len, texts)):
-        raise DocumentEmptyError(
-            "The PDF's fonts do not tell which letters they show, so its text cannot be read; "
-            "run it through a text recognition program first."
-        )
+        raise DocumentEmptyError(_NO_LETTERS)
 
 
-def _warnings(failed: Sequence[int], pictures: Sequence[int]) -> tuple[str, ...]:
+def _is_gibberish(textpage: pdfium.PdfTextPage) -> bool:
+    """Tell whether a page's fonts hide which letters they show, and its text is in no language.
+
+    PDFium reads the codes as letters then; of some fonts these are the right ones.
+    """
+    count = textpage.count_chars()
+    if count < _LEAST_CHARS:
+        return False
+    looked_at = range(0, count, max(1, count // _LOOKED_AT))
+    unknown = sum(pdfium_c.FPDFText_HasUnicodeMapError(textpage, n) == 1 for n in looked_at)
+    if unknown <= _MAX_UNREADABLE * len(looked_at):
+        return False
+    return language_of(textpage.get_text_range(count=min(count, _SAMPLE_CHARS))) is None
+
+
+def _warnings(
+    failed: Sequence[int], pictures: Sequence[int], gibberish: Sequence[int]
+) -> tuple[str, ...]:
     warnings = []
+    if gibberish:
+        warnings.append(
+            f"Left out, as their fonts do not tell which letters they show: "
+            f"{_name_pages(gibberish)}."
+        )
     if failed:
         warnings.append(f"Not readable and left out: {_name_pages(failed)}.")
     if pictures:

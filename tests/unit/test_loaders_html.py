@@ -249,3 +249,15 @@ def test_a_cell_that_spans_rows_stands_in_each_of_them(tmp_path: Path) -> None:
         "<tr><td>10<td>B<tr><td colspan=2>Tuesday<td>C</table>",
     )
     assert text == ("Day | Hour | Room\n\nMonday | 9 | A\n\nMonday | 10 | B\n\nTuesday |  | C")
+
+
+def test_menus_and_consent_banners_are_no_text(tmp_path: Path) -> None:
+    links = "".join(f"<li><a href='/{n}'>Part {n}</a>" for n in range(5))
+    text = body(
+        tmp_path,
+        f"<div id=cookie-banner><p>We value your privacy.</p></div><div class='top menu'>{links}"
+        f"</div><ul role=navigation>{links}</ul><div class=menu><p>Soup 4 euros</p></div>"
+        "<section class=cookie-info><h1>Our cookies</h1><p>We bake them.</p></section>"
+        "<p class=cookies>Oats and butter.</p>",
+    )
+    assert text == "Soup 4 euros\n\nOur cookies\n\nWe bake them.\n\nOats and butter."

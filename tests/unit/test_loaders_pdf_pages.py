@@ -8,6 +8,7 @@ from pathlib import Path
 import documents
 import pytest
 
+from core.errors import DocumentEmptyError
 from ingest.loaders import load_document
 
 Texts = list[tuple[float, float, str]]
@@ -129,3 +130,20 @@ def test_what_is_filled_into_a_form_stands_beside_its_words(tmp_path: Path) -> N
         "[ ] not ticked: Keys are returned",
         "Remarks: Moves out in May",
     ]
+
+
+def test_a_font_that_hides_its_letters_is_said(tmp_path: Path) -> None:
+    described = "/FontDescriptor << /Type /FontDescriptor /FontName /AAAAAA+Own /Flags 4 >>"
+    system = "/CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >>"
+    inner = f"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /AAAAAA+Own {system} {described} >>"
+    hidden = f"/Subtype /Type0 /BaseFont /Own /Encoding /Identity-H /DescendantFonts [{inner}]"
+    names = " ".join(f"/g{code}" for code in range(95))
+    told = f"/Subtype /Type1 /BaseFont /Own /Encoding << /Differences [32 {names}] >> {described}"
+    line = "The harbour office is open on Mondays and on the last Friday of each month."
+    path = tmp_path / "upload"
+    glyphs = "".join(rf"\000\{ord(letter) - 29:03o}" for letter in line)
+    path.write_bytes(documents.drawn_pdf([(72, 700, glyphs)], font=hidden))
+    with pytest.raises(DocumentEmptyError, match="which letters"):
+        load_document(path, name="a.pdf")
+    path.write_bytes(documents.drawn_pdf([(72, 700, line)], font=told))
+    assert load_document(path, name="a.pdf").text == line

@@ -242,3 +242,48 @@ def test_a_task_says_whether_it_is_done(tmp_path: Path) -> None:
     assert load(tmp_path, "trip.txt", b"[ ] Rope\n[x](link)\n").text == (
         "[ ] not ticked: Rope\n[x](link)\n"
     )
+
+
+MAIL = """\
+From: Ida Holm <ida@example.org>
+To: Club <club@example.org>
+Date: Tue, 4 Jun 2024 09:00:00 +0200
+Subject: =?utf-8?q?New_bo=C3=AFler?=
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="b"
+
+--b
+Content-Type: text/html; charset=iso-8859-1
+Content-Transfer-Encoding: quoted-printable
+
+<p>The boiler comes on Monday =E0 10 h.</p>
+--b
+Content-Type: application/pdf; name="offer.pdf"
+Content-Transfer-Encoding: base64
+Content-Disposition: attachment; filename="offer.pdf"
+
+JVBERi0xLjcKJcOkw7zDtsOfCjIgMCBvYmoKPDwvTGVuZ3RoIDMgMCBSL0ZpbHRlci9GbGF0ZURl
+--b--
+"""
+
+
+def test_a_saved_mail_is_its_words_and_names_what_is_attached(tmp_path: Path) -> None:
+    document = load(tmp_path, "mail.eml", MAIL.encode())
+    assert document.text == (
+        "From: Ida Holm <ida@example.org>\nTo: Club <club@example.org>\n"
+        "Date: Tue, 04 Jun 2024 09:00:00 +0200\nSubject: New boïler\n\n"
+        "The boiler comes on Monday à 10 h."
+    )
+    assert document.title == "New boïler"
+    assert document.warnings == ("Attachments were not read: offer.pdf.",)
+
+
+def test_several_mails_in_a_file_are_told_apart(tmp_path: Path) -> None:
+    fields = "From: Ida\nDate: Tue, 4 Jun 2024 09:00:00 +0200\nMessage-ID: <{0}@x>\nSubject: {1}"
+    plain = fields + "\n\n{2}\n"
+    mails = [plain.format(1, "Keys", "In the drawer."), plain.format(2, "Rent", "Due on Friday.")]
+    box = "\n".join(f"From ida@x Tue Jun  4 09:00:00 2024\n{mail}" for mail in mails)
+    document = load(tmp_path, "box.txt", box.encode())
+    assert [heading.text for heading in document.headings] == ["Keys", "Rent"]
+    assert document.text.endswith("Subject: Rent\n\nDue on Friday.")
+    assert load(tmp_path, "letter.txt", b"From: me\nTo: you\n\nHello.").text.startswith("From: me")

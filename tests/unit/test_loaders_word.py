@@ -109,7 +109,7 @@ def test_a_letterhead_is_read_once_and_its_page_numbers_are_not(tmp_path: Path) 
     frames = [("header1", "default"), ("header2", "first"), ("footer1", "default")]
     body = (
         paragraph("Your boat is ready.", section(*frames)) + paragraph("Yours, the yard.")
-        + section(("header3", "default"), ("footer1", "default"))
+        + section(("header3", "default"), ("footer2", "default"))
     )  # fmt: skip
     assert text(
         tmp_path,
@@ -120,6 +120,7 @@ def test_a_letterhead_is_read_once_and_its_page_numbers_are_not(tmp_path: Path) 
         header3=paragraph("Annex"),
         footer1=f"<w:p>{run('Page ')}{page}{run(' of ')}{field('NUMPAGES')}</w:p>"
         + paragraph("Open from May"),
+        footer2=paragraph("Open from May"),
     ) == (
         "Boatyard Ilse Kamp\n\nFile 77-B\n\nYour boat is ready.\n\nOpen from May\n\nAnnex\n\n"
         "Yours, the yard."
