@@ -20,7 +20,7 @@ import psutil
 
 from bench.rows import BenchRow
 from bench.scratch import scratch_folder
-from bench.startup import free_port, get, start, stop, until
+from bench.startup import served, start, stop
 from core.settings import Settings
 
 ADDRESSES = 10
@@ -47,27 +47,17 @@ async def run(settings: Settings) -> list[BenchRow]:
 
 def _run(settings: Settings) -> list[BenchRow]:
     with scratch_folder() as folder:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
         (folder / "library").mkdir()
-        command = [
-            *(sys.executable, "-m", "xoe.cli", "serve", "--port", str(port)),
-            *("--data-dir", str(folder / "data"), "--library", str(folder / "library")),
-        ]
-        server = start(command, folder, XOE_MODELS_DIR=str(settings.models_dir), XOE_VOICE="false")
-        try:
-            until(lambda: not get(f"{url}/health").json()["loading"], server)
-            return _measured(folder, port, url, psutil.Process(server.pid))
-        finally:
-            stop(server)
+        with served(folder, settings, folder / "library") as (url, server):
+            return _measured(folder, url, psutil.Process(server.pid))
 
 
-def _measured(folder: Path, port: int, url: str, server: psutil.Process) -> list[BenchRow]:
+def _measured(folder: Path, url: str, server: psutil.Process) -> list[BenchRow]:
     _page_times(url, lambda done: done >= AT_LEAST)  # what is only slow the first times
     alone = _page_times(url, lambda done: done >= AT_LEAST)
     files, resident = server.num_fds(), server.memory_info().rss
     report = folder / "attack.json"
-    command = [sys.executable, "-m", "bench.connections", str(port), str(report)]
+    command = [sys.executable, "-m", "bench.connections", url.rpartition(":")[2], str(report)]
     attack = start(command, Path(__file__).resolve().parent.parent)
     try:
         most_files = [files]

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import multiprocessing
-import os
 import re
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from multiprocessing.queues import Queue
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import httpx
 
 from bench.rows import BenchRow
-from bench.startup import free_port, stop
+from bench.scratch import scratch_folder
+from bench.startup import served
 from core.settings import Settings, site_root
 from xoe.auth.identity import COOKIE, Role
 from xoe.auth.services import AuthServices
@@ -312,29 +307,10 @@ async def _served(
     settings: Settings, environment: dict[str, str]
 ) -> AsyncIterator[tuple[str, list[str], str]]:
     """Yield the address of a server, the logins of its users and its operator's."""
-    with tempfile.TemporaryDirectory(prefix="xoe-bench-") as scratch:
-        data_dir = Path(scratch) / "data"
-        logins = await _accounts(settings.model_copy(update={"data_dir": data_dir}))
-        port = free_port()
-        folders = ["--data-dir", str(data_dir), "--library", str(site_root() / "library")]
-        process = subprocess.Popen(  # noqa: ASYNC220 - it takes a millisecond
-            [sys.executable, "-m", "xoe.cli", "serve", "--port", str(port), *folders],
-            cwd=scratch,
-            env={
-                **os.environ,
-                "XOE_VOICE": "false",
-                "XOE_MODELS_DIR": str(settings.models_dir),
-                **environment,
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            await _ready(url, process)
+    with scratch_folder() as folder:
+        logins = await _accounts(settings.model_copy(update={"data_dir": folder / "data"}))
+        with served(folder, settings, site_root() / "library", **environment) as (url, _):
             yield url, logins[1:], logins[0]
-        finally:
-            await asyncio.to_thread(stop, process)
 
 
 async def _accounts(settings: Settings) -> list[str]:
@@ -350,17 +326,6 @@ async def _accounts(settings: Settings) -> list[str]:
         return logins
     finally:
         await auth.aclose()
-
-
-async def _ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
-        while time.monotonic() < deadline and process.poll() is None:
-            with suppress(httpx.HTTPError, KeyError, json.JSONDecodeError):
-                if (await client.get("/health")).json()["ready"]:
-                    return
-            await asyncio.sleep(0.1)
-    raise RuntimeError("The server did not get ready.")
 
 
 def _client(url: str, login: str) -> httpx.AsyncClient:

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -58,14 +59,8 @@ def _run(settings: Settings) -> list[BenchRow]:
 
 def _measure_ours(folder: Path, settings: Settings) -> tuple[float, float, float]:
     """Return the seconds to the page and to readiness, and the resident MB after a question."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "xoe.cli", "serve", "--port", str(port)),
-        *("--data-dir", str(folder / "data"), "--library", str(site_root() / "library")),
-    ]
-    url = f"http://127.0.0.1:{port}"
     begun = time.perf_counter()
-    process = start(command, folder, XOE_MODELS_DIR=str(settings.models_dir))
+    url, process = serve(folder, settings, site_root() / "library")
     try:
         page = until(lambda: get(url).is_success, process) - begun
         ready = until(lambda: not get(f"{url}/health").json()["loading"], process) - begun
@@ -97,6 +92,38 @@ def start(command: Sequence[str], folder: Path, **environment: str) -> subproces
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def serve(
+    folder: Path, settings: Settings, library: Path, **environment: str
+) -> tuple[str, subprocess.Popen[bytes]]:
+    """Start our server with its data below ``folder``; return its address and its process."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "xoe.cli", "serve", "--port", str(port)),
+        *("--data-dir", str(folder / "data"), "--library", str(library)),
+    ]
+    environment = {"XOE_MODELS_DIR": str(settings.models_dir), **environment}
+    return f"http://127.0.0.1:{port}", start(command, folder, **environment)
+
+
+@contextmanager
+def served(
+    folder: Path, settings: Settings, library: Path, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Give the same when it can answer, without a voice, and end it afterwards."""
+    url, process = serve(folder, settings, library, XOE_VOICE="false", **environment)
+
+    def is_up() -> bool:
+        told = get(f"{url}/health").json()
+        # Who is not logged in is told of no components, only whether it can answer.
+        return not told["loading"] and bool(told["ready"] or told["components"])
+
+    try:
+        until(is_up, process)
+        yield url, process
+    finally:
+        stop(process)
 
 
 def until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> float:

@@ -7,13 +7,8 @@ process, and ours over HTTP and the page's socket through a real server too.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -26,6 +21,7 @@ from sqlalchemy import insert
 
 from bench.rows import BenchRow
 from bench.scratch import scratch_folder
+from bench.startup import served
 from core.settings import Settings
 from xoe.chats.store import Threads
 from xoe.chats.text import citations_json, element_id
@@ -39,7 +35,6 @@ PAGE = 35
 """As many chats as Chainlit's page asks for at a time."""
 VISITOR = "0" * 31 + "1"
 OWNER = f"visitor:{VISITOR}"
-WAIT_S = 180.0
 _SCHEMA = """
 CREATE TABLE users (id TEXT PRIMARY KEY, identifier TEXT, metadata TEXT, "createdAt" TEXT);
 CREATE TABLE threads (id TEXT PRIMARY KEY, "createdAt" TEXT, name TEXT, "userId" TEXT,
@@ -228,17 +223,11 @@ def _insert_chainlits(connection: sqlite3.Connection, number: int, chat: Chat) -
 async def _served(
     folder: Path, settings: Settings, searches: list[str], opened: list[str]
 ) -> dict[str, list[float]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     (folder / "library").mkdir()
-    process = await asyncio.to_thread(_serve, folder, settings, port)
-    url = f"http://127.0.0.1:{port}"
-    try:
+    with served(folder, settings, folder / "library") as (url, _):
         async with httpx.AsyncClient(
             base_url=url, cookies={"xoe_visitor": VISITOR}, trust_env=False, timeout=60
         ) as client:
-            await _ready(client, process)
 
             async def listed(search: str | None) -> None:
                 body = {"pagination": {"first": PAGE}, "filter": {"search": search}}
@@ -250,33 +239,6 @@ async def _served(
                 "search": await _times(lambda n: listed(searches[n])),
                 "resume": await _times(lambda n: _opened(url, opened[n])),
             }
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _serve(folder: Path, settings: Settings, port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "xoe.cli", "serve", "--port", str(port)]
-    folders = ["--data-dir", str(folder / "data"), "--library", str(folder / "library")]
-    return subprocess.Popen(
-        [*command, *folders],
-        cwd=folder,
-        env={**os.environ, "XOE_VOICE": "false", "XOE_MODELS_DIR": str(settings.models_dir)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-async def _ready(client: httpx.AsyncClient, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if not (await client.get("/health")).json()["loading"]:
-                return
-        except (httpx.HTTPError, KeyError, json.JSONDecodeError):
-            pass  # not up yet
-        await asyncio.sleep(0.1)
-    raise RuntimeError("The server did not get ready.")
 
 
 async def _opened(url: str, thread_id: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from pydantic import TypeAdapter
 
 Scalar = str | int | float | bool
 
@@ -61,6 +63,9 @@ class TurnRecord:
         return "cancelled" if self.root.attributes.get("cancelled") else ""
 
 
+_RECORD: Final = TypeAdapter(TurnRecord)
+
+
 def in_tree(record: TurnRecord) -> list[tuple[int, SpanRecord]]:
     """Return the spans with their depth, each before what is in it, in order of their beginnings.
 
@@ -83,53 +88,12 @@ def in_tree(record: TurnRecord) -> list[tuple[int, SpanRecord]]:
 
 def to_json(record: TurnRecord) -> dict[str, Any]:
     """Return the turn as JSON-able values."""
-    return {
-        "turn": record.turn,
-        "trace_id": record.trace_id,
-        "kind": record.kind,
-        "session": record.session,
-        "began": record.began,
-        "ms": record.ms,
-        "outcome": record.outcome,
-        "spans": [
-            {
-                "name": span.name,
-                "span_id": span.span_id,
-                "parent_id": span.parent_id,
-                "start_ms": span.start_ms,
-                "ms": span.ms,
-                "error": span.error,
-                "attributes": dict(span.attributes),
-            }
-            for span in record.spans
-        ],
-    }
+    return asdict(record) | {"ms": record.ms, "outcome": record.outcome}
 
 
-def from_json(raw: Mapping[str, Any]) -> TurnRecord:
-    """Return the turn that ``to_json`` wrote.
-
-    Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` for anything else.
-    """
-    spans = tuple(
-        SpanRecord(
-            name=str(span["name"]),
-            span_id=str(span["span_id"]),
-            parent_id=None if span["parent_id"] is None else str(span["parent_id"]),
-            start_ms=float(span["start_ms"]),
-            ms=None if span["ms"] is None else float(span["ms"]),
-            error=None if span["error"] is None else str(span["error"]),
-            attributes={str(key): value for key, value in span["attributes"].items()},
-        )
-        for span in raw["spans"]
-    )
-    if not spans:
+def from_json(raw: Any) -> TurnRecord:
+    """Return the turn that ``to_json`` wrote. Raises ``ValueError`` for anything else."""
+    record = _RECORD.validate_python(raw)
+    if not record.spans:
         raise ValueError("a turn has at least its own span")
-    return TurnRecord(
-        turn=str(raw["turn"]),
-        trace_id=str(raw["trace_id"]),
-        kind=str(raw["kind"]),
-        session=str(raw["session"]),
-        began=float(raw["began"]),
-        spans=spans,
-    )
+    return record

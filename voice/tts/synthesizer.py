@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from engines.worker import EngineReport
-from state.ladder import Engine
+from voice.pair import VoiceEngine
 
 Samples = npt.NDArray[np.float32]
 """Mono sound, shape ``(n,)``, in -1 … 1."""
@@ -41,15 +40,12 @@ class VoiceStyle:
     """A name or a number of a voice with several speakers; ``None``: its default one."""
 
 
-class Synthesizer(ABC):
+class Synthesizer(VoiceEngine):
     """Turns text that is fit to be read out into sound.
 
     One engine serves many callers: each ``stream`` waits for its turn. Engines run in processes
     of their own, so the event loop is never held up, and a crash costs only what was spoken.
     """
-
-    name: str
-    """Short name for logs and metrics, e.g. ``piper``."""
 
     @property
     @abstractmethod
@@ -66,20 +62,6 @@ class Synthesizer(ABC):
     def ready(self) -> bool:
         """True once it is loaded and warm."""
 
-    @property
-    def serving(self) -> Engine:
-        """Which engine of a pair spoke last; always the usual one where there is no other."""
-        return "usual"
-
-    @property
-    def waiting(self) -> int:
-        """How many texts wait; 0 for an engine without a queue."""
-        return 0
-
-    @abstractmethod
-    async def start(self) -> None:
-        """Load and warm the engine; does nothing when it is ready. Raises ``ModelError``."""
-
     @abstractmethod
     def stream(
         self, text: str, style: VoiceStyle | None = None
@@ -90,15 +72,3 @@ class Synthesizer(ABC):
         engine if need be. Raises ``SpeechBusyError`` when too many wait, ``SynthesisError`` when
         the engine fails, ``ModelError`` when it cannot be loaded.
         """
-
-    async def try_usual(self) -> None:
-        """Where a spare engine serves, see whether the usual one works again; raises nothing."""
-        return
-
-    def reports(self) -> tuple[EngineReport, ...]:
-        """Return how its processes are; none for an engine without one."""
-        return ()
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Stop what runs, fail what waits, end the engine and free the memory."""

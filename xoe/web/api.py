@@ -61,7 +61,7 @@ class QueryRequest(BaseModel):
     )
 
 
-class QueryCitation(BaseModel):
+class QueryCitation(BaseModel, from_attributes=True):
     """A sentence of a document that supports the answer."""
 
     source: str = Field(description="The document's name.")
@@ -307,7 +307,7 @@ def _frame(event: AnswerEvent) -> ServerSentEvent:
         case Queued(place):
             return _sse("queued", _Place(place=place))
         case Sources(citations):
-            return _sse("sources", _SourceList(citations=[_citation(c) for c in citations]))
+            return _sse("sources", _SourceList(citations=_cited(citations)))
         case Progress(part, parts, document):
             return _sse("progress", _Part(part=part, parts=parts, document=document))
         case Token(text):
@@ -341,7 +341,7 @@ def _sse(name: str, payload: BaseModel) -> ServerSentEvent:
 def _response(answer: Answer) -> QueryResponse:
     return QueryResponse(
         answer=answer.text,
-        citations=[_citation(citation) for citation in answer.citations],
+        citations=_cited(answer.citations),
         outcome=answer.outcome,
         grounded=answer.grounded,
         checked_by=answer.checked_by,
@@ -358,11 +358,5 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     return _response(answer).model_dump()
 
 
-def _citation(citation: Citation) -> QueryCitation:
-    return QueryCitation(
-        source=citation.source,
-        page=citation.page,
-        quote=citation.quote,
-        start=citation.start,
-        end=citation.end,
-    )
+def _cited(citations: Sequence[Citation]) -> list[QueryCitation]:
+    return [QueryCitation.model_validate(citation) for citation in citations]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -184,12 +185,4 @@ def _startup(request: Request) -> Startup:
 
 
 def _link(link: SharedLink) -> dict[str, Any]:
-    return {
-        "id": link.id,
-        "name": link.name,
-        "thread": link.thread,
-        "message": link.message,
-        "created_at": link.created_at,
-        "ends_at": link.ends_at,
-        "until": shown_date(link.ends_at),
-    }
+    return asdict(link) | {"until": shown_date(link.ends_at)}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Request
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from chains import profiles
 from chains.types import LIBRARY_OWNER
-from models.recommend import Prospect
 from xoe.auth.identity import identity_of
 from xoe.web.health import iso, startup_of
 
@@ -44,16 +43,19 @@ class Standing(BaseModel):
     """Tells one account from another in the same browser; no name and no id."""
 
 
-class ProspectView(BaseModel):
+_Tenths = Annotated[float, AfterValidator(lambda value: round(value, 1))]
+
+
+class ProspectView(BaseModel, from_attributes=True):
     """A model of the recommendation."""
 
     profile: str
     title: str
     installed: bool
     measured: bool
-    reading: float
-    writing: float
-    answer_s: float
+    reading: _Tenths
+    writing: _Tenths
+    answer_s: _Tenths
     fits: bool
 
 
@@ -150,18 +152,5 @@ async def _view(measuring: Measuring, status: MeasuringStatus) -> MeasurementVie
     view.room_mb = room_bytes // 1_000_000
     view.installed = chosen.installed
     view.command = "" if chosen.installed else f"xoe models pull {chosen.profile}"
-    view.prospects = [_prospect(prospect) for prospect in advice.prospects]
+    view.prospects = [ProspectView.model_validate(one) for one in advice.prospects]
     return view
-
-
-def _prospect(prospect: Prospect) -> ProspectView:
-    return ProspectView(
-        profile=prospect.profile,
-        title=prospect.title,
-        installed=prospect.installed,
-        measured=prospect.measured,
-        reading=round(prospect.reading, 1),
-        writing=round(prospect.writing, 1),
-        answer_s=round(prospect.answer_s, 1),
-        fits=prospect.fits,
-    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.settings import Settings
 from engines import llama_build
@@ -28,16 +28,26 @@ _STARTING = "The engines are being loaded."
 _RECENT = 50
 
 
-class HealthComponent(BaseModel):
+def iso(moment: float) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+_Moment = Annotated[str, BeforeValidator(lambda at: iso(at) if isinstance(at, float | int) else at)]
+_Rate = Annotated[float, AfterValidator(lambda rate: round(rate, 4))]
+
+
+class HealthComponent(BaseModel, from_attributes=True):
     """One part of the system."""
 
     name: str
     state: Literal["loading", "ready", "failed", "off"]
     detail: str = Field(description="A sentence for a person.")
-    since: str = Field(description="When it came into its state.")
+    since: _Moment = Field(description="When it came into its state.")
 
 
-class HealthEngine(BaseModel):
+class HealthEngine(BaseModel, from_attributes=True):
     """The process that a native engine lives in."""
 
     name: Literal["llm", "checker", "embedder", "vad", "stt", "stt-light", "piper", "espeak"]
@@ -48,7 +58,7 @@ class HealthEngine(BaseModel):
     memory_mb: int = Field(description="Resident memory.")
 
 
-class HealthBuild(BaseModel):
+class HealthBuild(BaseModel, from_attributes=True):
     """Which of llama.cpp's builds runs the language model."""
 
     variant: str = Field(description="What it is compiled for.")
@@ -113,19 +123,19 @@ class HealthResponse(BaseModel):
     timestamp: str
 
 
-class Circuit(BaseModel):
+class Circuit(BaseModel, from_attributes=True):
     """A circuit breaker: what it saw of the last calls, and what it lets through."""
 
     state: Literal["closed", "open", "half_open"]
     failures: int = Field(description="Failed calls of the last `calls`.")
     healthy: bool = Field(description="Whether it is closed.")
-    failure_rate: float = Field(description="0 to 1.")
-    slow_rate: float = Field(description="0 to 1.")
+    failure_rate: _Rate = Field(description="0 to 1.")
+    slow_rate: _Rate = Field(description="0 to 1.")
     calls: int = Field(description="Calls that are looked at.")
     slow_calls: int
-    since: str = Field(description="When it came into its state.")
-    opened_at: str | None = Field(description="When it opened last; null while it is closed.")
-    next_probe_at: str | None = Field(description="When an open circuit lets a call through.")
+    since: _Moment = Field(description="When it came into its state.")
+    opened_at: _Moment | None = Field(description="When it opened last; null while it is closed.")
+    next_probe_at: _Moment | None = Field(description="When an open circuit lets a call through.")
     store: Literal["redis", "memory"] = Field(description="Where its state is kept now.")
 
 
@@ -219,10 +229,7 @@ async def health(request: Request, response: Response) -> HealthResponse:
         level_since=None if level is None else iso(level.since),
         level_reason=_STARTING if level is None else level.reason,
         loading=[c.name for c in readiness.components if c.state == "loading"],
-        components=[
-            HealthComponent(name=c.name, state=c.state, detail=c.detail, since=iso(c.since))
-            for c in readiness.components
-        ],
+        components=[HealthComponent.model_validate(one) for one in readiness.components],
         engines=[] if services is None else [_engine(report) for report in services.engines()],
         llama_build=_build(startup.settings),
         version=__version__,
@@ -240,22 +247,7 @@ async def circuits(request: Request) -> CircuitsResponse:
     views = {} if services is None else await services.breakers.views()
     return CircuitsResponse(
         healthy=all(view.healthy for view in views.values()),
-        circuits={
-            name: Circuit(
-                state=view.state,
-                failures=view.failures,
-                healthy=view.healthy,
-                failure_rate=round(view.failure_rate, 4),
-                slow_rate=round(view.slow_rate, 4),
-                calls=view.calls,
-                slow_calls=view.slow_calls,
-                since=iso(view.since),
-                opened_at=None if view.opened_at is None else iso(view.opened_at),
-                next_probe_at=None if view.next_probe_at is None else iso(view.next_probe_at),
-                store=view.store,
-            )
-            for name, view in views.items()
-        },
+        circuits={name: Circuit.model_validate(view) for name, view in views.items()},
         timestamp=_now(),
     )
 
@@ -290,12 +282,6 @@ def startup_of(request: Request) -> Startup:
     return cast(FastAPI, request.app).state.startup  # type: ignore[no-any-return]
 
 
-def iso(moment: float) -> str:
-    """Return seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
-    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
 def _for_everybody(readiness: Readiness) -> HealthResponse:
     """Return what a monitor needs that has not logged in, and nothing of how the system is made."""
     return HealthResponse(
@@ -327,8 +313,7 @@ def _engine(report: EngineReport) -> HealthEngine:
 def _build(settings: Settings) -> HealthBuild | None:
     if settings.llm_base_url:
         return None
-    build = llama_build.current()
-    return HealthBuild(variant=build.variant, reason=build.reason, proven=build.proven)
+    return HealthBuild.model_validate(llama_build.current())
 
 
 def _now() -> str:
