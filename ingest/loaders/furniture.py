@@ -24,6 +24,8 @@ _MENU = re.compile(
 _MAX_BANNER_CHARS = 4_000
 _MAX_STEPS = 2_000
 """Elements and texts of a menu, at most: each of nested ones is looked through."""
+_MAX_UNLINKED = 400
+"""Letters of a menu that are in no link, at most."""
 _LEAST_LINKS = 3
 _LINKED = 0.9
 """Share of a menu's letters that are in links, at least."""
@@ -48,7 +50,7 @@ def _is_linked(node: LexborNode) -> bool:
     """Tell whether nearly all words of an element are links to elsewhere; a large one is text."""
     links = linked = chars = 0
     for steps, inner in enumerate(node.traverse(include_text=True)):
-        if steps >= _MAX_STEPS:
+        if steps >= _MAX_STEPS or chars - linked > _MAX_UNLINKED:
             return False
         if inner.is_text_node:
             chars += len((inner.text_content or "").strip())

@@ -67,7 +67,7 @@ def test_looks_that_are_left_open_are_not_opened_again_in_each_paragraph() -> No
 
 def test_of_a_tag_with_thousands_of_attributes_those_are_kept_that_are_read() -> None:
     many = " ".join(f"a{number}='>'" for number in range(20 * MANY_ATTRIBUTES))
-    builder, _ = extract(f"<body><p {many} hidden {many}>secret</p><p {many}>told <b>you</b></p>")
+    builder, *_ = extract(f"<body><p {many} hidden {many}>secret</p><p {many}>told <b>you</b></p>")
     assert builder.text() == "told you"
     tree = LexborHTMLParser(lightened(f"<body><p {many} style='color:red' {many}>x</p>"))
     node = tree.css_first("p")
