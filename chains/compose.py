@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chains.citations import CitationList, Support, best_support, sentences
-from chains.constraints import is_of_asked_kind, unmet
+from chains.constraints import is_of_another_year, is_of_asked_kind, unmet
 from chains.contradictions import contradicts
 from chains.draft import Draft
 from chains.lexical import asked_stems, held_stems
@@ -168,7 +168,8 @@ def _quoted(
 def _holds_demands(passage: Passage, question: str) -> bool:
     """Tell whether a passage's best sentence may be quoted as the answer."""
     evidence = f"{passage.title} {passage.heading}\n{passage.text}"
-    if unmet(question, [evidence]):
+    above = f"{passage.title} {passage.heading}"
+    if unmet(question, [evidence]) or is_of_another_year(question, passage.best_sentence, above):
         return False
     return is_of_asked_kind(question, f"{passage.heading} {passage.best_sentence}")
 

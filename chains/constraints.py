@@ -40,6 +40,12 @@ ALIKE: Final = 0.8
 """Likeness of two words, from which on one is the other misspelt or inflected."""
 
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w|['’]s)")
+_YEAR = re.compile(r"(?<!\d)(?:1\d|20)\d\d(?!\d|['’]?s\b)")
+_RELATIVE_YEAR = re.compile(
+    r"\b(?:before|after|since|until|till|by|prior to|between|from|later than|earlier than) "
+    r"(?:the |early |late )?(?:1\d|20)\d\d",
+    re.IGNORECASE,
+)
 _PERIOD = re.compile(
     r"(?P<century>\d{1,2})(?:st|nd|rd|th) century|(?P<decade>\d{3}0)['’]?s", re.IGNORECASE
 )
@@ -133,6 +139,21 @@ def unmet(question: str, passages: Sequence[str]) -> tuple[Constraint, ...]:
     if not any(_has_name(one, everything) for one in named):
         lacking += named
     return tuple(lacking)
+
+
+def is_of_another_year(question: str, sentence: str, above: str) -> bool:
+    """Tell whether a sentence has years, and none of those that the question asks about.
+
+    ``above``: its title and headings, which may hold the year. Not where the question asks for a
+    time before, after or between years, nor where the sentence spans the year.
+    """
+    asked = [int(year) for year in _numbers(question) if _YEAR.fullmatch(year)]
+    told = [int(year) for year in _YEAR.findall(sentence)]
+    if not asked or not told or _RELATIVE_YEAR.search(question):
+        return False
+    if any(_has_number(Constraint("number", str(year)), f"{above} {sentence}") for year in asked):
+        return False
+    return not any(min(told) < year < max(told) for year in asked)
 
 
 def demanded(question: str) -> tuple[Constraint, ...]:

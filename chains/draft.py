@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from chains.citations import CitationList, Support, check_sentences, find_support, strip_marks
-from chains.constraints import asks_for_more, is_of_asked_kind
+from chains.constraints import asks_for_more, is_of_another_year, is_of_asked_kind
 from chains.lexical import content_stems, words
 from chains.pieces import Piece, next_piece
 from chains.predicates import states_exchanged
@@ -166,9 +166,12 @@ class Draft:
             self._held += piece.lead + text
 
     def _is_borne(self, text: str, support: Support) -> bool:
-        """Tell whether a statement has its source's roles, and goes with a yes or no."""
+        """Tell whether a statement has its source's roles and year, and goes with a yes or no."""
         if self._yes_no is not None:
             return self._yes_no.agrees(text, support)
+        above = f"{support.passage.title} {support.passage.heading}"
+        if is_of_another_year(self._question, support.text, above):
+            return False
         return not states_exchanged(self._question, text, support.text)
 
     def _judge_row(self, piece: Piece) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from chains.compose import compose
 from chains.constraints import unmet
 from chains.gate import lacking
-from chains.types import Passage
+from chains.types import Outcome, Passage
 
 CLUB = (
     "The rowing club of Stade was founded in 1921 by Edda Kron. The first boat house burned down "
@@ -86,3 +87,22 @@ def test_title_heading_and_the_rest_of_the_chunk_are_evidence() -> None:
     assert lacking("What did guests pay in 2022?", [passage], chunks) == ()
     missing = lacking("What did they pay in 2023?", [passage], chunks)
     assert [one.what for one in missing] == ["2023"]
+
+
+@pytest.mark.parametrize(
+    ("question", "outcome"),
+    [
+        (
+            "What did guests pay in 2021?",
+            Outcome.NEAREST,
+        ),  # the passage has 2021, of something else
+        ("What did guests pay in 2022?", Outcome.ANSWERED),
+        ("What did guests pay before 2021?", Outcome.ANSWERED),
+        ("What did guests pay?", Outcome.ANSWERED),
+    ],
+)
+def test_what_is_told_of_another_year_is_no_answer(question: str, outcome: Outcome) -> None:
+    text = "Guests paid 9 euros in 2022. The jetty was built in 2021."
+    passage = Passage(1, 1, "club.md", "Fees", "", None, text, 0, 0, 28, 1.0)
+    for written in ("Guests paid 9 euros.", "I found nothing on this in the passages."):
+        assert compose(written, [passage], question).outcome is outcome
