@@ -48,7 +48,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory, need_models: Any) -> dict[
 
 
 # Measured on 2026-11-30 (AMD EPYC, AVX2): of the 30, 19 of 22 right and 6 of 8 not answered; of
-# all, 36 of 40 and 11 of 15. Two less each are for processors that round otherwise.
+# all, 36 of 40 and 11 of 15. Two less each are for processors that round otherwise. Of the 30, 20
+# and 6 since a yes or no comes first and counts are in digits.
 RIGHT, REFUSED = (34, 9) if LONG else (17, 4)
 
 
