@@ -246,7 +246,7 @@ def _is_form(verb: str, word: str) -> bool:
 
 
 def _is_participle(word: str) -> bool:
-    return word.endswith("ed") or is_verb(word)
+    return word.endswith("ed") or is_verb(word) or bool(other_forms(lexical.stem(word)))
 
 
 def _sides(tokens: Sequence[re.Match[str]], verb: int) -> tuple[str, str]:
