@@ -63,7 +63,7 @@ def test_a_chat_is_found_after_a_restart_and_can_be_gone_on_with(kept, new_chat,
     shots(chat, "source")
     page.keyboard.press("Escape")
     follow_up = chat.ask("And how long does it take?")
-    expect(follow_up.locator(".xoe-sources")).to_contain_text("25 minutes")
+    expect(follow_up).to_contain_text("25 minutes")
 
     # A second chat; then both are looked for, and the first is renamed and deleted.
     page.goto(kept.url)
