@@ -2,7 +2,7 @@
 
 Where the SQuAD 2.0 file is at hand (``XOE_SHARED_DIR``, or ``shared`` beside the project), on
 questions with an answer and on adversarial ones without. Limits are read off every other article;
-what they refuse is counted on the rest. Models that are not installed are left out.
+what they refuse is counted on the rest. Nothing is printed where the checker's model is not there.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import numpy as np
 from bench.retrieval import put_article
 from bench.rows import BenchRow
 from bench.scratch import scratch_workbench, squad_articles
-from chains.checker import OPENING, PASSAGES, WORDS, check_messages
+from chains.checker import CHECKER_PROFILE, OPENING, PASSAGES, WORDS, check_messages
 from chains.gate import support
 from chains.llm.engine import GenerationRequest, LlmEngine
 from chains.types import Passage
 from core.settings import LlmProfile, Settings
 from models.manifest import CheckLimits, load_manifest
 from models.provision import installed
+from xoe.checking import CONTEXT_TOKENS
 from xoe.workbench import Workbench
 
 QUESTIONS = 40
@@ -33,7 +34,6 @@ REFUSED = 0.08
 """Share of the answerable questions whose passages the lower limit may refuse …"""
 BELIEVED = 0.10
 """… and share of the adversarial ones that may pass the upper."""
-PROFILES: tuple[LlmProfile, ...] = ("fast", "quality")
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,12 @@ class Judged:
 async def run(settings: Settings) -> list[BenchRow]:
     """Return the rows of the checker."""
     articles = squad_articles()
-    if not articles:
+    there = {entry.name for entry in installed(settings.models_dir)}
+    if not articles or CHECKER_PROFILE not in there:
         return []
     async with scratch_workbench(settings) as bench:
         cases = await asyncio.to_thread(_cases, bench, articles)
-    there = {entry.name for entry in installed(settings.models_dir)}
-    rows = []
-    for profile in PROFILES:
-        if profile in there:
-            rows += _rows(profile, [judged async for judged in _judged(settings, profile, cases)])
-    return rows
+    return _rows(CHECKER_PROFILE, [one async for one in _judged(settings, CHECKER_PROFILE, cases)])
 
 
 def _cases(bench: Workbench, articles: list[dict[str, object]]) -> list[Case]:
@@ -123,7 +119,7 @@ async def _judged(
     settings: Settings, profile: LlmProfile, cases: Sequence[Case]
 ) -> AsyncIterator[Judged]:
     alone = settings.model_copy(
-        update={"llm_profile": profile, "llm_context_tokens": 1024, "llm_stall_s": 600}
+        update={"llm_profile": profile, "llm_context_tokens": CONTEXT_TOKENS, "llm_stall_s": 600}
     )
     engine = LlmEngine(alone)
     try:

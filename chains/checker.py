@@ -32,10 +32,67 @@ from state.breakers import Breakers
 
 log = structlog.get_logger(__name__)
 
-OPENING: Final = (
-    ChatTurn("system", "You check whether a passage answers a question. Reply yes or no."),
-)
 WORDS: Final = ("Yes", "No")
+_SYSTEM: Final = "You check whether a passage answers a question. Reply yes or no."
+_EXAMPLES: Final = (
+    (
+        "[Harbour museum › The ferry Ludwig] The ferry Ludwig was built in Kiel in 1911. In 1934 "
+        "it was sold to a company in Norway, which gave it a diesel engine.",
+        (
+            ("When was the ferry sold to the Norwegian company?", "Yes"),
+            ("When was the ferry sold to a company in Denmark?", "No"),
+            ("Who designed the ferry Ludwig?", "No"),
+        ),
+    ),
+    (
+        "[Rules of the allotments › Fires] Fires are forbidden from May to September. In the other "
+        "months they may be lit with a permit of the board, which costs four euros.",
+        (
+            ("What does a permit for a fire cost?", "Yes"),
+            ("In which months are fires allowed without a permit?", "No"),
+        ),
+    ),
+    (
+        "[Bees › The hive in winter] In winter the bees form a cluster round the queen and keep "
+        "her warm by moving their muscles. They eat up to 15 kilograms of honey until spring.",
+        (
+            ("How do bees keep the queen warm?", "Yes"),
+            ("How much honey do bees eat in summer?", "No"),
+            ("What do the bees do round the queen in the cold season?", "Yes"),
+        ),
+    ),
+    (
+        "[Town chronicle › The mill] The mill was given to the monastery by Count Albrecht in "
+        "1287. After the fire of 1402 the monks had it built again of stone.",
+        (
+            ("Who gave the mill to the monastery?", "Yes"),
+            ("What was given to Count Albrecht by the monastery?", "No"),
+        ),
+    ),
+)
+"""Questions that a passage answers, in other words too, and such as only sound like it: another
+place, another season, what is excluded, exchanged roles, and what is not told."""
+
+
+def _asked(passage: str, question: str) -> ChatTurn:
+    """Put the question last, so that a passage may be read ahead."""
+    return ChatTurn(
+        "user",
+        f"Passage: {passage}\n\nQuestion: {question}\n\n"
+        "Does the passage state the answer to exactly this question?",
+    )
+
+
+OPENING: Final = (
+    ChatTurn("system", _SYSTEM),
+    *(
+        turn
+        for passage, questions in _EXAMPLES
+        for question, reply in questions
+        for turn in (_asked(passage, question), ChatTurn("assistant", reply))
+    ),
+)
+"""Read once, and kept by the engine."""
 PASSAGES: Final = 2
 """Asked about one after the other, until one answers: the best alone holds the answer of 81 % of
 questions, one of the best two of 89 %, and most need no second look."""
@@ -138,12 +195,8 @@ class Checker:
 
 
 def check_messages(passage: Passage, question: str) -> tuple[ChatTurn, ...]:
-    """Return what the checker reads; the question last, so that a passage may be read ahead."""
-    text = (
-        f"Passage: {render_passage(passage)}\n\nQuestion: {question}\n\n"
-        "Does the passage state the answer to exactly this question?"
-    )
-    return (*OPENING, ChatTurn("user", text))
+    """Return what the checker reads of a passage and a question."""
+    return (*OPENING, _asked(render_passage(passage), question))
 
 
 def verdict_of(score: float, limits: CheckLimits, passage: Passage, profile: str) -> Verdict:

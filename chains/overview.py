@@ -16,6 +16,7 @@ from chains.naming import (
     GENERIC,
     SURELY_FITS,
     Meant,
+    fits_of,
     meant,
     name_of,
     numbers_of,
@@ -33,6 +34,11 @@ CONTENT_FITS = THRESHOLD + 0.01
 """``gate.support`` of a document that is found by what it says, not by its name: another one
 must never be summed up instead of one that is not there. By words alone, ``WORDS_FIT``."""
 WORDS_FIT = 0.75
+HALF_NAMED = 0.5
+"""Share of what is asked for that stands in a document's name (``naming.fits_of``), from which it
+is taken for less: it need not say the rest …"""
+NAMED_CREDIT = 0.05
+"""… by so much. "My Rome trip" is .52 beside "Rome in March", and processors differ by .01."""
 CONTENT_RIVAL = 0.02
 """A document that is as near as that to the best may as well be meant: none is taken then."""
 NAMED = 5
@@ -200,9 +206,12 @@ class Overviews:
         results = self._search.by_document(wanted, (LIBRARY_OWNER, owner))[:NAMED]
         nearest = [result for result in results if result.passages[0].document_id in by_id]
         infos = [by_id[result.passages[0].document_id] for result in nearest]
+        named = fits_of(subject, ready, _nothing)
+        half = {fit.document.id for fit in named if fit.share >= HALF_NAMED}
         fits = sorted(zip(nearest, infos, strict=True), key=lambda fit: -support(fit[0]))
         for (result, info), after in zip_longest(fits, fits[1:]):
             least = WORDS_FIT if result.similarity is None else CONTENT_FITS
+            least -= NAMED_CREDIT if info.id in half else 0
             rivals = after is not None and support(after[0]) > support(result) - CONTENT_RIVAL
             if support(result) < least or rivals:
                 break

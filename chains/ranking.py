@@ -36,6 +36,10 @@ MEANING_WEIGHT = 0.7
 NEIGHBOUR_WEIGHT = 0.15
 """Of each neighbour's fit: a pronoun's antecedent often stands one sentence before."""
 
+FOREIGN_SHARE = 0.5
+"""Of its scores and of its coverage that a chunk in another language than the question keeps: a
+word that two languages share is a name, or an accident."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -112,11 +116,12 @@ def rank_sentences(
     scores: dict[int, float],
     weights: Mapping[str, Mapping[str, float]],
     ranking: Ranking | None,
+    spoken: Sequence[str] = (),
 ) -> list[Candidate]:
     """Return the sentences of ``chunks``, in no order.
 
     ``scores``: the chunks' own, by id. ``weights``: of the question's stems, by language. Without
-    ``ranking`` only the words count.
+    ``ranking`` only the words count. ``spoken``: the languages that the question may be in.
     """
     spans = [_sentences(chunk) for chunk in chunks]
     words = [
@@ -133,7 +138,8 @@ def rank_sentences(
         words = _with_meaning(words, chunks, spans, ranking)
     found = []
     for chunk, of_chunk, fits in zip(chunks, spans, words, strict=True):
-        padded = [0.0, *fits, 0.0]
+        share = language_share(chunk.language, spoken)
+        padded = [0.0, *(share * fit for fit in fits), 0.0]
         found += [
             Candidate(
                 chunk,
@@ -146,6 +152,11 @@ def rank_sentences(
             for i in range(len(of_chunk))
         ]
     return found
+
+
+def language_share(language: str, spoken: Sequence[str]) -> float:
+    """Return how much what is in ``language`` counts for a question in one of ``spoken``."""
+    return FOREIGN_SHARE if spoken and language not in spoken else 1.0
 
 
 def _with_meaning(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from chains import lexical
-from chains.ranking import Candidate, Ranking, overlap, rank_sentences
+from chains.ranking import Candidate, Ranking, language_share, overlap, rank_sentences
 from chains.types import Passage
 from chains.windows import window, windows
 from core.errors import ModelError
@@ -49,10 +49,6 @@ nothing to do with it (.44 of 26)."""
 FEW_CHUNKS = 100
 """How many chunks a smaller library is taken to have where words are weighed: it tells too little
 about how rare a word is, and a word that it lacks would weigh five times as much as one it has."""
-
-FOREIGN_SHARE = 0.5
-"""Of its score and of its coverage that a chunk in another language than the question keeps: a word
-that two languages share is a name, or an accident."""
 
 FRAME = "it was"
 """Before a verb that is read by itself."""
@@ -96,7 +92,7 @@ class _Ranked:
     def sentences(self, scores: dict[int, float]) -> list[Candidate]:
         """Return the sentences of the chunks in ``scores``, best first."""
         chunks = [self.chunks[one] for one in scores]
-        found = rank_sentences(chunks, scores, self.weights, self.ranking)
+        found = rank_sentences(chunks, scores, self.weights, self.ranking, self.spoken)
         return sorted(found, key=lambda candidate: candidate.score, reverse=True)
 
 
@@ -160,8 +156,11 @@ class HybridSearch:
         ranking = Ranking(self._embedder, question, best, self._store.tokens(list(best)))
         chunks = self._store.chunks(list(best), owners)
         spoken = candidates(text)
-        scores = _discounted(ranking.by_chunk(best), chunks, spoken)
-        scores = {one: scores[one] for one in scores if one in chunks}
+        scores = {
+            one: score * language_share(chunks[one].language, spoken)
+            for one, score in ranking.by_chunk(best).items()
+            if one in chunks
+        }
         weights = lexical.weights_by_language(terms, languages, counts, total)
         return _Ranked(chunks, scores, weights, ranking, spoken)
 
@@ -172,8 +171,7 @@ class HybridSearch:
         best = passages[0]
         held = lexical.held_stems(f"{best.heading} {best.text}", best.language)
         coverage = overlap(ranked.weights.get(best.language, {}), held)
-        if ranked.spoken and best.language not in ranked.spoken:
-            coverage *= FOREIGN_SHARE
+        coverage *= language_share(best.language, ranked.spoken)
         similarity = None
         if best.language in RANKED_LANGUAGES:
             similarity = ranked.ranking.similarities.get(best.chunk_id)
@@ -268,17 +266,6 @@ def _scaled(bm25: dict[int, float]) -> dict[int, float]:
 def _best(scores: dict[int, float], limit: int) -> dict[int, float]:
     """Return the ``limit`` best, best first."""
     return dict(sorted(scores.items(), key=lambda item: item[1], reverse=True)[:limit])
-
-
-def _discounted(
-    scores: dict[int, float], chunks: dict[int, StoredChunk], spoken: Sequence[str]
-) -> dict[int, float]:
-    """Return the scores, less for chunks in another language than those in ``spoken``."""
-    return {
-        one: score
-        * (FOREIGN_SHARE if spoken and one in chunks and chunks[one].language not in spoken else 1)
-        for one, score in scores.items()
-    }
 
 
 def _named(chunks: Iterable[StoredChunk], question: str) -> list[int]:

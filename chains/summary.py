@@ -257,14 +257,20 @@ def _prompt(
 
 
 def _checked(text: str, passages: Sequence[Passage]) -> tuple[Reported, ...]:
-    """Return the statements that a sentence of ``passages`` supports, each once."""
+    """Return the statements that a sentence of ``passages`` supports, each once.
+
+    A summary has nobody's question to be true to, so it keeps to the words that are there.
+    """
     if is_refusal(text):
         return ()
+    language = passages[0].language
+    words = " ".join(f"{one.title} {one.heading} {one.text}" for one in passages)
+    held = lexical.held_stems(words, language)
     found: dict[tuple[int, int], Reported] = {}
     for sentence in check_sentences(text, passages, ""):
         support = sentence.support
         whole = sentence.text.endswith((".", "!", "?", "”", '"', ")"))
-        if support is not None and whole:
+        if support is not None and whole and lexical.content_stems(sentence.text, language) <= held:
             found.setdefault((support.start, support.end), Reported(sentence.text, support))
     return tuple(found.values())
 

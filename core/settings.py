@@ -102,9 +102,8 @@ class Settings(BaseSettings):
     llm_stall_s: float = Field(
         10, ge=1, le=600, description="time without progress after which the model counts as stuck"
     )
-    # Off until what the check is worth, and costs, is measured on a quiet machine.
     checker_fetch: bool = Field(
-        False, description="fetch the model quality (1.1 GB) behind the page, to check answers with"
+        True, description="fetch the model quality (1.1 GB) behind the page, to check answers with"
     )
     llm_base_url: str | None = Field(None, description="an OpenAI-compatible server instead")
     llm_remote_timeout_s: float = Field(

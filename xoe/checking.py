@@ -29,8 +29,8 @@ from xoe.readiness import ComponentState
 
 log = structlog.get_logger(__name__)
 
-CONTEXT_TOKENS: Final = 1024
-"""Instructions, one window of sentences and a question take some 200."""
+CONTEXT_TOKENS: Final = 2048
+"""Instructions with their examples, one window of sentences and a question take some 1,100."""
 CACHE_BYTES: Final = 32 << 20
 """Of what it read last: the passages of a turn that was read ahead."""
 PLACE_BYTES: Final = 900 << 20

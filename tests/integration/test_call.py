@@ -40,8 +40,13 @@ REPLY = (
     "The deposit is three monthly rents. It is paid back when you leave the flat, together with "
     "all of the interest, unless there is damage, and nobody may keep it for longer than a year."
 )
+LONG = (
+    "I would like to know which of the neighbours has to write to the company that looks after "
+    "the heating of the house, and on which day of the month the letter has to be there."
+)
 LINES = (
     QUESTION,
+    LONG,
     "And what about the garden?",
     "Okay, right.",
     "Where did I put",
@@ -121,10 +126,20 @@ async def test_a_spoken_question_gives_one_turn_and_sound_comes_back(
         states = [view.state for view in line.page.views]
         order = list(dict.fromkeys(states))
         assert order == [LISTENING, CallState.THINKING, SPEAKING]
-        assert any(view.partial for view in line.page.views)
         assert {view.level > 0.3 for view in line.page.views} == {True, False}
         (stages,) = line.page.stages
         assert None not in (stages.endpoint, stages.stt, stages.first_audio)
+
+
+async def test_what_is_heard_so_far_is_shown_while_one_speaks(
+    dial: Dial, voices: dict[str, Samples]
+) -> None:
+    """The sentence is long enough for a look at it on a busy machine."""
+    async with dial() as line:
+        await ask(line, voices[LONG])
+        shown = [view.partial for view in line.page.views if view.state is LISTENING]
+        assert any(shown)
+        assert {word for text in shown for word in text.lower().split()} & {"write", "company"}
 
 
 async def test_people_are_heard_as_well_as_voices(dial: Dial, shared_dir: Path) -> None:

@@ -141,6 +141,24 @@ def test_what_only_parts_code_or_a_table_is_no_sentence() -> None:
     assert said == ["Restart it so:", code, "| a | b |", "| c | d |"]
 
 
+def test_a_word_that_two_languages_share_counts_less_in_the_other_language() -> None:
+    def chunk(number: int, text: str, language: str) -> StoredChunk:
+        return StoredChunk(number, number, OWNER, "a.md", "", "", 0, len(text), text, language)
+
+    own = chunk(1, "Das Museum ist am Montag zu.", "de")
+    foreign = chunk(2, "The museum is Museum Island's.", "en")
+    weights = {"de": {"museum": 1.0, "montag": 1.0, "offen": 1.0}, "en": {"museum": 1.0}}
+
+    def first(*spoken: str) -> StoredChunk:
+        found = rank_sentences([foreign, own], {1: 0.5, 2: 0.5}, weights, None, spoken)
+        return max(found, key=lambda one: one.score).chunk
+
+    assert first() == foreign
+    assert first("en") == foreign
+    assert first("de") == own
+    assert first("de", "en") == foreign
+
+
 def test_a_heading_with_nothing_below_it_is_read_by_the_model(library: Library) -> None:
     text = "# Flea market\n\n## Saturday 8 June from 9\n\n## A stall costs 12 euros"
     headings = tuple(
