@@ -31,9 +31,7 @@ from xoe.workbench import Workbench
 QUESTIONS = 40
 """Of each kind, and for each half of the articles."""
 REFUSED = 0.08
-"""Share of the answerable questions whose passages the lower limit may refuse …"""
-BELIEVED = 0.10
-"""… and share of the adversarial ones that may pass the upper."""
+"""Share of the answerable questions whose passages the limit may refuse."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +158,6 @@ def _rows(profile: LlmProfile, judged: Sequence[Judged]) -> list[BenchRow]:
             "logits",
             None if kept is None else kept.refuse_below,
         ),
-        BenchRow(
-            f"{name}_sure_above",
-            limits.sure_above,
-            "logits",
-            None if kept is None else kept.sure_above,
-        ),
         BenchRow.against(f"{name}_auc_one_passage", first, "share", by_support),
         BenchRow.against(f"{name}_auc_two_passages", both, "share", by_support),
         *held_out.shares(name, used),
@@ -190,12 +182,10 @@ class _Half:
         self.adversarial = [one for one in judged if not one.case.answers]
 
     def limits(self) -> CheckLimits:
-        """Return the limits that let through and stop as many as wanted."""
-        true = [max(one.scores) for one in self.answerable]
-        refuse_below = float(np.quantile(true, REFUSED))
-        false = [one.score(refuse_below) for one in self.adversarial]
-        sure_above = float(np.quantile(false, 1 - BELIEVED))
-        return CheckLimits(refuse_below, max(refuse_below, sure_above))
+        """Return the limit that lets through as many as wanted."""
+        return CheckLimits(
+            float(np.quantile([max(one.scores) for one in self.answerable], REFUSED))
+        )
 
     def auc(self, score: Callable[[Judged], float]) -> float:
         """Return how often an answerable question scores above an adversarial one."""
@@ -207,9 +197,7 @@ class _Half:
         for kind, group in (("answerable", self.answerable), ("adversarial", self.adversarial)):
             scores = [one.score(limits.refuse_below) for one in group]
             refused = _share(score < limits.refuse_below for score in scores)
-            sure = _share(score >= limits.sure_above for score in scores)
             yield BenchRow(f"{name}_refuses_{kind}", refused, "share")
-            yield BenchRow(f"{name}_is_sure_of_{kind}", sure, "share")
         found = [one for one in self.answerable if one.case.is_in(one.case.passages[:PASSAGES])]
         refused = _share(max(one.scores) < limits.refuse_below for one in found)
         yield BenchRow(f"{name}_refuses_answerable_and_found", refused, "share")

@@ -279,7 +279,7 @@ class AnswerChain:
                 session=f"{question.owner}/{question.session_id}",
             )
             if verdict is not None:
-                span.set(answers=verdict.answers, sure=verdict.is_sure)
+                span.set(answers=verdict.answers)
         timings = replace(turn.timings, check=(time.perf_counter() - begun) * 1000)
         turn = replace(turn, verdict=verdict, timings=timings)
         return replace(turn, settled=_nearest(turn)) if turn.is_refused else turn

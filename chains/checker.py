@@ -172,7 +172,7 @@ class Checker:
             if verdicts[-1].answers:
                 break
         best = max(verdicts, key=lambda verdict: verdict.score)
-        log.info("check.done", profile=asked.profile, answers=best.answers, sure=best.is_sure)
+        log.info("check.done", profile=asked.profile, answers=best.answers)
         return best
 
     async def _score(self, asked: _Asked, passage: Passage, deadline: float) -> float:
@@ -203,7 +203,6 @@ def verdict_of(score: float, limits: CheckLimits, passage: Passage, profile: str
     """Return what a score means."""
     return Verdict(
         answers=score >= limits.refuse_below,
-        is_sure=score >= limits.sure_above,
         passage=passage,
         score=score,
         checker=profile,

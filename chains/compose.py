@@ -51,7 +51,7 @@ def compose(
     ``written``: its draft where it was checked as it came: the answer begins with the draft's text.
     A sentence that nothing supports is left out. Where none is left that answers, or the model says
     that it found nothing, the sentence that fits best is quoted: as the answer where it holds what
-    the question demands, or the checker is sure of its passage, else as the nearest. Below an
+    the question demands and the checker does not refuse its passage, else as the nearest. Below an
     answer it is quoted only where it speaks of something asked that no cited sentence speaks of. A
     sentence that answers otherwise is quoted beside it. A yes/no question gets yes or no first
     where a sentence says which. ``orders`` are named where nothing answers.
@@ -152,11 +152,8 @@ def _quoted(
     language: str,
 ) -> Answer:
     passage = passages[0] if verdict is None else verdict.passage
-    if not speaks_of(passage, question) or not (
-        _holds_demands(passage, question)
-        if verdict is None
-        else verdict.is_sure or (verdict.answers and _holds_demands(passage, question))
-    ):
+    refused = verdict is not None and not verdict.answers
+    if refused or not speaks_of(passage, question) or not _holds_demands(passage, question):
         return nearest_passages(passages, question, orders, language=language)
     numbers = CitationList()
     best = best_support(passage)

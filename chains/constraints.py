@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from chains import lexical
 from chains.citations import is_negated
-from chains.clauses import AUXILIARIES, QUESTION_WORDS, TOKEN, lowered, names
+from chains.clauses import AUXILIARIES, QUESTION_WORDS, TOKEN, is_capital, lowered, names
 from chains.contradictions import NUMBER_WORDS, OPPOSITES
 from chains.leaning import COMMANDS
 
@@ -37,7 +37,10 @@ class Constraint:
 NAME_SHARE: Final = 0.5
 """Share of a name's words that must be found: of "Duke Richard II" the "Richard"."""
 ALIKE: Final = 0.8
-"""Likeness of two words, from which on one is the other misspelt or inflected."""
+"""Likeness of two words, from which on one is the other misspelt or inflected …"""
+MISSPELT: Final = 0.75
+"""… and the same where one stands in the other's place."""
+NEAR_WORDS: Final = 8
 
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w|['’]s)")
 _YEAR = re.compile(r"(?<!\d)(?:1\d|20)\d\d(?!\d|['’]?s\b)")
@@ -61,6 +64,15 @@ _MONTHS_AND_DAYS: Final = (
     "January February March April May June July August September October November December "
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 ).split()
+_WORD_OR_MARK = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[,;:.()!?]")
+_ROMAN = re.compile(r"[IVX]+")
+_JOINING: Final = frozenset("of the for de la le von van du".split())
+_PARTING: Final = frozenset("and or in to at on a an by from with as is was are were".split())
+_COMMON_IN_NAMES: Final = frozenset(
+    "new old great north south east west northern southern eastern western upper lower saint st "
+    "mount lake river city".split()
+)
+"""Beside these one name tells nothing of another: New York is not in the place of the New World."""
 _ABBREVIATION = re.compile(r"[A-Z0-9]{2,5}s?")
 _DATE = re.compile(rf"\b(?:{'|'.join(_MONTHS_AND_DAYS)})\b")
 _NEGATIVE = re.compile(
@@ -121,10 +133,13 @@ def asks_for_more(question: str) -> bool:
     return bool(QUESTION_WORDS & set(words)) and words[0] not in AUXILIARIES and "or" not in words
 
 
-def unmet(question: str, passages: Sequence[str]) -> tuple[Constraint, ...]:
+def unmet(
+    question: str, passages: Sequence[str], told: str | None = None
+) -> tuple[Constraint, ...]:
     """Return what the question demands and the evidence lacks.
 
-    ``passages``, with their headings, best first. The best must hold everything; a name may stand
+    ``passages``, with their headings, best first; ``told``: the sentence of the first that fits
+    best, or all of it. The best must hold everything; a name may stand
     in any of them, and counts only where all the question's names are in none: people often write
     where or of what ("in England") though the text takes it for granted.
     """
@@ -138,7 +153,98 @@ def unmet(question: str, passages: Sequence[str]) -> tuple[Constraint, ...]:
     named = [one for one in demands if one.kind == "name"]
     if not any(_has_name(one, everything) for one in named):
         lacking += named
+    elif named and (word := exchanged_word(question, everything, told or passages[0])) is not None:
+        lacking.append(Constraint("name", word))
     return tuple(lacking)
+
+
+def exchanged_word(question: str, text: str, told: str) -> str | None:
+    """Return the word of a name in ``question`` in whose place ``told`` has another one.
+
+    "the House of Lords" where the House of Commons is told of, "the Finnish research network"
+    where it is the French one, "World War I" where it is the second. ``told`` is the sentence that
+    fits best, ``text`` all that was found: where the whole name stands there, the text speaks of
+    both. A word that is near, or is like the one in its place ("Rhou", "Rou"), is none such.
+    """
+    asked, everything, said = (_in_order(part) for part in (question, text, told))
+    run_together = "".join(_folded(text))
+    for place, word in enumerate(asked):
+        is_plain = is_capital(word) and not word.isupper() and lexical.content_stems(word)
+        if place == 0 or not (is_plain or _ROMAN.fullmatch(word)):
+            continue
+        for side in (1, -1):
+            beside = _kept_beside(asked, place, side)
+            if not beside or any(
+                f"{one}{other}".lower() in run_together
+                for one, other in ((word, beside[0]), (beside[0], word))
+            ):
+                continue
+            known = _places_beside(everything, beside, side)
+            if any(_stands_in(word, [everything[there]]) for there in known):
+                continue
+            for there in _places_beside(said, beside, side):
+                near = said[max(0, there - NEAR_WORDS) : there + NEAR_WORDS + 1]
+                if _is_other(said[there], word, asked, text) and not _stands_in(word, near):
+                    return word
+    return None
+
+
+def _in_order(text: str) -> list[str]:
+    """Return the words of a text without those that join names; "" parts clauses."""
+    found = []
+    for match in _WORD_OR_MARK.finditer(text):
+        word = re.sub(r"['’]s$", "", match.group())
+        if not word[0].isalnum() or word.lower() in _PARTING:
+            found.append("")
+        elif word.lower() not in _JOINING:
+            found.append(word)
+            found += [""] if word != match.group() else []
+    return found
+
+
+def _kept_beside(words: Sequence[str], place: int, side: int) -> tuple[str, ...]:
+    """Return what must stand beside a word: a capitalised one, or two that have none."""
+    near = [words[at] if 0 <= (at := place + side * step) < len(words) else "" for step in (1, 2)]
+    kept = near[:1] if is_capital(near[0]) else near
+    tells = near[0].lower() not in _COMMON_IN_NAMES
+    return tuple(kept) if tells and all(map(lexical.content_stems, kept)) else ()
+
+
+def _places_beside(words: Sequence[str], beside: Sequence[str], side: int) -> Iterator[int]:
+    """Yield the places in ``words`` beside which ``beside`` stands, on that side."""
+    for place in range(len(words)):
+        at = [place + side * step for step in range(1, len(beside) + 1)]
+        if not 0 <= at[-1] < len(words) or not words[place]:
+            continue
+        if all(
+            is_capital(words[there]) == is_capital(word) and _stands_in(word, [words[there]])
+            for there, word in zip(at, beside, strict=True)
+        ):
+            yield place
+
+
+def _is_other(told: str, word: str, asked: Sequence[str], text: str) -> bool:
+    """Tell whether a name's word is another than ``word``, and none that was asked about.
+
+    Not where it has its capital, as far as ``text`` shows, for beginning a sentence.
+    """
+    one, other = told.lower(), word.lower()
+    if _ROMAN.fullmatch(word):
+        return told != word and _ROMAN.fullmatch(told) is not None and told not in asked
+    return (
+        is_capital(told)
+        and bool(lexical.content_stems(told))
+        and not (one in other or other in one)
+        and SequenceMatcher(None, one, other).ratio() < MISSPELT
+        and not _stands_in(told, asked)
+        and re.search(rf"[\w,;)\]'’–-] \W?{re.escape(told)}\b", text) is not None
+    )
+
+
+def _stands_in(word: str, words: Collection[str]) -> bool:
+    """Tell whether ``word`` is among ``words``, inflected or misspelt."""
+    held = [part for one in words if one for part in _folded(one)]
+    return any(_is_same(part, other) for part in _folded(word) for other in held)
 
 
 def is_of_another_year(question: str, sentence: str, above: str) -> bool:

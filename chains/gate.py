@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from chains.citations import best_support
 from chains.constraints import Constraint, unmet
 from chains.retriever import SearchResult
 from chains.types import Passage
@@ -42,5 +43,7 @@ def lacking(
     ``chunks``: the text of each passage's chunk by its id. It counts whole, as what tells the year
     may stand a sentence before the window.
     """
-    texts = [f"{one.title} {one.heading}\n{chunks.get(one.chunk_id, one.text)}" for one in passages]
-    return unmet(question, texts)
+    texts = [
+        f"{one.title} {one.heading}.\n{chunks.get(one.chunk_id, one.text)}" for one in passages
+    ]
+    return unmet(question, texts, best_support(passages[0]).text if passages else None)

@@ -103,8 +103,6 @@ class Verdict:
     """What the checker says of whether a passage states the answer to exactly this question."""
 
     answers: bool
-    is_sure: bool
-    """Whether its yes carries an answer that quotes the passage and says no more."""
     passage: Passage
     """The one that is likeliest to answer."""
     score: float

@@ -67,20 +67,13 @@ class ModelFile:
 class CheckLimits:
     """What a language model's scores mean when it is asked whether a passage answers.
 
-    A score is the logit of yes minus that of no. They were measured (``xoe bench checker``).
+    A score is the logit of yes minus that of no. It was measured (``xoe bench checker``).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     refuse_below: float
     """Below it a passage is taken for one that does not answer."""
-    sure_above: float
-    """From it on a sentence of the passage may stand for the answer."""
-
-    def __post_init__(self) -> None:
-        """Refuse to be sure of what is refused."""
-        if self.sure_above < self.refuse_below:
-            raise ValueError("sure_above is less than refuse_below")
 
 
 @dataclass(frozen=True)

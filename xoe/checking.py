@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 
 CONTEXT_TOKENS: Final = 2048
 """Instructions with their examples, one window of sentences and a question take some 1,100."""
-CACHE_BYTES: Final = 32 << 20
-"""Of what it read last: the passages of a turn that was read ahead."""
+CACHE_BYTES: Final = 96 << 20
+"""Of the examples, 22 MB, and of what it read last: the passages of a turn that was read ahead."""
 PLACE_BYTES: Final = 900 << 20
 """Beside the file itself: weights laid out anew for the processor, its context and cache. In all
 it took 1.93 GB."""

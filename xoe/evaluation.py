@@ -32,6 +32,7 @@ _APART: Final = {
     "voice": False,
     "redis_url": None,
     "database_url": None,
+    "checker_fetch": False,
     # On a busy machine answers come late, and are the same ones: nothing is given up for its time.
     "llm_stall_s": 600.0,
     "retrieval_timeout_s": 120.0,
@@ -76,7 +77,7 @@ async def open_answers(
             tell("taking in documents", done, len(sources))
         cases = await _found(services.store, data.cases)
         tell("loading the model", 0, 1)
-        await services.model_ready()
+        await services.model_ready(checked=True)
         await services.answers.check_search()  # reads the index, which no question shall wait for
         yield services.answers, cases
     finally:

@@ -16,7 +16,8 @@ import structlog
 
 from chains import profiles
 from chains.answer import AnswerChain
-from chains.checker import Checker
+from chains.checker import CHECKER_PROFILE, Checker
+from chains.checker import OPENING as CHECK_OPENING
 from chains.generation import Generator
 from chains.llm.engine import ChatTurn, LlmEngine
 from chains.llm.measuring import Measuring
@@ -361,6 +362,8 @@ class Services:
         await self.engine.start()
         try:
             await self.engine.warm(_OPENING)
+            if self.settings.llm_profile == CHECKER_PROFILE:  # it checks its own answers
+                await self.engine.warm(CHECK_OPENING)
         except (EngineStalledError, GenerationError) as exc:  # it comes back, and reads it then
             log.warning("model.opening_unread", error=str(exc))
         self._is_model_up = True

@@ -53,6 +53,8 @@ EngineState = WorkerState
 CACHE_BYTES: Final = 128 * 2**20
 """Saved states: 10,000 tokens of the fast model's, 4,600 of the quality one's."""
 
+OPENINGS: Final = 2
+"""Beginnings that are read again with a new process: of answers, and of checks."""
 
 WORDS_STALL_S: Final = 60.0
 """Counting takes milliseconds; a tokenizer is loaded first, from a slow disk perhaps."""
@@ -79,7 +81,7 @@ class LlmEngine:
         """
         self._settings = settings
         self._queue = AnswerQueue(settings.llm_queue_limit)
-        self._opening: tuple[ChatTurn, ...] = ()
+        self._openings: tuple[tuple[ChatTurn, ...], ...] = ()
         self._worker: Worker[AnswerJob] = Worker(
             Recipe(
                 name=name,
@@ -147,7 +149,8 @@ class LlmEngine:
         """
         chosen = profile or self._settings.llm_profile
         opening = tuple(messages)
-        self._opening = opening  # now: one that dies of it is not to be taken for ready again
+        # Now: one that dies of it is not to be taken for ready again.
+        self._openings = tuple(dict.fromkeys((*self._openings, opening)))[-OPENINGS:]
         reading = self._worker.call(
             "warm", _warming(opening, chosen), is_work=True, stall_s=self._settings.llm_stall_s
         )
@@ -259,8 +262,8 @@ class LlmEngine:
         self._queue.loaded = None
         await process.call("use", {"profile": profile})
         self._note_loaded(profile)
-        if self._opening:
-            await process.call("warm", _warming(self._opening, profile))
+        for opening in self._openings:
+            await process.call("warm", _warming(opening, profile))
 
     def _note_loaded(self, profile: str) -> None:
         if self._queue.loaded != profile:

@@ -34,11 +34,7 @@ TEXT = "The lawn mower's petrol tank holds 1.4 litres. Its blade is sharpened ev
 QUESTION = "How much petrol does the mower's tank hold?"
 _limits = load_manifest().entry(CHECKER_PROFILE).check
 assert _limits is not None
-NO, MAYBE, YES = (
-    _limits.refuse_below - 0.1,
-    (_limits.refuse_below + _limits.sure_above) / 2,
-    _limits.sure_above + 0.1,
-)
+NO, YES = _limits.refuse_below - 0.1, _limits.refuse_below + 0.1
 
 
 def passage(text: str = TEXT, number: int = 1) -> Passage:
@@ -157,7 +153,7 @@ async def test_where_it_says_no_the_nearest_passage_is_the_reply_and_no_word_is_
 
 async def test_where_it_says_yes_the_model_answers(settings: Settings) -> None:
     model = Model("The tank holds 1.4 litres.")
-    chain = chain_of(settings, checker_of(settings, Engine(MAYBE)), model)
+    chain = chain_of(settings, checker_of(settings, Engine(YES)), model)
     _, done = await answered(chain, turn(passage()))
     assert done.answer.outcome is Outcome.ANSWERED
     assert done.answer.checked_by == CHECKER_PROFILE
@@ -169,10 +165,10 @@ async def test_a_second_passage_is_read_only_where_the_first_does_not_answer(
     settings: Settings,
 ) -> None:
     first, second = passage(number=1), passage("The tank is red. It was painted.", number=2)
-    engine = Engine(MAYBE)
+    engine = Engine(YES)
     assert (await check(checker_of(settings, engine), first, second)).passage == first
     assert len(engine.asked) == 1
-    engine = Engine(NO, MAYBE)
+    engine = Engine(NO, YES)
     verdict = await check(checker_of(settings, engine), first, second)
     assert (verdict.answers, verdict.passage) == (True, second)
     assert not (await check(checker_of(settings, Engine(NO, NO - 1)), first, second)).answers
@@ -218,7 +214,7 @@ async def test_a_crowd_is_not_held_against_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHECK_S", 0.01)
-    engine = Engine(*[None] * 20, MAYBE)
+    engine = Engine(*[None] * 20, YES)
     engine.waiting = 3
     checker = checker_of(settings, engine)
     for _ in range(20):
@@ -265,7 +261,7 @@ async def test_a_sure_yes_or_no_is_not_checked(settings: Settings) -> None:
 async def test_what_was_checked_ahead_is_not_checked_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, model = Engine(MAYBE), Model("The tank holds 1.4 litres.")
+    engine, model = Engine(YES), Model("The tank holds 1.4 litres.")
     chain = chain_of(settings, checker_of(settings, engine), model)
 
     async def prepare(_question: Question) -> Turn:

@@ -129,21 +129,22 @@ def test_the_question_in_other_words_is_no_answer() -> None:
     assert yes_or_no.text.startswith("They gave their name to Normandy. [1]")
 
 
-def verdict(found: Passage, *, answers: bool = True, is_sure: bool = True) -> Verdict:
-    return Verdict(answers, is_sure, found, 1.0, "quality")
+def verdict(found: Passage, *, answers: bool = True) -> Verdict:
+    return Verdict(answers, found, 1.0, "quality")
 
 
-def test_a_sentence_of_which_the_checker_is_sure_is_the_answer() -> None:
+def test_a_sentence_that_holds_the_demands_and_is_not_refused_is_the_answer() -> None:
     best = passage(best="They gave their name to Normandy, a region in France.")
     question = "In which region is Normandy?"
     answer = compose("It is in Germany.", [best], question, verdict=verdict(best))
     assert answer.outcome is Outcome.ANSWERED
     assert answer.text == "> They gave their name to Normandy, a region in France. [1]"
+    refused = compose("It is in Germany.", [best], question, verdict=verdict(best, answers=False))
+    assert refused == nearest_passages([best], question)
     demanding = "When did Normandy become a region?"
-    sure = compose("", [best], demanding, verdict=verdict(best))
-    unsure = compose("", [best], demanding, verdict=verdict(best, is_sure=False))
-    assert sure.outcome is Outcome.ANSWERED
-    assert unsure == nearest_passages([best], demanding)
+    assert compose("", [best], demanding, verdict=verdict(best)) == nearest_passages(
+        [best], demanding
+    )
 
 
 def test_the_three_outcomes_are_told_apart_by_their_first_words() -> None:

@@ -106,3 +106,48 @@ def test_what_is_told_of_another_year_is_no_answer(question: str, outcome: Outco
     passage = Passage(1, 1, "club.md", "Fees", "", None, text, 0, 0, 28, 1.0)
     for written in ("Guests paid 9 euros.", "I found nothing on this in the passages."):
         assert compose(written, [passage], question).outcome is outcome
+
+
+HARBOUR = (
+    "The Norwegian ferry line runs from the North Quay to Hamnoy, past the Old Light. The harbour "
+    "master of Stade, Mr Rou, sits in the House of Pilots. The Stade port office opened in 1957, "
+    "under King Olaf V."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("Where does the ferry from the South Quay go?", "South"),
+        ("Who sits in the House of Fishers?", "Fishers"),
+        ("Where does the Danish ferry line go?", "Danish"),
+        ("When did the Bremen port office open?", "Bremen"),
+        ("What does the ferry pass at the New Light?", "New"),
+        ("What opened under King Olaf IV?", "IV"),
+    ],
+)
+def test_a_name_of_which_the_text_has_another_word_is_another_name(
+    question: str, word: str
+) -> None:
+    assert [one.what for one in unmet(question, (HARBOUR,)) if one.kind == "name"] == [word]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where does the ferry from the North Quay go?",
+        "Where does the Norwegian ferry line go in Lofoten?",  # a name that nothing stands for
+        "Where does Mr Rhou sit?",  # misspelt
+        "Who is the harbour master at Stade?",
+        "When did the Stade port office open?",
+        "When did the Stades port office open?",
+        "What does the OLD light stand by?",
+        "What opened under King Olaf V?",
+        "Which office can I visit in Stade?",
+        "Is the Bremen port office open?",
+    ],
+)
+def test_a_name_that_is_there_or_misspelt_or_of_nothing_told_is_no_other_name(
+    question: str,
+) -> None:
+    assert [one.what for one in unmet(question, (HARBOUR,)) if one.kind == "name"] == []

@@ -39,7 +39,7 @@ def test_what_the_check_left_out_is_not_told() -> None:
 
 
 def test_a_quotation_is_told_without_our_words_round_it() -> None:
-    sure = Verdict(answers=True, is_sure=True, passage=passage(), score=3.0, checker="quality")
+    sure = Verdict(answers=True, passage=passage(), score=3.0, checker="quality")
     answer = compose("", [passage()], "How often is the blade sharpened?", verdict=sure)
     assert answer.grounded
     assert told(answer, "", grounds=True) == "The blade is sharpened every 25 hours."
