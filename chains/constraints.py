@@ -41,6 +41,8 @@ ALIKE: Final = 0.8
 MISSPELT: Final = 0.75
 """… and the same where one stands in the other's place."""
 NEAR_WORDS: Final = 8
+AGAIN_WORDS: Final = 3
+"""A question of fewer words behind its "what" says too little to be said again."""
 
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w|['’]s)")
 _YEAR = re.compile(r"(?<!\d)(?:1\d|20)\d\d(?!\d|['’]?s\b)")
@@ -65,6 +67,9 @@ _MONTHS_AND_DAYS: Final = (
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 ).split()
 _WORD_OR_MARK = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[,;:.()!?]")
+_WHICH = re.compile(r"\W*(?:what|which)\s+(?P<rest>[^?]+)", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
+_GAP = re.compile(r"[^\w'’]+")
 _ROMAN = re.compile(r"[IVX]+")
 _JOINING: Final = frozenset("of the for de la le von van du".split())
 _PARTING: Final = frozenset("and or in to at on a an by from with as is was are were".split())
@@ -131,6 +136,22 @@ def asks_for_more(question: str) -> bool:
     """
     words = lowered(list(TOKEN.finditer(question)))
     return bool(QUESTION_WORDS & set(words)) and words[0] not in AUXILIARIES and "or" not in words
+
+
+def leaves_open(question: str, statement: str) -> bool:
+    """Tell whether ``statement`` says the question again, and not which one.
+
+    "The church in Virginia is looked after by Huguenots, with services now and then" tells nobody
+    what church in Virginia is looked after by Huguenots. A name or a number behind it may.
+    """
+    asked = _WHICH.match(question)
+    if asked is None:
+        return False
+    again = _GAP.sub(" ", asked.group("rest")).lower().split()
+    said = _ARTICLE.sub("", _GAP.sub(" ", statement).strip()).split()
+    if len(again) < AGAIN_WORDS or [word.lower() for word in said[: len(again)]] != again:
+        return False
+    return not any(is_capital(word) or word[0].isdigit() for word in said[len(again) :])
 
 
 def unmet(

@@ -13,7 +13,12 @@ import re
 from collections.abc import Sequence
 
 from chains.citations import CitationList, Support, check_sentences, find_support, strip_marks
-from chains.constraints import asks_for_more, is_of_another_year, is_of_asked_kind
+from chains.constraints import (
+    asks_for_more,
+    is_of_another_year,
+    is_of_asked_kind,
+    leaves_open,
+)
 from chains.lexical import content_stems, words
 from chains.pieces import Piece, next_piece
 from chains.predicates import states_exchanged
@@ -331,10 +336,8 @@ def answers(statements: Sequence[str], question: str, language: str) -> bool:
 
     What holds of some of them holds of more.
     """
-    if not statements:
-        return False
-    text = " ".join(statements)
-    if not is_of_asked_kind(question, text):
+    text = " ".join(one for one in statements if not leaves_open(question, one))
+    if not text or not is_of_asked_kind(question, text):
         return False
     says_more = content_stems(text, language) - content_stems(question, language)
     return bool(says_more) or not asks_for_more(question)

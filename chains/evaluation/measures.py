@@ -20,7 +20,7 @@ from chains.evaluation.intervals import (
     paired_shares,
     wilson,
 )
-from chains.evaluation.replies import Reply
+from chains.evaluation.replies import CaseResult
 
 Better = Literal["higher", "lower"]
 Score = tuple[float, float]
@@ -64,10 +64,12 @@ class Measure(Protocol):
     def better(self) -> Better:
         """Which way is better."""
 
-    def figure(self, replies: Sequence[Reply]) -> Figure | None:
+    def figure(self, replies: Sequence[CaseResult]) -> Figure | None:
         """Return the figure; ``None`` where no reply counts."""
 
-    def difference(self, before: Sequence[Reply], after: Sequence[Reply]) -> Difference | None:
+    def difference(
+        self, before: Sequence[CaseResult], after: Sequence[CaseResult]
+    ) -> Difference | None:
         """Return the difference of replies to the same cases; ``None`` where a side has none."""
 
 
@@ -77,10 +79,10 @@ class Share:
 
     name: str
     title: str
-    score: Callable[[Reply], Score]
+    score: Callable[[CaseResult], Score]
     better: Better = "higher"
 
-    def figure(self, replies: Sequence[Reply]) -> Figure | None:
+    def figure(self, replies: Sequence[CaseResult]) -> Figure | None:
         """Return the figure; its interval is Wilson's where each question counts 0 or 1 of 1."""
         upper, lower = self._columns(replies)
         total = lower.sum()
@@ -92,7 +94,9 @@ class Share:
             interval = bootstrap(lambda drawn: _ratio(drawn, upper, lower), len(replies), LEVEL)
         return Figure(float(upper.sum() / total), interval, int(total))
 
-    def difference(self, before: Sequence[Reply], after: Sequence[Reply]) -> Difference | None:
+    def difference(
+        self, before: Sequence[CaseResult], after: Sequence[CaseResult]
+    ) -> Difference | None:
         """Return the difference; its interval is Bonett's and Price's where that is for it."""
         (upper, lower), (upper_now, lower_now) = self._columns(before), self._columns(after)
         if not lower.sum() or not lower_now.sum():
@@ -113,7 +117,7 @@ class Share:
         grown = upper_now.sum() / lower_now.sum() - upper.sum() / lower.sum()
         return Difference(float(grown), interval)
 
-    def _columns(self, replies: Sequence[Reply]) -> tuple[Values, Values]:
+    def _columns(self, replies: Sequence[CaseResult]) -> tuple[Values, Values]:
         scores = np.array([self.score(reply) for reply in replies], dtype=np.float64)
         columns = scores.reshape(-1, 2)
         return columns[:, 0], columns[:, 1]
@@ -125,11 +129,11 @@ class Quantile:
 
     name: str
     title: str
-    time: Callable[[Reply], float | None]
+    time: Callable[[CaseResult], float | None]
     share: float
     better: Better = "lower"
 
-    def figure(self, replies: Sequence[Reply]) -> Figure | None:
+    def figure(self, replies: Sequence[CaseResult]) -> Figure | None:
         """Return the figure."""
         times = self._times(replies)
         if not len(times):
@@ -138,7 +142,9 @@ class Quantile:
         value = self._of(np.ones((1, len(times))), times)[0]
         return Figure(float(value), interval, len(times))
 
-    def difference(self, before: Sequence[Reply], after: Sequence[Reply]) -> Difference | None:
+    def difference(
+        self, before: Sequence[CaseResult], after: Sequence[CaseResult]
+    ) -> Difference | None:
         """Return the difference, over the questions of which both took the time."""
         pairs = [
             (reply, now)
@@ -156,7 +162,7 @@ class Quantile:
         value = grown(np.ones((1, len(pairs))))[0]
         return Difference(float(value), bootstrap(grown, len(pairs), DIFFERENCE_LEVEL))
 
-    def _times(self, replies: Iterable[Reply]) -> Values:
+    def _times(self, replies: Iterable[CaseResult]) -> Values:
         times = (self.time(reply) for reply in replies)
         return np.array([time for time in times if time is not None], dtype=np.float64)
 
@@ -169,13 +175,13 @@ class Quantile:
         return found
 
 
-def figures(replies: Sequence[Reply]) -> dict[str, Figure]:
+def figures(replies: Sequence[CaseResult]) -> dict[str, Figure]:
     """Return the figure of each measure that has one, in the order of ``MEASURES``."""
     found = {measure.name: measure.figure(replies) for measure in MEASURES}
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def differences(before: Sequence[Reply], after: Sequence[Reply]) -> dict[str, Difference]:
+def differences(before: Sequence[CaseResult], after: Sequence[CaseResult]) -> dict[str, Difference]:
     """Return by how much each measure has grown. Both are of the same cases, in the same order."""
     found = {measure.name: measure.difference(before, after) for measure in MEASURES}
     return {name: difference for name, difference in found.items() if difference is not None}
@@ -214,46 +220,50 @@ def _is_binary(upper: Values, lower: Values) -> bool:
 # ── what counts ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _ranked(score: Callable[[Sequence[str], Sequence[str]], float]) -> Callable[[Reply], Score]:
-    def counted(reply: Reply) -> Score:
+def _ranked(
+    score: Callable[[Sequence[str], Sequence[str]], float],
+) -> Callable[[CaseResult], Score]:
+    def counted(reply: CaseResult) -> Score:
         relevant = reply.case.sources
         return (score(relevant, reply.ranking), 1.0) if relevant else _NOT_COUNTED
 
     return counted
 
 
-def _answered(score: Callable[[Sequence[str], str], float]) -> Callable[[Reply], Score]:
-    def counted(reply: Reply) -> Score:
+def _answered(score: Callable[[Sequence[str], str], float]) -> Callable[[CaseResult], Score]:
+    def counted(reply: CaseResult) -> Score:
         case = reply.case
         return (score(case.answers, reply.prediction), 1.0) if case.answerable else _NOT_COUNTED
 
     return counted
 
 
-def _of(counts: Callable[[Reply], bool], hit: Callable[[Reply], bool]) -> Callable[[Reply], Score]:
+def _of(
+    counts: Callable[[CaseResult], bool], hit: Callable[[CaseResult], bool]
+) -> Callable[[CaseResult], Score]:
     return lambda reply: (float(hit(reply)), 1.0) if counts(reply) else _NOT_COUNTED
 
 
-def _holding(reply: Reply) -> float:
+def _holding(reply: CaseResult) -> float:
     """Return how many of the cited sentences hold an answer."""
     return sum(metrics.contained(reply.case.answers, quote) for quote in reply.quotes)
 
 
-def _cited(reply: Reply) -> Score:
+def _cited(reply: CaseResult) -> Score:
     if not (reply.grounded and reply.case.answerable):
         return _NOT_COUNTED
     return _holding(reply), float(len(reply.quotes))
 
 
-def _is_known(reply: Reply) -> bool:
+def _is_known(reply: CaseResult) -> bool:
     return reply.case.thumb is None
 
 
-def _is_wrong(reply: Reply) -> bool:
+def _is_wrong(reply: CaseResult) -> bool:
     return reply.grounded and not metrics.contained(reply.case.answers, reply.text)
 
 
-def _says_again(reply: Reply) -> bool:
+def _says_again(reply: CaseResult) -> bool:
     """Tell whether a reply rests on a sentence that the judged one did; or neither is an answer."""
     thumb = reply.case.thumb
     if thumb is None or not thumb.quotes:
@@ -262,7 +272,7 @@ def _says_again(reply: Reply) -> bool:
     return reply.grounded and bool(then & now)
 
 
-def _judged(*, good: bool) -> Callable[[Reply], bool]:
+def _judged(*, good: bool) -> Callable[[CaseResult], bool]:
     return lambda reply: reply.case.thumb is not None and reply.case.thumb.good == good
 
 

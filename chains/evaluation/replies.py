@@ -20,7 +20,7 @@ RANKED = 20
 
 
 @dataclass(frozen=True)
-class Reply:
+class CaseResult:
     """What came of a question."""
 
     case: Case
@@ -47,7 +47,7 @@ class Reply:
 
 async def ask(
     chains: Sequence[AnswerChain], cases: Sequence[Case]
-) -> AsyncGenerator[tuple[Reply, ...], None]:
+) -> AsyncGenerator[tuple[CaseResult, ...], None]:
     """Yield for each case its reply from each chain, one question at a time.
 
     The chain that is asked first changes from case to case, so that none has always a warmer
@@ -61,7 +61,7 @@ async def ask(
         yield tuple(replies[which] for which in sorted(replies))
 
 
-async def _reply(chain: AnswerChain, case: Case) -> Reply:
+async def _reply(chain: AnswerChain, case: Case) -> CaseResult:
     session = f"eval-{secrets.token_hex(8)}"
     owner = case.owner or f"session:{session}"
     question = Question(case.question, session_id=session, owner=owner, kind="api")
@@ -83,7 +83,7 @@ async def _reply(chain: AnswerChain, case: Case) -> Reply:
         raise EvaluationError(f"A part failed while a question was answered: {answer.note}")
     # After the answer: searching before it would have warmed what its own search needs.
     found = await chain.rank(question, limit=RANKED) if case.sources else ()
-    return Reply(
+    return CaseResult(
         case=case,
         text=strip_marks(answer.text).strip(),
         grounded=answer.grounded,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from chains.evaluation.cases import Case
 from chains.evaluation.measures import Difference, Figure, differences, figures
-from chains.evaluation.replies import Reply
+from chains.evaluation.replies import CaseResult
 from core.durable import write_over
 from core.errors import EvaluationError
 
@@ -30,7 +30,7 @@ class Comparison:
     questions: int
 
 
-def compare(label: str, before: Sequence[Reply], after: Sequence[Reply]) -> Comparison:
+def compare(label: str, before: Sequence[CaseResult], after: Sequence[CaseResult]) -> Comparison:
     """Compare two runs, which have questions in common."""
     then = {reply.case.id: reply for reply in before}
     now = [reply for reply in after if reply.case.id in then]
@@ -38,7 +38,7 @@ def compare(label: str, before: Sequence[Reply], after: Sequence[Reply]) -> Comp
     return Comparison(label, figures(paired), figures(now), differences(paired, now), len(now))
 
 
-def summary(replies: Sequence[Reply]) -> dict[str, Any]:
+def summary(replies: Sequence[CaseResult]) -> dict[str, Any]:
     """Return the figures of a run ready for JSON: each measure's by its name."""
     found = figures(replies)
     return {
@@ -63,7 +63,7 @@ def compared(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def keep(path: Path, told: Mapping[str, Any], replies: Sequence[Reply]) -> None:
+def keep(path: Path, told: Mapping[str, Any], replies: Sequence[CaseResult]) -> None:
     """Write a run with all its replies, for its owner's eyes only: whole or not at all.
 
     Raises ``EvaluationError`` where the file cannot be written.
@@ -80,7 +80,7 @@ def keep(path: Path, told: Mapping[str, Any], replies: Sequence[Reply]) -> None:
         raise EvaluationError(f"{path} cannot be written ({exc.strerror}).") from exc
 
 
-def kept(path: Path, cases: Sequence[Case]) -> list[Reply]:
+def kept(path: Path, cases: Sequence[Case]) -> list[CaseResult]:
     """Return the replies to ``cases`` in a kept file; what it knows of others is left out.
 
     Raises ``EvaluationError`` where it is no such file, or has none of them.
@@ -101,7 +101,7 @@ def kept(path: Path, cases: Sequence[Case]) -> list[Reply]:
     return replies
 
 
-def _row(reply: Reply) -> dict[str, Any]:
+def _row(reply: CaseResult) -> dict[str, Any]:
     return {
         "id": reply.case.id,
         "question": reply.case.question,
@@ -116,8 +116,8 @@ def _row(reply: Reply) -> dict[str, Any]:
     }
 
 
-def _reply(case: Case, row: Mapping[str, Any]) -> Reply:
-    return Reply(
+def _reply(case: Case, row: Mapping[str, Any]) -> CaseResult:
+    return CaseResult(
         case=case,
         text=str(row["text"]),
         grounded=bool(row["grounded"]),

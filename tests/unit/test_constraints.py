@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chains.compose import compose
-from chains.constraints import unmet
+from chains.constraints import leaves_open, unmet
 from chains.gate import lacking
 from chains.types import Outcome, Passage
 
@@ -151,3 +151,36 @@ def test_a_name_that_is_there_or_misspelt_or_of_nothing_told_is_no_other_name(
     question: str,
 ) -> None:
     assert [one.what for one in unmet(question, (HARBOUR,)) if one.kind == "name"] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "statement", "is_open"),
+    [
+        (
+            "What church in Stade is looked after by rowers?",
+            "The church in Stade is looked after by rowers, with services now and then.",
+            True,
+        ),
+        ("Which key opens the boat house?", "The key opens the boat house.", True),
+        ("Which key opens the boat house?", "The key opens the boat house: number 14.", False),
+        ("Which key opens the boat house?", "The brass key opens the boat house.", False),
+        ("Which saint is the club named after?", "The club is named after Saint Wilhadi.", False),
+        ("What is the fee?", "The fee is 240 euros.", False),
+        ("Who opens the boat house?", "The key opens the boat house.", False),
+    ],
+)
+def test_what_says_the_question_again_does_not_say_which(
+    question: str, statement: str, is_open: bool
+) -> None:
+    assert leaves_open(question, statement) is is_open
+
+
+def test_where_the_model_says_the_question_again_the_document_speaks() -> None:
+    text = "The boat house has two doors. The key with the red tag opens the boat house in winter."
+    start = text.index("The key")
+    passage = Passage(1, 1, "club.md", "Keys", "", None, text, 0, start, len(text), 1.0)
+    answer = compose(
+        "The key opens the boat house in winter.", [passage], "Which key opens the boat house?"
+    )
+    assert answer.outcome is Outcome.ANSWERED
+    assert answer.text == "> The key with the red tag opens the boat house in winter. [1]"

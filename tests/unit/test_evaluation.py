@@ -17,7 +17,7 @@ from chains.evaluation import cases, metrics, results
 from chains.evaluation.cases import Case, Thumb
 from chains.evaluation.intervals import bootstrap, paired_shares, wilson
 from chains.evaluation.measures import MEASURES, differences, figures, regressions
-from chains.evaluation.replies import Reply
+from chains.evaluation.replies import CaseResult
 from core.errors import EvaluationError
 
 DOCUMENTS = ("a", "b", "c", "d", "e", "f")
@@ -189,8 +189,8 @@ LIKED = Case("3", "When?", thumb=Thumb(True, ("It was in May.",)))
 DISLIKED = Case("4", "Why?", thumb=Thumb(False, ("Because it rained.",)))
 
 
-def reply(case: Case, text: str, *quotes: str, grounded: bool = True, **more: object) -> Reply:
-    return Reply(case, text, grounded, quotes, more.pop("ranking", ()), 1000.0, **more)  # type: ignore[arg-type]
+def reply(case: Case, text: str, *quotes: str, grounded: bool = True, **more: object) -> CaseResult:
+    return CaseResult(case, text, grounded, quotes, more.pop("ranking", ()), 1000.0, **more)  # type: ignore[arg-type]
 
 
 REPLIES = [
@@ -265,7 +265,7 @@ def test_quantiles_are_of_the_times_that_there_are() -> None:
     assert "sources_p50_ms" not in found
 
 
-def many(right: int, count: int, *, first: int = 0) -> list[Reply]:
+def many(right: int, count: int, *, first: int = 0) -> list[CaseResult]:
     """Replies to ``count`` questions; ``right`` of them, from ``first`` on, are right."""
     return [
         reply(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from chains.answer import AnswerChain
     from chains.evaluation.cases import Case, DataSet
-    from chains.evaluation.replies import Reply
+    from chains.evaluation.replies import CaseResult
     from chains.evaluation.results import Comparison
     from core.settings import Settings
     from xoe.chats.judged import JudgedAnswer
@@ -115,7 +115,7 @@ class _Run:
     file: Path
     limit: int | None
     compare: tuple[str, ...]
-    replies: list[list[Reply]] = field(default_factory=list)
+    replies: list[list[CaseResult]] = field(default_factory=list)
     """Of each side; the first is as the settings are."""
     comparisons: list[Comparison] = field(default_factory=list)
     regressions: tuple[str, ...] = ()

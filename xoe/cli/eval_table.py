@@ -11,7 +11,7 @@ from rich.table import Table
 
 from chains.evaluation.intervals import DIFFERENCE_LEVEL, LEVEL, Interval
 from chains.evaluation.measures import MEASURES, Figure, Measure, Quantile, figures
-from chains.evaluation.replies import Reply
+from chains.evaluation.replies import CaseResult
 from chains.evaluation.results import Comparison
 from telemetry.machine import Machine
 
@@ -25,7 +25,7 @@ _ROOMY = 108
 
 def print_run(
     told: Mapping[str, Any],
-    replies: Sequence[Reply],
+    replies: Sequence[CaseResult],
     comparisons: Sequence[Comparison],
     regressions: Sequence[str],
 ) -> None:
