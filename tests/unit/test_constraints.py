@@ -184,3 +184,12 @@ def test_where_the_model_says_the_question_again_the_document_speaks() -> None:
     )
     assert answer.outcome is Outcome.ANSWERED
     assert answer.text == "> The key with the red tag opens the boat house in winter. [1]"
+
+
+def test_a_sentence_that_speaks_of_little_that_is_asked_is_the_nearest_not_the_answer() -> None:
+    text = "Clara Ott rowed for Stade. She wrote songs and sold a book of them to the club in May."
+    passage = Passage(1, 1, "club.md", "People", "", None, text, 0, 0, text.index(".") + 1, 1.0)
+    question = "Which book of songs did Clara Ott sell to the club?"
+    assert compose("", [passage], question).outcome is Outcome.NEAREST
+    told = Passage(1, 1, "club.md", "People", "", None, text, 0, text.index("She"), len(text), 1.0)
+    assert compose("", [told], question).outcome is Outcome.ANSWERED
