@@ -24,7 +24,7 @@ from chains.generation import GenerationStats, Generator
 from chains.llm.engine import ChatTurn, LlmEngine
 from chains.llm.request import Role
 from chains.memory import Memory
-from chains.prompt import SYSTEM_PROMPT
+from chains.prompt import OPENING
 from chains.types import LIBRARY_OWNER, Done, Question, Queued, Token
 from core.settings import Settings, site_root
 from ingest.ingestor import SourceFile
@@ -121,7 +121,7 @@ async def open_chain(settings: Settings) -> AsyncIterator[tuple[AnswerChain, _Re
         try:
             await redis.start()
             await engine.start()
-            await engine.warm((ChatTurn("system", SYSTEM_PROMPT),))
+            await engine.warm(OPENING)
             await asyncio.to_thread(fill_store, bench.store, Words(settings.models_dir), CHUNKS)
             guide = site_root() / "library"
             sources = [SourceFile(p, p.name) for p in sorted(guide.rglob("*")) if p.is_file()]

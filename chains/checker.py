@@ -17,6 +17,7 @@ import structlog
 
 from chains.generation import MODEL_FAULTS
 from chains.llm.engine import ChatTurn, GenerationRequest, LlmEngine
+from chains.prompt import OPENING as ANSWER_OPENING
 from chains.prompt import render_passage
 from chains.types import Passage, Verdict
 from core.errors import (
@@ -192,6 +193,11 @@ class Checker:
             call.waited(scored.queue_ms / 1000)
         yes, no = scored.logits
         return yes - no
+
+
+def openings(writes: LlmProfile) -> tuple[tuple[ChatTurn, ...], ...]:
+    """Return what the model that writes reads ahead: Quality checks its own answers too."""
+    return (ANSWER_OPENING, OPENING) if writes == CHECKER_PROFILE else (ANSWER_OPENING,)
 
 
 def check_messages(passage: Passage, question: str) -> tuple[ChatTurn, ...]:

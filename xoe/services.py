@@ -16,13 +16,12 @@ import structlog
 
 from chains import profiles
 from chains.answer import AnswerChain
-from chains.checker import CHECKER_PROFILE, Checker
-from chains.checker import OPENING as CHECK_OPENING
+from chains.checker import Checker, openings
 from chains.generation import Generator
-from chains.llm.engine import ChatTurn, LlmEngine
+from chains.llm.engine import LlmEngine
 from chains.llm.measuring import Measuring
 from chains.memory import Memory
-from chains.prompt import SYSTEM_PROMPT
+from chains.prompt import OPENING
 from chains.types import LIBRARY_OWNER
 from core.data_folder import DataFolder
 from core.errors import (
@@ -62,9 +61,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SAVE_INTERVAL_S = 30.0
-
-_OPENING = (ChatTurn("system", SYSTEM_PROMPT),)
-"""What all prompts begin with."""
 
 RESTARTED = frozenset({"model", "voice"})
 """What is started again after it failed: its files may come back, or memory."""
@@ -144,7 +140,7 @@ class Services:
         self.measuring = Measuring(
             settings,
             self.engine,
-            opening=_OPENING,
+            opening=OPENING,
             saves_memory=lambda: self.memory.tier > 0,
             room_bytes=lambda: self.memory.room_bytes(),
         )
@@ -361,9 +357,8 @@ class Services:
             return f"{self.settings.llm_model or 'model'} at {self.settings.llm_base_url}"
         await self.engine.start()
         try:
-            await self.engine.warm(_OPENING)
-            if self.settings.llm_profile == CHECKER_PROFILE:  # it checks its own answers
-                await self.engine.warm(CHECK_OPENING)
+            for opening in openings(self.settings.llm_profile):
+                await self.engine.warm(opening)
         except (EngineStalledError, GenerationError) as exc:  # it comes back, and reads it then
             log.warning("model.opening_unread", error=str(exc))
         self._is_model_up = True

@@ -13,12 +13,20 @@ import pytest
 
 from chains import checker as module
 from chains.answer import AnswerChain
-from chains.checker import CHECKER_PROFILE, WORDS, Checker, check_messages
+from chains.checker import (
+    CHECKER_PROFILE,
+    OPENING,
+    WORDS,
+    Checker,
+    check_messages,
+    openings,
+)
 from chains.compose import NEAREST
 from chains.generation import GenerationStats
 from chains.llm.budget import ESTIMATED_COST, estimate_tokens
 from chains.llm.request import GenerationRequest, Scored
 from chains.prepared import PreparedTurn
+from chains.prompt import OPENING as ANSWER_OPENING
 from chains.turn import Turn
 from chains.types import AnswerEvent, Done, Outcome, Passage, Question, Sources, Token
 from core.errors import EngineError, GenerationLostError
@@ -283,3 +291,9 @@ async def test_what_was_checked_ahead_is_not_checked_again(
     _, done = await answered(chain, taken)
     assert done.answer.checked_by == CHECKER_PROFILE
     assert len(engine.asked) == 1
+
+
+def test_only_the_model_that_checks_itself_reads_the_examples_ahead() -> None:
+    assert openings("fast") == (ANSWER_OPENING,)
+    assert openings(CHECKER_PROFILE) == (ANSWER_OPENING, OPENING)
+    assert check_messages(passage(), QUESTION)[: len(OPENING)] == OPENING
