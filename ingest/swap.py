@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 DATABASE_NAME: Final = "xoe.sqlite"
 INDEX_NAME: Final = "index"
 QUARANTINE_NAME: Final = "quarantine"
+LET_GO_S: Final = 3.0
 REPLACED_NAME: Final = "replaced"
 NOTE_NAME: Final = "reason.txt"
 
@@ -185,9 +186,19 @@ def free_folder(data_dir: Path, parent: str) -> str:
 def quarantine(data_dir: Path, reason: str) -> Path:
     """Move a damaged database aside with all that belongs to it; return where it is now.
 
-    Raises ``StoreLockedError`` when somebody has it open, and ``OSError``.
+    A process that was being started while this one had it open holds it until it runs its own
+    program, so it is tried for ``LET_GO_S``. Raises ``StoreLockedError`` when somebody has it open,
+    and ``OSError``. Blocking.
     """
-    hold = Hold.alone(data_dir)
+    until = time.monotonic() + LET_GO_S
+    while True:
+        try:
+            hold = Hold.alone(data_dir)
+            break
+        except StoreLockedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
     try:
         return swap(data_dir, Plan(free_folder(data_dir, QUARANTINE_NAME), None, reason))
     finally:
