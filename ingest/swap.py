@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from core.durable import publish, sync_folder
 from core.errors import StoreError, StoreLockedError
@@ -30,6 +31,7 @@ DATABASE_NAME: Final = "xoe.sqlite"
 INDEX_NAME: Final = "index"
 QUARANTINE_NAME: Final = "quarantine"
 LET_GO_S: Final = 3.0
+LOOK_AGAIN_S: Final = 0.05
 REPLACED_NAME: Final = "replaced"
 NOTE_NAME: Final = "reason.txt"
 
@@ -190,15 +192,13 @@ def quarantine(data_dir: Path, reason: str) -> Path:
     program, so it is tried for ``LET_GO_S``. Raises ``StoreLockedError`` when somebody has it open,
     and ``OSError``. Blocking.
     """
-    until = time.monotonic() + LET_GO_S
-    while True:
-        try:
-            hold = Hold.alone(data_dir)
-            break
-        except StoreLockedError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    let_go = Retrying(
+        stop=stop_after_delay(LET_GO_S),
+        wait=wait_fixed(LOOK_AGAIN_S),
+        retry=retry_if_exception_type(StoreLockedError),
+        reraise=True,
+    )
+    hold = let_go(Hold.alone, data_dir)
     try:
         return swap(data_dir, Plan(free_folder(data_dir, QUARANTINE_NAME), None, reason))
     finally:
