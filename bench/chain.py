@@ -42,9 +42,9 @@ _ROLES: dict[str, Role] = {"system": "system", "human": "user", "ai": "assistant
 
 CHATS = (
     ("Which file types can I add?", "And how large may they be?"),
-    ("Which models are there?", "How large is the download of the second one?"),
+    ("How do I install it?", "And how large is the download?"),
     ("How do I back up my data?", "And how do I put it back?"),
-    ("Which commands does the chat have?", "What does the last one do?"),
+    ("How do I talk to it?", "Can I interrupt it?"),
     ("What happens when the library does not answer a question?", "Does it name documents then?"),
     ("How much memory does it need?", "And how much disk space?"),
 )

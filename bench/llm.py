@@ -26,6 +26,7 @@ from chains.llm.engine import (
     LlmEngine,
     TextPiece,
 )
+from chains.llm.job import AnswerJob
 from chains.llm.service import LlmService
 from core.settings import Settings
 from engines import llama_build
@@ -155,21 +156,19 @@ async def _against_threads(engine: LlmEngine, settings: Settings, threads: int) 
 
 
 async def _ask_here(here: InProcess, settings: Settings, messages: Sequence[ChatTurn]) -> Timing:
-    asked = {
-        "messages": [(turn.role, turn.content) for turn in messages],
-        "max_tokens": PROCESS_TOKENS,
-        "profile": settings.llm_profile,
-        "session_id": "bench",
-        "temperature": 0.0,
-        "stop": (),
-    }
+    asked = AnswerJob(
+        GenerationRequest(messages=tuple(messages), session_id="bench", temperature=0.0),
+        max_tokens=PROCESS_TOKENS,
+        profile=settings.llm_profile,
+        on_loaded=lambda _: None,
+    )
     began = time.perf_counter()
     arrivals: list[float] = []
 
     def take(_: Head, __: bytes) -> None:
         arrivals.append(time.perf_counter())
 
-    frame = await here.call("generate", asked, on_event=take)
+    frame = await here.call(asked.method, asked.arguments, on_event=take)
     return _timing(began, arrivals, frame.head["prompt_tokens"], "")
 
 
