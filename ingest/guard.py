@@ -6,7 +6,8 @@ import stat
 from pathlib import Path
 
 from core.errors import DocumentError, DocumentTooLargeError
-from ingest.loaders.kinds import EXTENSIONS, READABLE, SUPPORTED, KindInfo, sniff
+from ingest.loaders.kinds import EXTENSIONS, READABLE, SUPPORTED, KindInfo
+from ingest.loaders.sniffing import sniff
 from ingest.loaders.sound_kinds import is_recording
 from ingest.names import safe_name, safe_relative_name
 from ingest.paths import passed_over, supported_paths

@@ -21,7 +21,7 @@ from ingest.loaders.document import (
     ParseLimits,
     Source,
 )
-from ingest.loaders.kinds import sniff
+from ingest.loaders.sniffing import sniff
 
 __all__ = [
     "HeadingSpan",
@@ -36,7 +36,7 @@ __all__ = [
     "loader_for",
 ]
 
-_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 1, "html": 1, "markdown": 1, "text": 1}
+_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 1, "html": 1, "markdown": 1, "text": 1, "mail": 1}
 """Of what a loader makes of a file: raised when it reads more, so that files are read again."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import DocumentTooLargeError
@@ -35,9 +34,3 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
         )
     file.seek(0)
     return zipfile.ZipFile(file)
-
-
-def zip_names(path: Path) -> frozenset[str]:
-    """Return the names of an archive's members."""
-    with path.open("rb") as file, open_zip(file) as archive:
-        return frozenset(archive.namelist())

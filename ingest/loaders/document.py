@@ -6,7 +6,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-Kind = Literal["pdf", "docx", "markdown", "text", "html", "recording"]
+Kind = Literal[
+    "pdf",
+    "docx",
+    "pptx",
+    "xlsx",
+    "odt",
+    "ods",
+    "odp",
+    "rtf",
+    "epub",
+    "csv",
+    "json",
+    "mail",
+    "markdown",
+    "rst",
+    "org",
+    "html",
+    "text",
+    "code",
+    "subtitles",
+    "image",
+    "zip",
+    "recording",
+]
 
 MAX_HEADINGS = 10_000
 MAX_HEADING_CHARS = 300

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-import re
 from collections.abc import Iterator
 from email.message import EmailMessage
 
@@ -14,35 +13,19 @@ from ingest.loaders.cleaning import clean, one_line, squeeze
 from ingest.loaders.document import LoadedDocument, Source, TextBuilder
 from ingest.loaders.encoding import decode
 from ingest.loaders.html import extract
+from ingest.loaders.sniffing import MAIL_SEPARATOR
 
-_HEAD_BYTES = 32_768
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
-_FIELD = re.compile(rb"^([!-9;-~]+):", re.MULTILINE)
-_SENDER, _MARKS = b"from", frozenset((b"date", b"message-id", b"received", b"mime-version"))
-_SEPARATOR = re.compile(rb"^From \S+.*\r?\n", re.MULTILINE)
-"""Between the mails of one file."""
 _MAX_MAILS = 10_000
 _NAMED = 10
 
 
-def is_mail(data: bytes) -> bool:
-    """Tell whether a text file is an e-mail, or several, by the fields at its beginning."""
-    head = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf\r\n")
-    first = _SEPARATOR.match(head)
-    head = head[first.end() if first else 0 :]
-    block = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
-    if not _FIELD.match(block):
-        return False
-    names = {name.lower() for name in _FIELD.findall(block)}
-    return _SENDER in names and len(names & _MARKS) > 1
-
-
-def load(source: Source, data: bytes) -> LoadedDocument:
+def load(source: Source) -> LoadedDocument:
     """Load the mails of a file; their attachments are named, not read."""
     builder = TextBuilder()
     attached: list[str] = []
     subjects: list[str] = []
-    mails = list(_mails(data))
+    mails = list(_mails(source.path.read_bytes()))
     for mail in mails:
         subject = one_line(str(mail.get("Subject", "")))
         subjects.append(subject)
@@ -58,7 +41,7 @@ def load(source: Source, data: bytes) -> LoadedDocument:
     return LoadedDocument(
         text=builder.text(),
         title=titles.sensible(title) or titles.from_name(source.name),
-        kind="text",
+        kind="mail",
         headings=builder.headings(),
         warnings=(f"Attachments were not read: {named}.",) if attached else (),
     )
@@ -66,8 +49,8 @@ def load(source: Source, data: bytes) -> LoadedDocument:
 
 def _mails(data: bytes) -> Iterator[EmailMessage]:
     parts = [data]
-    if _SEPARATOR.match(data.lstrip()):
-        parts = [part for part in _SEPARATOR.split(data) if part.strip()]
+    if MAIL_SEPARATOR.match(data.lstrip()):
+        parts = [part for part in MAIL_SEPARATOR.split(data) if part.strip()]
     if len(parts) > _MAX_MAILS:
         raise DocumentError(
             f"It holds {len(parts):,} mails and at most {_MAX_MAILS:,} are read; split it and "

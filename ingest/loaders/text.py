@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from ingest.loaders import mail, titles
+from ingest.loaders import titles
 from ingest.loaders.cleaning import clean, one_line
 from ingest.loaders.document import (
     MAX_HEADINGS,
@@ -25,11 +25,8 @@ _MAX_CHARS = 200
 
 
 def load(source: Source) -> LoadedDocument:
-    """Load a text file; underlined lines are its headings. A saved e-mail is read as one."""
-    data = source.path.read_bytes()
-    if mail.is_mail(data):
-        return mail.load(source, data)
-    text = spell_tasks(clean(decode(data)), fenced=False)
+    """Load a text file; underlined lines are its headings."""
+    text = spell_tasks(clean(decode(source.path.read_bytes())), fenced=False)
     headings = tuple(islice(_headings(text), MAX_HEADINGS))
     title = titles.from_headings(headings) or titles.from_name(source.name)
     return LoadedDocument(text=text, title=title, kind="text", headings=headings)
