@@ -31,7 +31,7 @@ _OFFICE_PARTS: dict[str, Kind] = {
     "ppt/presentation.xml": "pptx",
     "xl/workbook.xml": "xlsx",
 }
-_TOLD_BY_NAME = frozenset[Kind | None](("csv", "json", "rst", "org", "code"))
+_TOLD_BY_NAME = frozenset[Kind](("csv", "json", "rst", "org", "code"))
 _NEVER_TEXT = (
     frozenset(info.kind for info in SUPPORTED)
     - _TOLD_BY_NAME
@@ -175,7 +175,7 @@ def _text_kind(head: bytes, suffix: str) -> Kind:
     named: Kind | None = EXTENSIONS.get(suffix)
     if named in _NEVER_TEXT:
         raise _refusal(suffix, "a web page" if html else "plain text")
-    if named in _TOLD_BY_NAME:
+    if named is not None and named in _TOLD_BY_NAME:
         return named
     if html or (named == "html" and _HTML_TAG.search(text)):
         return "html"
