@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import structlog
@@ -14,23 +14,22 @@ import structlog
 from core.errors import DocumentBusyError, DocumentEmptyError, DocumentError
 from core.fairness import FairSlots
 from core.settings import Settings
+from ingest.containers import MAX_DEPTH, members_of, unpacking_folder
 from ingest.embedder import Embedder
-from ingest.guard import (
-    EXTENSIONS,
-    check_size,
-    is_recording,
-    passed_over,
-    safe_name,
-    safe_relative_name,
-    supported_paths,
-)
-from ingest.loaders import LoadedDocument, as_read
+from ingest.found_files import FoundFile, folder_files, is_named_recording, look_at, os_reason
+from ingest.guard import passed_over, safe_name, safe_relative_name
+from ingest.loaders import CONTAINERS, LoadedDocument, as_read
 from ingest.parse_process import FILES_OF_OWNER, FILES_WAITING, ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
+from ingest.sources import FOLDER as FOLDER
+from ingest.sources import UPLOAD as UPLOAD
+from ingest.sources import DocumentReport as DocumentReport
+from ingest.sources import IngestProgress as IngestProgress
+from ingest.sources import ProgressSink
+from ingest.sources import SourceFile as SourceFile
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
 from ingest.vectors import DIMENSION, Encoded
-from models.integrity import sha256_of
 
 log = structlog.get_logger(__name__)
 
@@ -42,44 +41,6 @@ PARSED_AHEAD = 4
 """Documents read while earlier ones are embedded."""
 
 REBUILDING = "rebuilding:"
-FOLDER = "folder"
-UPLOAD = "upload"
-
-
-@dataclass(frozen=True)
-class IngestProgress:
-    """Where one file stands."""
-
-    stage: Literal["reading", "listening", "embedding", "saving"]
-    done: int
-    total: int
-    """Chunks while embedding, seconds of a recording while listening, otherwise 1."""
-
-
-@dataclass(frozen=True)
-class DocumentReport:
-    """What became of one file."""
-
-    name: str
-    status: Literal["ready", "unchanged", "failed"]
-    passages: int
-    pages: int | None = None
-    reason: str | None = None
-    """Why it failed or, for a ready one, what of it could not be read; for the user."""
-    document_id: int | None = None
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file to ingest under ``name``; replaces the owner's document of that name."""
-
-    path: Path
-    name: str
-    origin: str = UPLOAD
-    """``FOLDER``, ``UPLOAD`` or, for a file named on the command line, its absolute path."""
-
-
-ProgressSink = Callable[[SourceFile, IngestProgress], None]
 
 
 @dataclass
@@ -131,35 +92,43 @@ class Ingestor:
             notify = on_progress
             sink = lambda _source, progress: notify(progress)  # noqa: E731
         reports = [r async for r in self.ingest_many([source], owner=owner, on_progress=sink)]
-        return reports[0]
+        return reports[-1]  # after those of what is inside of it
 
     async def ingest_many(
         self, sources: Iterable[SourceFile], *, owner: str, on_progress: ProgressSink | None = None
     ) -> AsyncIterator[DocumentReport]:
         """Ingest files and yield a report for each, as they are done.
 
-        Small documents are embedded together. The next files are read in the meantime.
+        What is inside of an archive or a mail becomes documents of its own, which are reported
+        before it. Small documents are embedded together. The next files are read in the meantime.
         Recordings come last, since each may take as long as all the rest.
         """
         notify = on_progress or (lambda _source, _progress: None)
         ready: asyncio.Queue[_Prepared | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
 
         async def produce() -> None:
-            for source in sorted(sources, key=_is_named_recording):
-                notify(source, IngestProgress("reading", 0, 1))
-                await ready.put(await self._prepare(source, owner, notify))
+            for source in sorted(sources, key=is_named_recording):
+                async with aclosing(self._read(source, owner, notify)) as items:
+                    async for item in items:
+                        await ready.put(item)
             await ready.put(None)
 
         producer = asyncio.create_task(produce())
         try:
             window: list[_Prepared] = []
+            put_off: set[str] = set()
             while (item := await _next(ready, producer)) is not None:
                 if isinstance(item, DocumentReport):
                     yield item
                     continue
+                if any(name.startswith(f"{item.source.name}/") for name in put_off):
+                    yield _put_off(item.source, DocumentBusyError(FILES_WAITING))
+                    continue
                 window.append(item)
                 if sum(len(p.chunks) for p in window) >= WINDOW_CHUNKS or ready.empty():
                     async for report in self._take_in(window, owner, notify):
+                        if report.put_off:
+                            put_off.add(report.name)
                         yield report
                     window = []
             async for report in self._take_in(window, owner, notify):
@@ -171,7 +140,7 @@ class Ingestor:
         self, folder: Path, *, owner: str, on_progress: ProgressSink | None = None
     ) -> AsyncIterator[DocumentReport]:
         """Make the owner's documents those of ``folder``: new and changed in, vanished ones out."""
-        paths = await asyncio.to_thread(_folder_files, folder)
+        paths = await asyncio.to_thread(folder_files, folder)
         if others := await asyncio.to_thread(passed_over, folder):
             log.warning("ingest.passed_over", files=others.total(), endings=dict(others))
         sources = [
@@ -216,53 +185,106 @@ class Ingestor:
             log.info("ingest.rebuilt", owner=owner, documents=rebuilt)
         return rebuilt
 
-    async def _prepare(
+    async def _read(
         self, source: SourceFile, owner: str, notify: ProgressSink
-    ) -> _Prepared | DocumentReport:
-        sha256, size_bytes = "", 0
+    ) -> AsyncGenerator[_Prepared | DocumentReport, None]:
+        """Yield what becomes of a file, after what becomes of the files inside of it."""
+        notify(source, IngestProgress("reading", 0, 1))
+        found = FoundFile(source)
         try:
-            size_bytes, recording = await asyncio.to_thread(_checked, source.path, self._settings)
-            sha256 = await asyncio.to_thread(sha256_of, source.path)
+            await asyncio.to_thread(look_at, found, self._settings)
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
             if (
                 known is not None
                 and known.status == "ready"
-                and known.sha256 == as_read(sha256, known.kind or "")
+                and known.sha256 == as_read(found.sha256, known.kind or "")
             ):
-                return DocumentReport(
+                yield DocumentReport(
                     *(source.name, "unchanged", known.chunks, known.pages, known.reason, known.id)
                 )
-            if recording:
-                document = await self._transcribe(source, notify)
-            else:
-                document = await self._parser.parse(source.path, source.name)
-            chunks = await self._split(document)
-            if not chunks:
-                raise DocumentEmptyError(f"{source.name} has no text to search.")
+                return
+            notes: list[str] = []
+            if found.kind in CONTAINERS:
+                async with aclosing(self._members(found, owner, notify, notes)) as items:
+                    async for item in items:
+                        yield item
+            yield await self._prepare(found, owner, notify, notes)
         except DocumentBusyError as exc:
-            return _put_off(source, exc)
+            yield _put_off(source, exc)
         except (DocumentError, OSError) as exc:
-            return await self._refuse(source, owner, exc, sha256=sha256, size_bytes=size_bytes)
-        return _Prepared(source, as_read(sha256, document.kind), size_bytes, document, chunks)
+            yield await self._refuse(found, owner, exc)
+
+    async def _members(
+        self, found: FoundFile, owner: str, notify: ProgressSink, notes: list[str]
+    ) -> AsyncGenerator[_Prepared | DocumentReport, None]:
+        """Yield what becomes of the files inside of one; ``notes`` gets what is to be told of it.
+
+        Raises ``DocumentError`` where an archive cannot be unpacked, and ``DocumentBusyError``
+        where one of its files has to wait for another time.
+        """
+        source = found.source
+        if source.depth >= MAX_DEPTH:
+            notes.append("What is inside of it was not read: it is too deep in other archives.")
+            return
+        failed = count = 0
+        names = []
+        async with unpacking_folder(self._settings.data_dir) as folder:
+            try:
+                unpacked = await self._parser.unpack(source.path, source.name, folder)
+            except DocumentBusyError:
+                raise
+            except DocumentError as exc:
+                if found.kind == "zip":
+                    raise
+                notes.append(f"What is attached was not read. {exc}")
+                return
+            for member, reason in members_of(source, unpacked):
+                names.append(member.name)
+                count += 1
+                if reason:
+                    failed += 1
+                    yield await self._refuse(FoundFile(member), owner, DocumentError(reason))
+                    continue
+                async with aclosing(self._read(member, owner, notify)) as items:
+                    async for item in items:
+                        yield item
+                        if isinstance(item, DocumentReport) and item.name == member.name:
+                            failed += item.status == "failed"
+                            if item.put_off:
+                                raise DocumentBusyError(FILES_WAITING)
+        await asyncio.to_thread(self._store.keep_members, owner, source.name, names)
+        if failed:
+            notes.append(f"{failed} of the {count} files in it could not be read.")
+
+    async def _prepare(
+        self, found: FoundFile, owner: str, notify: ProgressSink, notes: Sequence[str]
+    ) -> _Prepared:
+        source = found.source
+        if found.kind == "recording":
+            document = await self._transcribe(source, notify)
+        else:
+            document = await self._parser.parse(source.path, source.name)
+        if notes:
+            document = replace(document, warnings=(*document.warnings, *notes))
+        chunks = await self._split(document)
+        if not chunks:
+            raise DocumentEmptyError(f"{source.name} has no text to search.")
+        sha256 = as_read(found.sha256, document.kind)
+        return _Prepared(source, sha256, found.size_bytes, document, chunks)
 
     async def _refuse(
-        self,
-        source: SourceFile,
-        owner: str,
-        why: DocumentError | OSError,
-        *,
-        sha256: str,
-        size_bytes: int,
+        self, found: FoundFile, owner: str, why: DocumentError | OSError
     ) -> DocumentReport:
-        reason = str(why) if isinstance(why, DocumentError) else _os_reason(source, why)
+        source = found.source
+        reason = str(why) if isinstance(why, DocumentError) else os_reason(source, why)
         log.info("ingest.failed", error=type(why).__name__)
         await asyncio.to_thread(
             self._store.put_failure,
             owner,
             source.name,
             origin=source.origin,
-            sha256=sha256,
-            size_bytes=size_bytes,
+            sha256=found.sha256,
+            size_bytes=found.size_bytes,
             title=source.name,
             reason=reason,
         )
@@ -281,9 +303,8 @@ class Ingestor:
         except DocumentError as exc:
             if len(window) == 1:
                 [bad] = window
-                yield await self._refuse(
-                    bad.source, owner, exc, sha256=bad.sha256, size_bytes=bad.size_bytes
-                )
+                found = FoundFile(bad.source, bad.sha256, bad.size_bytes)
+                yield await self._refuse(found, owner, exc)
                 return
             for prepared in window:
                 async for report in self._take_in([prepared], owner, notify):
@@ -373,7 +394,7 @@ def _slots(places: int) -> FairSlots:
 def _put_off(source: SourceFile, why: DocumentBusyError) -> DocumentReport:
     """Return the report for a file that was not read, and may be another time: nothing is kept."""
     log.info("ingest.put_off", waiting=why.waiting, own=why.own)
-    return DocumentReport(source.name, "failed", 0, reason=str(why))
+    return DocumentReport(source.name, "failed", 0, reason=str(why), put_off=True)
 
 
 async def _next(
@@ -396,23 +417,3 @@ def _tell(window: Sequence[_Prepared], embedded: int, notify: ProgressSink) -> N
         if done:
             notify(prepared.source, IngestProgress("embedding", done, total))
         start += total
-
-
-def _checked(path: Path, settings: Settings) -> tuple[int, bool]:
-    """Return a file's size and whether it is a recording, which may be larger than the rest."""
-    check_size(path, max(settings.upload_max_mb, settings.recording_max_mb))  # a file at all
-    recording = is_recording(path)
-    limit_mb = settings.recording_max_mb if recording else settings.upload_max_mb
-    return check_size(path, limit_mb), recording
-
-
-def _is_named_recording(source: SourceFile) -> bool:
-    return EXTENSIONS.get(Path(source.name).suffix.lower()) == "recording"
-
-
-def _folder_files(folder: Path) -> list[Path]:
-    return supported_paths([folder]) if folder.is_dir() else []
-
-
-def _os_reason(source: SourceFile, exc: OSError) -> str:
-    return f"{source.name} cannot be opened: {exc.strerror or exc}."

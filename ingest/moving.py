@@ -1,4 +1,7 @@
-"""Gives a document to another owner: its rows are written anew, its passages are not read anew."""
+"""Removes a document, or gives it to another owner, with what was inside of it.
+
+What is given away is written anew, and not read anew.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Final
 
 from core.errors import DocumentError, StoreError
 from ingest.digests import DocumentRow, digest
+from ingest.sources import origin_inside
 
 _MOVED: Final = """
 INSERT INTO chunks(document_id, collection_id, start, "end", heading, text, owner_token,
@@ -53,3 +57,28 @@ def move(
     db.execute(
         "DELETE FROM chunks WHERE document_id = ? AND collection_id = ?", (document_id, before)
     )
+
+
+def inside(db: sqlite3.Connection, collection: int, source: str) -> list[tuple[int, str]]:
+    """Return the id and name of each document that was in the archive or mail ``source``."""
+    return db.execute(
+        "SELECT id, source FROM documents WHERE collection_id = ? AND origin = ?",
+        (collection, origin_inside(source)),
+    ).fetchall()
+
+
+def all_inside(db: sqlite3.Connection, collection: int, source: str) -> list[tuple[int, str]]:
+    """Return what ``inside`` does, and what was in that, however deep."""
+    found: list[tuple[int, str]] = []
+    waiting = [source]
+    while waiting:
+        rows = inside(db, collection, waiting.pop())
+        found += rows
+        waiting += [name for _, name in rows]
+    return found
+
+
+def remove(db: sqlite3.Connection, document_id: int, collection: int, source: str) -> None:
+    """Delete a document and all that was inside of it."""
+    ids = [document_id, *(one for one, _ in all_inside(db, collection, source))]
+    db.executemany("DELETE FROM documents WHERE id = ?", [(one,) for one in ids])

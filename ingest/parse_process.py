@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import codecs
 from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -22,9 +25,11 @@ from ingest.loaders.document import LoadedDocument, ParseLimits
 from ingest.parse_wire import (
     LENGTH,
     MAX_HEAD_BYTES,
+    PIECE_BYTES,
     READY,
     Request,
     pack_request,
+    unpack_member,
     unpack_reply,
     with_text,
 )
@@ -39,6 +44,19 @@ _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 2.0
 _READ_BYTES = 256 * 1024
 _MAX_BYTES_PER_CHAR = 4
+_T = TypeVar("_T")
+_Ask = Callable[[Process], Awaitable[tuple[_T | DocumentError, bool]]]
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A file that was inside of another."""
+
+    name: str
+    """Its path inside, as its maker wrote it."""
+    path: Path
+    reason: str = ""
+    """Why it cannot be read; for a person."""
 
 
 class ParserProcess:
@@ -49,7 +67,10 @@ class ParserProcess:
         self._timeout_s = settings.parse_timeout_s
         self._memory_mb = settings.parse_memory_mb
         self._max_mb = settings.upload_max_mb
-        self._limits = ParseLimits(max_pages=settings.parse_max_pages)
+        self._limits = ParseLimits(
+            max_pages=settings.parse_max_pages,
+            max_member_bytes=settings.upload_max_mb * 1024 * 1024,
+        )
         self._turn = FairSlots(1, FILES_WAITING, FILES_OF_OWNER, busy=DocumentBusyError)
         self._worker: Process | None = None
 
@@ -67,12 +88,27 @@ class ParserProcess:
         """
         await asyncio.to_thread(check_size, path, self._max_mb)
         request = Request(str(path), name, self._timeout_s, self._limits)
+        return await self._call(lambda worker: _ask(worker, request))
+
+    async def unpack(self, path: Path, name: str, folder: Path) -> list[Unpacked]:
+        """Write the files inside of the one at ``path`` into ``folder``, under numbers.
+
+        They are in the order of the archive or mail. Raises as ``parse`` does.
+        """
+        await asyncio.to_thread(check_size, path, self._max_mb)
+        request = Request(str(path), name, self._timeout_s, self._limits, unpack=True)
+        return await self._call(lambda worker: _receive_members(worker, request, folder))
+
+    async def _call(
+        self, ask: Callable[[Process], Awaitable[tuple[_T | DocumentError, bool]]]
+    ) -> _T:
+        """Put a request to the worker when it is its turn; ``ask`` tells whether it ends then."""
         async with self._turn.place():
             worker = await self._started()
             answered = False
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    outcome, last = await _ask(worker, request)
+                    outcome, last = await ask(worker)
                 answered = True
             except TimeoutError as exc:
                 log.warning("parser.timeout", pid=worker.pid, timeout_s=self._timeout_s)
@@ -150,22 +186,62 @@ async def _ask(worker: Process, request: Request) -> tuple[LoadedDocument | Docu
 
     ``EOFError``, ``ConnectionError`` or ``ValueError`` when the worker is gone or babbles.
     """
-    reader = _reader(worker)
-    if worker.stdin is None:
-        raise EOFError
-    worker.stdin.write(pack_request(request))
-    await worker.stdin.drain()
-    (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-    if length > MAX_HEAD_BYTES:
-        raise ValueError("a head out of bounds")
+    reader = await _send(worker, request)
     # A thread: ten thousand headings take longer to read than the loop can be held up.
-    reply = await asyncio.to_thread(unpack_reply, await reader.readexactly(length))
+    reply = await asyncio.to_thread(unpack_reply, await _read_head(reader))
     if isinstance(reply.outcome, DocumentError):
         return reply.outcome, reply.last
     if reply.text_bytes > _MAX_BYTES_PER_CHAR * request.limits.max_chars:
         raise ValueError("a text out of bounds")
     text = await _read_text(reader, reply.text_bytes)
     return with_text(reply.outcome, text), reply.last
+
+
+async def _receive_members(
+    worker: Process, request: Request, folder: Path
+) -> tuple[list[Unpacked] | DocumentError, bool]:
+    """Send a request and write what comes; raises as ``_ask`` does."""
+    reader = await _send(worker, request)
+    found: list[Unpacked] = []
+    total = 0
+    while True:
+        piece, last = unpack_member(await _read_head(reader))
+        if piece is None:
+            return found, last
+        if isinstance(piece, DocumentError):
+            return piece, last
+        if piece.name:
+            found.append(Unpacked(piece.name, folder / str(len(found))))
+            await asyncio.to_thread(found[-1].path.touch)
+        elif not found or not 0 <= piece.size <= PIECE_BYTES:
+            raise ValueError("a piece out of bounds")
+        elif piece.reason:
+            found[-1] = replace(found[-1], reason=piece.reason)
+        total += piece.size
+        if len(found) > request.limits.max_members or total > request.limits.max_members_bytes:
+            raise ValueError("members out of bounds")
+        await asyncio.to_thread(_append, found[-1].path, await reader.readexactly(piece.size))
+
+
+async def _send(worker: Process, request: Request) -> asyncio.StreamReader:
+    if worker.stdin is None:
+        raise EOFError
+    worker.stdin.write(pack_request(request))
+    await worker.stdin.drain()
+    return _reader(worker)
+
+
+async def _read_head(reader: asyncio.StreamReader) -> bytes:
+    (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+    if length > MAX_HEAD_BYTES:
+        raise ValueError("a head out of bounds")
+    return await reader.readexactly(length)
+
+
+def _append(path: Path, piece: bytes) -> None:
+    if piece:
+        with path.open("ab") as file:
+            file.write(piece)
 
 
 async def _read_text(reader: asyncio.StreamReader, size: int) -> str:

@@ -17,6 +17,8 @@ from ingest.loaders.document import HeadingSpan, Kind, LoadedDocument, PageSpan,
 
 LENGTH = struct.Struct(">I")
 MAX_HEAD_BYTES = 8 * 1024 * 1024
+PIECE_BYTES = 1024 * 1024
+"""Of a file inside of another, at once."""
 READY = b"xoe1"
 """What a worker says when it can take its first request."""
 
@@ -30,6 +32,19 @@ class Request:
     timeout_s: float
     """After which the process ends itself, should nobody be there to end it."""
     limits: ParseLimits
+    unpack: bool = False
+    """The files inside of it are wanted, and not its text."""
+
+
+@dataclass(frozen=True)
+class MemberPiece:
+    """A part of a file inside of another; its bytes follow."""
+
+    name: str
+    """Of the file that begins here; empty where one goes on."""
+    size: int
+    reason: str = ""
+    """Why the file that goes on cannot be read after all."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,7 @@ def pack_request(request: Request) -> bytes:
             "name": request.name,
             "timeout_s": request.timeout_s,
             "limits": asdict(request.limits),
+            "unpack": request.unpack,
         }
     )
 
@@ -65,7 +81,7 @@ def unpack_request(body: bytes) -> Request:
     """Read a request's frame, without its length."""
     value = json.loads(body)
     limits = ParseLimits(**value["limits"])
-    return Request(value["path"], value["name"], value["timeout_s"], limits)
+    return Request(value["path"], value["name"], value["timeout_s"], limits, value["unpack"])
 
 
 def pack_document(document: LoadedDocument, text_bytes: int, *, last: bool) -> bytes:
@@ -83,6 +99,16 @@ def pack_document(document: LoadedDocument, text_bytes: int, *, last: bool) -> b
     )
 
 
+def pack_piece(name: str, size: int, *, reason: str = "") -> bytes:
+    """Make the frame of a member's beginning, or that before its next ``size`` bytes."""
+    return pack({"member": name, "size": size, "reason": reason})
+
+
+def pack_end(*, last: bool) -> bytes:
+    """Make the frame after the last member."""
+    return pack({"end": True, "last": last})
+
+
 def pack_error(error: DocumentError, *, last: bool) -> bytes:
     """Make the frame of an error: its class's name and its sentence."""
     return pack({"error": type(error).__name__, "message": str(error), "last": last})
@@ -98,6 +124,25 @@ def unpack_reply(body: bytes) -> ParserMessage:
         return ParserMessage(_document(value), int(value["text_bytes"]), last)
     except (KeyError, TypeError) as exc:
         raise ValueError("a reply without its parts") from exc
+
+
+def unpack_member(body: bytes) -> tuple[MemberPiece | DocumentError | None, bool]:
+    """Read what comes while members are sent: a piece, why no more come, or None at the end.
+
+    The second value tells whether the worker ends after it.
+
+    ``ValueError`` if it is none of these.
+    """
+    value = json.loads(body)
+    try:
+        if "error" in value:
+            return _error(str(value["error"]), str(value["message"])), bool(value["last"])
+        if "end" in value:
+            return None, bool(value["last"])
+        piece = MemberPiece(str(value["member"]), int(value["size"]), str(value["reason"]))
+        return piece, False
+    except (KeyError, TypeError) as exc:
+        raise ValueError("a piece without its parts") from exc
 
 
 def with_text(document: LoadedDocument, text: str) -> LoadedDocument:

@@ -17,15 +17,19 @@ from math import ceil
 from pathlib import Path
 from typing import BinaryIO
 
-from core.errors import DocumentError
+from core.errors import DocumentError, DocumentTooLargeError
 from ingest.confinement import confine
-from ingest.loaders import load_document
+from ingest.loaders import load_document, load_members
 from ingest.parse_wire import (
     LENGTH,
     MAX_HEAD_BYTES,
+    PIECE_BYTES,
     READY,
+    Request,
     pack_document,
+    pack_end,
     pack_error,
+    pack_piece,
     unpack_request,
 )
 
@@ -97,13 +101,18 @@ def _answer(body: bytes, replies: BinaryIO, *, last: bool) -> bool:
     # The server ends a parse that takes too long; this is for when there is no server any more.
     signal.alarm(ceil(request.timeout_s) + _GRACE_S)
     _limit_time(request.timeout_s)
+    text = b""
     try:
-        document = load_document(Path(request.path), name=request.name, limits=request.limits)
-        text = document.text.encode()
-        last = last or _is_swollen()
-        head = pack_document(document, len(text), last=last)
+        if request.unpack:
+            _send_members(request, replies)
+            last = last or _is_swollen()
+            head = pack_end(last=last)
+        else:
+            document = load_document(Path(request.path), name=request.name, limits=request.limits)
+            text = document.text.encode()
+            last = last or _is_swollen()
+            head = pack_document(document, len(text), last=last)
     except DocumentError as exc:
-        text = b""
         last = last or _is_swollen() or isinstance(exc.__cause__, MemoryError)
         head = pack_error(exc, last=last)
     signal.alarm(0)
@@ -111,6 +120,23 @@ def _answer(body: bytes, replies: BinaryIO, *, last: bool) -> bool:
     replies.write(text)
     replies.flush()
     return last
+
+
+def _send_members(request: Request, replies: BinaryIO) -> None:
+    """Send the files inside of a file, piece by piece. Raises ``DocumentError``."""
+    path, name, limits = Path(request.path), request.name, request.limits
+    for member in load_members(path, name=name, limits=limits):
+        replies.write(pack_piece(member.name, 0))
+        try:
+            for piece in member.pieces:
+                for start in range(0, len(piece), PIECE_BYTES):
+                    part = piece[start : start + PIECE_BYTES]
+                    replies.write(pack_piece("", len(part)))
+                    replies.write(part)
+        except DocumentTooLargeError:
+            raise
+        except DocumentError as exc:
+            replies.write(pack_piece("", 0, reason=str(exc)))
 
 
 def _is_swollen() -> bool:

@@ -13,9 +13,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from core.errors import StoreError
 from ingest.database import DocumentDatabase, marks
@@ -31,9 +30,11 @@ from ingest.digests import (
 from ingest.full_text import FullText, owner_token
 from ingest.integrity import CheckReport, Step
 from ingest.language import passage_language
+from ingest.listing import DocumentInfo as DocumentInfo
+from ingest.listing import Excerpt as Excerpt
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.loaders.document import Kind
-from ingest.moving import move
+from ingest.moving import all_inside, inside, move, remove
 from ingest.passages import Fingerprint as Fingerprint
 from ingest.passages import Passages, mending
 from ingest.splitter import Chunk, search_heading
@@ -46,39 +47,6 @@ CHECK_AT_OPEN_BYTES = 64 * 2**20
 takes a second. A larger one is served and checked meanwhile."""
 
 _INSERT = f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
-_OF_DOCUMENT = ", ".join(f"d.{column}" for column in DocumentRow._fields)
-
-
-@dataclass(frozen=True)
-class DocumentInfo:
-    """A document as it is listed."""
-
-    id: int
-    name: str
-    """The source: a path inside the library, or the name of an uploaded file."""
-    title: str
-    owner: str
-    kind: str | None
-    pages: int | None
-    chunks: int
-    status: Literal["ready", "failed"]
-    reason: str | None
-    """Why it failed or, for a ready one, what of it could not be read; for a person."""
-    sha256: str
-    bytes: int
-    origin: str
-    """Where it came from: ``folder`` (the library's), ``upload``, or the file's absolute path."""
-
-
-@dataclass(frozen=True)
-class Excerpt:
-    """A chunk of a document for a look at what it says."""
-
-    document_id: int
-    title: str
-    language: str
-    heading: str
-    text: str
 
 
 class Store(Passages):
@@ -204,39 +172,60 @@ class Store(Passages):
 
     @mending
     def delete_document(self, document_id: int, owner: str) -> bool:
-        """Remove a document of ``owner``'s with all that belongs to it; False if there is none."""
+        """Remove a document of ``owner``'s with all that belongs to it; False if there is none.
+
+        What was inside of it goes too.
+        """
         with self._database.writing() as db:
             row = db.execute(
-                "SELECT d.collection_id FROM documents d JOIN collections c"
+                "SELECT d.collection_id, d.source FROM documents d JOIN collections c"
                 " ON c.id = d.collection_id WHERE d.id = ? AND c.owner = ?",
                 (document_id, owner),
             ).fetchone()
             if row is None:
                 return False
-            db.execute("DELETE FROM documents WHERE id = ?", (document_id,))
+            remove(db, document_id, *row)
             _bump(db, row[0])
             return True
+
+    @mending
+    def keep_members(self, owner: str, source: str, names: Sequence[str]) -> None:
+        """Remove what was inside of the document ``source`` and is not among ``names`` now."""
+        kept = set(names)
+        with self._database.writing() as db:
+            collection = self._collection_id(db, owner)
+            gone = [one for one in inside(db, collection, source) if one[1] not in kept]
+            for document_id, name in gone:
+                remove(db, document_id, collection, name)
+            if gone:
+                _bump(db, collection)
 
     @mending
     def move_document(self, document_id: int, owner: str, to_owner: str) -> bool:
         """Give a document of ``owner``'s that could be read to ``to_owner``; False if none is.
 
-        Raises ``DocumentError`` when that one has a document of the same name.
+        What was inside of it goes along. Raises ``DocumentError`` when that one has a document of
+        the same name.
         """
         with self._database.writing() as db:
             row = db.execute(
-                f"SELECT d.digest, {_OF_DOCUMENT}"
-                " FROM documents d JOIN collections c ON c.id = d.collection_id"
-                " WHERE d.id = ? AND c.owner = ? AND d.status = 'ready'",
+                "SELECT d.collection_id, d.source FROM documents d JOIN collections c"
+                " ON c.id = d.collection_id WHERE d.id = ? AND c.owner = ?"
+                " AND d.status = 'ready'",
                 (document_id, owner),
             ).fetchone()
             if row is None:
                 return False
-            self._compare("document", *row)
-            document = DocumentRow(*row[1:])
+            before, source = row
             target = self._collection_id(db, to_owner)
-            move(db, document_id, document, collection=target, token=owner_token(target))
-            _bump(db, document.collection_id)
+            for moved in (document_id, *(one for one, _ in all_inside(db, before, source))):
+                values = db.execute(
+                    f"SELECT digest, {DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (moved,)
+                ).fetchone()
+                self._compare("document", *values)
+                document = DocumentRow(*values[1:])
+                move(db, moved, document, collection=target, token=owner_token(target))
+            _bump(db, before)
             _bump(db, target)
             return True
 

@@ -7,9 +7,11 @@ the parser's process, never loads them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from core.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError, DocumentTypeError
 from ingest.loaders.document import (
@@ -17,6 +19,7 @@ from ingest.loaders.document import (
     Kind,
     LoadedDocument,
     Loader,
+    Member,
     PageSpan,
     ParseLimits,
     Source,
@@ -24,19 +27,23 @@ from ingest.loaders.document import (
 from ingest.loaders.sniffing import sniff
 
 __all__ = [
+    "CONTAINERS",
     "HeadingSpan",
     "Kind",
     "LoadedDocument",
     "Loader",
+    "Member",
     "PageSpan",
     "ParseLimits",
     "Source",
     "as_read",
     "load_document",
+    "load_members",
     "loader_for",
 ]
 
-_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 1, "html": 1, "markdown": 1, "text": 1, "mail": 1}
+_T = TypeVar("_T")
+_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 1, "html": 1, "markdown": 1, "text": 2, "mail": 1}
 """Of what a loader makes of a file: raised when it reads more, so that files are read again."""
 
 
@@ -46,8 +53,63 @@ def as_read(sha256: str, kind: str) -> str:
     ``sha256``: of its bytes, in hexadecimal. The same file has another hash when the loader of its
     kind makes another text of it.
     """
-    version = _VERSIONS.get(kind, 0)
+    version: object = _VERSIONS.get(kind, 0)
+    if kind in CONTAINERS:  # what is inside may be of any kind
+        version = sorted(_VERSIONS.items())
     return hashlib.sha256(f"{sha256} {version}".encode()).hexdigest() if version else sha256
+
+
+CONTAINERS: frozenset[Kind] = frozenset(("zip", "mail"))
+"""Kinds that hold files, which become documents of their own."""
+
+
+def load_members(path: Path, *, name: str, limits: ParseLimits) -> Iterator[Member]:
+    """Yield the files inside of the one at ``path``: an archive, or mails.
+
+    Blocking. Raises ``DocumentError``, also while a member's pieces are read, and then
+    ``DocumentTooLargeError`` where all of them are too large together.
+    """
+    kind = sniff(path, name=name)
+    if kind not in CONTAINERS:
+        raise DocumentTypeError("There are no files in it.")
+    found = import_module(f"ingest.loaders.{kind}").members(Source(path, name, limits))
+    total = 0
+
+    def bounded(member: Member) -> Iterator[bytes]:
+        nonlocal total
+        size = 0
+        for piece in _telling("It is damaged inside of the file that it is in.", member.pieces):
+            size += len(piece)
+            total += len(piece)
+            if total > limits.max_members_bytes:
+                raise DocumentTooLargeError(
+                    f"Its files take more than {limits.max_members_bytes / 1e6:,.0f} MB together."
+                )
+            if size > limits.max_member_bytes:
+                raise DocumentError(
+                    f"It is larger than {limits.max_member_bytes / 1e6:,.0f} MB, the limit for one "
+                    "document."
+                )
+            yield piece
+
+    for number, member in enumerate(_telling("It is damaged and cannot be unpacked.", found)):
+        if number == limits.max_members:
+            raise DocumentTooLargeError(
+                f"It packs more than {limits.max_members:,} documents; split it and try again."
+            )
+        yield replace(member, pieces=bounded(member))
+
+
+def _telling(reason: str, items: Iterable[_T]) -> Iterator[_T]:
+    """Yield ``items``; whatever a library raises on the way becomes ``DocumentError``."""
+    try:
+        yield from items
+    except DocumentError:
+        raise
+    except MemoryError as exc:
+        raise DocumentTooLargeError("Unpacking it takes more memory than is allowed.") from exc
+    except Exception as exc:  # kept as the cause
+        raise DocumentError(reason) from exc
 
 
 def load_document(path: Path, *, name: str, limits: ParseLimits | None = None) -> LoadedDocument:

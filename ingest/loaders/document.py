@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -89,6 +90,11 @@ class ParseLimits:
     max_ratio: int = 100
     """Characters of text for each byte of the file, above the first ``free_chars``."""
     free_chars: int = 4 * 1024 * 1024
+    max_members: int = 1_000
+    """Files in one archive or mail that become documents of their own."""
+    max_member_bytes: int = 50 * 1024 * 1024
+    max_members_bytes: int = 1024 * 1024 * 1024
+    """Of all of them, unpacked."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,16 @@ class Source:
     name: str
     """The file's name as the user knows it; ``path`` may be a temporary one."""
     limits: ParseLimits = field(default_factory=ParseLimits)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file inside of another, an archive's or one that a mail brought."""
+
+    name: str
+    """Its path inside, as its maker wrote it."""
+    pieces: Iterable[bytes]
+    """Its content; reading it may raise ``DocumentError``."""
 
 
 class Loader(Protocol):

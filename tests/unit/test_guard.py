@@ -156,7 +156,26 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         ("a.md", documents.html(), "html"),
         ("a.txt", documents.text(), "text"),
         ("a.txt", documents.markdown(), "text"),
-        ("a.csv", b"a,b\n1,2\n", "text"),
+        ("a.csv", b"a,b\n1,2\n", "csv"),
+        ("a.json", b'{"a": 1}', "json"),
+        ("a.rst", b"Title\n=====\n", "rst"),
+        ("a.org", b"* Title\n", "org"),
+        ("a.py", b"<html> = 1  # <!doctype html>", "code"),
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHello\n", "subtitles"),
+        ("a.srt", b"Only some words about srt", "text"),
+        ("a.txt", b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n", "subtitles"),
+        ("a.eml", b"From: a@b\nDate: today\nMessage-ID: <1@b>\n\nHello", "mail"),
+        ("a.txt", b"From: a@b\nDate: today\nMessage-ID: <1@b>\n\nHello", "mail"),
+        ("a.rtf", b"{\\rtf1\\ansi hello}", "rtf"),
+        ("a.doc", b"{\\rtf1\\ansi hello}", "rtf"),
+        ("a.png", documents.png(), "image"),
+        ("a.pdf", documents.png(), "image"),
+        ("a.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 99, "image"),
+        ("a.webp", b"RIFF\0\0\0\0WEBPVP8 " + b"\0" * 99, "image"),
+        ("a.zip", documents.archive(), "zip"),
+        ("a.xlsx", documents.archive("[Content_Types].xml", "xl/workbook.xml"), "xlsx"),
+        ("a", documents.archive("[Content_Types].xml", "ppt/presentation.xml"), "pptx"),
+        ("a.epub", documents.archive("META-INF/container.xml"), "epub"),
         ("a.txt", b"The first line of every such file is %PDF-1.7.", "text"),
         ("a.html", documents.html(), "html"),
         ("a.txt", b"\n<!-- saved -->\n<!DOCTYPE html><p>x", "html"),
@@ -172,30 +191,26 @@ def test_the_kind_is_told_by_content(tmp_path: Path, name: str, data: bytes, kin
     assert sniff(path, name=name) == kind
 
 
-READABLE = (
-    "PDF, Word (.docx), Markdown, plain text, HTML and recordings (MP3, M4A, WAV, Ogg, FLAC, WebM) "
-    "can be read."
-)
+READABLE = "pictures, ZIP archives and recordings (MP3, M4A, WAV, Ogg, FLAC, WebM) can be read."
 
 
 @pytest.mark.parametrize(
     ("name", "data", "what"),
     [
         ("a.dat", b"BM" + bytes(range(256)) * 9, "a file of an unknown kind"),
-        ("a.pdf", documents.png(), "It is named .pdf but is a picture (PNG)"),
-        ("a.png", documents.png(), "It is a picture (PNG), which cannot be read"),
-        ("a.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 99, "a picture (JPEG)"),
         ("a.docx", b"only some words", "It is named .docx but is plain text"),
         ("a.pdf", documents.html(), "It is named .pdf but is a web page"),
         ("a.docx", documents.archive(), "It is named .docx but is a ZIP archive"),
-        ("a.zip", documents.archive(), "It is a ZIP archive"),
-        ("a.xlsx", documents.archive("xl/workbook.xml"), "It is an Excel workbook"),
-        ("a.pptx", documents.archive("ppt/presentation.xml"), "It is a PowerPoint presentation"),
-        ("a.odt", documents.archive("content.xml"), "It is an OpenDocument file"),
-        ("a.epub", documents.archive("META-INF/container.xml"), "It is an EPUB book"),
+        ("a.xlsx", documents.archive(), "It is named .xlsx but is a ZIP archive"),
+        ("a.odt", documents.archive("content.xml"), "It is named .odt but is a ZIP archive"),
+        ("a.jar", documents.archive(), "It is an archive of the kind .jar"),
+        (
+            "a.xlsb",
+            documents.archive("[Content_Types].xml", "xl/workbook.bin"),
+            "It is a binary Excel workbook (.xlsb)",
+        ),
         ("a.doc", documents.ole("WordDocument"), "It is an old Word document (.doc)"),
         ("a.xls", documents.ole("Workbook"), "It is an old Excel workbook (.xls)"),
-        ("a.rtf", b"{\\rtf1\\ansi hello}", "It is an RTF document"),
         ("a.svg", b"<?xml version='1.0'?><svg xmlns='x'><text>t</text></svg>", "an SVG image"),
         ("a.bin", bytes(range(256)) * 9, "a file of an unknown kind"),
     ],
@@ -240,7 +255,7 @@ def library(tmp_path: Path) -> Path:
     (outside / "secret.txt").write_text("secret")
     root = tmp_path / "library"
     for name in (
-        *("b.md", "a.PDF", "guide/voice.md", "guide/deep/er.txt", "picture.png"),
+        *("b.md", "a.PDF", "guide/voice.md", "guide/deep/er.txt", "picture.psd"),
         *(".hidden.txt", ".git/config.txt"),
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -276,9 +291,9 @@ def test_a_pattern_gives_what_it_matches(library: Path) -> None:
 
 
 def test_a_file_that_is_named_is_taken_whatever_it_is(library: Path) -> None:
-    assert found(library, library / "picture.png", library / ".hidden.txt") == [
+    assert found(library, library / "picture.psd", library / ".hidden.txt") == [
         ".hidden.txt",
-        "picture.png",
+        "picture.psd",
     ]
 
 
@@ -304,7 +319,7 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -
 
 def test_what_a_folder_holds_of_other_kinds_is_counted(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    for name in ("a.md", "b.xlsx", "deep/C.XLSX", "deep/README", ".hidden.ppt"):
+    for name in ("a.md", "b.xls", "deep/C.XLS", "deep/README", ".hidden.ppt"):
         (tmp_path / name).write_bytes(b"x")
-    assert passed_over(tmp_path) == {".xlsx": 2, "without an ending": 1}
+    assert passed_over(tmp_path) == {".xls": 2, "without an ending": 1}
     assert passed_over(tmp_path / "gone") == {}

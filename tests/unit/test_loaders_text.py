@@ -271,11 +271,15 @@ def test_a_saved_mail_is_its_words_and_names_what_is_attached(tmp_path: Path) ->
     document = load(tmp_path, "mail.eml", MAIL.encode())
     assert document.text == (
         "From: Ida Holm <ida@example.org>\nTo: Club <club@example.org>\n"
-        "Date: Tue, 04 Jun 2024 09:00:00 +0200\nSubject: New boïler\n\n"
+        "Date: Tue, 04 Jun 2024 09:00:00 +0200\nSubject: New boïler\nAttachments: offer.pdf\n\n"
         "The boiler comes on Monday à 10 h."
     )
     assert document.title == "New boïler"
-    assert document.warnings == ("Attachments were not read: offer.pdf.",)
+    assert document.warnings == ()
+    offered = MAIL.replace("offer.pdf", "offer.xyz")
+    assert load(tmp_path, "mail.eml", offered.encode()).warnings == (
+        "Attachments were not read: offer.xyz.",
+    )
 
 
 def test_several_mails_in_a_file_are_told_apart(tmp_path: Path) -> None:
@@ -286,4 +290,7 @@ def test_several_mails_in_a_file_are_told_apart(tmp_path: Path) -> None:
     document = load(tmp_path, "box.txt", box.encode())
     assert [heading.text for heading in document.headings] == ["Keys", "Rent"]
     assert document.text.endswith("Subject: Rent\n\nDue on Friday.")
+    first, second = document.pages
+    assert "In the drawer." in document.text[first.start : first.end]
+    assert "Due on Friday." in document.text[second.start : second.end]
     assert load(tmp_path, "letter.txt", b"From: me\nTo: you\n\nHello.").text.startswith("From: me")

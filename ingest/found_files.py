@@ -1,0 +1,62 @@
+"""Looks at files before they are read: whether they are there, how large, and of which sort."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import DocumentError
+from core.settings import Settings
+from ingest.guard import EXTENSIONS, check_size, is_recording, sniff, supported_paths
+from ingest.loaders import CONTAINERS, Kind
+from ingest.sources import SourceFile
+from models.integrity import sha256_of
+
+
+@dataclass
+class FoundFile:
+    """A file as it was found, before it is read."""
+
+    source: SourceFile
+    sha256: str = ""
+    size_bytes: int = 0
+    kind: Kind | None = None
+    """Where it is read in a way of its own: a recording, an archive or a mail."""
+
+
+def look_at(found: FoundFile, settings: Settings) -> None:
+    """Fill in what a file is. Blocking.
+
+    Raises ``DocumentError`` where it is too large or no file; a recording may be larger than
+    the rest.
+    """
+    path = found.source.path
+    check_size(path, max(settings.upload_max_mb, settings.recording_max_mb))  # a file at all
+    recording = is_recording(path)
+    limit_mb = settings.recording_max_mb if recording else settings.upload_max_mb
+    found.size_bytes = check_size(path, limit_mb)
+    found.kind = "recording" if recording else _container_kind(path, found.source.name)
+    found.sha256 = sha256_of(path)
+
+
+def is_named_recording(source: SourceFile) -> bool:
+    """Tell by its name whether a file is a recording."""
+    return EXTENSIONS.get(Path(source.name).suffix.lower()) == "recording"
+
+
+def folder_files(folder: Path) -> list[Path]:
+    """Return the files below ``folder`` that can be read; none where there is no such folder."""
+    return supported_paths([folder]) if folder.is_dir() else []
+
+
+def os_reason(source: SourceFile, exc: OSError) -> str:
+    """Return why a file could not be opened, for a person."""
+    return f"{source.name} cannot be opened: {exc.strerror or exc}."
+
+
+def _container_kind(path: Path, name: str) -> Kind | None:
+    try:
+        kind = sniff(path, name=name)
+    except DocumentError:  # told by who reads it
+        return None
+    return kind if kind in CONTAINERS else None

@@ -1,0 +1,58 @@
+"""What is handed to the ingestor, and what it tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+FOLDER = "folder"
+UPLOAD = "upload"
+_INSIDE = "in:"
+
+
+def origin_inside(name: str) -> str:
+    """Return the origin of what was inside of the document ``name``: an archive or a mail."""
+    return f"{_INSIDE}{name}"
+
+
+@dataclass(frozen=True)
+class IngestProgress:
+    """Where one file stands."""
+
+    stage: Literal["reading", "listening", "embedding", "saving"]
+    done: int
+    total: int
+    """Chunks while embedding, seconds of a recording while listening, otherwise 1."""
+
+
+@dataclass(frozen=True)
+class DocumentReport:
+    """What became of one file."""
+
+    name: str
+    status: Literal["ready", "unchanged", "failed"]
+    passages: int
+    pages: int | None = None
+    reason: str | None = None
+    """Why it failed or, for a ready one, what of it could not be read; for the user."""
+    document_id: int | None = None
+    put_off: bool = False
+    """It failed as too much waits: nothing is kept of it, and another time it may be read."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to ingest under ``name``; replaces the owner's document of that name."""
+
+    path: Path
+    name: str
+    origin: str = UPLOAD
+    """``FOLDER``, ``UPLOAD`` or, for a file named on the command line, its absolute path; what was
+    inside of another document has ``origin_inside`` of that one."""
+    depth: int = 0
+    """How many files it is inside of."""
+
+
+ProgressSink = Callable[[SourceFile, IngestProgress], None]
