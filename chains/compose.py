@@ -14,6 +14,7 @@ from chains.quotation import quotation
 from chains.types import Answer, Citation, Outcome, Passage, Verdict
 from chains.yes_no import Ruling
 from ingest.language import ENGLISH
+from ingest.loaders.kinds import unit_of
 
 NEAREST = "**Nearest passages**, not an answer:"
 ABSENT = "**Not in your library.**"
@@ -235,7 +236,8 @@ def _nearest(passages: Sequence[Passage], language: str) -> str:
     for passage in passages:
         where = f"**{passage.source}**"
         if passage.page is not None:
-            where += f" ({said('page {number}', language).format(number=passage.page)})"
+            unit = said(f"{unit_of(passage.source)} {{number}}", language)
+            where += f" ({unit.format(number=passage.page)})"
         if where not in names:
             names.append(where)
     *rest, last = names[:NEAREST_DOCUMENTS] or [""]

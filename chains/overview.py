@@ -28,6 +28,7 @@ from chains.summary import Plan, Summaries, plan
 from chains.types import LIBRARY_OWNER, Answer, Outcome, Passage, Question
 from chains.whole import WholeDocument, called, listed
 from ingest.loaders import HeadingSpan
+from ingest.loaders.kinds import place as place_in
 from ingest.store import DocumentInfo, Store
 
 CONTENT_FITS = THRESHOLD + 0.01
@@ -308,7 +309,8 @@ def _outline(document: WholeDocument, remark: str, spoken: bool) -> Answer:
     lines = []
     for heading in headings[:shown]:
         place = document.support(heading.start, heading.end)
-        page = f", page {place.passage.page}" if place.passage.page is not None else ""
+        at = place_in(place.passage.source, place.passage.page)
+        page = f", {at}" if at else ""
         indent = "  " * (heading.level - top)
         lines.append(f"{indent}- {heading.text}{page} [{numbers.number(place)}]")
     if len(headings) > len(lines):

@@ -17,6 +17,7 @@ from chains.types import Passage, Question
 from core.errors import QuestionError
 from core.settings import Settings
 from ingest.language import ENGLISH
+from ingest.loaders.kinds import place
 from ingest.sentences import code_blocks
 from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
 
@@ -66,7 +67,7 @@ def render_passage(passage: Passage) -> str:
     else:
         text = passage.text
     if passage.page is not None:
-        where = f"{where}, page {passage.page}"
+        where = f"{where}, {place(passage.source, passage.page)}"
     lines = [f"[{where}]"]
     begin = 0
     for start, end in code_blocks(text):

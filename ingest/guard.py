@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from core.errors import DocumentError, DocumentTooLargeError
-from ingest.loaders.kinds import EXTENSIONS, READABLE, SUPPORTED, KindInfo
+from ingest.loaders.kinds import EXTENSIONS, READABLE, SUPPORTED, KindInfo, place, unit_of
 from ingest.loaders.sniffing import sniff
 from ingest.loaders.sound_kinds import is_recording
 from ingest.names import safe_name, safe_relative_name
@@ -20,10 +20,12 @@ __all__ = [
     "check_size",
     "is_recording",
     "passed_over",
+    "place",
     "safe_name",
     "safe_relative_name",
     "sniff",
     "supported_paths",
+    "unit_of",
 ]
 
 MB = 1024 * 1024

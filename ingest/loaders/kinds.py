@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from ingest.loaders.document import Kind
 
@@ -57,8 +58,28 @@ SUPPORTED = (
     ),
 )
 EXTENSIONS: dict[str, Kind] = {ext: info.kind for info in SUPPORTED for ext in info.extensions}
+_UNITS: dict[Kind, str] = {
+    "pptx": "slide",
+    "odp": "slide",
+    "xlsx": "row",
+    "ods": "row",
+    "csv": "row",
+    "mail": "message",
+}
+"""What the numbered parts of a kind are called, where that is not pages."""
 READABLE = (
     "PDF, Word, PowerPoint, Excel and OpenDocument files, RTF, EPUB, CSV, JSON, e-mail, Markdown, "
     "HTML, plain text, source code, subtitles, pictures, ZIP archives and recordings (MP3, M4A, "
     "WAV, Ogg, FLAC, WebM) can be read"
 )
+
+
+def unit_of(name: str) -> str:
+    """Return what the numbered parts of the document ``name`` are: page, slide, row, message."""
+    kind = EXTENSIONS.get(PurePath(name).suffix.lower())
+    return _UNITS.get(kind, "page") if kind is not None else "page"
+
+
+def place(name: str, number: int | None) -> str:
+    """Return a place in the document ``name`` as it is cited: ``slide 3``; empty without number."""
+    return f"{unit_of(name)} {number}" if number is not None else ""

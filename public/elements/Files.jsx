@@ -20,7 +20,7 @@ function status(file) {
     return file.stage === "embedding" && file.total > 1
       ? `embedding ${file.done} of ${file.total}` : file.stage || "reading"
   }
-  const pages = file.pages ? ` from ${count(file.pages, "page")}` : ""
+  const pages = file.pages ? ` from ${count(file.pages, file.unit)}` : ""
   const known = file.state === "unchanged" ? "ready already" : "ready"
   return `${known}, ${count(file.passages, "passage")}${pages}`
 }

@@ -5,7 +5,8 @@ import { FileText, Trash2, Users } from "lucide-react"
 function status(document) {
   if (document.status === "failed") return document.reason || "could not be read"
   const passages = `${document.passages} passage${document.passages === 1 ? "" : "s"}`
-  const pages = document.pages ? `, ${document.pages} page${document.pages === 1 ? "" : "s"}` : ""
+  const pages = document.pages
+    ? `, ${document.pages} ${document.unit}${document.pages === 1 ? "" : "s"}` : ""
   return passages + pages
 }
 

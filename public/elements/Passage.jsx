@@ -36,7 +36,7 @@ export default function Passage() {
         <div>
           <p className="xoe-file">{citation.source}</p>
           <p className="xoe-where">
-            {[citation.page && `Page ${citation.page}`, citation.heading || citation.title]
+            {[citation.place && citation.place[0].toUpperCase() + citation.place.slice(1), citation.heading || citation.title]
               .filter(Boolean).join(" · ")}
           </p>
         </div>

@@ -14,7 +14,7 @@ const SIGNS = { answered: CircleCheck, nearest_passages: TextQuote, not_in_libra
 const TIME = /(^| )(\d+:\d\d(:\d\d)?–\S+)$/
 
 function whereabouts(citation) {
-  if (citation.page) return `${citation.source}, page ${citation.page}`
+  if (citation.place) return `${citation.source}, ${citation.place}`
   const time = citation.heading.match(TIME)
   return time ? `${citation.source}, ${time[2]}` : citation.source
 }

@@ -22,6 +22,7 @@ from ingest.guard import (
     SUPPORTED,
     check_size,
     passed_over,
+    place,
     safe_name,
     safe_relative_name,
     sniff,
@@ -323,3 +324,22 @@ def test_what_a_folder_holds_of_other_kinds_is_counted(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     assert passed_over(tmp_path) == {".xls": 2, "without an ending": 1}
     assert passed_over(tmp_path / "gone") == {}
+
+
+# Places
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("deck.pptx", "slide 3"),
+        ("fees.xlsx", "row 3"),
+        ("fees.CSV", "row 3"),
+        ("box.mbox", "message 3"),
+        ("report.pdf", "page 3"),
+        ("noname", "page 3"),
+    ],
+)
+def test_a_place_is_named_as_its_format_counts(name: str, said: str) -> None:
+    assert place(name, 3) == said
+    assert place(name, None) == ""

@@ -89,12 +89,15 @@ async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> 
 
 
 def _print(answer: dict[str, Any]) -> None:
+    from ingest.loaders.kinds import place
+
     console = Console(highlight=False)
     console.print(answer["answer"], markup=False)
     if answer["citations"]:
         console.print()
     for number, citation in enumerate(answer["citations"], 1):
-        page = f", page {citation['page']}" if citation["page"] else ""
+        at = place(citation["source"], citation["page"])
+        page = f", {at}" if at else ""
         quote = " ".join(citation["quote"].split())
         console.print(
             f"[dim]\\[{number}] {escape(citation['source'])}{page}: {escape(quote)}[/dim]"

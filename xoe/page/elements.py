@@ -14,6 +14,7 @@ import chainlit as cl
 
 from chains.types import Citation, Outcome
 from core.text import visible
+from ingest.loaders.kinds import place, unit_of
 from xoe.page.markup import without_marks
 
 WRITING = "Found in your documents; the answer is being written and checked"
@@ -77,7 +78,9 @@ def files(lines: Sequence[FileLine], questions: Sequence[str] = ()) -> cl.Custom
 
 def files_props(lines: Sequence[FileLine], questions: Sequence[str] = ()) -> dict[str, Any]:
     """Return the properties of the list of dropped files."""
-    shown = [{**asdict(line), "name": visible(line.name)} for line in lines]
+    shown = [
+        {**asdict(line), "name": visible(line.name), "unit": unit_of(line.name)} for line in lines
+    ]
     return {"files": shown, "questions": list(questions)}
 
 
@@ -101,7 +104,7 @@ def _citation(citation: Citation, said: str) -> dict[str, Any]:
         "source": visible(citation.source),
         "title": visible(citation.title),
         "heading": visible(citation.heading),
-        "page": citation.page,
+        "place": place(citation.source, citation.page),
         "quote": "" if is_said else _readable(citation),
         "before": visible(citation.passage[:start]),
         "marked": visible(citation.passage[start:end]),

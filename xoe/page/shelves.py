@@ -9,6 +9,7 @@ import chainlit as cl
 
 from chains.types import LIBRARY_OWNER
 from core.errors import DocumentError, StoreError
+from ingest.loaders.kinds import unit_of
 from xoe.auth.identity import Identity
 from xoe.page import session
 
@@ -31,6 +32,7 @@ def listed(documents: Sequence[DocumentInfo], me: Identity) -> list[dict[str, An
             "reason": document.reason or "",
             "passages": document.chunks,
             "pages": document.pages,
+            "unit": unit_of(document.name),
             "own": document.owner == me.id,
             "removable": document.owner == me.id or _may_take_down(document, me),
             "shareable": me.is_operator and document.owner == me.id and document.status == "ready",

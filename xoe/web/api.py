@@ -65,7 +65,9 @@ class QueryCitation(BaseModel, from_attributes=True):
     """A sentence of a document that supports the answer."""
 
     source: str = Field(description="The document's name.")
-    page: int | None = Field(description="From 1; null where the format has no pages.")
+    page: int | None = Field(
+        description="From 1: the page, slide, row or message; null where the format has none."
+    )
     quote: str = Field(description="The sentence: the document's text from start to end.")
     start: int = Field(description="Offset in the document's text, in characters.")
     end: int

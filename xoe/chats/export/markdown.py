@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from ingest.loaders.kinds import place
 from xoe.chats.export.clean import clean, line, shown_date
 from xoe.chats.export.page import parts_of
 from xoe.chats.types import StoredCitation, StoredMessage, StoredThread
@@ -58,7 +59,8 @@ def _notes(heading: str, citations: tuple[StoredCitation, ...]) -> Iterator[str]
     if citations:
         yield f"### {heading}"
     for citation in citations:
-        page = f", page {int(citation.page)}" if citation.page is not None else ""
+        at = place(citation.source, citation.page)
+        page = f", {at}" if at else ""
         before, marked, after = (_SPACE.sub(" ", part) for part in parts_of(citation))
         # A space inside the asterisks, or none outside of them, would leave them as they are.
         quote = f"**{_plain(marked.strip())}**" if marked.strip() else ""

@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
+from ingest.loaders.kinds import place
 from xoe.chats.export.answer import Cite, blocks
 from xoe.chats.export.clean import clean, date_of, line, shown_date
 from xoe.chats.types import StoredCitation, StoredMessage, StoredThread
@@ -119,7 +120,8 @@ def _notes(prefix: str, heading: str, citations: Sequence[StoredCitation]) -> It
         if prefix and citation.number not in seen:
             name = f' id="{prefix}{int(citation.number)}"'
             seen.add(citation.number)
-        page = f", page {int(citation.page)}" if citation.page is not None else ""
+        at = place(citation.source, citation.page)
+        page = f", {at}" if at else ""
         before, marked, after = parts_of(citation)
         yield (
             f'<li{name} value="{int(citation.number)}"><p class="source">'
