@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     # Where things are
     data_dir: Path = Field(Path("data"), description="database, index, Redis file and logs")
     library_dir: Path = Field(Path("library"), description="the shared documents' folder")
+    folders: str = Field(
+        "", description="more folders with shared documents, kept in step; colons between"
+    )
     models_dir: Path = Field(
         default_factory=_default_models_dir, description="the model files' folder"
     )

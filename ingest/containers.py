@@ -36,7 +36,7 @@ def members_of(
             name = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
             number += 1
         taken.add(name)
-        inside = SourceFile(one.path, name, origin_inside(source.name), source.depth + 1)
+        inside = SourceFile(one.path, name, origin_inside(source.name), depth=source.depth + 1)
         yield inside, one.reason
 
 

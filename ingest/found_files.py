@@ -7,8 +7,8 @@ from pathlib import Path
 
 from core.errors import DocumentError
 from core.settings import Settings
-from ingest.guard import EXTENSIONS, check_size, is_recording, sniff, supported_paths
-from ingest.loaders import CONTAINERS, Kind
+from ingest.guard import EXTENSIONS, check_size, is_recording, sniff
+from ingest.loaders import Kind
 from ingest.sources import SourceFile
 from models.integrity import sha256_of
 
@@ -21,7 +21,7 @@ class FoundFile:
     sha256: str = ""
     size_bytes: int = 0
     kind: Kind | None = None
-    """Where it is read in a way of its own: a recording, an archive or a mail."""
+    """None where it cannot be told."""
 
 
 def look_at(found: FoundFile, settings: Settings) -> None:
@@ -35,7 +35,7 @@ def look_at(found: FoundFile, settings: Settings) -> None:
     recording = is_recording(path)
     limit_mb = settings.recording_max_mb if recording else settings.upload_max_mb
     found.size_bytes = check_size(path, limit_mb)
-    found.kind = "recording" if recording else _container_kind(path, found.source.name)
+    found.kind = "recording" if recording else _kind(path, found.source.name)
     found.sha256 = sha256_of(path)
 
 
@@ -44,19 +44,13 @@ def is_named_recording(source: SourceFile) -> bool:
     return EXTENSIONS.get(Path(source.name).suffix.lower()) == "recording"
 
 
-def folder_files(folder: Path) -> list[Path]:
-    """Return the files below ``folder`` that can be read; none where there is no such folder."""
-    return supported_paths([folder]) if folder.is_dir() else []
-
-
 def os_reason(source: SourceFile, exc: OSError) -> str:
     """Return why a file could not be opened, for a person."""
     return f"{source.name} cannot be opened: {exc.strerror or exc}."
 
 
-def _container_kind(path: Path, name: str) -> Kind | None:
+def _kind(path: Path, name: str) -> Kind | None:
     try:
-        kind = sniff(path, name=name)
+        return sniff(path, name=name)
     except DocumentError:  # told by who reads it
         return None
-    return kind if kind in CONTAINERS else None

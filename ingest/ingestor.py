@@ -16,16 +16,16 @@ from core.fairness import FairSlots
 from core.settings import Settings
 from ingest.containers import MAX_DEPTH, members_of, unpacking_folder
 from ingest.embedder import Embedder
-from ingest.found_files import FoundFile, folder_files, is_named_recording, look_at, os_reason
-from ingest.guard import passed_over, safe_name, safe_relative_name
-from ingest.loaders import CONTAINERS, LoadedDocument, as_read
+from ingest.found_files import FoundFile, is_named_recording, look_at, os_reason
+from ingest.guard import safe_name
+from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read
 from ingest.parse_process import FILES_OF_OWNER, FILES_WAITING, ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.sources import FOLDER as FOLDER
 from ingest.sources import UPLOAD as UPLOAD
 from ingest.sources import DocumentReport as DocumentReport
 from ingest.sources import IngestProgress as IngestProgress
-from ingest.sources import ProgressSink
+from ingest.sources import ProgressSink, put_off_report, stored_report
 from ingest.sources import SourceFile as SourceFile
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
@@ -122,7 +122,7 @@ class Ingestor:
                     yield item
                     continue
                 if any(name.startswith(f"{item.source.name}/") for name in put_off):
-                    yield _put_off(item.source, DocumentBusyError(FILES_WAITING))
+                    yield put_off_report(item.source, DocumentBusyError(FILES_WAITING))
                     continue
                 window.append(item)
                 if sum(len(p.chunks) for p in window) >= WINDOW_CHUNKS or ready.empty():
@@ -135,25 +135,6 @@ class Ingestor:
                 yield report
         finally:
             producer.cancel()
-
-    async def sync_folder(
-        self, folder: Path, *, owner: str, on_progress: ProgressSink | None = None
-    ) -> AsyncIterator[DocumentReport]:
-        """Make the owner's documents those of ``folder``: new and changed in, vanished ones out."""
-        paths = await asyncio.to_thread(folder_files, folder)
-        if others := await asyncio.to_thread(passed_over, folder):
-            log.warning("ingest.passed_over", files=others.total(), endings=dict(others))
-        sources = [
-            SourceFile(path, safe_relative_name(str(path.relative_to(folder))), FOLDER)
-            for path in paths
-        ]
-        names = {source.name for source in sources}
-        for known in await asyncio.to_thread(self._store.documents, [owner]):
-            if known.origin == FOLDER and known.name not in names:
-                await asyncio.to_thread(self._store.delete_document, known.id, owner)
-                log.info("ingest.removed", owner=owner, document_id=known.id)
-        async for report in self.ingest_many(sources, owner=owner, on_progress=on_progress):
-            yield report
 
     async def rebuild_outdated(self) -> int:
         """Split and embed again what another embedder or splitter made; return how many documents.
@@ -198,11 +179,15 @@ class Ingestor:
                 known is not None
                 and known.status == "ready"
                 and known.sha256 == as_read(found.sha256, known.kind or "")
+                and not source.again
             ):
-                yield DocumentReport(
-                    *(source.name, "unchanged", known.chunks, known.pages, known.reason, known.id)
-                )
+                yield stored_report(known, "unchanged")
                 return
+            if found.kind is not None:
+                sha256 = as_read(found.sha256, found.kind)
+                if copied := await self._copied(source, owner, sha256, found.kind):
+                    yield copied
+                    return
             notes: list[str] = []
             if found.kind in CONTAINERS:
                 async with aclosing(self._members(found, owner, notify, notes)) as items:
@@ -210,9 +195,27 @@ class Ingestor:
                         yield item
             yield await self._prepare(found, owner, notify, notes)
         except DocumentBusyError as exc:
-            yield _put_off(source, exc)
+            yield put_off_report(source, exc)
         except (DocumentError, OSError) as exc:
             yield await self._refuse(found, owner, exc)
+
+    async def _copied(
+        self, source: SourceFile, owner: str, sha256: str, kind: Kind
+    ) -> DocumentReport | None:
+        """Take a file from a document of the same content; None where there is none.
+
+        An archive or mail is not: what is inside of it belongs to the other one.
+        """
+        if source.again or kind in CONTAINERS:
+            return None
+        name, origin = source.name, source.origin
+        copied = await asyncio.to_thread(
+            self._store.put_copy, owner, name, origin=origin, sha256=sha256, kind=kind
+        )
+        if copied is None:
+            return None
+        log.info("ingest.copied", document_id=copied.id, passages=copied.chunks)
+        return stored_report(copied, "ready")
 
     async def _members(
         self, found: FoundFile, owner: str, notify: ProgressSink, notes: list[str]
@@ -293,12 +296,27 @@ class Ingestor:
     async def _take_in(
         self, window: Sequence[_Prepared], owner: str, notify: ProgressSink
     ) -> AsyncIterator[DocumentReport]:
-        """Embed and commit; where the embedder fails on a window, one document at a time."""
+        """Embed and commit; where the embedder fails on a window, one document at a time.
+
+        What is in it twice, or has been stored since it was read, is embedded once.
+        """
+        fresh: dict[tuple[str, str], _Prepared] = {}
+        twice: list[_Prepared] = []
+        for prepared in window:
+            kind = prepared.document.kind
+            copied = await self._copied(prepared.source, owner, prepared.sha256, kind)
+            if copied is not None:
+                yield copied
+            elif (key := (prepared.sha256, kind)) in fresh:
+                twice.append(prepared)
+            else:
+                fresh[key] = prepared
+        window = list(fresh.values())
         try:
             embedded = await self._embed(window, notify)
         except DocumentBusyError as exc:
             for prepared in window:
-                yield _put_off(prepared.source, exc)
+                yield put_off_report(prepared.source, exc)
             return
         except DocumentError as exc:
             if len(window) == 1:
@@ -312,6 +330,9 @@ class Ingestor:
             return
         for prepared, read in embedded:
             yield await self._commit(prepared, read, owner, notify)
+        for prepared in twice:
+            async for report in self._take_in([prepared], owner, notify):
+                yield report
 
     async def _transcribe(self, source: SourceFile, notify: ProgressSink) -> LoadedDocument:
         if self._recordings is None:
@@ -389,12 +410,6 @@ class Ingestor:
 
 def _slots(places: int) -> FairSlots:
     return FairSlots(places, FILES_WAITING, FILES_OF_OWNER, busy=DocumentBusyError)
-
-
-def _put_off(source: SourceFile, why: DocumentBusyError) -> DocumentReport:
-    """Return the report for a file that was not read, and may be another time: nothing is kept."""
-    log.info("ingest.put_off", waiting=why.waiting, own=why.own)
-    return DocumentReport(source.name, "failed", 0, reason=str(why), put_off=True)
 
 
 async def _next(

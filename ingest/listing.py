@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from ingest.database import marks
+from ingest.passages import Passages
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,85 @@ class Excerpt:
     language: str
     heading: str
     text: str
+
+
+class Listing(Passages):
+    """Reads which documents there are. Blocking."""
+
+    def find_document(self, owner: str, source: str) -> DocumentInfo | None:
+        """Return the document that ``source`` became, or None."""
+        found = self._documents("c.owner = ? AND d.source = ?", (owner, source))
+        return found[0] if found else None
+
+    def find_origin(self, owner: str, origin: str) -> DocumentInfo | None:
+        """Return the document that the file at ``origin`` became, or None."""
+        found = self._documents("c.owner = ? AND d.origin = ?", (owner, origin))
+        return found[0] if found else None
+
+    def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
+        """Return all documents of ``owners``, by owner and name."""
+        return self._documents(f"c.owner IN ({marks(owners)})", tuple(owners))
+
+    def still_there(self, document_ids: Sequence[int]) -> set[int]:
+        """Return those of ``document_ids`` that have not been removed or replaced."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT id FROM documents WHERE id IN ({marks(document_ids)})", (*document_ids,)
+            ).fetchall()
+        return {row[0] for row in rows}
+
+    def owners(self) -> list[str]:
+        """Return everyone who has a collection."""
+        with self._database.reading() as db:
+            return [row[0] for row in db.execute("SELECT owner FROM collections")]
+
+    def collection_ids(self) -> list[int]:
+        """Return the ids of all collections."""
+        with self._database.reading() as db:
+            return [row[0] for row in db.execute("SELECT id FROM collections")]
+
+    def excerpts(
+        self, owners: Sequence[str], document_ids: Sequence[int], each: int
+    ) -> list[Excerpt]:
+        """Return the first ``each`` chunks of some of ``owners``' documents, in the ids' order."""
+        with self._database.reading() as db:
+            rows = [
+                row
+                for document_id in document_ids
+                for row in db.execute(
+                    "SELECT d.id, d.title, k.language, k.heading, k.text FROM chunks k"
+                    " JOIN documents d ON d.id = k.document_id"
+                    " JOIN collections c ON c.id = d.collection_id"
+                    f" WHERE d.id = ? AND c.owner IN ({marks(owners)}) ORDER BY k.id LIMIT ?",
+                    (document_id, *owners, each),
+                )
+            ]
+        return [Excerpt(*row) for row in rows]
+
+    def statuses(self) -> dict[str, int]:
+        """Return how many documents there are of each status, over all owners."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT status, COUNT(*) FROM documents GROUP BY status").fetchall()
+        return dict(rows)
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many documents are ready and how many chunks there are, over all owners."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT (SELECT COUNT(*) FROM documents WHERE status = 'ready'),"
+                " (SELECT COUNT(*) FROM chunks)"
+            ).fetchone()
+        return row[0], row[1]
+
+    def _documents(self, where: str, values: tuple[object, ...]) -> list[DocumentInfo]:
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT d.id, d.source, d.title, c.owner, d.kind,"
+                " NULLIF(json_array_length(d.pages), 0),"
+                " (SELECT COUNT(*) FROM chunks k WHERE k.document_id = d.id),"
+                " d.status, d.reason, d.sha256, d.bytes, d.origin"
+                " FROM documents d JOIN collections c ON c.id = d.collection_id"
+                f" WHERE {where} ORDER BY c.owner, d.source",
+                values,
+            ).fetchall()
+        return [DocumentInfo(*row) for row in rows]

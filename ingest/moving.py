@@ -1,6 +1,6 @@
-"""Removes a document, or gives it to another owner, with what was inside of it.
+"""Removes documents, copies them, gives them to another owner; what was inside of one follows.
 
-What is given away is written anew, and not read anew.
+What is copied or given away is written anew, and neither read nor embedded anew.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import sqlite3
 from typing import Final
 
 from core.errors import DocumentError, StoreError
-from ingest.digests import DocumentRow, digest
+from ingest.database import marks
+from ingest.digests import DOCUMENT_COLUMNS, DocumentRow, digest
+from ingest.loaders import titles
 from ingest.sources import origin_inside
 
 _MOVED: Final = """
@@ -21,6 +23,24 @@ SELECT k.document_id, ?1, k.start, k."end", k.heading, k.text, ?2, k.language, k
     ), k.vector_digest, k.tokens, k.tokens_digest
 FROM chunks k JOIN documents d ON d.id = k.document_id
 WHERE k.document_id = ?3 AND k.collection_id = ?4 ORDER BY k.id
+"""
+
+_INSERTED: Final = (
+    f"INSERT INTO documents({DOCUMENT_COLUMNS}, digest, text, text_digest)"
+    f" VALUES ({marks(DocumentRow._fields)}, ?, ?, ?)"
+)
+_COPIED: Final = """
+INSERT INTO chunks(document_id, collection_id, start, "end", heading, text, owner_token,
+    language, vector, digest, vector_digest, tokens, tokens_digest)
+SELECT ?1, h.collection_id, h.start, h."end", h.named, h.text, h.owner_token, h.language,
+    h.vector, content_digest(
+        ?1, h.collection_id, ?2, ?3, h.start, h."end", h.named, h.text, h.owner_token, h.language
+    ), h.vector_digest, h.tokens, h.tokens_digest
+FROM (
+    SELECT k.*, CASE WHEN substr(k.heading, 1, ?5) = ?4 THEN ?3 || substr(k.heading, ?5 + 1)
+        ELSE k.heading END AS named
+    FROM chunks k WHERE k.document_id = ?6
+) h ORDER BY h.id
 """
 
 
@@ -57,6 +77,22 @@ def move(
     db.execute(
         "DELETE FROM chunks WHERE document_id = ? AND collection_id = ?", (document_id, before)
     )
+
+
+def copy(
+    db: sqlite3.Connection, document_id: int, document: DocumentRow, *, source: str, origin: str
+) -> None:
+    """Write a document once more under another name; a title that is its name changes with it."""
+    title = document.title
+    if title == titles.from_name(document.source):
+        title = titles.from_name(source)
+    row = document._replace(source=source, origin=origin, title=title)
+    text = db.execute(
+        "SELECT text, text_digest FROM documents WHERE id = ?", (document_id,)
+    ).fetchone()
+    cursor = db.execute(_INSERTED, (*row, digest(*row), *text))
+    given = (cursor.lastrowid, source, title, document.title, len(document.title), document_id)
+    db.execute(_COPIED, given)
 
 
 def inside(db: sqlite3.Connection, collection: int, source: str) -> list[tuple[int, str]]:

@@ -132,7 +132,13 @@ ALTER TABLE chunks ADD COLUMN tokens BLOB NOT NULL DEFAULT x'';
 ALTER TABLE chunks ADD COLUMN tokens_digest INTEGER NOT NULL DEFAULT {digests.digest(b"")};
 """
 
-STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS)
+# By which a file that only got another name, or came from elsewhere, is found.
+_CONTENT = """
+CREATE INDEX documents_content ON documents(collection_id, sha256);
+CREATE INDEX documents_origin ON documents(collection_id, origin);
+"""
+
+STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS, _CONTENT)
 """Step ``n`` leads from version ``n`` to ``n + 1``. Never changed once released, only added to."""
 
 SCHEMA_VERSION: Final = len(STEPS)

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
+from core.errors import DocumentBusyError
+from ingest.listing import DocumentInfo
+
+log = structlog.get_logger(__name__)
+
 FOLDER = "folder"
 UPLOAD = "upload"
 _INSIDE = "in:"
@@ -32,7 +39,7 @@ class DocumentReport:
     """What became of one file."""
 
     name: str
-    status: Literal["ready", "unchanged", "failed"]
+    status: Literal["ready", "unchanged", "failed", "removed"]
     passages: int
     pages: int | None = None
     reason: str | None = None
@@ -51,8 +58,21 @@ class SourceFile:
     origin: str = UPLOAD
     """``FOLDER``, ``UPLOAD`` or, for a file named on the command line, its absolute path; what was
     inside of another document has ``origin_inside`` of that one."""
+    again: bool = False
+    """It is read and embedded even though nothing of it has changed."""
     depth: int = 0
     """How many files it is inside of."""
 
 
 ProgressSink = Callable[[SourceFile, IngestProgress], None]
+
+
+def stored_report(known: DocumentInfo, status: Literal["ready", "unchanged"]) -> DocumentReport:
+    """Return the report of what is stored already."""
+    return DocumentReport(known.name, status, known.chunks, known.pages, known.reason, known.id)
+
+
+def put_off_report(source: SourceFile, why: DocumentBusyError) -> DocumentReport:
+    """Return the report for a file that was not read, and may be another time: nothing is kept."""
+    log.info("ingest.put_off", waiting=why.waiting, own=why.own)
+    return DocumentReport(source.name, "failed", 0, reason=str(why), put_off=True)

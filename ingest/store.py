@@ -32,11 +32,12 @@ from ingest.integrity import CheckReport, Step
 from ingest.language import passage_language
 from ingest.listing import DocumentInfo as DocumentInfo
 from ingest.listing import Excerpt as Excerpt
+from ingest.listing import Listing
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.loaders.document import Kind
-from ingest.moving import all_inside, inside, move, remove
+from ingest.moving import all_inside, copy, inside, move, remove
 from ingest.passages import Fingerprint as Fingerprint
-from ingest.passages import Passages, mending
+from ingest.passages import mending
 from ingest.splitter import Chunk, search_heading
 from ingest.swap import DATABASE_NAME as DATABASE_NAME
 from ingest.swap import Hold
@@ -49,7 +50,7 @@ takes a second. A larger one is served and checked meanwhile."""
 _INSERT = f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
 
 
-class Store(Passages):
+class Store(Listing):
     """Blocking access to the database: call it from a thread."""
 
     def __init__(self, data_dir: Path, fingerprint: Fingerprint) -> None:
@@ -171,6 +172,33 @@ class Store(Passages):
             )
 
     @mending
+    def put_copy(
+        self, owner: str, source: str, *, origin: str, sha256: str, kind: str
+    ) -> DocumentInfo | None:
+        """Add or replace a document by one of the same content, if there is one; else None.
+
+        Nothing is embedded for it. ``sha256`` and ``kind`` are those of what was read already.
+        """
+        with self._database.writing() as db:
+            collection = self._collection_id(db, owner)
+            found = db.execute(
+                f"SELECT id, digest, {DOCUMENT_COLUMNS} FROM documents"
+                " WHERE collection_id = ? AND sha256 = ? AND kind = ? AND status = 'ready'"
+                " AND source != ? LIMIT 1",
+                (collection, sha256, kind, source),
+            ).fetchone()
+            if found is None:
+                return None
+            document_id, *values = found
+            self._compare("document", *values)
+            db.execute(
+                "DELETE FROM documents WHERE collection_id = ? AND source = ?", (collection, source)
+            )
+            copy(db, document_id, DocumentRow(*values[1:]), source=source, origin=origin)
+            _bump(db, collection)
+        return self.find_document(owner, source)
+
+    @mending
     def delete_document(self, document_id: int, owner: str) -> bool:
         """Remove a document of ``owner``'s with all that belongs to it; False if there is none.
 
@@ -239,33 +267,6 @@ class Store(Passages):
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
-    def find_document(self, owner: str, source: str) -> DocumentInfo | None:
-        """Return the document that ``source`` became, or None."""
-        found = self._documents("c.owner = ? AND d.source = ?", (owner, source))
-        return found[0] if found else None
-
-    def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
-        """Return all documents of ``owners``, by owner and name."""
-        return self._documents(f"c.owner IN ({marks(owners)})", tuple(owners))
-
-    def still_there(self, document_ids: Sequence[int]) -> set[int]:
-        """Return those of ``document_ids`` that have not been removed or replaced."""
-        with self._database.reading() as db:
-            rows = db.execute(
-                f"SELECT id FROM documents WHERE id IN ({marks(document_ids)})", (*document_ids,)
-            ).fetchall()
-        return {row[0] for row in rows}
-
-    def owners(self) -> list[str]:
-        """Return everyone who has a collection."""
-        with self._database.reading() as db:
-            return [row[0] for row in db.execute("SELECT owner FROM collections")]
-
-    def collection_ids(self) -> list[int]:
-        """Return the ids of all collections."""
-        with self._database.reading() as db:
-            return [row[0] for row in db.execute("SELECT id FROM collections")]
-
     def outdated_owners(self) -> list[str]:
         """Return the owners whose chunks another embedder or splitter made."""
         with self._database.reading() as db:
@@ -310,39 +311,6 @@ class Store(Passages):
                 "UPDATE collections SET owner = ?, digest = ? WHERE owner = ?",
                 (owner, digest(*row), rebuilt_owner),
             )
-
-    def excerpts(
-        self, owners: Sequence[str], document_ids: Sequence[int], each: int
-    ) -> list[Excerpt]:
-        """Return the first ``each`` chunks of some of ``owners``' documents, in the ids' order."""
-        with self._database.reading() as db:
-            rows = [
-                row
-                for document_id in document_ids
-                for row in db.execute(
-                    "SELECT d.id, d.title, k.language, k.heading, k.text FROM chunks k"
-                    " JOIN documents d ON d.id = k.document_id"
-                    " JOIN collections c ON c.id = d.collection_id"
-                    f" WHERE d.id = ? AND c.owner IN ({marks(owners)}) ORDER BY k.id LIMIT ?",
-                    (document_id, *owners, each),
-                )
-            ]
-        return [Excerpt(*row) for row in rows]
-
-    def statuses(self) -> dict[str, int]:
-        """Return how many documents there are of each status, over all owners."""
-        with self._database.reading() as db:
-            rows = db.execute("SELECT status, COUNT(*) FROM documents GROUP BY status").fetchall()
-        return dict(rows)
-
-    def totals(self) -> tuple[int, int]:
-        """Return how many documents are ready and how many chunks there are, over all owners."""
-        with self._database.reading() as db:
-            row = db.execute(
-                "SELECT (SELECT COUNT(*) FROM documents WHERE status = 'ready'),"
-                " (SELECT COUNT(*) FROM chunks)"
-            ).fetchone()
-        return row[0], row[1]
 
     # ── safety ───────────────────────────────────────────────────────────────────────────────
 
@@ -395,19 +363,6 @@ class Store(Passages):
         made = CollectionRow(cursor.lastrowid, owner, mine.embedder, mine.dimension, mine.splitter)
         db.execute("UPDATE collections SET digest = ? WHERE id = ?", (digest(*made), made.id))
         return made.id
-
-    def _documents(self, where: str, values: tuple[object, ...]) -> list[DocumentInfo]:
-        with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT d.id, d.source, d.title, c.owner, d.kind,"
-                " NULLIF(json_array_length(d.pages), 0),"
-                " (SELECT COUNT(*) FROM chunks k WHERE k.document_id = d.id),"
-                " d.status, d.reason, d.sha256, d.bytes, d.origin"
-                " FROM documents d JOIN collections c ON c.id = d.collection_id"
-                f" WHERE {where} ORDER BY c.owner, d.source",
-                values,
-            ).fetchall()
-        return [DocumentInfo(*row) for row in rows]
 
 
 def _chunk_row(

@@ -53,6 +53,7 @@ from xoe.chats.store import Threads
 from xoe.checking import Checking
 from xoe.db import Database
 from xoe.readiness import Component, ComponentState, Readiness
+from xoe.shared_folders import SharedFolders
 from xoe.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -92,6 +93,12 @@ class Services:
         self.store = Catalog(bench.store, bench.indexes)
         self.search = bench.search
         self.ingestor = bench.ingestor
+        self.folders = SharedFolders(
+            settings,
+            bench,
+            tell=lambda detail: self._set("library", self._components["library"].state, detail),
+            on_change=self._library_changed,
+        )
         self.metrics = Metrics()
         self.redis = RedisConnection(settings)
         self.breakers = Breakers(settings, self.redis, on_transition=self.metrics.transition)
@@ -382,18 +389,14 @@ class Services:
         await self.checking.run()
 
     async def _sync_library(self) -> str:
-        await self.ingestor.rebuild_outdated()
-        count = failed = 0
-        folder = self.settings.library_dir
-        async for report in self.ingestor.sync_folder(folder, owner=LIBRARY_OWNER):
-            count += 1
-            failed += report.status == "failed"
-            self._set("library", "loading", f"{count} files of {folder.name} read")
+        told = await self.folders.sync()
+        self._tasks.spawn(self.folders.watch())
+        return told
+
+    async def _library_changed(self) -> None:
         await asyncio.to_thread(self._bench.indexes.warm, (LIBRARY_OWNER,))
         await self._save_now()
-        documents, passages = await self.store.totals()
-        broken = f"; {failed} could not be read" if failed else ""
-        return f"{documents} documents, {passages} passages{broken}"
+        self.changed.tell()
 
     def _begin(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
         self._set(name, "loading", "loading")

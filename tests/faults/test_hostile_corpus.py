@@ -22,6 +22,7 @@ import pytest
 from hostile import FACT
 
 from core.settings import Settings
+from ingest.folders import Folder, sync_folder
 from ingest.guard import supported_paths
 from ingest.parse_process import ParserProcess
 from xoe.workbench import Workbench
@@ -159,7 +160,12 @@ async def test_a_file_of_a_gigabyte_that_holds_nothing_costs_nothing(
     settings.data_dir.mkdir()
     bench = await asyncio.to_thread(Workbench.build, settings)
     before = psutil.Process().memory_info().rss
-    reports = [report async for report in bench.ingestor.sync_folder(library, owner="library")]
+    reports = [
+        report
+        async for report in sync_folder(
+            bench.store, bench.ingestor, Folder(library, "library", is_library=True)
+        )
+    ]
     by_name = {
         report.source if hasattr(report, "source") else report.name: report for report in reports
     }

@@ -14,6 +14,7 @@ from chains.gate import is_answerable
 from chains.phrases import FOREIGN, said
 from chains.types import LIBRARY_OWNER, Answer, Done, Question
 from core.settings import load_settings
+from ingest.folders import Folder, sync_folder
 from ingest.language import language_of
 from xoe.services import Services
 from xoe.workbench import Workbench
@@ -38,9 +39,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 
     async def fill() -> Workbench:
         bench = await asyncio.to_thread(Workbench.build, settings)
-        async for report in bench.ingestor.sync_folder(GUIDE, owner=LIBRARY_OWNER):
+        async for report in sync_folder(
+            bench.store, bench.ingestor, Folder(GUIDE, LIBRARY_OWNER, is_library=True)
+        ):
             assert report.status == "ready", report
-        async for report in bench.ingestor.sync_folder(folder, owner="texts"):
+        async for report in sync_folder(
+            bench.store, bench.ingestor, Folder(folder, "texts", is_library=True)
+        ):
             assert report.status == "ready", report
         return bench
 
