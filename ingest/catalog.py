@@ -36,8 +36,11 @@ class Catalog:
         return await asyncio.to_thread(self._store.excerpts, owners, document_ids, each)
 
     async def delete_document(self, document_id: int, owner: str) -> bool:
-        """Remove a document of ``owner``'s; False if there is none."""
-        return await asyncio.to_thread(self._store.delete_document, document_id, owner)
+        """Remove a document of ``owner``'s, and what it left; False if there is none."""
+        if not await asyncio.to_thread(self._store.delete_document, document_id, owner):
+            return False
+        await self.scrub(owner)
+        return True
 
     async def delete_named(self, name: str, owner: str) -> None:
         """Remove the document ``name`` of ``owner``'s, if there is one."""
@@ -55,7 +58,11 @@ class Catalog:
         return found is not None and found.status == "ready"
 
     async def scrub(self, owner: str) -> None:
-        """Take what was deleted of ``owner``'s out of the saved vectors. Raises ``StoreError``."""
+        """Take what was deleted of ``owner``'s out of the words and the saved vectors.
+
+        Raises ``StoreError``.
+        """
+        await asyncio.to_thread(self._store.forget_deleted)
         if self._indexes is not None:
             try:
                 await asyncio.to_thread(self._indexes.scrub, owner)

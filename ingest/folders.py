@@ -86,9 +86,11 @@ async def sync_folder(
     async for report in ingestor.ingest_many(sources, owner=folder.owner, on_progress=on_progress):
         yield report
     names = {source.name for source in sources}
-    for one in known:
-        if one.name not in names:
-            yield await _remove(store, one)
+    gone = [one for one in known if one.name not in names]
+    for one in gone:
+        yield await _remove(store, one)
+    if gone:
+        await asyncio.to_thread(store.forget_deleted)
 
 
 async def remove_vanished(store: Store, folder: Folder) -> AsyncIterator[DocumentReport]:
@@ -104,6 +106,7 @@ async def remove_vanished(store: Store, folder: Folder) -> AsyncIterator[Documen
 
     for one in await asyncio.to_thread(gone):
         yield await _remove(store, one)
+        await asyncio.to_thread(store.forget_deleted)
 
 
 async def changes(path: Path) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ import pytest
 from chains.gate import is_answerable
 from chains.types import LIBRARY_OWNER
 from core.settings import load_settings
+from ingest.folders import Folder, sync_folder
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration
@@ -69,7 +70,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 
     async def fill() -> Workbench:
         bench = await asyncio.to_thread(Workbench.build, settings)
-        async for report in bench.ingestor.sync_folder(LIBRARY, owner=LIBRARY_OWNER):
+        async for report in sync_folder(
+            bench.store, bench.ingestor, Folder(LIBRARY, LIBRARY_OWNER, is_library=True)
+        ):
             assert report.status == "ready", report
         return bench
 

@@ -19,6 +19,7 @@ from servers import Server
 
 from chains.types import LIBRARY_OWNER, Answer, AnswerEvent, Done, Progress, Question
 from core.settings import load_settings
+from ingest.folders import Folder, sync_folder
 from xoe.services import Services
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -125,7 +126,11 @@ async def services(
                 report = await services.ingestor.ingest_file(path, name=name, owner=ASKER)
                 assert report.status == "ready", report
                 path.unlink()
-        async for report in services.ingestor.sync_folder(folder / "files", owner=LIBRARY_OWNER):
+        async for report in sync_folder(
+            services._bench.store,
+            services.ingestor,
+            Folder(folder / "files", LIBRARY_OWNER, is_library=True),
+        ):
             assert report.status == "ready", report
         await services.model_ready()
         yield services

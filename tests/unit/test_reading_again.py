@@ -11,6 +11,7 @@ import pytest
 
 import ingest.loaders
 from core.settings import Settings
+from ingest.folders import Folder, sync_folder
 from ingest.ingestor import Ingestor
 from ingest.loaders import LoadedDocument, ParseLimits, as_read, load_document
 from ingest.store import Fingerprint, Store
@@ -49,8 +50,10 @@ async def test_a_folder_is_read_again_when_its_loader_reads_more(
             Settings(),
         )
 
+        shelf = Folder(folder, "library", is_library=True)
+
         async def sync() -> dict[str, str]:
-            reports = [report async for report in ingestor.sync_folder(folder, owner="library")]
+            reports = [report async for report in sync_folder(store, ingestor, shelf)]
             return {report.name: report.status for report in reports}
 
         assert await sync() == {"list.md": "ready", "page.html": "ready"}

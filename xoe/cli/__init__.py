@@ -29,7 +29,7 @@ _COMMANDS: Final = {
     "backup": "backup:backup_command",
     "restore": "backup:restore_command",
     "config": "config:config_command",
-    **{name: f"{name}:app" for name in ("models", "user")},
+    **{name: f"{name}:app" for name in ("library", "models", "user")},
     "bench": "bench.command:app",
 }
 """Where each command is: the module in here, or anywhere by its full name, and the name there."""

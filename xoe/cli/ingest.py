@@ -30,6 +30,7 @@ def ingest_command(
 ) -> None:
     """Take documents into the shared library; what is there unchanged is not read again.
 
+    Of a folder that is given again, documents whose files are gone are removed.
     A server that is running on the same data folder finds them at the next question.
     """
     with reported(as_json):
@@ -59,6 +60,9 @@ async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> di
             ):
                 reports.append(report)
                 progress.tell(report)
+            for report in await _gone(paths, settings, bench.store):
+                reports.append(report)
+                progress.tell(report)
     summary = _summary(reports, time.perf_counter() - begun)
     others = _passed_over(paths)
     if others and show:
@@ -75,6 +79,7 @@ def _summary(reports: Sequence[DocumentReport], seconds: float) -> dict[str, Any
         "ready": count["ready"],
         "unchanged": count["unchanged"],
         "failed": count["failed"],
+        "removed": count["removed"],
         "passages": passages,
         "seconds": round(seconds, 3),
         "passages_per_second": round(passages / seconds, 2) if seconds else 0.0,
@@ -85,12 +90,15 @@ def _summary(reports: Sequence[DocumentReport], seconds: float) -> dict[str, Any
 def _sources(
     paths: Sequence[str], settings: Settings, store: Store
 ) -> tuple[list[SourceFile], list[tuple[str, str]]]:
-    """Return the files to ingest under their names, and what cannot be found."""
+    """Return the files to ingest under their documents' names, and what cannot be found."""
+    from chains.types import LIBRARY_OWNER
     from core.errors import DocumentError
-    from ingest.guard import safe_relative_name, supported_paths
-    from ingest.ingestor import FOLDER, SourceFile
+    from ingest.folders import Folder, named_source
+    from ingest.guard import supported_paths
 
+    library = Folder(settings.library_dir.resolve(), LIBRARY_OWNER, is_library=True)
     sources: dict[Path, SourceFile] = {}
+    names: set[str] = set()
     problems: list[tuple[str, str]] = []
     for given in paths:
         try:
@@ -98,33 +106,39 @@ def _sources(
         except DocumentError as exc:
             problems.append((given, str(exc)))
             continue
-        root = Path(given).absolute()
-        for path in found:
-            absolute = path.absolute()
-            if absolute.is_relative_to(settings.library_dir):
-                name = safe_relative_name(str(absolute.relative_to(settings.library_dir)))
-                sources[absolute] = SourceFile(absolute, name, FOLDER)
+        root = Path(given).resolve()
+        for path in (one.resolve() for one in found):
+            if path in sources:
                 continue
-            base = root.parent if root.is_dir() else absolute.parent
-            shown = safe_relative_name(str(absolute.relative_to(base)))
-            name = _free_name(absolute, shown, store, sources)
-            sources[absolute] = SourceFile(absolute, name, str(absolute))
+            if path.is_relative_to(library.path):
+                source = library.source(path, store, names)
+            else:
+                shown = path.relative_to(root.parent if path.is_relative_to(root) else path.parent)
+                source = named_source(path, shown, store, LIBRARY_OWNER, names)
+            sources[path] = source
+            names.add(source.name)
     return list(sources.values()), problems
 
 
-def _free_name(path: Path, name: str, store: Store, taken: dict[Path, SourceFile]) -> str:
-    """Return ``name``, led by as many parent folders as tell it from another file's."""
+async def _gone(paths: Sequence[str], settings: Settings, store: Store) -> list[DocumentReport]:
+    """Remove the documents whose files are gone from the folders that were given."""
     from chains.types import LIBRARY_OWNER
-    from ingest.guard import safe_relative_name
+    from core.errors import DocumentError
+    from ingest.folders import Folder, remove_vanished
 
-    names = {source.name for source in taken.values()}
-    first = len(Path(name).parts)
-    for parts in range(first, len(path.parts)):
-        candidate = name if parts == first else safe_relative_name("/".join(path.parts[-parts:]))
-        known = store.find_document(LIBRARY_OWNER, candidate)
-        if candidate not in names and (known is None or known.origin == str(path)):
-            return candidate
-    return safe_relative_name(str(path))
+    reports = []
+    for path in await asyncio.to_thread(_folders, paths):
+        if path.is_relative_to(settings.library_dir):
+            continue  # the server keeps it in step
+        try:
+            reports += [one async for one in remove_vanished(store, Folder(path, LIBRARY_OWNER))]
+        except DocumentError as exc:
+            reports.append(_failed(str(path), str(exc)))
+    return reports
+
+
+def _folders(paths: Sequence[str]) -> list[Path]:
+    return [Path(given).resolve() for given in paths if Path(given).is_dir()]
 
 
 def _passed_over(paths: Sequence[str]) -> Counter[str]:
@@ -176,6 +190,8 @@ class _Bar:
         self._progress.update(
             self._task, advance=1, passages=self._passages, rate=self._passages / elapsed
         )
+        if report.status == "removed":
+            self._progress.console.print(f"- {report.name}: its file is gone", markup=False)
         if report.status == "failed":
             self._progress.console.print(f"✗ {report.name}: {report.reason}", markup=False)
 

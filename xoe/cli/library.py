@@ -1,0 +1,257 @@
+"""``xoe library``: the documents that are there, what one holds, and taking them out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from xoe.cli.common import AsJson, DataDir, errors, fail, print_json, reported, settings_for
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+    from ingest.ingestor import DocumentReport
+    from ingest.listing import DocumentInfo
+    from xoe.workbench import Workbench
+
+app = typer.Typer(
+    help="The documents: list them, look into one, remove them, read them again.",
+    no_args_is_help=True,
+)
+
+_KB, _MB = 1_000, 1_000_000
+_SHOWN_CHARS = 2_000
+Names = Annotated[list[str], typer.Argument(help="Names as listed; * stands for anything.")]
+Owner = Annotated[
+    str | None, typer.Option("--owner", help="Another owner's, as 'list --all' names them.")
+]
+
+
+@app.command("list")
+def list_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these; * for anything.")] = None,
+    everyones: Annotated[bool, typer.Option("--all", help="Other owners' too.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what could not be read.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the documents with their size, passages and state."""
+    with reported(as_json):
+        found = asyncio.run(_list(settings_for(data_dir, quiet=True), everyones))
+        found = [one for one in found if not names or _matches(one.name, names)]
+        found = [one for one in found if not failed or one.reason]
+        if as_json:
+            print_json({"documents": [asdict(one) for one in found], **_totals(found)})
+            return
+        _print_table(found, everyones)
+
+
+@app.command("show")
+def show_command(
+    name: Annotated[str, typer.Argument(help="A name as listed.")],
+    owner: Owner = None,
+    whole: Annotated[bool, typer.Option("--whole", help="All of its text.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is known of a document, and the text that was read of it."""
+    with reported(as_json):
+        info, text = asyncio.run(_show(settings_for(data_dir, quiet=True), name, owner))
+        if as_json:
+            print_json({**asdict(info), "text": text})
+            return
+        console = Console(highlight=False)
+        for label, value in _facts(info):
+            console.print(f"{label:<10} {value}", markup=False, soft_wrap=True)
+        shown = text if whole else text[:_SHOWN_CHARS]
+        console.print()
+        console.print(shown, markup=False, soft_wrap=True)
+        if len(shown) < len(text):
+            errors.print(f"… {len(text) - len(shown):,} characters more (--whole).")
+
+
+@app.command("rm")
+def rm_command(
+    names: Names,
+    owner: Owner = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove documents with all that was made of them; files are left where they are."""
+    with reported(as_json):
+        settings = settings_for(data_dir, quiet=True)
+        found = [
+            one
+            for one in asyncio.run(_list(settings, everyones=True))
+            if _matches(one.name, names) and one.owner == (owner or _library_owner())
+        ]
+        if not found:
+            fail("There is no such document; 'xoe library list' names them.", as_json)
+        if not yes and not as_json:
+            for one in found:
+                errors.print(one.name, markup=False)
+            typer.confirm(f"Remove {_count(len(found), 'document')}?", abort=True, err=True)
+        removed = asyncio.run(_remove(settings, found))
+        coming_back = [one.name for one in found if one.origin == "folder"]
+        if as_json:
+            print_json({"removed": removed, "coming_back": coming_back})
+            return
+        errors.print(f"Removed {_count(len(removed), 'document')}.")
+        if coming_back:
+            errors.print(
+                f"{_count(len(coming_back), 'of them lies', 'of them lie')} in the library's "
+                "folder and will be read again; remove the files there."
+            )
+
+
+@app.command("reindex")
+def reindex_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these; * for anything.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read shared documents again from their files, and embed them anew."""
+    with reported(as_json):
+        reports, kept = asyncio.run(_reindex(settings_for(data_dir, quiet=True), names or ["*"]))
+        if as_json:
+            print_json({"documents": [asdict(one) for one in reports], "without_file": kept})
+        else:
+            for one in reports:
+                errors.print(f"{one.status} {one.name} {one.reason or ''}".strip(), markup=False)
+            if kept:
+                errors.print(f"Their files are not there: {', '.join(kept)}.", markup=False)
+        if any(one.status == "failed" for one in reports):
+            raise typer.Exit(1)
+
+
+async def _list(settings: Settings, everyones: bool) -> list[DocumentInfo]:
+    async with _opened(settings) as bench:
+        store = bench.store
+        owners = await asyncio.to_thread(store.owners) if everyones else [_library_owner()]
+        return await asyncio.to_thread(store.documents, owners)
+
+
+async def _show(settings: Settings, name: str, owner: str | None) -> tuple[DocumentInfo, str]:
+    from core.errors import DocumentError
+
+    async with _opened(settings) as bench:
+        found = await asyncio.to_thread(bench.store.find_document, owner or _library_owner(), name)
+        if found is None:
+            raise DocumentError(f"There is no document {name}; 'xoe library list' names them.")
+        return found, (await asyncio.to_thread(bench.store.load_document, found.id)).text
+
+
+async def _remove(settings: Settings, found: Sequence[DocumentInfo]) -> list[str]:
+    from ingest.catalog import Catalog
+
+    async with _opened(settings) as bench:
+        catalog = Catalog(bench.store, bench.indexes)
+        removed = [
+            one.name
+            for one in found
+            if await asyncio.to_thread(bench.store.delete_document, one.id, one.owner)
+        ]
+        for owner in sorted({one.owner for one in found}):
+            await catalog.scrub(owner)
+    return removed
+
+
+async def _reindex(
+    settings: Settings, names: Sequence[str]
+) -> tuple[list[DocumentReport], list[str]]:
+    """Return what became of each document, and the names of those without a file."""
+    from ingest.ingestor import FOLDER, SourceFile
+
+    sources, kept = [], []
+    async with _opened(settings) as bench:
+        for one in await asyncio.to_thread(bench.store.documents, [_library_owner()]):
+            path = settings.library_dir / one.name if one.origin == FOLDER else Path(one.origin)
+            if not _matches(one.name, names) or one.origin.startswith("in:"):
+                continue
+            if path.is_absolute() and await asyncio.to_thread(path.is_file):
+                sources.append(SourceFile(path, one.name, one.origin, again=True))
+            else:
+                kept.append(one.name)
+        reports = [
+            report async for report in bench.ingestor.ingest_many(sources, owner=_library_owner())
+        ]
+    return reports, kept
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Workbench]:
+    from xoe.workbench import open_workbench
+
+    async with open_workbench(settings) as bench:
+        yield bench
+
+
+def _library_owner() -> str:
+    from chains.types import LIBRARY_OWNER
+
+    return LIBRARY_OWNER
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _totals(found: Sequence[DocumentInfo]) -> dict[str, Any]:
+    return {
+        "count": len(found),
+        "passages": sum(one.chunks for one in found),
+        "bytes": sum(one.bytes for one in found),
+    }
+
+
+def _print_table(found: Sequence[DocumentInfo], everyones: bool) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("Name", *(("Owner",) if everyones else ()), "Kind", "Size", "Passages", "State"):
+        table.add_column(column, justify="right" if column in ("Size", "Passages") else "left")
+    for one in found:
+        owner = (one.owner,) if everyones else ()
+        state = one.status if not one.reason else f"{one.status}: {one.reason}"
+        table.add_row(one.name, *owner, one.kind or "", _size(one.bytes), str(one.chunks), state)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    totals = _totals(found)
+    console.print(
+        f"{_count(totals['count'], 'document')}, {_count(totals['passages'], 'passage')}, "
+        f"{_size(totals['bytes'])}"
+    )
+
+
+def _facts(info: DocumentInfo) -> list[tuple[str, str]]:
+    from ingest.guard import unit_of
+
+    parts = f", {_count(info.pages, unit_of(info.name))}" if info.pages else ""
+    return [
+        ("Name", info.name),
+        ("Title", info.title),
+        ("Owner", info.owner),
+        ("Kind", info.kind or "unknown"),
+        ("Size", _size(info.bytes)),
+        ("Passages", f"{info.chunks}{parts}"),
+        ("State", info.status if not info.reason else f"{info.status}: {info.reason}"),
+        ("From", info.origin),
+        ("SHA-256", info.sha256),
+    ]
+
+
+def _size(size: int) -> str:
+    if size < _KB:
+        return f"{size} B"
+    return f"{size / _KB:,.0f} kB" if size < _MB else f"{size / _MB:,.1f} MB"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
