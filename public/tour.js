@@ -146,7 +146,7 @@ function documentStep() {
   return {
     title: "Add your documents",
     content: [
-      el("p", { textContent: "Drop PDF, Word, Markdown, text or HTML files or recordings anywhere on the page, or choose them here. They are yours: nobody else can search them." }),
+      el("p", { textContent: "Drop PDF, Word, Excel, e-mail and many more files, pictures or recordings anywhere on the page, or choose them here. They are yours: nobody else can search them." }),
       el("p", { textContent: standing.operator ? "What lies in the folder “library” is for everybody who uses this server." : "The shared library is there already." }),
       el("div", { className: "xoe-buttons" }, button("Choose files…", () => input?.click())), done
     ],

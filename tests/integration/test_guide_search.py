@@ -19,14 +19,14 @@ pytestmark = pytest.mark.integration
 LIBRARY = Path(__file__).resolve().parents[2] / "library"
 
 QUESTIONS = [
-    ("Which file types can I add?", "PDF, Word (.docx), Markdown, plain text and HTML"),
+    ("Which file types can I add?", "PDF, Word (.docx), PowerPoint, Excel, OpenDocument"),
     ("How large may a document be?", "50 MB"),
     ("How do I switch the model?", "/model quality"),
     ("How large is the Quality model?", "1,117 MB"),
     ("Is my data private?", "stay on this computer"),
     ("Where is my data stored?", "data folder"),
     ("How long is a conversation remembered?", "kept until you delete it"),
-    ("Can it read scanned PDFs?", "text recognition is not built in"),
+    ("Can it read scanned PDFs?", "are read by text recognition"),
     ("How do I remove a document?", "/library"),
     ("What does /reset do?", "forgets the conversation"),
     ("How do I back up the data folder?", "xoe backup FILE"),

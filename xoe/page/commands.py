@@ -83,7 +83,7 @@ async def _help(_services: Services, _chat: Chat, _argument: str) -> None:
         "Ask in your own words: what your documents say is quoted first, then answered. "
         "Each number in an answer opens the passage it rests on.\n\n"
         f"| command | what it does |\n| --- | --- |\n{rows}\n\n"
-        "Drop PDF, Word, Markdown, text or HTML files or recordings on the page, or attach them "
+        "Drop PDF, Word, Excel, e-mail and many more files, or recordings, on the page, or attach them "
         "with the clip. To talk, press the sound wave in the message box or the `p` key. "
         "The length of answers and the number of passages are set with the gear in the "
         "message box.\n\n"
