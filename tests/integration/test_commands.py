@@ -24,14 +24,14 @@ def test_ingest_takes_folders_files_and_globs_and_knows_them_again(
     (folder / "deep").mkdir(parents=True)
     (folder / "one.md").write_text("# One\n\nThe first paper is about tea.\n")
     (folder / "deep" / "two.txt").write_text("The second paper is about coffee.")
-    (folder / "sums.ods").write_bytes(b"PK")
+    (folder / "sums.xls").write_bytes(b"PK")
     (tmp_path / "three.html").write_text("<h1>Three</h1><p>The third is about cocoa.</p>")
     arguments = ("ingest", "papers", "*.html", "--data-dir", "data", "--json")
     first = xoe(*arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     summary = json.loads(first.stdout)
     assert (summary["ready"], summary["failed"], summary["unchanged"]) == (3, 0, 0)
-    assert summary["passed_over"] == {".ods": 1}
+    assert summary["passed_over"] == {".xls": 1}
     names = sorted(document["name"] for document in summary["documents"])
     assert names == ["papers/deep/two.txt", "papers/one.md", "three.html"]
     again = json.loads(xoe(*arguments, cwd=tmp_path).stdout)
