@@ -1,0 +1,226 @@
+"""Writes the rows of sheets as a document's text, and keeps which row stands where.
+
+A table is a run of rows, ``cell | cell``, its columns' names first. Names that are together too
+long to stand above each row are written into it, ``name: cell | name: cell``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from ingest.column_names import EMPTY_CELL, MAX_COLUMNS_CHARS
+from ingest.loaders.cleaning import one_line
+from ingest.loaders.document import MAX_PAGES, PageSpan, TextBuilder
+from ingest.loaders.sheet_layout import Head, Row, bands, columns_of, find_head, is_form, regions
+
+_SAMPLE_ROWS = 200
+_MAX_TITLE_CHARS = 120
+_MAX_TITLE_ROWS = 3
+_MAX_ITEM_CHARS = 200
+
+
+def cell_text(text: str) -> str:
+    """Return a text as a cell of a row: on one line, and without what parts the cells."""
+    if not (text.isascii() and text.isprintable()):
+        text = one_line(text)
+    return text.strip().replace("|", "¦")
+
+
+def column_letters(column: int) -> str:
+    """Return what a spreadsheet calls a column, from 1: A, …, Z, AA."""
+    letters = ""
+    while column:
+        column, digit = divmod(column - 1, 26)
+        letters = chr(ord("A") + digit) + letters
+    return letters
+
+
+@dataclass(eq=False)
+class _Table:
+    """A table that has been begun."""
+
+    columns: tuple[int, ...]
+    names: tuple[str, ...]
+    is_open: bool
+    """Whether a further row belongs to it, as no other text has come since."""
+
+    @property
+    def is_wide(self) -> bool:
+        return len(" | ".join(self.names)) > MAX_COLUMNS_CHARS
+
+
+class SheetText:
+    """Writes sheets into a text."""
+
+    def __init__(self, builder: TextBuilder, *, level: int) -> None:
+        """Write by ``builder``; ``level`` is that of a table's heading."""
+        self._builder = builder
+        self._level = level
+        self._places: list[PageSpan] = []
+        self._tables: list[_Table] = []
+        """Of the sheet, in the order of the text."""
+        self._title: list[Row] = []
+        """Short lines that may turn out to stand above a table."""
+
+    def places(self) -> tuple[PageSpan, ...]:
+        """Return where each row stands; none where there are more than are kept."""
+        return tuple(self._places) if len(self._places) <= MAX_PAGES else ()
+
+    def add_sheet(self, name: str, rows: Iterable[Row]) -> bool:
+        """Write a sheet under its name; return whether it is not blank, as then it is left out.
+
+        All rows between two blank ones are in memory at once.
+        """
+        rows = iter(rows)
+        first = next(rows, None)
+        if first is None:
+            return False
+        if name:
+            self._builder.add(name, level=self._level - 1)
+        self._add(regions(chain([first], rows)))
+        return True
+
+    def add_records(self, rows: Iterable[Row]) -> None:
+        """Write tables that stand under one another; rows are taken as they come."""
+        self._add(bands(rows))
+
+    def _add(self, found: Iterable[Iterable[Row]]) -> None:
+        self._tables = []
+        for region in found:
+            self._add_region(region)
+        self._write_lines(self._title)
+        self._title = []
+
+    def _add_region(self, region: Iterable[Row]) -> None:
+        if isinstance(region, list):
+            sample, rest = region[:_SAMPLE_ROWS], iter(region[_SAMPLE_ROWS:])
+            columns = columns_of(region)
+        else:
+            rest = iter(region)
+            sample = list(islice(rest, _SAMPLE_ROWS))
+            columns = columns_of(sample)
+        if len(columns) == 1:
+            self._add_column(sample, rest)
+            return
+        head = find_head(sample, columns)
+        table = self._above(columns, head)
+        if table is not None:
+            self._continue(table, columns, chain(sample, rest), sample[0].number)
+            return
+        self._write_titles(sample[: head.notes], columns[0], sample[0].number)
+        if is_form(sample[head.notes :], columns, head):
+            self._write_form(sample[head.notes :])
+            return
+        names = head.names or tuple(map(column_letters, columns))
+        table = _Table(tuple(columns), names, is_open=False)
+        self._write_names(table, sample[head.rows - 1].number if head.names else None)
+        self._tables.append(table)
+        self._write_rows(table, chain(sample[head.rows :], rest))
+
+    def _add_column(self, sample: list[Row], rest: Iterator[Row]) -> None:
+        short = all(len(text) <= _MAX_TITLE_CHARS for row in sample for text in row.cells.values())
+        self._write_lines(self._title)
+        self._title = []
+        if len(sample) <= _MAX_TITLE_ROWS and short:
+            self._title = sample
+        else:
+            self._write_lines(chain(sample, rest), items=True)
+
+    def _above(self, columns: Sequence[int], head: Head) -> _Table | None:
+        """Return the table to which rows after a blank one belong, as they have no names."""
+        if head.is_sure:
+            return None
+        above = (one for one in reversed(self._tables) if set(columns) <= set(one.columns))
+        table = next(above, None)
+        return table if table is not None and head.names != table.names else None
+
+    def _continue(
+        self, table: _Table, columns: Sequence[int], rows: Iterable[Row], number: int
+    ) -> None:
+        if self._title or table is not self._tables[-1]:
+            self._write_titles([], columns[0], number)
+        if not table.is_open:
+            self._write_names(table, None)
+        self._tables.remove(table)
+        self._tables.append(table)
+        self._write_rows(table, rows)
+
+    def _write_titles(self, notes: Sequence[Row], column: int, number: int) -> None:
+        """Write what stands above a table; a later one without a title has its first cell's."""
+        lines = [*self._title, *notes]
+        self._title = []
+        title = _line(lines[0]) if lines else ""
+        if title and len(title) <= _MAX_TITLE_CHARS:
+            self._write_heading(title)
+            self._place(lines[0].number, title)
+            lines = lines[1:]
+        elif not lines and self._tables:
+            self._write_heading(f"{column_letters(column)}{number}")
+        self._write_lines(lines)
+
+    def _write_heading(self, text: str) -> None:
+        self._builder.add(text, level=self._level)
+        self._close_tables()
+
+    def _close_tables(self) -> None:
+        for table in self._tables:
+            table.is_open = False
+
+    def _write_lines(self, rows: Iterable[Row], *, items: bool = False) -> None:
+        before = False
+        for row in rows:
+            text = _line(row)
+            item = items and len(text) <= _MAX_ITEM_CHARS
+            separator = "\n" if item and before else "\n\n"
+            self._builder.add(f"- {text}" if item else text, separator=separator)
+            self._place(row.number, text)
+            before = item
+            self._close_tables()
+
+    def _write_form(self, rows: Sequence[Row]) -> None:
+        for number, row in enumerate(rows):
+            text = _line(row)
+            self._builder.add(text, separator="\n" if number else "\n\n")
+            self._place(row.number, text)
+        self._close_tables()
+
+    def _write_names(self, table: _Table, number: int | None) -> None:
+        text = _row_line(table.names)
+        self._builder.add(text)
+        if number is not None:
+            self._place(number, text)
+        self._close_tables()
+        table.is_open = True
+
+    def _write_rows(self, table: _Table, rows: Iterable[Row]) -> None:
+        columns, names, wide = table.columns, table.names, table.is_wide
+        last = columns[-1]
+        for row in rows:
+            cells = [row.cells.get(column, "") for column in columns]
+            if wide:
+                named = zip(names, cells, strict=True)
+                cells = [f"{name}: {cell}" if name else cell for name, cell in named]
+            if max(row.cells) > last:
+                cells += [text for column, text in row.cells.items() if column > last]
+            text = _row_line(cells)
+            self._builder.add(text)
+            self._place(row.number, text)
+
+    def _place(self, number: int, text: str) -> None:
+        end = self._builder.length
+        self._places.append(PageSpan(number, end - len(text), end))
+
+
+def _row_line(cells: Sequence[str]) -> str:
+    """Write a row; a blank cell at its edge is marked, for what reads rows trims them."""
+    return " | ".join([cells[0] or EMPTY_CELL, *cells[1:-1], cells[-1] or EMPTY_CELL])
+
+
+def _line(row: Row) -> str:
+    """Write a row that is no row of a table: ``name: value`` where there are two cells."""
+    texts = [row.cells[column] for column in sorted(row.cells)]
+    if len(texts) == 2:
+        return f"{texts[0].rstrip(': ')}: {texts[1]}"
+    return ", ".join(texts)
