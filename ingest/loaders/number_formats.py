@@ -111,7 +111,13 @@ def _pattern(section: str) -> _Pattern | None:
     decimals = digits["decimals"] or ""
     whole = digits["digits"].partition(".")[0]
     return _Pattern(
-        *sides, "," in whole, whole.count("0"), len(decimals), decimals.count("0"), percents
+        before=sides[0],
+        after=sides[1],
+        grouped="," in whole,
+        zeros=whole.count("0"),
+        decimals=len(decimals),
+        needed=decimals.count("0"),
+        percents=percents,
     )
 
 

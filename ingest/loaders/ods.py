@@ -25,7 +25,7 @@ _UNREAD = ("styles.xml", "settings.xml", "Object ", "ObjectReplacements/", "Basi
 def load(source: Source) -> LoadedDocument:
     """Load a workbook, hidden sheets too; of formulas the values that the file keeps."""
     builder = TextBuilder()
-    text = SheetText(builder, level=2)
+    text = SheetText(builder, level=2, limits=source.limits)
     tally = Tally()
     sheets = 0
     with source.path.open("rb") as file:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 
+from core.errors import DocumentTooLargeError
 from ingest.column_names import EMPTY_CELL, MAX_COLUMNS_CHARS
 from ingest.loaders.cleaning import one_line
-from ingest.loaders.document import MAX_PAGES, PageSpan, TextBuilder
+from ingest.loaders.document import MAX_PAGES, PageSpan, ParseLimits, TextBuilder
 from ingest.loaders.sheet_layout import Head, Row, bands, columns_of, find_head, is_form, regions
 
 _SAMPLE_ROWS = 200
+_WRITTEN_ROWS = 500
 _MAX_TITLE_CHARS = 120
 _MAX_TITLE_ROWS = 3
 _MAX_ITEM_CHARS = 200
@@ -46,19 +49,32 @@ class _Table:
     is_open: bool
     """Whether a further row belongs to it, as no other text has come since."""
 
-    @property
-    def is_wide(self) -> bool:
+    @cached_property
+    def _is_wide(self) -> bool:
         return len(" | ".join(self.names)) > MAX_COLUMNS_CHARS
+
+    def line(self, row: Row) -> str:
+        """Write a row of the table, with what stands beyond its columns."""
+        cells = [row.cells.get(column, "") for column in self.columns]
+        if self._is_wide:
+            named = zip(self.names, cells, strict=True)
+            cells = [f"{name}: {cell}" if name else cell for name, cell in named]
+        last = self.columns[-1]
+        if max(row.cells) > last:
+            cells += [text for column, text in row.cells.items() if column > last]
+        return _row_line(cells)
 
 
 class SheetText:
     """Writes sheets into a text."""
 
-    def __init__(self, builder: TextBuilder, *, level: int) -> None:
+    def __init__(self, builder: TextBuilder, *, level: int, limits: ParseLimits) -> None:
         """Write by ``builder``; ``level`` is that of a table's heading."""
         self._builder = builder
+        self._max_chars = limits.max_chars
         self._level = level
         self._places: list[PageSpan] = []
+        self._rows = 0
         self._tables: list[_Table] = []
         """Of the sheet, in the order of the text."""
         self._title: list[Row] = []
@@ -66,7 +82,7 @@ class SheetText:
 
     def places(self) -> tuple[PageSpan, ...]:
         """Return where each row stands; none where there are more than are kept."""
-        return tuple(self._places) if len(self._places) <= MAX_PAGES else ()
+        return tuple(self._places)
 
     def add_sheet(self, name: str, rows: Iterable[Row]) -> bool:
         """Write a sheet under its name; return whether it is not blank, as then it is left out.
@@ -115,7 +131,7 @@ class SheetText:
             return
         names = head.names or tuple(map(column_letters, columns))
         table = _Table(tuple(columns), names, is_open=False)
-        self._write_names(table, sample[head.rows - 1].number if head.names else None)
+        self._write_names(table, sample[head.rows - 1] if head.names else None)
         self._tables.append(table)
         self._write_rows(table, chain(sample[head.rows :], rest))
 
@@ -154,7 +170,7 @@ class SheetText:
         title = _line(lines[0]) if lines else ""
         if title and len(title) <= _MAX_TITLE_CHARS:
             self._write_heading(title)
-            self._place(lines[0].number, title)
+            self._place(lines[:1], [title])
             lines = lines[1:]
         elif not lines and self._tables:
             self._write_heading(f"{column_letters(column)}{number}")
@@ -175,7 +191,7 @@ class SheetText:
             item = items and len(text) <= _MAX_ITEM_CHARS
             separator = "\n" if item and before else "\n\n"
             self._builder.add(f"- {text}" if item else text, separator=separator)
-            self._place(row.number, text)
+            self._place([row], [text])
             before = item
             self._close_tables()
 
@@ -183,34 +199,41 @@ class SheetText:
         for number, row in enumerate(rows):
             text = _line(row)
             self._builder.add(text, separator="\n" if number else "\n\n")
-            self._place(row.number, text)
+            self._place([row], [text])
         self._close_tables()
 
-    def _write_names(self, table: _Table, number: int | None) -> None:
+    def _write_names(self, table: _Table, row: Row | None) -> None:
         text = _row_line(table.names)
         self._builder.add(text)
-        if number is not None:
-            self._place(number, text)
+        if row is not None:
+            self._place([row], [text])
         self._close_tables()
         table.is_open = True
 
     def _write_rows(self, table: _Table, rows: Iterable[Row]) -> None:
-        columns, names, wide = table.columns, table.names, table.is_wide
-        last = columns[-1]
-        for row in rows:
-            cells = [row.cells.get(column, "") for column in columns]
-            if wide:
-                named = zip(names, cells, strict=True)
-                cells = [f"{name}: {cell}" if name else cell for name, cell in named]
-            if max(row.cells) > last:
-                cells += [text for column, text in row.cells.items() if column > last]
-            text = _row_line(cells)
-            self._builder.add(text)
-            self._place(row.number, text)
+        # Many at a time: a million small texts take ten times the memory of what they say.
+        rows = iter(rows)
+        while some := list(islice(rows, _WRITTEN_ROWS)):
+            lines = [table.line(row) for row in some]
+            self._builder.add("\n\n".join(lines))
+            self._place(some, lines, gap=2)
 
-    def _place(self, number: int, text: str) -> None:
+    def _place(self, rows: Sequence[Row], lines: Sequence[str], *, gap: int = 0) -> None:
+        """Note where the rows stand that have been written last, ``gap`` characters apart."""
         end = self._builder.length
-        self._places.append(PageSpan(number, end - len(text), end))
+        if end > self._max_chars:  # as a few cells in each of many columns are
+            raise DocumentTooLargeError(
+                f"Its tables come to more than {self._max_chars / 1e6:,.0f} million characters; "
+                "split it and try again."
+            )
+        self._rows += len(rows)
+        if self._rows > MAX_PAGES:
+            self._places.clear()
+            return
+        start = end - sum(map(len, lines)) - gap * (len(lines) - 1)
+        for row, line in zip(rows, lines, strict=True):
+            self._places.append(PageSpan(row.number, start, start + len(line)))
+            start += len(line) + gap
 
 
 def _row_line(cells: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ _HEAD_BYTES = 4096
 def load(source: Source) -> LoadedDocument:
     """Load a workbook, hidden sheets too; of formulas the values that the file keeps."""
     builder = TextBuilder()
-    text = SheetText(builder, level=2)
+    text = SheetText(builder, level=2, limits=source.limits)
     tally = Tally()
     sheets = 0
     with source.path.open("rb") as file, warnings.catch_warnings():
