@@ -102,6 +102,12 @@ class SheetText:
         """Write tables that stand under one another; rows are taken as they come."""
         self._add(bands(rows))
 
+    def add_table(self, names: tuple[str, ...], rows: Iterable[Row]) -> None:
+        """Write a table whose columns, the first ones, have these names."""
+        table = _Table(tuple(range(1, len(names) + 1)), names, is_open=False)
+        self._write_names(table, None)
+        self._write_rows(table, rows)
+
     def _add(self, found: Iterable[Iterable[Row]]) -> None:
         self._tables = []
         for region in found:
