@@ -33,7 +33,7 @@ def may_name(cell: str) -> bool:
 def are_names(first: Sequence[str], below: Iterable[Sequence[str]]) -> bool:
     """Tell whether the cells of a first row can be names of what is ``below`` in their columns.
 
-    A number is none, but for a year or a date over a column of something else. An empty cell is no
+    A number is none, but for a year or a date over a column of mostly something else. An empty cell is no
     reason against it; a row of nothing else is.
     """
     if not any(char.isalnum() for cell in first for char in cell):
@@ -43,6 +43,11 @@ def are_names(first: Sequence[str], below: Iterable[Sequence[str]]) -> bool:
         return True
     if len(unsure) == len(first) or not all(map(may_name, first)):
         return False
-    return not any(
-        _DATE.fullmatch(row[number]) for row in below for number in unsure if number < len(row)
-    )
+    rows = list(below)
+    return not any(_are_dates([row[n] for row in rows if n < len(row)]) for n in unsure)
+
+
+def _are_dates(cells: Sequence[str]) -> bool:
+    """Tell whether most cells are years or dates; a figure may look like one."""
+    found = [cell for cell in cells if cell]
+    return 2 * sum(_DATE.fullmatch(cell) is not None for cell in found) > len(found)
