@@ -16,7 +16,7 @@ _OASIS = "urn:oasis:names:tc:opendocument:xmlns"
 _SPACES = " ".join(
     f'xmlns:{name}="{_OASIS}:{name}:1.0"' for name in ("office", "table", "text", "style", "meta")
 )
-_CONTENT_TYPES = """<?xml version="1.0"?>
+CONTENT_TYPES = """<?xml version="1.0"?>
 <Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
 <Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
 <Override PartName="/xl/workbook.xml"
@@ -52,14 +52,16 @@ def saved(book: Workbook) -> bytes:
 
 def bare_xlsx(sheet_data: str, *, before: str = "", after: str = "", head: str = "") -> bytes:
     """A workbook of one sheet by its XML: what is in ``sheetData``, before and after it."""
-    sheet = f"{head}<worksheet {_MAIN}>{before}<sheetData>{sheet_data}</sheetData>{after}</worksheet>"
+    sheet = (
+        f"{head}<worksheet {_MAIN}>{before}<sheetData>{sheet_data}</sheetData>{after}</worksheet>"
+    )
     book = (
-        f'<workbook {_MAIN} xmlns:r="{_OFFICE}"><sheets><sheet name="Data" sheetId="1" r:id="rId1"/>'
-        "</sheets></workbook>"
+        f'<workbook {_MAIN} xmlns:r="{_OFFICE}"><sheets>'
+        '<sheet name="Data" sheetId="1" r:id="rId1"/></sheets></workbook>'
     )
     return packed(
         {
-            "[Content_Types].xml": _CONTENT_TYPES,
+            "[Content_Types].xml": CONTENT_TYPES,
             "_rels/.rels": _RELS % ("officeDocument", "xl/workbook.xml"),
             "xl/workbook.xml": book,
             "xl/_rels/workbook.xml.rels": _RELS % ("worksheet", "worksheets/sheet1.xml"),
@@ -69,7 +71,7 @@ def bare_xlsx(sheet_data: str, *, before: str = "", after: str = "", head: str =
 
 
 def ods(tables: str, *, head: str = "", title: str = "", **parts: str) -> bytes:
-    """An OpenDocument workbook of the XML of its tables; ``parts`` by name, with ``__`` for dots."""
+    """An OpenDocument workbook of its tables' XML; ``parts`` by name, with ``__`` for dots."""
     content = (
         f'<?xml version="1.0"?>{head}<office:document-content {_SPACES}><office:body>'
         f"<office:spreadsheet>{tables}</office:spreadsheet></office:body></office:document-content>"
