@@ -33,8 +33,8 @@ def may_name(cell: str) -> bool:
 def are_names(first: Sequence[str], below: Iterable[Sequence[str]]) -> bool:
     """Tell whether the cells of a first row can be names of what is ``below`` in their columns.
 
-    A number is none, but for a year or a date over a column of mostly something else. An empty cell is no
-    reason against it; a row of nothing else is.
+    A number is none, but for a year or a date over a column of mostly something else. An empty cell
+    is no reason against it; a row of nothing else is.
     """
     if not any(char.isalnum() for cell in first for char in cell):
         return False

@@ -6,6 +6,7 @@ long to stand above each row are written into it, ``name: cell | name: cell``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from ingest.loaders.sheet_layout import Head, Row, bands, columns_of, find_head,
 
 _SAMPLE_ROWS = 200
 _WRITTEN_ROWS = 500
+_TABLES_ABOVE = 20
+"""To one of which rows after a blank one may belong."""
 _MAX_TITLE_CHARS = 120
 _MAX_TITLE_ROWS = 3
 _MAX_ITEM_CHARS = 200
@@ -46,8 +49,6 @@ class _Table:
 
     columns: tuple[int, ...]
     names: tuple[str, ...]
-    is_open: bool
-    """Whether a further row belongs to it, as no other text has come since."""
 
     @cached_property
     def _is_wide(self) -> bool:
@@ -75,8 +76,10 @@ class SheetText:
         self._level = level
         self._places: list[PageSpan] = []
         self._rows = 0
-        self._tables: list[_Table] = []
-        """Of the sheet, in the order of the text."""
+        self._tables: deque[_Table] = deque(maxlen=_TABLES_ABOVE)
+        """The last ones of the sheet, in the order of the text."""
+        self._open: _Table | None = None
+        """The one to which a further row belongs, as no other text has come since."""
         self._title: list[Row] = []
         """Short lines that may turn out to stand above a table."""
 
@@ -104,12 +107,12 @@ class SheetText:
 
     def add_table(self, names: tuple[str, ...], rows: Iterable[Row]) -> None:
         """Write a table whose columns, the first ones, have these names."""
-        table = _Table(tuple(range(1, len(names) + 1)), names, is_open=False)
+        table = _Table(tuple(range(1, len(names) + 1)), names)
         self._write_names(table, None)
         self._write_rows(table, rows)
 
     def _add(self, found: Iterable[Iterable[Row]]) -> None:
-        self._tables = []
+        self._tables.clear()
         for region in found:
             self._add_region(region)
         self._write_lines(self._title)
@@ -136,7 +139,7 @@ class SheetText:
             self._write_form(sample[head.notes :])
             return
         names = head.names or tuple(map(column_letters, columns))
-        table = _Table(tuple(columns), names, is_open=False)
+        table = _Table(tuple(columns), names)
         self._write_names(table, sample[head.rows - 1] if head.names else None)
         self._tables.append(table)
         self._write_rows(table, chain(sample[head.rows :], rest))
@@ -163,7 +166,7 @@ class SheetText:
     ) -> None:
         if self._title or table is not self._tables[-1]:
             self._write_titles([], columns[0], number)
-        if not table.is_open:
+        if table is not self._open:
             self._write_names(table, None)
         self._tables.remove(table)
         self._tables.append(table)
@@ -184,11 +187,7 @@ class SheetText:
 
     def _write_heading(self, text: str) -> None:
         self._builder.add(text, level=self._level)
-        self._close_tables()
-
-    def _close_tables(self) -> None:
-        for table in self._tables:
-            table.is_open = False
+        self._open = None
 
     def _write_lines(self, rows: Iterable[Row], *, items: bool = False) -> None:
         before = False
@@ -199,22 +198,21 @@ class SheetText:
             self._builder.add(f"- {text}" if item else text, separator=separator)
             self._place([row], [text])
             before = item
-            self._close_tables()
+            self._open = None
 
     def _write_form(self, rows: Sequence[Row]) -> None:
         for number, row in enumerate(rows):
             text = _line(row)
             self._builder.add(text, separator="\n" if number else "\n\n")
             self._place([row], [text])
-        self._close_tables()
+        self._open = None
 
     def _write_names(self, table: _Table, row: Row | None) -> None:
         text = _row_line(table.names)
         self._builder.add(text)
         if row is not None:
             self._place([row], [text])
-        self._close_tables()
-        table.is_open = True
+        self._open = table
 
     def _write_rows(self, table: _Table, rows: Iterable[Row]) -> None:
         # Many at a time: a million small texts take ten times the memory of what they say.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 import json
 import time
 from pathlib import Path
@@ -140,10 +143,8 @@ def test_a_file_of_single_values_is_a_list_and_an_empty_one_is_refused(tmp_path:
 )  # fmt: skip
 def test_no_text_takes_long_to_be_told_apart(tmp_path: Path, data: str) -> None:
     begun = time.process_time()
-    try:
+    with contextlib.suppress(DocumentError):
         load(tmp_path, data, "a.csv")
-    except DocumentError:
-        pass
     assert time.process_time() - begun < 5
 
 
@@ -167,9 +168,6 @@ CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=1
 def test_every_row_stands_where_its_number_says(
     tmp_path_factory: pytest.TempPathFactory, table: list[list[str]]
 ) -> None:
-    import csv
-    import io
-
     buffer = io.StringIO()
     csv.writer(buffer).writerows([["Name", "Kind"], *table])
     try:
@@ -253,9 +251,12 @@ def test_what_is_no_json_is_read_as_text(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000 + "]" * 100_000, '{"a":' * 900 + "1" + "}" * 900, '[{"a":' * 60 + "1" + "}]" * 60]
-)  # fmt: skip
-def test_what_is_nested_without_end_is_refused_with_a_sentence(tmp_path: Path, text: str) -> None:
+    ("before", "times", "after"), [("[", 100_000, "]"), ('{"a":', 900, "}"), ('[{"a":', 60, "}]")]
+)
+def test_what_is_nested_without_end_is_refused_with_a_sentence(
+    tmp_path: Path, before: str, times: int, after: str
+) -> None:
+    text = before * times + "1" + after * times
     with pytest.raises(DocumentError, match="nested"):
         load(tmp_path, text, "a.json")
 

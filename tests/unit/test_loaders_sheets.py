@@ -20,10 +20,12 @@ from core.errors import (
     DocumentLockedError,
     DocumentTooLargeError,
 )
-from ingest.loaders import LoadedDocument, load_document
+from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan, load_document
 from ingest.loaders import sheet_rows as bounds
+from ingest.loaders.document import MAX_PAGES
 from ingest.loaders.number_formats import shown
 from ingest.loaders.sheet_text import column_letters
+from ingest.parse_wire import LENGTH, MAX_HEAD_BYTES, pack_document, unpack_reply, with_text
 
 CELL = '<c r="{ref}" t="str"><v>{text}</v></c>'
 
@@ -260,6 +262,22 @@ def test_styles_that_a_program_has_written_wrongly_do_not_matter(tmp_path: Path)
     with zipfile.ZipFile(data, "a") as archive:
         archive.writestr("xl/styles.xml", styles)
     assert "50%" in load(tmp_path, data.getvalue()).text
+
+
+def test_the_numbers_of_rows_come_through_from_the_parsers_process(tmp_path: Path) -> None:
+    document = load(tmp_path, sheets.xlsx({"S": [["Name", "Age"], [], ["Ada", 36]]}))
+    body = pack_document(document, len(document.text), last=False)[LENGTH.size :]
+    told = unpack_reply(body).outcome
+    assert isinstance(told, LoadedDocument)
+    assert [page.number for page in told.pages] == [1, 3]
+    assert with_text(told, document.text) == document
+
+
+def test_as_many_numbers_as_are_kept_fit_between_the_processes() -> None:
+    pages = tuple(PageSpan(n, 640 * n, 640 * n + 638) for n in range(1, MAX_PAGES + 1))
+    headings = tuple(HeadingSpan(2, "x" * 300, 640 * n, 640 * n + 300) for n in range(10_000))
+    whole = LoadedDocument("", "Sheet", "csv", pages=pages, headings=headings)
+    assert len(pack_document(whole, 0, last=False)) < MAX_HEAD_BYTES
 
 
 # ── tables in a sheet ────────────────────────────────────────────────────────────────────────
