@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 MAX_COLUMNS_CHARS = 200
 """Of a table's names together, up to which they stand among the headings of its rows."""
@@ -15,6 +16,7 @@ ROWS_COMPARED = 50
 _VALUE = re.compile(
     r"[^\w#]*\d[\d\s.,:/%€$£+-]*\s*\w{0,3}\W*|TRUE|FALSE|#(?:N/A|[A-Z0/]{3,8}[!?])", re.IGNORECASE
 )
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _DATE = re.compile(
     r"(?:19|20)\d\d(?:[-/.]\d\d?){0,2}|(?:19|20)\d\d[-/](?:19|20)?\d\d|\d\d?[./-]\d\d?[./-]\d{2,4}"
 )
@@ -43,8 +45,17 @@ def are_names(first: Sequence[str], below: Iterable[Sequence[str]]) -> bool:
         return True
     if len(unsure) == len(first) or not all(map(may_name, first)):
         return False
+    if _count_on([first[n] for n in unsure]):
+        return True
     rows = list(below)
     return not any(_are_dates([row[n] for row in rows if n < len(row)]) for n in unsure)
+
+
+def _count_on(cells: Sequence[str]) -> bool:
+    """Tell whether cells are years one after the other, as two figures hardly ever are."""
+    years = [int(cell) for cell in cells if _YEAR.fullmatch(cell)]
+    steps = {after - before for before, after in pairwise(years)}
+    return len(years) == len(cells) and steps in ({1}, {-1})
 
 
 def _are_dates(cells: Sequence[str]) -> bool:

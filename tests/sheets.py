@@ -6,9 +6,12 @@ import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from openpyxl import Workbook
+
+from ingest.loaders import LoadedDocument, load_document
 
 Rows = Sequence[Sequence[object]]
 
@@ -123,3 +126,20 @@ def csv(rows: Iterable[Sequence[object]], delimiter: str = ",") -> bytes:
     """Rows of values that need no quotation marks."""
     lines = (delimiter.join("" if v is None else str(v) for v in row) for row in rows)
     return "\n".join(lines).encode() + b"\n"
+
+
+def load(tmp_path: Path, data: bytes, name: str = "book.xlsx") -> LoadedDocument:
+    """Read a file of these bytes, called ``name``."""
+    path = tmp_path / "upload"
+    path.write_bytes(data)
+    return load_document(path, name=name)
+
+
+def numbered(document: LoadedDocument) -> list[tuple[int, str]]:
+    """Return each row with its number."""
+    return [(page.number, document.text[page.start : page.end]) for page in document.pages]
+
+
+def lines(document: LoadedDocument) -> list[str]:
+    """Return the lines that are not blank."""
+    return [line for line in document.text.split("\n") if line]

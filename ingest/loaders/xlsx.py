@@ -92,9 +92,9 @@ def _read(file: BinaryIO, archive: XmlArchive) -> ExcelReader:
 
 
 def _sheets(reader: ExcelReader) -> Iterator[tuple[str, str]]:
-    """Yield the name and the part of each sheet, in the order of their tabs; charts are none."""
+    """Yield the name and the part of each sheet, in the order of their tabs."""
     for sheet, rel in reader.parser.find_sheets():
-        if rel.Type.endswith("/worksheet") and rel.target in reader.valid_files:
+        if rel.target in reader.valid_files:
             yield one_line(sheet.name), rel.target
 
 

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+import sheets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sheets import lines, numbered
 
 from core.errors import DocumentEmptyError, DocumentError, DocumentTooLargeError
 from ingest.items import series_of
@@ -20,17 +22,7 @@ from ingest.loaders.sheet_text import cell_text
 
 
 def load(tmp_path: Path, data: bytes | str, name: str) -> LoadedDocument:
-    path = tmp_path / "upload"
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return load_document(path, name=name)
-
-
-def rows(document: LoadedDocument) -> list[tuple[int, str]]:
-    return [(page.number, document.text[page.start : page.end]) for page in document.pages]
-
-
-def lines(document: LoadedDocument) -> list[str]:
-    return [line for line in document.text.split("\n") if line]
+    return sheets.load(tmp_path, data.encode() if isinstance(data, str) else data, name)
 
 
 # ── CSV ──────────────────────────────────────────────────────────────────────────────────────
@@ -41,20 +33,20 @@ def test_whatever_parts_the_values_they_become_cells(tmp_path: Path, mark: str) 
     table = [["Name", "Town", "Fee"], ["Ada", "Kiel", "12.50"], ["Ben", "Ulm", "7.00"]]
     document = load(tmp_path, "\n".join(map(mark.join, table)), "members.csv")
     assert document.text == "Name | Town | Fee\n\nAda | Kiel | 12.50\n\nBen | Ulm | 7.00"
-    assert [number for number, _ in rows(document)] == [1, 2, 3]
+    assert [number for number, _ in numbered(document)] == [1, 2, 3]
     assert (document.kind, document.title) == ("csv", "Members")
 
 
 def test_excels_own_first_line_names_the_mark_and_is_no_row(tmp_path: Path) -> None:
     text = '\ufeffsep=;\r\nName;Note\r\nAda;"one, two"\r\nBen;"three; four"\r\n'
-    assert rows(load(tmp_path, text, "a.csv")) == [
+    assert numbered(load(tmp_path, text, "a.csv")) == [
         *((1, "Name | Note"), (2, "Ada | one, two"), (3, "Ben | three; four")),
     ]
 
 
 def test_quoted_line_breaks_marks_and_pipes_stay_in_their_cell(tmp_path: Path) -> None:
     text = 'Name,Address\nAda,"Hafen 1\n24103 Kiel"\nBen,"a | b, ""c"""\n\nCy,x\n'
-    assert rows(load(tmp_path, text, "a.csv")) == [
+    assert numbered(load(tmp_path, text, "a.csv")) == [
         *((1, "Name | Address"), (2, "Ada | Hafen 1 24103 Kiel"), (3, 'Ben | a ¦ b, "c"')),
         (5, "Cy | x"),
     ]
@@ -75,7 +67,7 @@ def test_lines_above_the_table_are_its_title_and_notes(tmp_path: Path) -> None:
         *("Item | 2023 | 2024", "Canvas | 2900 | 1850", "Wax | 45 | 60"),
     ]
     assert document.title == "Costs of the loft"
-    assert dict(rows(document))[5] == "Canvas | 2900 | 1850"
+    assert dict(numbered(document))[5] == "Canvas | 2900 | 1850"
 
 
 def test_columns_without_names_are_not_named_by_data(tmp_path: Path) -> None:
