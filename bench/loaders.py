@@ -13,7 +13,7 @@ import multiprocessing
 import re
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,11 +34,15 @@ from models.provision import ensure_present
 
 MB: Final = 1_000_000
 SMALL_MB, LARGE_MB = 1, 4
-LIBRARIES = [f"ingest.loaders.{kind}" for kind in ("docx", "html", "markdown", "pdf", "text")]
+LIBRARIES = [
+    f"ingest.loaders.{kind}"
+    for kind in ("csv", "docx", "html", "json", "markdown", "ods", "pdf", "text", "xlsx")
+]
 
 _SENTENCE = "The pump has to be inspected every ninety days by an engineer. "
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
+_OFFICE = "http://schemas.openxmlformats.org"
 _FRACTION = "<mfrac><msup><mi>a</mi><mn>2</mn></msup><mi>b</mi></mfrac>"
 
 Make = Callable[[int], bytes]
@@ -132,7 +136,7 @@ def _peak_mb() -> float:
 
 def markups() -> Iterator[tuple[str, Make]]:
     """Yield each markup: its file's name, and what makes a file of so many bytes of it."""
-    for family in (_pages, _word, _marked, _plain, _pdfs):
+    for family in (_pages, _word, _excel, _open_sheets, _records, _marked, _plain, _pdfs):
         yield from family().items()
 
 
@@ -226,19 +230,97 @@ def _word() -> dict[str, Make]:
 
 
 def _in_word(unit: str, head: str, tail: str) -> Make:
-    def make(size: int) -> bytes:
-        office = "http://schemas.openxmlformats.org"
-        space = f'xmlns:w="{office}/wordprocessingml/2006/main"'
-        space += f' xmlns:m="{office}/officeDocument/2006/math"'
-        body = _many(unit, f"<w:document {space}><w:body>{head}", f"{tail}</w:body></w:document>")
-        types = f"{office}/package/2006/content-types"
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:  # not packed: the size is that of the markup
-            archive.writestr("[Content_Types].xml", f'<Types xmlns="{types}"/>')
-            archive.writestr("word/document.xml", body(size))
-        return buffer.getvalue()
+    space = f'xmlns:w="{_OFFICE}/wordprocessingml/2006/main"'
+    space += f' xmlns:m="{_OFFICE}/officeDocument/2006/math"'
+    body = _many(unit, f"<w:document {space}><w:body>{head}", f"{tail}</w:body></w:document>")
+    types = f'<Types xmlns="{_OFFICE}/package/2006/content-types"/>'
+    return lambda size: _packed({"[Content_Types].xml": types, "word/document.xml": body(size)})
 
-    return make
+
+def _packed(parts: Mapping[str, str | bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # not packed: the size is that of the markup
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return buffer.getvalue()
+
+
+def _excel() -> dict[str, Make]:
+    def row(*texts: str) -> str:
+        cells = "".join(f'<c t="str"><v>{text}</v></c>' for text in texts)
+        return f"<row>{cells}</row>"
+
+    columns = '<row r="{n}"><c r="A{n}"><v>1</v></c><c r="D{n}"><v>2</v></c></row>'
+    merged = '</sheetData><mergeCells count="1">', "</mergeCells>"
+    sheets = {
+        "rows": (row("pump {n}", "ninety days"), "", "</sheetData>"),
+        "wide_row": ('<c t="str"><v>pump</v></c>', "<row>", "</row></sheetData>"),
+        "styled_rows": ('<row s="1"><c s="1"/></row>', row("a", "b"), "</sheetData>"),
+        "gaps": (columns.replace('"{n}"', '"{n}1"'), "", "</sheetData>"),
+        "columns": (columns, "", "</sheetData>"),
+        "tables": (f"{row('Name', 'Days')}{row('pump', '90')}<row/>", "", "</sheetData>"),
+        "merged": ('<mergeCell ref="A{n}:B{n}"/>', row("a", "b") + merged[0], merged[1]),
+    }
+    return {f"{name}.xlsx": _in_excel(*given) for name, given in sheets.items()}
+
+
+def _in_excel(unit: str, head: str, tail: str) -> Make:
+    package, links = f"{_OFFICE}/package/2006", f"{_OFFICE}/officeDocument/2006/relationships"
+    main = f'xmlns="{_OFFICE}/spreadsheetml/2006/main"'
+    content = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Override '
+        f'PartName="/xl/workbook.xml" ContentType="{content}"/></Types>',
+        "xl/workbook.xml": f'<workbook {main} xmlns:r="{links}"><sheets>'
+        '<sheet name="Pumps" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
+        f'<Relationship Id="r1" Type="{links}/worksheet" Target="worksheets/sheet1.xml"/>'
+        "</Relationships>",
+    }
+    body = _many(unit, f"<worksheet {main}><sheetData>{head}", f"{tail}</worksheet>")
+    return lambda size: _packed({**parts, "xl/worksheets/sheet1.xml": body(size)})
+
+
+def _open_sheets() -> dict[str, Make]:
+    cell = "<table:table-cell><text:p>pump {n}</text:p></table:table-cell>"
+    row = f"<table:table-row>{cell}{cell}</table:table-row>"
+    note = "<table:table-cell><office:annotation><text:p>a</text:p></office:annotation>"
+    many = row.replace("row>", 'row table:number-rows-repeated="2">', 1)
+    sheets = {
+        "rows": (row, "", ""),
+        "wide_row": (cell, "<table:table-row>", "</table:table-row>"),
+        "notes": (f"<table:table-row>{note}</table:table-cell></table:table-row>", row, ""),
+        "repeated": (many, "", ""),
+        "sheets": (f"{row}</table:table><table:table>", "", row),
+    }
+    return {f"{name}.ods": _in_open_sheet(*given) for name, given in sheets.items()}
+
+
+def _in_open_sheet(unit: str, head: str, tail: str) -> Make:
+    oasis = "urn:oasis:names:tc:opendocument:xmlns"
+    names = ("office", "table", "text")
+    spaces = " ".join(f'xmlns:{name}="{oasis}:{name}:1.0"' for name in names)
+    head = f"<office:a {spaces}><office:spreadsheet><table:table>{head}"
+    body = _many(unit, head, f"{tail}</table:table></office:spreadsheet></office:a>")
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    return lambda size: _packed({"mimetype": kind, "content.xml": body(size)})
+
+
+def _records() -> dict[str, Make]:
+    return {
+        "rows.csv": _many("{n},pump,ninety days\n", "Number,Name,Interval\n"),
+        "quoted.csv": _many('{n},"pump\nand ""more"""\n', "Number,Name\n"),
+        "open_quote.csv": _many("{n},pump\n", 'Number,Name\n"1,'),
+        "one_line.csv": _many("pump,"),
+        "blank_lines.csv": _many("a,b\n\n"),
+        "words.csv": _many("pump\n"),
+        "records.json": _many('{"n":{n},"name":"pump"},', "[", '{"n":0}]'),
+        "nested.json": _many('{"n":{"m":[{"o":{n}}]}},', "[", '{"n":0}]'),
+        "keys.json": _many('"k{n}":{n},', "{", '"last":0}'),
+        "lists.json": _many("[{n},2],", "[", "[1,2]]"),
+        "lines.jsonl": _many('{"n":{n},"name":"pump"}\n'),
+        "no_json.json": _many('{"n":{n},"name":"pump}\n'),
+    }
 
 
 def _pdfs() -> dict[str, Make]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -32,9 +32,12 @@ RANKING_WEIGHT = 0.8
 SENTENCE_WEIGHT = 1.0
 MEANING_WEIGHT = 0.7
 """Of a sentence's tokens against the question's words that stand in it."""
+ROW_MEANING_WEIGHT = 0.4
+"""The same of a row of a table: to the model its figures are much like those of the next one."""
 
 NEIGHBOUR_WEIGHT = 0.15
-"""Of each neighbour's fit: a pronoun's antecedent often stands one sentence before."""
+"""Of each neighbour's fit: a pronoun's antecedent often stands one sentence before. A row of a
+table leans on no other, so its own counts in their place."""
 
 FOREIGN_SHARE = 0.5
 """Of its scores and of its coverage that a chunk in another language than the question keeps: a
@@ -59,14 +62,17 @@ class Candidate:
     @property
     def is_row(self) -> bool:
         """Whether the best one is a row of a table with a head."""
-        columns = cells(self.chunk.heading.rsplit(HEADING_SEPARATOR, 1)[-1])
-        row = cells(self.chunk.text[slice(*self.spans[self.best])])
-        return len(row) == len(columns) > 1
+        return _is_row(self.chunk, self.spans[self.best])
 
     @property
     def is_order(self) -> bool:
         """Whether the best one orders its reader about."""
         return self.spans[self.best] in self.orders
+
+
+def _is_row(chunk: StoredChunk, span: Span) -> bool:
+    columns = cells(chunk.heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    return len(cells(chunk.text[slice(*span)])) == len(columns) > 1
 
 
 class Ranking:
@@ -140,17 +146,12 @@ def rank_sentences(
     for chunk, of_chunk, fits in zip(chunks, spans, words, strict=True):
         share = language_share(chunk.language, spoken)
         padded = [0.0, *(share * fit for fit in fits), 0.0]
-        found += [
-            Candidate(
-                chunk,
-                scores[chunk.id]
-                + SENTENCE_WEIGHT * padded[i + 1]
-                + NEIGHBOUR_WEIGHT * (padded[i] + padded[i + 2]),
-                of_chunk,
-                i,
-            )
-            for i in range(len(of_chunk))
-        ]
+        for i in range(len(of_chunk)):
+            candidate = Candidate(chunk, scores[chunk.id], of_chunk, i)
+            own = padded[i + 1]
+            beside = 2 * own if candidate.is_row else padded[i] + padded[i + 2]
+            score = candidate.score + SENTENCE_WEIGHT * own + NEIGHBOUR_WEIGHT * beside
+            found.append(replace(candidate, score=score))
     return found
 
 
@@ -174,10 +175,14 @@ def _with_meaning(
     if not scores:
         return words
     spread = iter(_spread([score for of_chunk in scores for score in of_chunk]))
-    return [
-        [(1 - MEANING_WEIGHT) * word + MEANING_WEIGHT * next(spread) for word in of_chunk]
-        for of_chunk in words
-    ]
+    mixed = []
+    for chunk, of_chunk, fits in zip(chunks, spans, words, strict=True):
+        weights = [
+            ROW_MEANING_WEIGHT if _is_row(chunk, span) else MEANING_WEIGHT for span in of_chunk
+        ]
+        pairs = zip(weights, fits, strict=True)
+        mixed.append([(1 - weight) * word + weight * next(spread) for weight, word in pairs])
+    return mixed
 
 
 def _sentences(chunk: StoredChunk) -> tuple[Span, ...]:

@@ -9,16 +9,18 @@ paragraph does, at less than half the tokens.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 
 import structlog
 
 from chains import lexical
 from chains.ranking import Candidate, Ranking, language_share, overlap, rank_sentences
 from chains.types import Passage
-from chains.windows import window, windows
+from chains.windows import PageOf, window, windows
 from core.errors import ModelError
 from ingest.embedder import Embedder
 from ingest.language import candidates
@@ -119,11 +121,12 @@ class HybridSearch:
         found = _in_turns(found, named)
         statements = (candidate for candidate in found if not candidate.is_order)
         orders = [candidate for candidate in found[:ORDER_SENTENCES] if candidate.is_order]
-        result = self._result(windows(statements, limit, text, self._page_of), ranked)
+        page_of = self._page_of()
+        result = self._result(windows(statements, limit, text, page_of), ranked)
         result = replace(result, named=bool(named))
         if not orders:
             return result
-        return replace(result, orders=self._result(windows(orders, 1, text, self._page_of), ranked))
+        return replace(result, orders=self._result(windows(orders, 1, text, page_of), ranked))
 
     def by_document(self, text: str, owners: Sequence[str]) -> tuple[SearchResult, ...]:
         """Return for each document among the candidates its best passage, best first."""
@@ -135,8 +138,9 @@ class HybridSearch:
             if not candidate.is_order:
                 best.setdefault(candidate.chunk.document_id, candidate)
         top = max((candidate.score for candidate in best.values()), default=1.0) or 1.0
+        page_of = self._page_of()
         return tuple(
-            self._result((window(candidate, candidate.score / top, self._page_of),), ranked)
+            self._result((window(candidate, candidate.score / top, page_of),), ranked)
             for candidate in best.values()
         )
 
@@ -250,12 +254,17 @@ class HybridSearch:
             for chunk_id, cosine in dense.items()
         }
 
-    def _page_of(self, document_id: int, offset: int) -> int | None:
-        pages = self._store.pages(document_id)
-        for page in reversed(pages):
-            if offset >= page.start:
-                return page.number
-        return pages[0].number if pages else None
+    def _page_of(self) -> PageOf:
+        """Return what tells pages during one search; a document's are read once, at most."""
+        pages_of = cache(self._store.pages)
+        starts_of = cache(lambda document_id: [page.start for page in pages_of(document_id)])
+
+        def page_of(document_id: int, offset: int) -> int | None:
+            at = bisect_right(starts_of(document_id), offset) - 1
+            pages = pages_of(document_id)
+            return pages[max(at, 0)].number if pages else None
+
+        return page_of
 
 
 def _scaled(bm25: dict[int, float]) -> dict[int, float]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ingest.column_names import EMPTY_CELL, ROWS_COMPARED, are_names
 from ingest.loaders import HeadingSpan, LoadedDocument
 
 SeriesKind = Literal["table", "values", "numbers", "bullets", "lines", "headings"]
@@ -31,7 +32,6 @@ _ITEM = re.compile(
 )
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 _PROSE_END = re.compile(r"[.!?;,]\s*$")
-_NUMERIC = re.compile(r"[^\w]*\d[\d\s.,:/%€$£-]*\s*\w{0,3}\W*")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class _Line:
 
 def series_of(document: LoadedDocument) -> tuple[Series, ...]:
     """Return all series of ``document`` in the order of its text."""
-    separated = _separated_values(document.text)
+    # A file that is named as one has been read as a table.
+    separated = _separated_values(document.text) if document.kind == "text" else None
     if separated is not None:
         return (separated,)
     found = [*_blocks(document), *_heading_series(document.headings)]
@@ -143,7 +144,8 @@ def _cells(text: str) -> tuple[str, ...]:
     if "|" not in bare:
         return ()
     bare = bare.removeprefix("|").removesuffix("|")
-    return tuple(cell.replace("\\|", "|").strip() for cell in _CELL_BORDER.split(bare))
+    cells = (cell.replace("\\|", "|").strip() for cell in _CELL_BORDER.split(bare))
+    return tuple("" if cell == EMPTY_CELL else cell for cell in cells)
 
 
 def _table(lines: Sequence[_Line], at: int, trail: _Trail) -> tuple[Series | None, int]:
@@ -181,8 +183,9 @@ def _goes_on(lines: Sequence[_Line], at: int, cells: tuple[str, ...], row: str) 
 
 
 def _has_head(rows: Sequence[Item]) -> bool:
-    """Tell whether the first row names the columns: no numbers in it, as most tables begin."""
-    return len(rows) > 1 and not any(_NUMERIC.fullmatch(cell) for cell in rows[0].cells)
+    """Tell whether the first row names the columns, as most tables begin."""
+    below = (row.cells for row in rows[1 : ROWS_COMPARED + 1])
+    return len(rows) > 1 and are_names(rows[0].cells, below)
 
 
 def _list(lines: Sequence[_Line], at: int, trail: _Trail) -> tuple[Series | None, int]:

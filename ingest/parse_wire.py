@@ -90,7 +90,7 @@ def pack_document(document: LoadedDocument, text_bytes: int, *, last: bool) -> b
         {
             "title": document.title,
             "kind": document.kind,
-            "pages": [[page.start, page.end] for page in document.pages],
+            "pages": [[page.number, page.start, page.end] for page in document.pages],
             "headings": [[h.level, h.text, h.start, h.end] for h in document.headings],
             "warnings": document.warnings,
             "text_bytes": text_bytes,
@@ -161,8 +161,7 @@ def _document(value: dict[str, Any]) -> LoadedDocument:
         title=str(value["title"]),
         kind=value["kind"],
         pages=tuple(
-            PageSpan(number, int(start), int(end))
-            for number, (start, end) in enumerate(value["pages"], start=1)
+            PageSpan(int(number), int(start), int(end)) for number, start, end in value["pages"]
         ),
         headings=tuple(
             HeadingSpan(int(level), str(text), int(start), int(end))

@@ -12,17 +12,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ingest.column_names import MAX_COLUMNS_CHARS, ROWS_COMPARED, are_names
 from ingest.loaders import HeadingSpan, LoadedDocument
-from ingest.sentences import sentence_spans
+from ingest.sentences import LONGEST_BLOCK, sentence_spans
 
-SPLITTER_VERSION = 3
+SPLITTER_VERSION = 4
 """Part of the fingerprint: a change of the rules below makes old chunks out of date."""
 CHARS_PER_TOKEN = 16
 """At most: the embedder's tokenizer makes one token of a word of any length."""
 HEADING_SEPARATOR = " › "
 _NEAR_CHARS = 2_000
 _SPACE = re.compile(r"\s")
-_MAX_COLUMNS_CHARS = 200
 _RULE = re.compile(r"\|?[\s|:+=-]*-[\s|:+=-]*")
 """The line under a Markdown table's head, or at its edge."""
 
@@ -167,23 +167,30 @@ class _Tables:
         self._ends: list[int] = []
         self._columns: list[str] = []
         rows: list[tuple[int, int]] = []
-        for span in (*spans, None):
-            if span is not None and len(cells(text[slice(*span)])) > 1:
-                apart = bool(rows) and text[rows[-1][1] : span[0]].strip(" |\t\r\n")
-                if not apart:
-                    rows.append(span)
-                    continue
-            if len(rows) > 1:
-                self._add(text, rows)
+        line_end = 0
+        for start, end in spans:
+            begins_line = start >= line_end
+            if begins_line:
+                line_end = text.find("\n", start) + 1 or len(text)
+            if rows and end <= rows[-1][1]:  # of a long row that has been taken
+                continue
+            apart = bool(rows) and text[rows[-1][1] : start].strip(" |\t\r\n")
+            if not apart and len(cells(text[start:end])) > 1:
+                longer = begins_line and _is_long_row(text, rows, start, line_end)
+                rows.append((start, line_end if longer else end))
+                continue
+            self._add(text, rows)
             rows = []
+        self._add(text, rows)
 
     def _add(self, text: str, rows: list[tuple[int, int]]) -> None:
-        first = cells(text[slice(*rows[0])])
-        named = all(re.search(r"[^\W\d_]", cell) for cell in first if cell)
-        columns = " | ".join(first) if named else ""
+        if len(rows) < 2:
+            return
+        first, *below = (cells(text[slice(*row)]) for row in rows[: ROWS_COMPARED + 1])
+        columns = " | ".join(first) if are_names(first, below) else ""
         self._starts.append(rows[0][0])
         self._ends.append(rows[-1][1])
-        self._columns.append(columns if len(columns) <= _MAX_COLUMNS_CHARS else "")
+        self._columns.append(columns if len(columns) <= MAX_COLUMNS_CHARS else "")
 
     def table(self, offset: int) -> int:
         """Return the number of the table at ``offset``; -1 outside of one."""
@@ -193,6 +200,13 @@ class _Tables:
     def columns(self, table: int) -> str:
         """Return the first row of a table, unless it holds what is no name."""
         return self._columns[table] if table >= 0 else ""
+
+
+def _is_long_row(text: str, rows: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    """Tell whether a line is a row that several sentences are made of, as it is so long."""
+    if not rows or end - start <= LONGEST_BLOCK:
+        return False
+    return len(cells(text[start:end])) == len(cells(text[slice(*rows[0])]))
 
 
 class _HeadingTrail:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import documents
+import sheets
 
 Expected = Literal["refused", "read", "either"]
 FACT = "The blue valve is closed at noon."
@@ -36,7 +37,18 @@ class Case(NamedTuple):
 def corpus(port: int) -> Iterator[Case]:
     """Yield every case; ``port`` is where requests would be noticed."""
     here = f"http://127.0.0.1:{port}"
-    for family in (_archives, _word, _pdfs, _pages, _texts, _names, _others, _damaged):
+    for family in (
+        _archives,
+        _word,
+        _sheets,
+        _records,
+        _pdfs,
+        _pages,
+        _texts,
+        _names,
+        _others,
+        _damaged,
+    ):
         yield from family(here)
 
 
@@ -238,6 +250,64 @@ def _lying() -> bytes:
     place = data.rfind(_DOCUMENT.encode()) - 46
     data[place + 24 : place + 28] = struct.pack("<L", 1000)
     return bytes(data)
+
+
+# ── sheets and records ───────────────────────────────────────────────────────────────────────
+
+
+def _sheets(here: str) -> Iterator[Case]:
+    say = f"<row><c t='str'><v>{FACT}</v></c></row>"
+    entity = "<row><c t='str'><v>&l9;</v></c></row>"
+    shown = f"<table:table-row>{sheets.cell(FACT)}</table:table-row>"
+    for name, doctype in _definitions(here).items():
+        yield Case(f"xml-{name}.xlsx", "refused", sheets.bare_xlsx(entity, head=doctype))
+        table = f"<table:table>{shown}<table:table-row>&l9;</table:table-row></table:table>"
+        yield Case(f"xml-{name}.ods", "refused", sheets.ods(table, head=doctype))
+    links = f'<hyperlinks><hyperlink ref="A1" r:id="r" location="{here}/link"/></hyperlinks>'
+    links += f'<picture xmlns:r="{here}" r:id="r9"/><oleObjects/>'
+    yield Case("links.xlsx", "read", sheets.bare_xlsx(say, after=links))
+    call = f"<row><c t='str'><f>WEBSERVICE(&quot;{here}/f&quot;)</f><v>{FACT}</v></c></row>"
+    yield Case("call.xlsx", "read", sheets.bare_xlsx(call))
+    link = f'<table:table-source xlink:href="{here}/s.ods" xmlns:xlink="x"/>'
+    both = sheets.table("Own", [[FACT]]) + sheets.table("Far", [["x"]], before=link)
+    yield Case("source.ods", "read", sheets.ods(both))
+    far = "".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(1, 200))
+    yield Case("far.xlsx", "read", sheets.bare_xlsx(say.replace("<row>", "<row r='1'>") + far))
+    styled = '<row r="{0}" s="1"><c r="A{0}" s="1"/></row>'
+    empty = "".join(styled.format(n) for n in range(2, 150_000))
+    yield Case("styled.xlsx", "read", sheets.bare_xlsx(say + empty))
+    many = 'table:number-rows-repeated="999999999"'
+    same = shown.replace("table-row>", f"table-row {many}>", 1)
+    yield Case("same-rows.ods", "either", sheets.ods(f"<table:table>{same}</table:table>"))
+    same = shown.replace("table-cell ", 'table-cell table:number-columns-repeated="999999999" ', 1)
+    yield Case("same-cells.ods", "either", sheets.ods(f"<table:table>{same}</table:table>"))
+    yield Case("deep.xlsx", "refused", sheets.bare_xlsx("<row>" * 50_000))
+    nested = "<table:table><table:table-row><table:table-cell>" * 20_000
+    yield Case("deep.ods", "refused", sheets.ods(nested))
+    numbers = "".join(f"<row><c><v>{n}</v></c></row>" for n in ("9" * 9_000, "1e999", "nan", "x"))
+    yield Case("numbers.xlsx", "either", sheets.bare_xlsx(say + numbers))
+    merged = (
+        '<mergeCells><mergeCell ref="A1:XFD1048576"/><mergeCell ref="A1:A9999999"/></mergeCells>'
+    )
+    yield Case("merged.xlsx", "read", sheets.bare_xlsx(say, after=merged))
+    yield Case("bomb.xlsx", "refused", sheets.bare_xlsx(say + " " * 400_000_000))
+
+
+def _records(here: str) -> Iterator[Case]:
+    for name, text in {
+        "formula.csv": f'Name,Do\n"=HYPERLINK(""{here}/f"")",{FACT}\n',
+        "open-quote.csv": f'Name,Do\n{FACT},"\n' + "a,b\n" * 9_000,
+        "names.csv": ",".join(f"n{n}" for n in range(9_000)) + f"\n{FACT}\n",
+        "marks.csv": FACT + ",;|\t" * 5_000,
+        "long-cell.csv": f"Name,Do\n{FACT},{'x' * 90_000}\n",
+        "one-word.csv": FACT + "a" * 20_000,
+        "keys.json": json.dumps({"k" * 9_000: FACT, "__proto__": {"x": 1}}),
+        "numbers.json": f'[{{"say": "{FACT}"}}, {"9" * 9_000}, 1e999999, -0.0]',
+        "surrogate.json": f'["\\ud800", "{FACT}"]',
+    }.items():
+        yield Case(name, "read", text.encode())
+    yield Case("deep.json", "refused", b"[" * 1_000_000)
+    yield Case("deep-objects.json", "refused", b'{"a":' * 200 + b"1" + b"}" * 200)
 
 
 # ── PDF ──────────────────────────────────────────────────────────────────────────────────────
@@ -709,6 +779,10 @@ def _damaged(here: str) -> Iterator[Case]:
         "docx": documents.docx,
         "html": documents.html,
         "md": documents.markdown,
+        "xlsx": lambda: sheets.xlsx({"S": [["Name", "Say"], ["Ada", FACT]]}),
+        "ods": lambda: sheets.ods(sheets.table("S", [["Name", "Say"], ["Ada", FACT]])),
+        "csv": lambda: sheets.csv([["Name", "Say"], ["Ada", FACT]]),
+        "json": lambda: json.dumps([{"name": "Ada", "say": FACT}] * 9).encode(),
     }
     for kind, make in makers.items():
         whole = make()

@@ -34,14 +34,19 @@ Kind = Literal[
 
 MAX_HEADINGS = 10_000
 MAX_HEADING_CHARS = 300
+MAX_PAGES = 100_000
+"""Of a document, that are told apart."""
 
 
 @dataclass(frozen=True)
 class PageSpan:
-    """A page's place in the text: ``text[start:end]``; empty when nothing stands on the page."""
+    """A page's place in the text: ``text[start:end]``; empty when nothing stands on the page.
+
+    Of a sheet with rows, a row is what a page is elsewhere.
+    """
 
     number: int
-    """1-based, as the reader counts."""
+    """1-based, as the reader counts; blank rows are counted and have no span."""
     start: int
     end: int
 
@@ -72,7 +77,8 @@ class LoadedDocument:
     title: str
     kind: Kind
     pages: tuple[PageSpan, ...] = ()
-    """One for each page of the file, in order; empty where the format has none."""
+    """One for each page of the file, in order; none where the format has none, or more than
+    ``MAX_PAGES``. A CSV and a workbook of one sheet have one for each row that is not blank."""
     headings: tuple[HeadingSpan, ...] = ()
     warnings: tuple[str, ...] = ()
     """Sentences for the user about what could not be read though the rest could."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 import zlib
 from typing import BinaryIO
 from xml.etree import ElementTree
-from xml.parsers import expat
 from xml.parsers.expat import ExpatError
 
 import mammoth
@@ -19,9 +19,9 @@ from ingest.loaders.blocks import LABELLED
 from ingest.loaders.document import LoadedDocument, ParseLimits, Source
 from ingest.loaders.docx_parts import ITEM_STYLE, simplified
 from ingest.loaders.html import extract
+from ingest.loaders.xml_parts import check_definitions
 
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
-_PIECE_BYTES = 4096
 _LONG_TAG = re.compile(rb"<[^<>]{1000000}")
 """An element whose attributes alone are a megabyte: Expat would read it again for each piece."""
 _VBA = re.compile(r"(?:^|/)vbaProject\.bin$", re.IGNORECASE)
@@ -78,7 +78,7 @@ def _check(file: BinaryIO, limits: ParseLimits) -> tuple[str | None, tuple[str, 
             )
         for member in parts:
             part = archive.read(member)
-            _check_definitions(part)
+            check_definitions(io.BytesIO(part))
             if _LONG_TAG.search(part):
                 raise DocumentError(
                     "The Word document is made in a way that no word processor does; save it again "
@@ -90,25 +90,3 @@ def _check(file: BinaryIO, limits: ParseLimits) -> tuple[str | None, tuple[str, 
             return None, warnings
         root = ElementTree.fromstring(archive.read(_CORE))  # noqa: S314 - it defines no entities
     return titles.sensible(root.findtext(_TITLE)), warnings
-
-
-def _check_definitions(part: bytes) -> None:
-    """Refuse a part that begins with definitions, in which XML bombs and references hide.
-
-    Expat itself looks for them, so no encoding and no comment before them hides them. They come
-    before the first element or never.
-    """
-    parser = expat.ParserCreate()
-    found: list[str] = []
-    parser.StartDoctypeDeclHandler = lambda *_: found.append("definitions")
-    parser.StartElementHandler = lambda *_: found.append("content")
-    begin, size = 0, _PIECE_BYTES
-    while not found and begin < len(part):
-        parser.Parse(part[begin : begin + size])
-        # Twice as much each time: what has not ended it reads from its beginning again.
-        begin, size = begin + size, 2 * size
-    if found and found[0] == "definitions":
-        raise DocumentError(
-            "The Word document holds definitions that such documents never need, so it is not safe "
-            "to read; save it again with a word processor."
-        )

@@ -91,6 +91,30 @@ def test_every_row_of_a_table_knows_its_columns_and_no_prose_does(table: str) ->
     assert prose == [("Before the table.", ""), ("After the table.", "")]
 
 
+@pytest.mark.parametrize(
+    ("first", "below", "expected"),
+    [
+        ("Region | 2023 | 2024", "North | 1985 | 2210", "Region | 2023 | 2024"),
+        ("– | 2024-01-31 | 2024-02-29", "North | 5 | 6", "– | 2024-01-31 | 2024-02-29"),
+        ("Ada | 1985", "Ben | 1990", ""),
+        ("North | 5", "South | 6", ""),
+        ("Name | 2 kg", "Ada | 3 kg", ""),
+    ],
+)
+def test_a_year_names_a_column_of_what_is_no_year(first: str, below: str, expected: str) -> None:
+    text = "\n\n".join([first, below, below])
+    (chunk,) = split(document(text), chunk_tokens=100, count=count)
+    assert chunk.heading == expected
+
+
+def test_a_row_that_is_too_long_for_a_sentence_stays_in_its_table() -> None:
+    said = "The hull was sound. The keel was not. " * 50
+    rows = ["Boat | Report", *(f"B{n} | {said}{n}" for n in range(3)), "B4 | Nothing to say"]
+    chunks = split(document("\n\n".join(rows)), chunk_tokens=60, count=count)
+    assert len(chunks) > 10
+    assert {chunk.heading for chunk in chunks} == {"Boat | Report"}
+
+
 def test_a_first_row_of_figures_names_no_columns() -> None:
     chunks = split(document("1960 | 29\n\n1961 | 30"), chunk_tokens=30, count=count)
     assert [chunk.heading for chunk in chunks] == [""]

@@ -1,0 +1,121 @@
+"""Opens documents that are XML parts in a ZIP archive, after a look at what they would do."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable
+from typing import IO, Any, BinaryIO
+from xml.parsers import expat
+
+from lxml import etree
+
+from core.errors import DocumentError, DocumentLockedError, DocumentTooLargeError
+from ingest.loaders import titles
+from ingest.loaders.archives import open_zip
+from ingest.loaders.document import ParseLimits
+
+_XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
+_ENCRYPTED = 0x1
+_TITLE = "{http://purl.org/dc/elements/1.1/}title"
+_PIECE_BYTES = 4096
+_MANIFEST = "META-INF/manifest.xml"
+_MAX_MANIFEST_BYTES = 1024 * 1024
+_LOCKED = "It is protected by a password; save a copy without one and try again."
+
+
+class XmlArchive(zipfile.ZipFile):
+    """An archive of which nothing but XML can be opened: other parts may unpack to anything."""
+
+    def open(
+        self,
+        name: str | zipfile.ZipInfo,
+        mode: str = "r",
+        pwd: bytes | None = None,
+        *,
+        force_zip64: bool = False,
+    ) -> IO[bytes]:
+        """Open a part for reading; ``KeyError`` for what is no XML by its name."""
+        called = name.filename if isinstance(name, zipfile.ZipInfo) else name
+        if mode != "r" or not _XML.search(called):
+            raise KeyError(f"no XML part: {called!r}")
+        return super().open(name, "r", pwd)
+
+
+def open_parts(file: BinaryIO, limits: ParseLimits, *, unread: Iterable[str] = ()) -> XmlArchive:
+    """Return the archive in ``file`` when its parts are safe to read.
+
+    ``unread``: beginnings of the names of parts that nobody reads, however large they are. Raises
+    ``DocumentTooLargeError``, ``DocumentLockedError`` or, for definitions, ``DocumentError``.
+    """
+    open_zip(file).close()
+    archive = XmlArchive(file)
+    passed_over = tuple(unread)
+    parts = [
+        member
+        for member in archive.infolist()
+        if _XML.search(member.filename) and not member.filename.startswith(passed_over)
+    ]
+    size = sum(member.file_size for member in parts)
+    if size > limits.max_unpacked_bytes:
+        raise DocumentTooLargeError(
+            f"It unpacks to {size / 1e6:,.0f} MB of text and at most "
+            f"{limits.max_unpacked_bytes / 1e6:,.0f} MB are read; split it and try again."
+        )
+    if any(member.flag_bits & _ENCRYPTED for member in parts):
+        raise DocumentLockedError(_LOCKED)
+    for member in parts:
+        with archive.open(member) as part:
+            check_definitions(part)
+    return archive
+
+
+def parse_xml(archive: XmlArchive, name: str) -> Any:
+    """Return the root element of a small part; nothing that it refers to is read."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    return etree.fromstring(archive.read(name), parser)
+
+
+def core_title(archive: XmlArchive, name: str) -> str | None:
+    """Return the title that stands in the part of a document's properties, if it is there."""
+    if name not in archive.namelist():
+        return None
+    return titles.sensible(parse_xml(archive, name).findtext(f".//{_TITLE}"))
+
+
+def refuse_locked(file: BinaryIO) -> None:
+    """Raise ``DocumentLockedError`` for an OpenDocument file that needs a password."""
+    with open_zip(file) as archive:
+        names = archive.namelist()
+        manifest = b""
+        if _MANIFEST in names:
+            with archive.open(_MANIFEST) as part:
+                manifest = part.read(_MAX_MANIFEST_BYTES)
+    if b"encryption-data" in manifest or "encrypted-package" in names:
+        raise DocumentLockedError(_LOCKED)
+
+
+def check_definitions(part: IO[bytes]) -> None:
+    """Refuse a part that begins with definitions, in which XML bombs and references hide.
+
+    Expat itself looks for them, so no encoding and no comment before them hides them. They come
+    before the first element or never.
+    """
+    parser = expat.ParserCreate()
+    found: list[str] = []
+    parser.StartDoctypeDeclHandler = lambda *_: found.append("definitions")
+    parser.StartElementHandler = lambda *_: found.append("content")
+    size = _PIECE_BYTES
+    while not found and (piece := part.read(size)):
+        try:
+            parser.Parse(piece)
+        except expat.ExpatError:
+            if not found:
+                raise
+        # Twice as much each time: what has not ended it reads from its beginning again.
+        size *= 2
+    if found and found[0] == "definitions":
+        raise DocumentError(
+            "It holds definitions that such documents never need, so it is not safe to read; save "
+            "it again with the program that it comes from."
+        )
