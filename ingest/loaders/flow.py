@@ -50,6 +50,10 @@ class Flow:
             more = f"\n{indent}{' ' * len(mark)}"
             self._add("item", f"{indent}{mark}{more.join(lines)}")
 
+    def end_list(self) -> None:
+        """Let the next item begin another list."""
+        self._before = "block"
+
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """Add the rows of a table, the first of which names the columns."""
         shown = [[_cell(cell) for cell in row[:MAX_COLUMNS]] for row in rows]
@@ -85,7 +89,7 @@ class Flow:
 
     def begin_page(self) -> int:
         """End a list at a page's border, and return where the next block will begin."""
-        self._before = "block"
+        self.end_list()
         return self.builder.length + 2 * bool(self.builder.length)
 
     def end_page(self, start: int) -> None:
