@@ -20,7 +20,7 @@ _MARKER = re.compile(r"\s*\.\. (?:\|[^|\n]*\| )?([\w.:+-]+)::[ ]?(.*)", re.DOTAL
 _OPTIONS = re.compile(r"^[ ]*:[\w-]+:.*\n?", re.MULTILINE)
 _NEVER_READ = frozenset(("include", "raw", "literalinclude"))
 _MAX_REPEATED = 200
-"""Characters of a cell that stands in each of the rows that it covers; a longer one in the first."""
+"""Characters of a cell that stands in each row that it covers; a longer one is in the first."""
 _LETTERS = 26
 
 
