@@ -14,8 +14,6 @@ from ingest.loaders.document import HeadingSpan, PageSpan, TextBuilder
 from ingest.loaders.ticks import spell_boxes
 
 CELL_BORDER = " | "
-MAX_COLUMNS = 500
-"""What is right of them in a table is left out."""
 _MAX_FILLED = 50
 """Columns up to which short rows are made as long as the first."""
 _MAX_DEPTH = 12
@@ -56,11 +54,10 @@ class Flow:
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """Add the rows of a table, the first of which names the columns."""
-        shown = [[_cell(cell) for cell in row[:MAX_COLUMNS]] for row in rows]
-        shown = [row for row in shown if any(row)]
+        shown = [row for row in rows if any(map(one_line, row))]
         width = len(shown[0]) if shown and len(shown[0]) <= _MAX_FILLED else 0
         for row in shown:
-            self._add("row", _row([*row, *[""] * (width - len(row))]))
+            self._add("row", table_row([*row, *[""] * (width - len(row))]))
         self._before = "block"
 
     def code(self, text: str) -> None:
@@ -108,14 +105,11 @@ def _spelled(text: str) -> str:
     return "\n".join(map(spell_boxes, squeeze(text).split("\n")))
 
 
-def _cell(text: str) -> str:
-    return spell_boxes(one_line(text)).replace("|", "/")
-
-
-def _row(cells: Sequence[str]) -> str:
+def table_row(cells: Sequence[str]) -> str:
     """Write a row; where a cell at its edge is empty, a border says that there is one."""
-    text = CELL_BORDER.join(cells)
-    if len(cells) > 1:
-        text = f"| {text.lstrip()}" if not cells[0] else text
-        text = f"{text.rstrip()} |" if not cells[-1] else text
+    shown = [spell_boxes(one_line(cell)).replace("|", "/") for cell in cells]
+    text = CELL_BORDER.join(shown)
+    if len(shown) > 1:
+        text = f"| {text.lstrip()}" if not shown[0] else text
+        text = f"{text.rstrip()} |" if not shown[-1] else text
     return text

@@ -9,7 +9,8 @@ from ingest.loaders import titles
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, Source
 from ingest.loaders.flow import Flow
-from ingest.loaders.rtf_reader import Block, Read, Reader
+from ingest.loaders.html import lost_formulas
+from ingest.loaders.rtf_reader import Block, Reader
 from ingest.loaders.running_lines import PAGE_WORDS
 
 _NUMBER = re.compile(r"\(?(?:\d{1,4}|[a-zA-Z]|[ivxlcIVXLC]{1,6})(?:\.\d{1,4}){0,8}[.)]{0,2}")
@@ -34,7 +35,7 @@ def load(source: Source) -> LoadedDocument:
         title=title or titles.from_name(source.name),
         kind="rtf",
         headings=headings,
-        warnings=_warnings(read),
+        warnings=lost_formulas(read.formulas),
     )
 
 
@@ -74,10 +75,3 @@ def _running(blocks: Iterable[Block], seen: set[str]) -> Iterable[Block]:
         if text not in seen and not words <= PAGE_WORDS:
             seen.add(text)
             yield Block(block.text, cells=block.cells)
-
-
-def _warnings(read: Read) -> tuple[str, ...]:
-    if not read.formulas:
-        return ()
-    what = "formula" if read.formulas == 1 else "formulas"
-    return (f"{read.formulas} {what} could not be read.",)
