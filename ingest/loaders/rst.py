@@ -22,11 +22,13 @@ from ingest.loaders import titles
 from ingest.loaders.cleaning import clean
 from ingest.loaders.document import LoadedDocument, Source
 from ingest.loaders.encoding import decode
+from ingest.loaders.patience import OutOfTimeError, at_most
 from ingest.loaders.rst_blocks import Walker
 
 _MAX_CHARS = 400_000
 _MAX_LINE = 5_000
 """A file that is larger or has a longer line is read as plain text: docutils would take minutes."""
+_MAX_TIME_S = 20.0
 _MAX_COMPLAINTS = 500
 """Of docutils: after each it begins anew, a paragraph of nothing else takes it hours."""
 _MAX_NAMES = 500
@@ -49,10 +51,10 @@ def load(source: Source) -> LoadedDocument:
     """Load a file as docutils reads it; no other file is read and no markup of HTML taken over."""
     text = clean(decode(source.path.read_bytes())).replace("\r\n", "\n").expandtabs(8)
     try:
-        tree = _parsed(text)
-        walker = Walker(tree)
-        walker.read()
-    except (_TooLargeError, RecursionError, *_FAILURES):
+        with at_most(_MAX_TIME_S):
+            walker = Walker(_parsed(text))
+            walker.read()
+    except (_TooLargeError, OutOfTimeError, RecursionError, *_FAILURES):
         return replace(plain_text.load(source), kind="rst")
     headings = walker.flow.builder.headings()
     return LoadedDocument(
