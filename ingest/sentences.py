@@ -35,6 +35,7 @@ _BLOCK = re.compile(
     r"|(?<=\|)[ \t]*\n"
     r"|(?:(?<=\n)|(?<=\A))(?P<heading>#{1,6}\s[^\n]*)\n"
 )
+_LINE = re.compile(r"^[ \t]*+[^\s](?:[^\n]*[^\s])?", re.MULTILINE)
 _FENCE = re.compile(r"^[ ]{0,12}(?P<marks>```+|~~~+)(?P<info>[^\n]*)$", re.MULTILINE)
 LONGEST_BLOCK = 1_200
 """Characters of a fenced block or a row that is one sentence; a longer one is cut as text is."""
@@ -63,6 +64,14 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
             begin = end
     _add_sentences(spans, text, begin, len(text))
     return spans
+
+
+def line_spans(text: str) -> list[tuple[int, int]]:
+    """Return ``(start, end)`` of each line that is not empty, with its indentation.
+
+    In a source file a line is what a sentence is elsewhere.
+    """
+    return [match.span() for match in _LINE.finditer(text)]
 
 
 def code_blocks(text: str) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ingest.column_names import MAX_COLUMNS_CHARS, ROWS_COMPARED, are_names
 from ingest.loaders import HeadingSpan, LoadedDocument
-from ingest.sentences import LONGEST_BLOCK, sentence_spans
+from ingest.sentences import LONGEST_BLOCK, line_spans, sentence_spans
 
 SPLITTER_VERSION = 4
 """Part of the fingerprint: a change of the rules below makes old chunks out of date."""
@@ -25,6 +25,9 @@ _NEAR_CHARS = 2_000
 _SPACE = re.compile(r"\s")
 _RULE = re.compile(r"\|?[\s|:+=-]*-[\s|:+=-]*")
 """The line under a Markdown table's head, or at its edge."""
+_COMMENTS = ("#", "//", "/*", "*", "--", "@", ";;", "%", "[")
+"""What a line begins with that only says something about the next."""
+_MAX_COMMENT_LINES = 100
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 
@@ -68,14 +71,15 @@ def search_heading(title: str, heading: str) -> str:
 def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -> list[Chunk]:
     """Cut ``document`` into chunks of at most ``chunk_tokens`` of the embedder's tokens.
 
-    A word may be longer than a chunk can be: it is cut too.
+    A word may be longer than a chunk can be: it is cut too. A source file is cut between its lines.
     """
     text = document.text
-    spans = sentence_spans(text)
+    is_code = document.kind == "code"
+    spans = line_spans(text) if is_code else sentence_spans(text)
     lengths = _sizes(text, spans, chunk_tokens, count)
     pieces = list(_pieces(text, spans, lengths, chunk_tokens, count))
-    trail = _HeadingTrail(document.headings)
-    tables = _Tables(text, spans)
+    trail = _HeadingTrail(document.headings, text if is_code else None)
+    tables = _Tables(text, () if is_code else spans)  # in code a bar is an operator
     chunks: list[Chunk] = []
     run: list[tuple[int, int]] = []
     run_tokens = 0
@@ -212,9 +216,16 @@ def _is_long_row(text: str, rows: Sequence[tuple[int, int]], start: int, end: in
 class _HeadingTrail:
     """Tells which headings stand above an offset."""
 
-    def __init__(self, headings: Sequence[HeadingSpan]) -> None:
+    def __init__(self, headings: Sequence[HeadingSpan], code: str | None) -> None:
+        """Take a document's headings; of a source file also its text."""
         self._headings = sorted(headings, key=lambda heading: heading.start)
         self._starts = [heading.start for heading in self._headings]
+        if code is not None:
+            ends = [0, *(heading.end for heading in self._headings)]
+            self._starts = [
+                _with_comments(code, start, end)
+                for start, end in zip(self._starts, ends[:-1], strict=True)
+            ]
         self._paths: list[str] = []
         open_headings: list[HeadingSpan] = []
         for heading in self._headings:
@@ -236,4 +247,20 @@ class _HeadingTrail:
 
     def is_heading(self, start: int, end: int) -> bool:
         section = self.section(start)
-        return section >= 0 and end <= self._headings[section].end
+        if section < 0:
+            return False
+        heading = self._headings[section]
+        return heading.start <= start and end <= heading.end
+
+
+def _with_comments(text: str, start: int, above: int) -> int:
+    """Return where the comments and decorators begin that stand right above a definition.
+
+    Not before ``above``, where the one above it has its line's end.
+    """
+    for _ in range(_MAX_COMMENT_LINES):
+        begin = text.rfind("\n", 0, max(0, start - 1)) + 1
+        if not above <= begin < start or not text[begin : start - 1].lstrip().startswith(_COMMENTS):
+            break
+        start = begin
+    return start

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 1, "html": 1, "markdown": 1, "text": 2, "mail": 1}
+_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 2, "html": 2, "markdown": 1, "text": 2, "mail": 1}
 """Of what a loader makes of a file: raised when it reads more, so that files are read again."""
 
 

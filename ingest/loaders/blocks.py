@@ -13,6 +13,7 @@ from typing import Literal
 from selectolax.lexbor import LexborNode
 
 from ingest.loaders.cleaning import clean, one_line, squeeze
+from ingest.loaders.flow import table_row
 from ingest.loaders.formulas import UnreadableFormulaError, from_mathml
 from ingest.loaders.furniture import is_furniture
 from ingest.loaders.ticks import TICKED, UNTICKED, spell_boxes
@@ -83,7 +84,7 @@ class Block:
 def blocks(root: LexborNode) -> Iterator[Block]:
     """Yield the visible blocks under ``root`` in the order of the document."""
     walker = _Walker(_layout_tables(root), frozenset(node.mem_id for node in root.css(_BOX_ROLES)))
-    for node, entering in _walk(root, walker.passes_over):
+    for node, entering in walk(root, walker.passes_over):
         if not entering:
             yield from walker.leave(node.tag or "")
         elif node.is_text_node:
@@ -102,7 +103,7 @@ def count_lost_formulas(root: LexborNode) -> int:
     return drawn + sum(_formula(node) is None for node in root.css("math"))
 
 
-def _walk(
+def walk(
     root: LexborNode, is_skipped: Callable[[LexborNode], bool] = lambda _: False
 ) -> Iterator[tuple[LexborNode, bool]]:
     """Yield each text once, and each element on the way in (True) and out (False).
@@ -146,7 +147,7 @@ def _is_skipped(node: LexborNode) -> bool:
 def _is_mark(link: LexborNode) -> bool:
     """Tell whether the text of a link within the page is a mark; a large link is none."""
     text = ""
-    for steps, (node, _) in enumerate(_walk(link)):
+    for steps, (node, _) in enumerate(walk(link)):
         if node.is_text_node:
             text += (node.text_content or "")[:_MARK_CHARS]
         if steps >= _MARK_STEPS or len(text) >= _MARK_CHARS:
@@ -160,7 +161,7 @@ def _layout_tables(root: LexborNode) -> frozenset[int]:
         return frozenset()
     found: set[int] = set()
     open_tables: list[int] = []
-    for node, entering in _walk(root):
+    for node, entering in walk(root):
         tag = node.tag or ""
         if entering and open_tables and (tag == "table" or tag in _HEADINGS):
             found.add(open_tables[-1])
@@ -330,7 +331,7 @@ class _Walker:
             return
         if self.in_cell:
             rows, columns = self.cell_spans
-            text = spell_boxes(one_line("".join(self.inline)))
+            text = one_line("".join(self.inline))
             self.row.add(text, rows=rows, columns=columns)
             self.inline.clear()
             self.in_cell = False
@@ -349,7 +350,7 @@ class _Walker:
             self.tables.pop()
         elif tag == "tr":
             if any(self.row.cells):
-                yield Block("row", " | ".join(self.row.cells))
+                yield Block("row", table_row(self.row.cells))
             self.row.cells = []
 
     def flush(self) -> Iterator[Block]:

@@ -165,12 +165,13 @@ def _shown(counted: _List, levels: dict[int, _Level], level: int) -> str:
         at = int(match.group(1)) - 1
         other = levels.get(at, _Level())
         form = "decimal" if own.legal and other.form != "none" else other.form
-        return _formatted(counted.values.get(at, other.start), form)
+        return formatted(counted.values.get(at, other.start), form)
 
     return _PLACE.sub(number, own.text).strip()[:_MAX_LABEL_CHARS]
 
 
-def _formatted(number: int, form: str) -> str:
+def formatted(number: int, form: str) -> str:
+    """Write a number in a form that is called as in Office documents."""
     match form:
         case "none" | "bullet":
             return ""

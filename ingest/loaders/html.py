@@ -60,10 +60,7 @@ _OPTION = re.compile(r"<option(?=[\s/>])", re.IGNORECASE)
 
 def load(source: Source) -> LoadedDocument:
     """Load a page: its headings, paragraphs, lists and tables."""
-    data = source.path.read_bytes()
-    match = _DECLARED.search(data, 0, 4096)
-    declared = (match.group(1) or match.group(2)).decode("ascii") if match else None
-    html = decode(data, declared=declared)
+    html = decoded(source.path.read_bytes())
     builder, title, warnings = extract(html)
     headings = builder.headings()
     return LoadedDocument(
@@ -75,24 +72,41 @@ def load(source: Source) -> LoadedDocument:
     )
 
 
+def decoded(data: bytes) -> str:
+    """Decode a page in the encoding that it names, or else that it seems to have."""
+    match = _DECLARED.search(data, 0, 4096)
+    declared = (match.group(1) or match.group(2)).decode("ascii") if match else None
+    return decode(data, declared=declared)
+
+
 def extract(html: str) -> tuple[TextBuilder, str | None, tuple[str, ...]]:
     """Return the visible text of ``html``, what its ``<title>`` says, and what cannot be read."""
-    _check_depth(html)
+    builder, title, lost = extract_counting(html)
+    return builder, title, lost_formulas(lost)
+
+
+def lost_formulas(count: int) -> tuple[str, ...]:
+    """Return the sentence on formulas that could not be read, if there are any."""
+    what = "formula" if count == 1 else "formulas"
+    return (f"{count} {what} could not be read.",) if count else ()
+
+
+def extract_counting(html: str) -> tuple[TextBuilder, str | None, int]:
+    """Return the visible text, what ``<title>`` says, and how many formulas cannot be read."""
+    check_depth(html)
     tree = LexborHTMLParser(lightened(html))
     builder = TextBuilder()
     root = tree.body or tree.root
     if root is None:
-        return builder, None, ()
+        return builder, None, 0
     before: Block | None = None
     for block in blocks(root):
         together = before is not None and _is_item(before) and _is_item(block)
         builder.add(block.text, separator="\n" if together else "\n\n", level=block.level)
         before = block
-    lost = count_lost_formulas(root)
-    warnings = (f"{lost} {'formula' if lost == 1 else 'formulas'} could not be read.",)
     node = tree.head.css_first("title") if tree.head is not None else None
     title = titles.sensible(one_line(node.text())) if node is not None else None
-    return builder, title, warnings if lost else ()
+    return builder, title, count_lost_formulas(root)
 
 
 def _is_item(block: Block) -> bool:
@@ -133,7 +147,8 @@ def _with_few_attributes(tag: str) -> str:
     return tag[:begin] + " " + " ".join(kept.values())
 
 
-def _check_depth(html: str) -> None:
+def check_depth(html: str) -> None:
+    """Refuse HTML that is nested more than ``MAX_DEPTH`` levels deep."""
     depth = 0
     for match in _NESTING.finditer(html):
         depth += -1 if match.group(1) else 1

@@ -6,19 +6,18 @@ import re
 import zipfile
 from collections.abc import Iterable
 from typing import IO, Any, BinaryIO
-from xml.parsers import expat
 
 from lxml import etree
 
-from core.errors import DocumentError, DocumentLockedError, DocumentTooLargeError
+from core.errors import DocumentLockedError
 from ingest.loaders import titles
 from ingest.loaders.archives import open_zip
 from ingest.loaders.document import ParseLimits
+from ingest.loaders.packages import check_definitions, check_unpacked
 
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
 _ENCRYPTED = 0x1
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
-_PIECE_BYTES = 4096
 _MANIFEST = "META-INF/manifest.xml"
 _MAX_MANIFEST_BYTES = 1024 * 1024
 _LOCKED = "It is protected by a password; save a copy without one and try again."
@@ -56,17 +55,12 @@ def open_parts(file: BinaryIO, limits: ParseLimits, *, unread: Iterable[str] = (
         for member in archive.infolist()
         if _XML.search(member.filename) and not member.filename.startswith(passed_over)
     ]
-    size = sum(member.file_size for member in parts)
-    if size > limits.max_unpacked_bytes:
-        raise DocumentTooLargeError(
-            f"It unpacks to {size / 1e6:,.0f} MB of text and at most "
-            f"{limits.max_unpacked_bytes / 1e6:,.0f} MB are read; split it and try again."
-        )
+    check_unpacked(sum(member.file_size for member in parts), limits)
     if any(member.flag_bits & _ENCRYPTED for member in parts):
         raise DocumentLockedError(_LOCKED)
     for member in parts:
         with archive.open(member) as part:
-            check_definitions(part)
+            check_definitions(part, "sheet")
     return archive
 
 
@@ -93,29 +87,3 @@ def refuse_locked(file: BinaryIO) -> None:
                 manifest = part.read(_MAX_MANIFEST_BYTES)
     if b"encryption-data" in manifest or "encrypted-package" in names:
         raise DocumentLockedError(_LOCKED)
-
-
-def check_definitions(part: IO[bytes]) -> None:
-    """Refuse a part that begins with definitions, in which XML bombs and references hide.
-
-    Expat itself looks for them, so no encoding and no comment before them hides them. They come
-    before the first element or never.
-    """
-    parser = expat.ParserCreate()
-    found: list[str] = []
-    parser.StartDoctypeDeclHandler = lambda *_: found.append("definitions")
-    parser.StartElementHandler = lambda *_: found.append("content")
-    size = _PIECE_BYTES
-    while not found and (piece := part.read(size)):
-        try:
-            parser.Parse(piece)
-        except expat.ExpatError:
-            if not found:
-                raise
-        # Twice as much each time: what has not ended it reads from its beginning again.
-        size *= 2
-    if found and found[0] == "definitions":
-        raise DocumentError(
-            "It holds definitions that such documents never need, so it is not safe to read; save "
-            "it again with the program that it comes from."
-        )

@@ -88,7 +88,7 @@ def test_lists_tables_and_code_keep_their_shape(tmp_path: Path) -> None:
     )
     assert text == (
         "First\nsecond\n\n- one\n- inner\n- two\n\nmore\n\n3. three\n4. four\n\n"
-        "Prices\n\nPart | Price\n\nPump | \n\na  b\n  c\n\nx & y"
+        "Prices\n\nPart | Price\n\nPump | |\n\na  b\n  c\n\nx & y"
     )
 
 
