@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
 import re
 import zipfile
@@ -191,7 +192,7 @@ def _parsed(archive: zipfile.ZipFile, path: str) -> Element:
     """Parse a part that may name the document type it is of, but defines nothing itself."""
     check_unpacked(archive.getinfo(path).file_size, ParseLimits())
     part = _DOCTYPE.sub(b"", archive.read(path), count=1)
-    check_definitions(part, _CALLED)
+    check_definitions(io.BytesIO(part), _CALLED)
     return ElementTree.fromstring(part)  # noqa: S314 - it defines no entities
 
 
