@@ -87,7 +87,8 @@ def split(document: LoadedDocument, *, chunk_tokens: int, count: TokenCounter) -
 
     def close(following: int | None = None) -> None:
         section, table = run_place
-        bare = all(trail.is_heading(start, end) for start, end in run)
+        # In a source file a heading's line tells more than its name.
+        bare = not is_code and all(trail.is_heading(start, end) for start, end in run)
         # A heading over text, or over other headings, is no passage; one with nothing below is.
         if bare and (following == section or not trail.is_leaf(section)):
             return
@@ -247,10 +248,7 @@ class _HeadingTrail:
 
     def is_heading(self, start: int, end: int) -> bool:
         section = self.section(start)
-        if section < 0:
-            return False
-        heading = self._headings[section]
-        return heading.start <= start and end <= heading.end
+        return section >= 0 and end <= self._headings[section].end
 
 
 def _with_comments(text: str, start: int, above: int) -> int:

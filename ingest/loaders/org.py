@@ -95,6 +95,7 @@ class _Reader:
                 inside = self.lines[number + 1 : end]
                 self.flow.code("\n".join(_ESCAPED.sub(r"\1", one) for one in inside))
             number = end + 1
+        self._flush()
 
     def _line(self, line: str) -> None:
         if not line.strip():
