@@ -18,6 +18,7 @@ import sheets
 from chains.prompt import render_passage
 from chains.types import Passage
 from core.settings import load_settings
+from ingest.folders import Folder, sync_folder
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration
@@ -162,7 +163,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 
     async def fill() -> Workbench:
         bench = await asyncio.to_thread(Workbench.build, settings)
-        async for report in bench.ingestor.sync_folder(folder, owner=OWNER):
+        shelf = Folder(folder, OWNER, is_library=True)
+        async for report in sync_folder(bench.store, bench.ingestor, shelf):
             assert report.status == "ready", report
         return bench
 
