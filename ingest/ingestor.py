@@ -25,7 +25,8 @@ from ingest.guard import (
     supported_paths,
 )
 from ingest.loaders import LoadedDocument, as_read
-from ingest.parse_process import FILES_OF_OWNER, FILES_WAITING, ParserProcess
+from ingest.parse_lane import FILES_OF_OWNER, FILES_WAITING
+from ingest.parse_process import ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
@@ -53,7 +54,8 @@ class IngestProgress:
     stage: Literal["reading", "listening", "embedding", "saving"]
     done: int
     total: int
-    """Chunks while embedding, seconds of a recording while listening, otherwise 1."""
+    """Chunks while embedding, seconds of a recording while listening, pages while pictures of text
+    are read, otherwise 1."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,11 @@ class Ingestor:
             if recording:
                 document = await self._transcribe(source, notify)
             else:
-                document = await self._parser.parse(source.path, source.name)
+                document = await self._parser.parse(
+                    source.path,
+                    source.name,
+                    lambda done, total: notify(source, IngestProgress("reading", done, total)),
+                )
             chunks = await self._split(document)
             if not chunks:
                 raise DocumentEmptyError(f"{source.name} has no text to search.")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from ingest.loaders.recognition import Recognizer
 
 Kind = Literal[
     "pdf",
@@ -91,6 +95,14 @@ class ParseLimits:
     free_chars: int = 4 * 1024 * 1024
 
 
+Tell = Callable[[int, int], None]
+"""Told how many pages were read, and of how many; also for a sign of life amid a page."""
+
+
+def no_one(done: int, total: int) -> None:
+    """Let nobody hear of it."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A file to load."""
@@ -99,6 +111,9 @@ class Source:
     name: str
     """The file's name as the user knows it; ``path`` may be a temporary one."""
     limits: ParseLimits = field(default_factory=ParseLimits)
+    recognizer: Recognizer | None = None
+    """Reads pictures of text; ``None`` where its model is not installed."""
+    tell: Tell = no_one
 
 
 class Loader(Protocol):
