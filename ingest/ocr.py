@@ -30,8 +30,12 @@ from ingest.ocr_text import tidy
 
 DETECTED_SIDE = 1440
 """Pixels of the longer side in which lines are looked for first."""
+DETECTED_SCALE = 0.6
+"""No smaller than this: letters of five pixels are not seen at all."""
 SMALL_LINE = 16.0
 """Pixels of a line's height there: where most are lower, they are looked for in a larger one."""
+LARGEST_PIXELS = 10_000_000
+"""In which lines are looked for: some 6 s."""
 STRIP_PIXELS = 1_500_000
 """Looked at in one go: 300 MB of memory."""
 STRIP_OVERLAP = 128
@@ -43,9 +47,16 @@ MAX_RATIO = 64.0
 """Of a line's width to its height; a longer one is read in parts."""
 ASKED_LINES = 9
 """The longest lines tell whether a picture stands on its head."""
+ASKED_RATIO = 12
+READ_BOTH_WAYS = 3
 LINES_ALIVE = 16
 """Read between two signs of life."""
 _TALL = 1.5
+_DENSE = 0.35
+"""Of a line's blackest row: so black are the rows of its small letters, not those of its tails."""
+_X_HEIGHT = 0.5
+"""Of the font's size."""
+_CAPITAL_HEIGHT = 0.72
 _LEAST_SIDE = 24
 _LARGEST_SCALE = 2.0
 
@@ -122,7 +133,7 @@ def _read(engines: _Engines, picture: Pixels, alive: Callable[[], None]) -> Reco
     if sum(_length(box) for box in boxes if _is_tall(box)) > sum(map(_length, boxes)) / 2:
         picture = np.ascontiguousarray(np.rot90(picture))
         boxes = _find(engines.detector, picture, alive)
-    if _is_on_its_head(engines.direction, picture, boxes):
+    if _is_on_its_head(engines, picture, boxes):
         picture = np.ascontiguousarray(np.rot90(picture, 2))
         boxes = [_turned(box, picture) for box in boxes]
     line_height = float(np.median([_height(box) for box in boxes])) if boxes else 0.0
@@ -136,7 +147,7 @@ def _read(engines: _Engines, picture: Pixels, alive: Callable[[], None]) -> Reco
         if not upright:
             crop = _lying(engines.direction, crop)
         if text := _text(engines.recognizer, crop):
-            lines.append(_straight(text, box, slope, upright=upright))
+            lines.append(_straight(text, box, slope, size=font_size(crop, text), upright=upright))
     return Recognized(tuple(lines), float(picture.shape[0]), is_whole=len(boxes) <= MAX_LINES)
 
 
@@ -145,14 +156,12 @@ def _read(engines: _Engines, picture: Pixels, alive: Callable[[], None]) -> Reco
 
 def _find(detector: TextDetector, picture: Pixels, alive: Callable[[], None]) -> list[Box]:
     """Return the lines' corners, from top to bottom; small ones are looked for once more."""
-    longest = max(picture.shape[:2])
-    scale = min(_LARGEST_SCALE, DETECTED_SIDE / longest)
+    scale = min(_LARGEST_SCALE, max(DETECTED_SCALE, DETECTED_SIDE / max(picture.shape[:2])))
     boxes = _found_at(detector, picture, scale, alive)
-    if boxes and scale < 1.0:
-        height = float(np.median([min(_height(box), _width(box)) for box in boxes])) * scale
-        if height < SMALL_LINE:
-            scale = min(1.0, scale * 1.5 * SMALL_LINE / height)
-            boxes = _found_at(detector, picture, scale, alive)
+    heights = [min(_height(box), _width(box)) * scale for box in boxes]
+    if scale < 1.0 and (not boxes or np.median(heights) < SMALL_LINE):
+        scale = min(1.0, (LARGEST_PIXELS / picture[:, :, 0].size) ** 0.5)
+        boxes = _found_at(detector, picture, scale, alive)
     return sorted(boxes, key=lambda box: (float(box[:, 1].mean()), float(box[:, 0].mean())))
 
 
@@ -190,14 +199,28 @@ def _strips(height: int, most: int) -> Iterable[tuple[int, int, float, float]]:
         )
 
 
-def _is_on_its_head(direction: TextClassifier, picture: Pixels, boxes: Sequence[Box]) -> bool:
-    """Ask for the longest lines: a single short one is easily mistaken."""
+def _is_on_its_head(engines: _Engines, picture: Pixels, boxes: Sequence[Box]) -> bool:
+    """Ask for the longest lines: a single short one is easily mistaken.
+
+    The classifier is quick and errs on odd lines, so where it says yes both ways are read.
+    """
     asked = sorted((box for box in boxes if not _is_tall(box)), key=_length)[-ASKED_LINES:]
-    if not asked:
+    crops = [_beginning(_crop(picture, box)) for box in asked]
+    if not crops:
         return False
-    answers = direction([_crop(picture, box) for box in asked]).cls_res or []
-    votes = [(1 if label == "180" else -1) * float(score) for label, score in answers]
-    return sum(votes) > 0
+    answers = engines.direction(crops).cls_res or []
+    if sum((1 if label == "180" else -1) * float(score) for label, score in answers) <= 0:
+        return False
+    as_is, turned = 0.0, 0.0
+    for crop in crops[-READ_BOTH_WAYS:]:
+        as_is += _recognized(engines.recognizer, crop)[1]
+        turned += _recognized(engines.recognizer, np.ascontiguousarray(np.rot90(crop, 2)))[1]
+    return turned > as_is
+
+
+def _beginning(crop: Pixels) -> Pixels:
+    """Return so much of a line that its letters can still be told in the classifier's square."""
+    return np.ascontiguousarray(crop[:, : ASKED_RATIO * crop.shape[0]])
 
 
 def _turned(box: Box, picture: Pixels) -> Box:
@@ -217,7 +240,7 @@ def _slope(boxes: Sequence[Box]) -> float:
     return float(np.median([np.arctan2(step[1], step[0]) for step in steps]))
 
 
-def _straight(text: str, box: Box, slope: float, *, upright: bool) -> RecognizedLine:
+def _straight(text: str, box: Box, slope: float, *, size: float, upright: bool) -> RecognizedLine:
     """Return a line where it would stand if the picture were not askew."""
     cosine, sine = np.cos(slope), np.sin(slope)
     x = box[:, 0] * cosine + box[:, 1] * sine
@@ -228,6 +251,7 @@ def _straight(text: str, box: Box, slope: float, *, upright: bool) -> Recognized
         right=float(max(x[1], x[2])),
         top=float(y[:2].mean()),
         bottom=float(y[2:].mean()),
+        size=size,
         upright=upright,
     )
 
@@ -269,14 +293,32 @@ def _lying(direction: TextClassifier, crop: Pixels) -> Pixels:
     return np.ascontiguousarray(np.rot90(crop, 2)) if all(upside_down) else crop
 
 
+def font_size(crop: Pixels, text: str) -> float:
+    """Estimate the size of a line's font, in pixels, by where its ink is densest.
+
+    The box round a line tells little of it: that is drawn with more air round small letters.
+    """
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    _, ink = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    rows = np.asarray(ink, np.float64).sum(axis=1)
+    if rows.sum() * 2 > ink.size:  # light letters on dark ground
+        rows = crop.shape[1] - rows
+    dense = np.flatnonzero(rows >= _DENSE * rows.max())
+    height = float(dense[-1] - dense[0] + 1)
+    has_small = any(char.islower() for char in text)
+    return height / (_X_HEIGHT if has_small else _CAPITAL_HEIGHT)
+
+
 def _text(recognizer: TextRecognizer, crop: Pixels) -> str:
-    """Return what a line says; nothing where that is a guess."""
+    """Return what a line says, without what is a guess."""
     read = [_recognized(recognizer, part) for part in _parts(crop)]
-    text = tidy(" ".join(text for text, _ in read))
+    return tidy(" ".join(text for text, score in read if score >= _least_score(text)))
+
+
+def _least_score(text: str) -> float:
+    """Ask more of one or two letters, which are likelier a stain than a word."""
     letters = sum(char.isalnum() for char in text)
-    score = min((score for _, score in read), default=0.0)
-    # What one or two letters tell is likelier a stain than a word.
-    return text if score >= (MIN_SCORE if letters > 2 else (1 + MIN_SCORE) / 2) else ""
+    return MIN_SCORE if letters > 2 else (1 + MIN_SCORE) / 2
 
 
 def _recognized(recognizer: TextRecognizer, crop: Pixels) -> tuple[str, float]:

@@ -22,10 +22,13 @@ from ingest.loaders.recognized import in_usual_size, page_lines
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_PIXELS = 120_000_000
 """Of one frame: more than telephones take. A sheet of A3 at 600 dots an inch has 70 million."""
-MAX_DECODED_BYTES = 360_000_000
+MAX_DECODED_BYTES = 500_000_000
 _POINTS_PER_PIXEL = 72 / 200
 """The scale of the layout, which knows no pixels."""
-_WIDE_MODES = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
+_BYTES_A_PIXEL = {"RGB": 4, "1": 5, "L": 5, "P": 5, "CMYK": 8, "YCbCr": 8}
+"""That Pillow takes until a frame is in colour; in any other mode the next number."""
+_MOST_BYTES_A_PIXEL = 12
+_WIDE_MODES = frozenset(("I", "F", "I;16", "I;16B", "I;16L"))
 _DAMAGED = "The picture is damaged or cut short; fetch or save it again."
 _MAX_PROBLEMS = 10
 
@@ -50,6 +53,7 @@ def _read(image: Image.Image, source: Source) -> LoadedDocument:
             f"It has {frames:,} pages and at most {source.limits.max_pages:,} are read; "
             "split it and try again."
         )
+    image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # a JPEG is scaled down while it is decoded
     _check_size(image)
     recognizer = source.recognizer
     if recognizer is None:
@@ -95,23 +99,23 @@ def _document(pages: list[PageLines], source: Source, problems: tuple[str, ...])
 
 def _check_size(image: Image.Image) -> None:
     """Refuse what would take too much memory, before a pixel of it is decoded."""
-    bytes_a_pixel = _WIDE_MODES.get(image.mode, len(image.getbands()))
     pixels = image.width * image.height
-    if pixels > MAX_PIXELS or pixels * bytes_a_pixel > MAX_DECODED_BYTES:
+    each = _BYTES_A_PIXEL.get(image.mode, _MOST_BYTES_A_PIXEL)
+    if image.has_transparency_data:
+        each = _MOST_BYTES_A_PIXEL
+    if pixels > MAX_PIXELS or pixels * each > MAX_DECODED_BYTES:
         raise _too_large()
 
 
 def _too_large() -> DocumentTooLargeError:
     return DocumentTooLargeError(
-        f"The picture has more points than the {MAX_PIXELS / 1e6:.0f} million that are read; "
-        "scale it down and try again."
+        "The picture has more points than can be read; scale it down and try again."
     )
 
 
 def _pixels(image: Image.Image) -> Pixels:
     """Decode a frame as somebody sees it, on white paper, at most ``MAX_SIDE`` long."""
     _check_size(image)
-    image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # a JPEG is scaled down while it is decoded
     flat = _in_colour(image)
     flat.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
     flat = ImageOps.exif_transpose(flat)
@@ -121,6 +125,8 @@ def _pixels(image: Image.Image) -> Pixels:
 def _in_colour(image: Image.Image) -> Image.Image:
     """Return a frame as RGB, with the EXIF data that tell which side is up."""
     image.load()
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image  # no copy: it may be hundreds of megabytes
     if image.mode in _WIDE_MODES:
         made = Image.fromarray(_in_8_bits(np.asarray(image))).convert("RGB")
     elif image.mode == "LAB":

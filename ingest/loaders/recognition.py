@@ -35,6 +35,8 @@ class RecognizedLine:
     right: float
     top: float
     bottom: float
+    size: float
+    """Of the font, as it seems."""
     upright: bool = True
     """Runs from left to right, as the picture's other lines do."""
 

@@ -16,10 +16,9 @@ from ingest.loaders.pdf_columns import arrange, is_prose, mended
 from ingest.loaders.pdf_layout import Line, PageLines
 from ingest.loaders.recognition import Recognized, RecognizedLine
 
-_BOX_HEIGHT = 1.42
-"""Of the font's size: what the detector draws round a line."""
-_USUAL_HEIGHT = (0.72, 1.3)
-"""Of a page's median: a line of that height is in its usual size. Heights vary with the letters."""
+_LARGER = 1.25
+"""Than a page's median, by the height of its letters and by their width: a line in a larger size.
+Either alone is too coarse an estimate. A smaller one is told in the same way."""
 _USUAL_PAGE = (0.8, 1.25)
 """Of the document's usual size: that of a page is the same, measured otherwise."""
 _ONE_HEIGHT = 0.5
@@ -60,13 +59,13 @@ def in_usual_size(
 def _lines(recognized: Recognized, points_per_pixel: float) -> list[Line]:
     if not recognized.lines:
         return []
-    usual = median(_height(line) for line in recognized.lines for _ in line.text)
+    usual = median(line.size for line in recognized.lines for _ in line.text)
+    usual_width = median(_letter_width(line) for line in recognized.lines for _ in line.text)
     found = []
     for line in recognized.lines:
-        height = _height(line)
-        if _USUAL_HEIGHT[0] <= height / usual <= _USUAL_HEIGHT[1]:
-            height = usual
-        size = height / _BOX_HEIGHT * points_per_pixel
+        by = sorted((line.size / usual, _letter_width(line) / usual_width))
+        is_other = by[0] > _LARGER or by[1] < 1 / _LARGER
+        size = (line.size if is_other else usual) * points_per_pixel
         middle = (line.top + line.bottom) / 2
         found.append(
             Line(
@@ -81,9 +80,9 @@ def _lines(recognized: Recognized, points_per_pixel: float) -> list[Line]:
     return found
 
 
-def _height(line: RecognizedLine) -> float:
-    """Return how high the letters' line is, whichever way it runs."""
-    return max(1.0, line.bottom - line.top if line.upright else line.right - line.left)
+def _letter_width(line: RecognizedLine) -> float:
+    length = line.right - line.left if line.upright else line.bottom - line.top
+    return max(length, 1.0) / len(line.text)
 
 
 def _rows(lines: Sequence[Line]) -> list[list[Line]]:
