@@ -141,13 +141,13 @@ class Ingestor:
         """Ingest files and yield a report for each, as they are done.
 
         Small documents are embedded together. The next files are read in the meantime.
-        Recordings come last, since each may take as long as all the rest.
+        Pictures and recordings come last, since each may take as long as all the rest.
         """
         notify = on_progress or (lambda _source, _progress: None)
         ready: asyncio.Queue[_Prepared | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
 
         async def produce() -> None:
-            for source in sorted(sources, key=_is_named_recording):
+            for source in sorted(sources, key=_slowness):
                 notify(source, IngestProgress("reading", 0, 1))
                 await ready.put(await self._prepare(source, owner, notify))
             await ready.put(None)
@@ -249,7 +249,8 @@ class Ingestor:
             return _put_off(source, exc)
         except (DocumentError, OSError) as exc:
             return await self._refuse(source, owner, exc, sha256=sha256, size_bytes=size_bytes)
-        return _Prepared(source, as_read(sha256, document.kind), size_bytes, document, chunks)
+        known_as = sha256 if document.read_again else as_read(sha256, document.kind)
+        return _Prepared(source, known_as, size_bytes, document, chunks)
 
     async def _refuse(
         self,
@@ -412,8 +413,10 @@ def _checked(path: Path, settings: Settings) -> tuple[int, bool]:
     return check_size(path, limit_mb), recording
 
 
-def _is_named_recording(source: SourceFile) -> bool:
-    return EXTENSIONS.get(Path(source.name).suffix.lower()) == "recording"
+def _slowness(source: SourceFile) -> int:
+    """Put pictures behind the rest, and recordings behind these."""
+    kind = EXTENSIONS.get(Path(source.name).suffix.lower())
+    return {"image": 1, "recording": 2}.get(kind or "", 0)
 
 
 def _folder_files(folder: Path) -> list[Path]:

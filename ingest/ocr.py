@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -25,8 +25,11 @@ from rapidocr.ch_ppocr_rec import TextRecInput, TextRecognizer
 from rapidocr.inference_engine.onnxruntime.main import ONNXRuntimeError
 
 from core.errors import DocumentError
-from ingest.loaders.recognition import Pixels, RecognitionError, Recognized, RecognizedLine
+from ingest.loaders.recognition import RecognitionError, Recognized, RecognizedLine
 from ingest.ocr_text import tidy
+
+if TYPE_CHECKING:
+    from ingest.loaders.recognition import Pixels
 
 DETECTED_SIDE = 1440
 """Pixels of the longer side in which lines are looked for first."""

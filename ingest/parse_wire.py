@@ -90,6 +90,7 @@ def pack_document(document: LoadedDocument, text_bytes: int, *, last: bool) -> b
             "pages": [[page.start, page.end] for page in document.pages],
             "headings": [[h.level, h.text, h.start, h.end] for h in document.headings],
             "warnings": document.warnings,
+            "read_again": document.read_again,
             "text_bytes": text_bytes,
             "last": last,
         }
@@ -151,6 +152,7 @@ def _document(value: dict[str, Any]) -> LoadedDocument:
             for level, text, start, end in value["headings"]
         ),
         warnings=tuple(map(str, value["warnings"])),
+        read_again=bool(value["read_again"]),
     )
 
 

@@ -17,14 +17,13 @@ from collections.abc import Callable
 from importlib import import_module
 from math import ceil
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import DocumentError
 from ingest.confinement import confine
 from ingest.loaders import load_document
 from ingest.loaders.recognition import (
     MEMORY_MB,
-    Pixels,
     RecognitionNeeded,
     Recognized,
     Recognizer,
@@ -40,6 +39,9 @@ from ingest.parse_wire import (
     pack_pages_read,
     unpack_request,
 )
+
+if TYPE_CHECKING:
+    from ingest.loaders.recognition import Pixels
 
 NICENESS = 5
 """Answers to questions come before new documents."""

@@ -79,6 +79,8 @@ class LoadedDocument:
     headings: tuple[HeadingSpan, ...] = ()
     warnings: tuple[str, ...] = ()
     """Sentences for the user about what could not be read though the rest could."""
+    read_again: bool = False
+    """More of it can be read another time, when a model that was missing is there."""
 
 
 @dataclass(frozen=True)

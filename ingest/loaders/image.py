@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,11 @@ from ingest.loaders import titles
 from ingest.loaders.document import LoadedDocument, Source
 from ingest.loaders.pages import assemble
 from ingest.loaders.pdf_layout import Line, PageLines
-from ingest.loaders.recognition import MAX_SIDE, NOT_INSTALLED, Pixels, RecognitionError
+from ingest.loaders.recognition import MAX_SIDE, NOT_INSTALLED, RecognitionError
 from ingest.loaders.recognized import in_usual_size, page_lines
+
+if TYPE_CHECKING:
+    from ingest.loaders.recognition import Pixels
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_PIXELS = 120_000_000

@@ -79,9 +79,10 @@ def load(source: Source) -> LoadedDocument:
         read_scans(document, found, source)
         title = titles.sensible(document.get_metadata_value("Title"))
     _check_text(found)
-    return assemble(
+    loaded = assemble(
         found.pages, name=source.name, kind="pdf", title=title, warnings=found.warnings()
     )
+    return replace(loaded, read_again=found.is_missing_recognition)
 
 
 def _read_pages(document: pdfium.PdfDocument) -> FoundPages:

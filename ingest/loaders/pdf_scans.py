@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -16,11 +17,13 @@ from ingest.loaders.pdf_layout import Line, PageLines
 from ingest.loaders.recognition import (
     MAX_SIDE,
     NOT_INSTALLED,
-    Pixels,
     RecognitionError,
     Recognizer,
 )
 from ingest.loaders.recognized import in_usual_size, page_lines
+
+if TYPE_CHECKING:
+    from ingest.loaders.recognition import Pixels
 
 NO_LETTERS = "The PDF's fonts do not tell which letters they show, so its text cannot be read."
 DPI = 200
@@ -51,6 +54,12 @@ class FoundPages:
     is_recognized: bool = False
     """Text recognition was at hand."""
 
+    @property
+    def is_missing_recognition(self) -> bool:
+        """Whether scanned pages were left out for want of it."""
+        unread = any(not self.pages[number - 1].lines for number in self.scanned)
+        return unread and not self.is_recognized
+
     def not_read(self) -> str:
         """Say that the scanned pages without text were not read, and why."""
         count = sum(not self.pages[number - 1].lines for number in self.scanned)
@@ -69,8 +78,7 @@ class FoundPages:
             warnings.append(f"Not readable and left out: {_name_pages(self.failed)}.")
         if self.cut:
             warnings.append(f"Too much text to read it to the end: {_name_pages(self.cut)}.")
-        unread = any(not self.pages[number - 1].lines for number in self.scanned)
-        if unread and not self.is_recognized:
+        if self.is_missing_recognition:
             warnings.append(self.not_read())
         return tuple(warnings)
 

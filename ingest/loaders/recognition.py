@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # the server, which reads no pictures, has no use for NumPy here
+    import numpy as np
+    import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
-"""Shape ``(height, width, 3)``: blue, green, red."""
+    Pixels = npt.NDArray[np.uint8]
+    """Shape ``(height, width, 3)``: blue, green, red."""
 
 MAX_SIDE = 4000
 """Pixels of a picture's longer side; a larger one is scaled down."""

@@ -13,6 +13,8 @@ import ingest.loaders
 from core.settings import Settings
 from ingest.ingestor import Ingestor
 from ingest.loaders import LoadedDocument, ParseLimits, as_read, load_document
+from ingest.loaders.document import no_one
+from ingest.parse_lane import OnPage
 from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION, Encoded
 
@@ -30,7 +32,7 @@ class Embedder:
 class InProcess:
     """Reads where it stands: what confines the parser's process is not tried here."""
 
-    async def parse(self, path: Path, name: str) -> LoadedDocument:
+    async def parse(self, path: Path, name: str, on_page: OnPage = no_one) -> LoadedDocument:
         return load_document(path, name=name, limits=ParseLimits())
 
 
