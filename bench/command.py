@@ -36,6 +36,7 @@ SUITES = (
     "ingest",
     "loaders",
     "retrieval",
+    "scans",
     "startup",
     "stt",
     "threads",
@@ -84,6 +85,12 @@ def loaders(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def retrieval(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Search times at 1,000, 10,000 and 100,000 vectors, and what is found."""
     _run(["retrieval"], data_dir, as_json)
+
+
+@app.command("scans")
+def scans(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Seconds a scanned page, against the page as text, and word errors."""
+    _run(["scans"], data_dir, as_json)
 
 
 @app.command("startup")

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import psutil
 
 from ingest.guard import safe_relative_name
-from ingest.parse_process import Unpacked
+from ingest.parse_lane import Unpacked
 from ingest.sources import SourceFile, origin_inside
 
 MAX_DEPTH = 3

@@ -16,10 +16,11 @@ from core.fairness import FairSlots
 from core.settings import Settings
 from ingest.containers import MAX_DEPTH, members_of, unpacking_folder
 from ingest.embedder import Embedder
-from ingest.found_files import FoundFile, is_named_recording, look_at, os_reason
+from ingest.found_files import FoundFile, look_at, os_reason, slowness
 from ingest.guard import safe_name
 from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read
-from ingest.parse_process import FILES_OF_OWNER, FILES_WAITING, ParserProcess
+from ingest.parse_lane import FILES_OF_OWNER, FILES_WAITING
+from ingest.parse_process import ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.sources import FOLDER as FOLDER
 from ingest.sources import UPLOAD as UPLOAD
@@ -101,13 +102,13 @@ class Ingestor:
 
         What is inside of an archive or a mail becomes documents of its own, which are reported
         before it. Small documents are embedded together. The next files are read in the meantime.
-        Recordings come last, since each may take as long as all the rest.
+        Pictures and recordings come last, since each may take as long as all the rest.
         """
         notify = on_progress or (lambda _source, _progress: None)
         ready: asyncio.Queue[_Prepared | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
 
         async def produce() -> None:
-            for source in sorted(sources, key=is_named_recording):
+            for source in sorted(sources, key=slowness):
                 async with aclosing(self._read(source, owner, notify)) as items:
                     async for item in items:
                         await ready.put(item)
@@ -266,13 +267,17 @@ class Ingestor:
         if found.kind == "recording":
             document = await self._transcribe(source, notify)
         else:
-            document = await self._parser.parse(source.path, source.name)
+            document = await self._parser.parse(
+                source.path,
+                source.name,
+                lambda done, total: notify(source, IngestProgress("reading", done, total)),
+            )
         if notes:
             document = replace(document, warnings=(*document.warnings, *notes))
         chunks = await self._split(document)
         if not chunks:
             raise DocumentEmptyError(f"{source.name} has no text to search.")
-        sha256 = as_read(found.sha256, document.kind)
+        sha256 = found.sha256 if document.read_again else as_read(found.sha256, document.kind)
         return _Prepared(source, sha256, found.size_bytes, document, chunks)
 
     async def _refuse(

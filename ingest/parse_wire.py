@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import asdict, dataclass, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from core import errors
 from core.errors import DocumentError
 from ingest.loaders.document import HeadingSpan, Kind, LoadedDocument, PageSpan, ParseLimits
+
+Recognition = Literal["here", "elsewhere", "nowhere"]
+"""Where pictures of text are read: by this worker, by another one, or not at all."""
 
 LENGTH = struct.Struct(">I")
 MAX_HEAD_BYTES = 8 * 1024 * 1024
@@ -32,6 +35,7 @@ class Request:
     timeout_s: float
     """After which the process ends itself, should nobody be there to end it."""
     limits: ParseLimits
+    recognition: Recognition = "elsewhere"
     unpack: bool = False
     """The files inside of it are wanted, and not its text."""
 
@@ -48,11 +52,19 @@ class MemberPiece:
 
 
 @dataclass(frozen=True)
+class PagesRead:
+    """A sign of life: so many pages of pictures were read. Others and a reply follow."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class ParserMessage:
     """What comes back before a document's text, or instead of it."""
 
-    outcome: LoadedDocument | DocumentError
-    """The document comes without its text."""
+    outcome: LoadedDocument | DocumentError | None
+    """The document comes without its text; ``None`` where pictures are to be read elsewhere."""
     text_bytes: int
     last: bool
     """The worker ends after this one."""
@@ -73,6 +85,7 @@ def pack_request(request: Request) -> bytes:
             "timeout_s": request.timeout_s,
             "limits": asdict(request.limits),
             "unpack": request.unpack,
+            "recognition": request.recognition,
         }
     )
 
@@ -81,7 +94,14 @@ def unpack_request(body: bytes) -> Request:
     """Read a request's frame, without its length."""
     value = json.loads(body)
     limits = ParseLimits(**value["limits"])
-    return Request(value["path"], value["name"], value["timeout_s"], limits, value["unpack"])
+    return Request(
+        value["path"],
+        value["name"],
+        value["timeout_s"],
+        limits,
+        value["recognition"],
+        value["unpack"],
+    )
 
 
 def pack_document(document: LoadedDocument, text_bytes: int, *, last: bool) -> bytes:
@@ -93,6 +113,7 @@ def pack_document(document: LoadedDocument, text_bytes: int, *, last: bool) -> b
             "pages": [[page.number, page.start, page.end] for page in document.pages],
             "headings": [[h.level, h.text, h.start, h.end] for h in document.headings],
             "warnings": document.warnings,
+            "read_again": document.read_again,
             "text_bytes": text_bytes,
             "last": last,
         }
@@ -109,18 +130,32 @@ def pack_end(*, last: bool) -> bytes:
     return pack({"end": True, "last": last})
 
 
+def pack_pages_read(read: PagesRead) -> bytes:
+    """Make the frame of a sign of life."""
+    return pack({"done": read.done, "total": read.total})
+
+
+def pack_elsewhere(*, last: bool) -> bytes:
+    """Make the frame that says that pictures of text are to be read by another worker."""
+    return pack({"elsewhere": True, "last": last})
+
+
 def pack_error(error: DocumentError, *, last: bool) -> bytes:
     """Make the frame of an error: its class's name and its sentence."""
     return pack({"error": type(error).__name__, "message": str(error), "last": last})
 
 
-def unpack_reply(body: bytes) -> ParserMessage:
+def unpack_reply(body: bytes) -> ParserMessage | PagesRead:
     """Read a reply's frame, without its length; ``ValueError`` if it is none."""
     value = json.loads(body)
     try:
+        if "done" in value:
+            return PagesRead(int(value["done"]), int(value["total"]))
         last = bool(value["last"])
         if "error" in value:
             return ParserMessage(_error(str(value["error"]), str(value["message"])), 0, last)
+        if "elsewhere" in value:
+            return ParserMessage(None, 0, last)
         return ParserMessage(_document(value), int(value["text_bytes"]), last)
     except (KeyError, TypeError) as exc:
         raise ValueError("a reply without its parts") from exc
@@ -168,6 +203,7 @@ def _document(value: dict[str, Any]) -> LoadedDocument:
             for level, text, start, end in value["headings"]
         ),
         warnings=tuple(map(str, value["warnings"])),
+        read_again=bool(value["read_again"]),
     )
 
 

@@ -1,7 +1,8 @@
 """The parser's process: reads requests from its input, answers on its output, one at a time.
 
-Started by ``ingest.parse_process`` as ``python -m ingest.parse_worker MEMORY_MB``. It holds no
-secrets, may write no files, open no connection and start no program, and ends when its input does.
+Started by ``ingest.parse_lane`` as ``python -m ingest.parse_worker MEMORY_MB [OCR_FOLDER]``. It
+holds no secrets, may write no files, open no connection and start no program, and ends when its
+input does. With a folder it reads pictures of text too, by the models that lie there.
 """
 
 from __future__ import annotations
@@ -12,26 +13,39 @@ import re
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from math import ceil
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import DocumentError, DocumentTooLargeError
 from ingest.confinement import confine
 from ingest.loaders import load_document, load_members
+from ingest.loaders.recognition import (
+    MEMORY_MB,
+    RecognitionNeeded,
+    Recognized,
+    Recognizer,
+)
 from ingest.parse_wire import (
     LENGTH,
     MAX_HEAD_BYTES,
     PIECE_BYTES,
     READY,
+    PagesRead,
     Request,
     pack_document,
+    pack_elsewhere,
     pack_end,
     pack_error,
+    pack_pages_read,
     pack_piece,
     unpack_request,
 )
+
+if TYPE_CHECKING:
+    from ingest.loaders.recognition import Pixels
 
 NICENESS = 5
 """Answers to questions come before new documents."""
@@ -47,7 +61,7 @@ _MB = 1024 * 1024
 _PRELOADED = ("pdf", "docx", "markdown", "html", "text")
 
 
-def main(memory_mb: int) -> None:
+def main(memory_mb: int, ocr_folder: str | None = None) -> None:
     """Serve until the input ends."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
@@ -61,12 +75,40 @@ def main(memory_mb: int) -> None:
         import_module(f"ingest.loaders.{kind}")
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     _limit(memory_mb)
+    recognizer = _Recognizer(ocr_folder)
     replies.write(READY)
     replies.flush()
     for left in reversed(range(FILES)):
         body = _read_frame(requests)
-        if not body or _answer(body, replies, last=left == 0):
+        if not body or _answer(body, replies, recognizer, last=left == 0):
             return
+
+
+class _Recognizer:
+    """Loads what reads pictures when there is one: most documents have none."""
+
+    def __init__(self, folder: str | None) -> None:
+        self._folder = folder
+        self._reader: Recognizer | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._reader is not None
+
+    def prepare(self) -> None:
+        self._loaded().prepare()
+
+    def read(self, picture: Pixels, alive: Callable[[], None]) -> Recognized:
+        return self._loaded().read(picture, alive)
+
+    def _loaded(self) -> Recognizer:
+        if self._folder is None:
+            raise RecognitionNeeded
+        if self._reader is None:
+            from ingest.ocr import OcrReader  # OpenCV and ONNX Runtime
+
+            self._reader = OcrReader(Path(self._folder))
+        return self._reader
 
 
 def _limit(memory_mb: int) -> None:
@@ -79,8 +121,13 @@ def _limit(memory_mb: int) -> None:
         resource.setrlimit(what, (value, value))
 
 
-def _limit_time(timeout_s: float) -> None:
-    """Bound the processor's time of the next file: the kernel counts it, whatever runs."""
+def _allow(timeout_s: float) -> None:
+    """Allow so much time from now on, to a file or to the next page of pictures.
+
+    The server ends what takes too long; this is for when there is no server any more.
+    """
+    signal.alarm(ceil(timeout_s) + _GRACE_S)
+    # The kernel counts the processor's time, whatever runs.
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     until_s = ceil(usage.ru_utime + usage.ru_stime + max(timeout_s, 0)) + 2 * _GRACE_S
@@ -95,25 +142,37 @@ def _read_frame(requests: BinaryIO) -> bytes:
     return requests.read(min(length, MAX_HEAD_BYTES))
 
 
-def _answer(body: bytes, replies: BinaryIO, *, last: bool) -> bool:
+def _answer(body: bytes, replies: BinaryIO, recognizer: _Recognizer, *, last: bool) -> bool:
     """Answer one request; return whether it was the last."""
     request = unpack_request(body)
-    # The server ends a parse that takes too long; this is for when there is no server any more.
-    signal.alarm(ceil(request.timeout_s) + _GRACE_S)
-    _limit_time(request.timeout_s)
+    _allow(request.timeout_s)
+
+    def tell(done: int, total: int) -> None:
+        _allow(request.timeout_s)
+        replies.write(pack_pages_read(PagesRead(done, total)))
+        replies.flush()
+
     text = b""
     try:
         if request.unpack:
             _send_members(request, replies)
-            last = last or _is_swollen()
+            last = last or _is_swollen(recognizer)
             head = pack_end(last=last)
         else:
-            document = load_document(Path(request.path), name=request.name, limits=request.limits)
+            document = load_document(
+                Path(request.path),
+                name=request.name,
+                limits=request.limits,
+                recognizer=None if request.recognition == "nowhere" else recognizer,
+                tell=tell,
+            )
             text = document.text.encode()
-            last = last or _is_swollen()
+            last = last or _is_swollen(recognizer)
             head = pack_document(document, len(text), last=last)
+    except RecognitionNeeded:
+        head = pack_elsewhere(last=last)
     except DocumentError as exc:
-        last = last or _is_swollen() or isinstance(exc.__cause__, MemoryError)
+        last = last or _is_swollen(recognizer) or isinstance(exc.__cause__, MemoryError)
         head = pack_error(exc, last=last)
     signal.alarm(0)
     replies.write(head)
@@ -139,12 +198,13 @@ def _send_members(request: Request, replies: BinaryIO) -> None:
             replies.write(pack_piece("", 0, reason=str(exc)))
 
 
-def _is_swollen() -> bool:
+def _is_swollen(recognizer: _Recognizer) -> bool:
     # Not getrusage: its peak begins with that of the server, which may hold a model.
     status = Path("/proc/self/status").read_text()
     peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-    return peak is not None and int(peak.group(1)) > SWOLLEN_MB * 1024
+    most_mb = SWOLLEN_MB + (MEMORY_MB if recognizer.is_loaded else 0)
+    return peak is not None and int(peak.group(1)) > most_mb * 1024
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -31,7 +31,8 @@ class IngestProgress:
     stage: Literal["reading", "listening", "embedding", "saving"]
     done: int
     total: int
-    """Chunks while embedding, seconds of a recording while listening, otherwise 1."""
+    """Chunks while embedding, seconds of a recording while listening, pages while pictures of text
+    are read, otherwise 1."""
 
 
 @dataclass(frozen=True)

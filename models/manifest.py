@@ -14,7 +14,7 @@ from core.errors import ModelError, ModelMissingError
 
 MANIFEST_PATH = Path(__file__).with_name("manifest.toml")
 
-ModelKind = Literal["llm", "embedder", "stt", "tts"]
+ModelKind = Literal["llm", "embedder", "ocr", "stt", "tts"]
 
 _STRICT = ConfigDict(extra="forbid")
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

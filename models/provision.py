@@ -34,9 +34,9 @@ __all__ = [
 
 
 def default_names(settings: Settings) -> tuple[str, ...]:
-    """Return the models that these settings need: the answers', the embedder, those for voice."""
+    """Return the models that these settings need: for answers, documents, pictures and voice."""
     llm = () if settings.llm_base_url else (settings.llm_profile,)
-    return (*llm, "embedder", *voice_names(settings))
+    return (*llm, "embedder", "ocr", *voice_names(settings))
 
 
 def voice_names(settings: Settings) -> tuple[str, ...]:

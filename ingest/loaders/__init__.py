@@ -23,7 +23,10 @@ from ingest.loaders.document import (
     PageSpan,
     ParseLimits,
     Source,
+    Tell,
+    no_one,
 )
+from ingest.loaders.recognition import Recognizer
 from ingest.loaders.sniffing import sniff
 
 __all__ = [
@@ -43,7 +46,15 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_VERSIONS: dict[str, int] = {"pdf": 1, "docx": 2, "html": 2, "markdown": 1, "text": 2, "mail": 1}
+_VERSIONS: dict[str, int] = {
+    "pdf": 2,
+    "docx": 2,
+    "html": 2,
+    "markdown": 1,
+    "text": 2,
+    "mail": 1,
+    "image": 1,
+}
 """Of what a loader makes of a file: raised when it reads more, so that files are read again."""
 
 
@@ -112,13 +123,22 @@ def _telling(reason: str, items: Iterable[_T]) -> Iterator[_T]:
         raise DocumentError(reason) from exc
 
 
-def load_document(path: Path, *, name: str, limits: ParseLimits | None = None) -> LoadedDocument:
+def load_document(
+    path: Path,
+    *,
+    name: str,
+    limits: ParseLimits | None = None,
+    recognizer: Recognizer | None = None,
+    tell: Tell | None = None,
+) -> LoadedDocument:
     """Load the file at ``path``, whose kind is told by its content.
 
-    ``name`` is the file's name as the user knows it. Blocking. Raises ``DocumentError``, whose
-    text is the reason for the user. A recording is refused: ``ingest.recordings`` is for those.
+    ``name`` is the file's name as the user knows it. Without a ``recognizer`` pictures of text are
+    not read; ``tell`` hears of each page of those. Blocking. Raises ``DocumentError``, whose text
+    is the reason for the user, and ``RecognitionNeeded`` where the recognizer does. A recording is
+    refused: ``ingest.recordings`` is for those.
     """
-    source = Source(path, name, limits or ParseLimits())
+    source = Source(path, name, limits or ParseLimits(), recognizer, tell or no_one)
     try:
         kind = sniff(path, name=name)
         if kind == "recording":

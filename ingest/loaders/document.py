@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from ingest.loaders.recognition import Recognizer
 
 Kind = Literal[
     "pdf",
@@ -82,6 +85,8 @@ class LoadedDocument:
     headings: tuple[HeadingSpan, ...] = ()
     warnings: tuple[str, ...] = ()
     """Sentences for the user about what could not be read though the rest could."""
+    read_again: bool = False
+    """More of it can be read another time, when a model that was missing is there."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,14 @@ class ParseLimits:
     """Of all of them, unpacked."""
 
 
+Tell = Callable[[int, int], None]
+"""Told how many pages were read, and of how many; also for a sign of life amid a page."""
+
+
+def no_one(done: int, total: int) -> None:
+    """Let nobody hear of it."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A file to load."""
@@ -111,6 +124,9 @@ class Source:
     name: str
     """The file's name as the user knows it; ``path`` may be a temporary one."""
     limits: ParseLimits = field(default_factory=ParseLimits)
+    recognizer: Recognizer | None = None
+    """Reads pictures of text; ``None`` where its model is not installed."""
+    tell: Tell = no_one
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -23,11 +22,12 @@ from core.errors import (
 from ingest.language import language_of
 from ingest.loaders import titles
 from ingest.loaders.cleaning import one_line
-from ingest.loaders.document import LoadedDocument, PageSpan, Source, TextBuilder
+from ingest.loaders.document import LoadedDocument, Source
+from ingest.loaders.pages import assemble
 from ingest.loaders.pdf_columns import GAP, arrange
-from ingest.loaders.pdf_layout import Layout, Line, PageLines, PdfBlock
+from ingest.loaders.pdf_layout import Line, PageLines
 from ingest.loaders.pdf_notes import read_notes, with_notes, with_values
-from ingest.loaders.running_lines import drop_running_lines
+from ingest.loaders.pdf_scans import NO_LETTERS, FoundPages, is_scanned, read_scans
 
 _TAIL_BYTES = 4096
 _HYPHEN = "\ufffe"
@@ -49,15 +49,10 @@ _LEADERS = re.compile(r"(?:\s?[.·]){5,}\s*")
 """Between a title and its page in a table of contents."""
 _UNREADABLE = re.compile("[\ufffd\ue000-\uf8ff]")
 _MAX_UNREADABLE = 0.5
-_PAGES_NAMED = 10
 _LEAST_CHARS = 40
 """Of a page, to tell whether it is in any language."""
 _LOOKED_AT = 40
 _SAMPLE_CHARS = 2_000
-_NO_LETTERS = (
-    "The PDF's fonts do not tell which letters they show, so its text cannot be read; "
-    "run it through a text recognition program first."
-)
 
 
 class _GibberishError(Exception):
@@ -80,27 +75,31 @@ def load(source: Source) -> LoadedDocument:
                 f"It has {count:,} pages and at most {source.limits.max_pages:,} are read; "
                 "split it and try again."
             )
-        pages: list[PageLines] = []
-        failed: list[int] = []
-        pictures: list[int] = []
-        gibberish: list[int] = []
-        for index in range(count):
-            try:
-                lines, only_pictures = _read_page(document, index)
-            except pdfium.PdfiumError:
-                lines, only_pictures = (), False
-                failed.append(index + 1)
-            except _GibberishError:
-                lines, only_pictures = (), False
-                gibberish.append(index + 1)
-            if only_pictures:
-                pictures.append(index + 1)
-            pages.append(PageLines(index + 1, lines))
+        found = _read_pages(document)
+        read_scans(document, found, source)
         title = titles.sensible(document.get_metadata_value("Title"))
-    if gibberish and not any(page.lines for page in pages):
-        raise DocumentEmptyError(_NO_LETTERS)
-    _check_text(pages, failed, pictures)
-    return _assemble(pages, source, title, _warnings(failed, pictures, gibberish))
+    _check_text(found)
+    loaded = assemble(
+        found.pages, name=source.name, kind="pdf", title=title, warnings=found.warnings()
+    )
+    return replace(loaded, read_again=found.is_missing_recognition)
+
+
+def _read_pages(document: pdfium.PdfDocument) -> FoundPages:
+    found = FoundPages()
+    for index in range(len(document)):
+        number = index + 1
+        lines: tuple[Line, ...] = ()
+        try:
+            lines, is_scan = _read_page(document, index)
+            if is_scan:
+                found.scanned.append(number)
+        except pdfium.PdfiumError:
+            found.failed.append(number)
+        except _GibberishError:
+            found.gibberish.append(number)
+        found.pages.append(PageLines(number, lines))
+    return found
 
 
 def _check_complete(path: Path) -> None:
@@ -133,7 +132,7 @@ def _opening_error(exc: pdfium.PdfiumError) -> DocumentError:
 
 
 def _read_page(document: pdfium.PdfDocument, index: int) -> tuple[tuple[Line, ...], bool]:
-    """Return the page's lines, and whether it shows pictures but no text."""
+    """Return the page's lines, and whether what it says stands in pictures."""
     page = document[index]
     try:
         textpage = page.get_textpage()
@@ -144,10 +143,7 @@ def _read_page(document: pdfium.PdfDocument, index: int) -> tuple[tuple[Line, ..
             lines = with_notes(arrange(rows), notes)
         finally:
             textpage.close()
-        if lines:
-            return lines, False
-        pictures = page.get_objects(filter=(pdfium_c.FPDF_PAGEOBJ_IMAGE,), max_depth=3)
-        return (), next(iter(pictures), None) is not None
+        return lines, is_scanned(page, lines)
     finally:
         page.close()
 
@@ -287,20 +283,18 @@ def _char_index(textpage: pdfium.PdfTextPage, text_index: int) -> int:
     return found if found >= 0 else text_index
 
 
-def _check_text(pages: Sequence[PageLines], failed: Sequence[int], pictures: Sequence[int]) -> None:
-    if len(failed) == len(pages):
+def _check_text(found: FoundPages) -> None:
+    if len(found.failed) == len(found.pages):
         raise DocumentError("The PDF is damaged: none of its pages can be read.")
-    texts = [line.text for page in pages for line in page.lines]
-    if not texts:
-        if pictures:
-            raise DocumentEmptyError(
-                "The PDF has no text, only pictures, and text recognition is not built in; "
-                "run it through a text recognition program first."
-            )
-        raise DocumentEmptyError("The PDF has no text in it.")
-    unreadable = sum(len(_UNREADABLE.findall(text)) for text in texts)
-    if unreadable > _MAX_UNREADABLE * sum(map(len, texts)):
-        raise DocumentEmptyError(_NO_LETTERS)
+    if any(page.lines for page in found.pages):
+        return
+    if found.gibberish:
+        raise DocumentEmptyError(NO_LETTERS)
+    if found.scanned and not found.is_recognized:
+        raise DocumentEmptyError(found.not_read())
+    if found.scanned:
+        raise DocumentEmptyError("The PDF has only pictures, and there is no text in them.")
+    raise DocumentEmptyError("The PDF has no text in it.")
 
 
 def _is_gibberish(textpage: pdfium.PdfTextPage) -> bool:
@@ -312,72 +306,10 @@ def _is_gibberish(textpage: pdfium.PdfTextPage) -> bool:
     if count < _LEAST_CHARS:
         return False
     looked_at = range(0, count, max(1, count // _LOOKED_AT))
+    text = textpage.get_text_range(count=min(count, _SAMPLE_CHARS))
+    if len(_UNREADABLE.findall(text)) > _MAX_UNREADABLE * len(text):
+        return True
     unknown = sum(pdfium_c.FPDFText_HasUnicodeMapError(textpage, n) == 1 for n in looked_at)
     if unknown <= _MAX_UNREADABLE * len(looked_at):
         return False
-    return language_of(textpage.get_text_range(count=min(count, _SAMPLE_CHARS))) is None
-
-
-def _warnings(
-    failed: Sequence[int], pictures: Sequence[int], gibberish: Sequence[int]
-) -> tuple[str, ...]:
-    warnings = []
-    if gibberish:
-        warnings.append(
-            f"Left out, as their fonts do not tell which letters they show: "
-            f"{_name_pages(gibberish)}."
-        )
-    if failed:
-        warnings.append(f"Not readable and left out: {_name_pages(failed)}.")
-    if pictures:
-        warnings.append(
-            f"Only pictures, and text recognition is not built in: {_name_pages(pictures)}."
-        )
-    return tuple(warnings)
-
-
-def _name_pages(numbers: Sequence[int]) -> str:
-    named = ", ".join(map(str, numbers[:_PAGES_NAMED]))
-    more = f" and {len(numbers) - _PAGES_NAMED} more" if len(numbers) > _PAGES_NAMED else ""
-    return f"{'page' if len(numbers) == 1 else 'pages'} {named}{more}"
-
-
-def _assemble(
-    pages: Sequence[PageLines], source: Source, title: str | None, warnings: tuple[str, ...]
-) -> LoadedDocument:
-    layout = Layout(drop_running_lines(pages))
-    builder = TextBuilder()
-    spans: list[PageSpan] = []
-    last: PdfBlock | None = None
-    for number, blocks in layout.pages():
-        start = None
-        for block in blocks:
-            builder.add(
-                block.text,
-                separator=_separator(layout, last, block, crosses_page=start is None),
-                level=block.level,
-            )
-            start = builder.length - len(block.text) if start is None else start
-            last = block
-        spans.append(PageSpan(number, builder.length if start is None else start, builder.length))
-    headings = builder.headings()
-    title = title or titles.from_headings([h for h in headings if h.start < spans[0].end])
-    return LoadedDocument(
-        text=builder.text(),
-        title=title or titles.from_name(source.name),
-        kind="pdf",
-        pages=tuple(spans),
-        headings=headings,
-        warnings=warnings,
-    )
-
-
-def _separator(
-    layout: Layout, last: PdfBlock | None, block: PdfBlock, *, crosses_page: bool
-) -> str:
-    if last is None:
-        return ""
-    if last.item and block.item:
-        return "\n"
-    joined = layout.join(last, block) if crosses_page else None
-    return "\n\n" if joined is None else joined
+    return language_of(text) is None

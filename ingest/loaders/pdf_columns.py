@@ -205,8 +205,8 @@ def _read(rows: Sequence[Row], corridors: Sequence[_Corridor]) -> tuple[int, lis
             columns[column].append(part)
     if any(len(column) < 2 for column in columns):
         return None
-    if len(rows) >= 3 and all(map(_is_prose, columns)):
-        return len(rows), [line for column in columns for line in _mended(column)]
+    if len(rows) >= 3 and all(map(is_prose, columns)):
+        return len(rows), [line for column in columns for line in mended(column)]
     end, count = _last_of_table(rows)
     if count < max(_MIN_ROWS.get(len(columns), 2), _MIN_SHARE * end):
         return None
@@ -230,7 +230,7 @@ def _placed(row: Row, corridors: Sequence[_Corridor]) -> list[tuple[int, Line]]:
     return [(sum(part.left >= middle for middle in middles), part) for part in row]
 
 
-def _is_prose(column: Sequence[Line]) -> bool:
+def is_prose(column: Sequence[Line]) -> bool:
     """Tell running text from the cells of a table: lines of words that go on in the next one."""
     words = sum(len(line.text.split()) for line in column) / len(column)
     if words < _PROSE_WORDS:
@@ -242,7 +242,7 @@ def _is_prose(column: Sequence[Line]) -> bool:
     return goes_on >= _PROSE_GOES_ON * (len(column) - 1)
 
 
-def _mended(column: Sequence[Line]) -> list[Line]:
+def mended(column: Sequence[Line]) -> list[Line]:
     """Return a column's lines with the words marked that end in the next line."""
     lines = list(column)
     for number, (line, below) in enumerate(pairwise(column)):

@@ -18,7 +18,9 @@ function status(file) {
   if (file.state === "failed") return file.reason
   if (file.state === "working") {
     return file.stage === "embedding" && file.total > 1
-      ? `embedding ${file.done} of ${file.total}` : file.stage || "reading"
+      ? `embedding ${file.done} of ${file.total}`
+      : file.stage === "reading" && file.total > 1
+        ? `reading, ${file.done} of ${file.total} pages` : file.stage || "reading"
   }
   const pages = file.pages ? ` from ${count(file.pages, file.unit)}` : ""
   const known = file.state === "unchanged" ? "ready already" : "ready"

@@ -109,9 +109,9 @@ def test_an_encrypted_pdf_says_that_it_needs_a_password(tmp_path: Path) -> None:
         load(tmp_path, documents.encrypted_pdf())
 
 
-def test_a_scan_says_that_it_is_pictures_only(tmp_path: Path) -> None:
-    with pytest.raises(DocumentEmptyError, match=r"no text, only pictures.*not built in"):
-        load(tmp_path, documents.picture_pdf())
+def test_a_scan_says_what_reading_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(DocumentEmptyError, match=r"3 scanned pages were not read: the OCR model"):
+        load(tmp_path, documents.picture_pdf(3))
 
 
 def test_a_blank_pdf_says_that_it_has_no_text(tmp_path: Path) -> None:
@@ -156,14 +156,17 @@ def test_a_page_that_fails_is_named_and_the_others_are_kept(
     assert "Okafor" in document.text[document.pages[2].start : document.pages[2].end]
 
 
-def test_scanned_pages_among_others_are_named(tmp_path: Path) -> None:
+def test_scanned_pages_among_others_are_told_and_read_again_another_time(tmp_path: Path) -> None:
     merged = pypdfium2.PdfDocument.new()
     for data in (documents.pdf(HANDBOOK[:1]), documents.picture_pdf()):
         merged.import_pages(pypdfium2.PdfDocument(data))
     buffer = io.BytesIO()
     merged.save(buffer)
     document = load(tmp_path, buffer.getvalue())
-    assert document.warnings == ("Only pictures, and text recognition is not built in: page 2.",)
+    assert document.warnings == (
+        "Its scanned page was not read: the OCR model is not installed (xoe models pull ocr).",
+    )
+    assert document.read_again
 
 
 # The layout's rules, on lines as PDFium gives them

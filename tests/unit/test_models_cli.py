@@ -50,7 +50,9 @@ def test_list_shows_what_there_is_and_whether_it_is_installed(
     listed = only_object(run("list", "--json"))
     assert listed["models_dir"] == str(tmp_path)
     names = [model["name"] for model in listed["models"]]
-    assert names == ["fast", "quality", "tiny", "embedder", "stt", "stt-light", "tts"]
+    assert names == [
+        *("fast", "quality", "tiny", "embedder", "stt", "stt-light", "tts", "ocr"),
+    ]
     for model in listed["models"]:
         assert model["purpose"]
         assert model["licence"]

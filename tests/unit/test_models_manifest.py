@@ -20,6 +20,7 @@ MAIN_FILES = {
     "stt-light": (75_537_502, "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"),
     "tts": (63_201_294, "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"),
     "embedder": (33_968_307, "4980983628c18e4f0a4c756114abd2d7c097c6ccad9cffc70e77302d21e05df0"),
+    "ocr": (21_234_383, "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"),
 }
 
 ENTRY = """
@@ -47,6 +48,9 @@ def test_companion_files_belong_to_their_model() -> None:
     assert [file.path for file in manifest.entry("embedder").files] == [
         "model.onnx",
         "tokenizer.json",
+    ]
+    assert [file.path for file in manifest.entry("ocr").files] == [
+        *("recognition.onnx", "detection.onnx", "direction.onnx"),
     ]
     assert "en_US-joe-medium.onnx.json" in [file.path for file in manifest.entry("tts").files]
     for name in ("stt", "stt-light"):
@@ -90,8 +94,8 @@ def test_a_wrong_manifest_is_refused_with_the_reason(
 
 def test_only_what_the_settings_need_is_fetched_by_default() -> None:
     voice = ("stt", "stt-light", "tts")
-    assert default_names(Settings()) == ("fast", "embedder", *voice)
-    assert default_names(Settings(voice=False)) == ("fast", "embedder")
-    assert default_names(Settings(llm_profile="tiny", voice=False)) == ("tiny", "embedder")
+    assert default_names(Settings()) == ("fast", "embedder", "ocr", *voice)
+    assert default_names(Settings(voice=False)) == ("fast", "embedder", "ocr")
+    assert default_names(Settings(llm_profile="tiny", voice=False)) == ("tiny", "embedder", "ocr")
     elsewhere = Settings(llm_base_url="http://127.0.0.1:1/v1", voice=False)
-    assert default_names(elsewhere) == ("embedder",)
+    assert default_names(elsewhere) == ("embedder", "ocr")

@@ -14,6 +14,8 @@ from core.settings import Settings
 from ingest.folders import Folder, sync_folder
 from ingest.ingestor import Ingestor
 from ingest.loaders import LoadedDocument, ParseLimits, as_read, load_document
+from ingest.loaders.document import no_one
+from ingest.parse_lane import OnPage
 from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION, Encoded
 
@@ -31,7 +33,7 @@ class Embedder:
 class InProcess:
     """Reads where it stands: what confines the parser's process is not tried here."""
 
-    async def parse(self, path: Path, name: str) -> LoadedDocument:
+    async def parse(self, path: Path, name: str, on_page: OnPage = no_one) -> LoadedDocument:
         return load_document(path, name=name, limits=ParseLimits())
 
 

@@ -164,7 +164,7 @@ def _failed(name: str, reason: str) -> DocumentReport:
 class _Bar:
     """Files done, passages, rate and time left on a terminal; failures as lines anywhere.
 
-    While a recording is transcribed it tells how much of it was heard.
+    While a recording is transcribed or a scan read it tells how far that is.
     """
 
     def __init__(self, progress: Progress, total: int) -> None:
@@ -181,6 +181,8 @@ class _Bar:
             heard = clock(progress.done)
             whole = f" of {clock(progress.total)}" if progress.total > progress.done else ""
             description += f", {heard}{whole} heard"
+        elif progress.stage == "reading" and progress.total > 1:
+            description += f", {progress.done} of {progress.total} pages"
         self._progress.update(self._task, description=description)
 
     def tell(self, report: DocumentReport) -> None:

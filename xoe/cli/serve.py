@@ -55,8 +55,9 @@ def _fetch_missing(settings: Settings) -> None:
     """Fetch what is missing or damaged; next to free when all is there.
 
     What cannot be had is said, and the rest is served: without the voice's models all but calls,
-    without the language model the passages, without the embedder what is found by its words.
-    Raises ``ModelError`` when there is neither of these two.
+    without the language model the passages, without the embedder what is found by its words,
+    without text recognition what is no picture. Raises ``ModelError`` when there is neither of the
+    second and third.
     """
     if are_there(default_names(settings), settings.models_dir):
         return
@@ -69,7 +70,7 @@ def _fetch_missing(settings: Settings) -> None:
             pull_models(needed, settings.models_dir, progress=progress)
         except ModelError as exc:
             there = {entry.name for entry in installed(settings.models_dir)}
-            if there.isdisjoint(needed):
+            if there.isdisjoint(name for name in needed if name != "ocr"):
                 raise
             errors.print(f"Not everything works for now: {exc}", markup=False, soft_wrap=True)
         try:
