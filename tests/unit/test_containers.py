@@ -137,8 +137,9 @@ async def test_what_an_archive_packs_are_documents(desk: Desk) -> None:
 
 
 async def test_the_same_archive_is_not_read_again_and_another_replaces_it(desk: Desk) -> None:
-    await desk.take("club.zip", packed({"a.txt": "One.", "b.txt": "Two."}))
-    again = await desk.take("club.zip", packed({"a.txt": "One.", "b.txt": "Two."}))
+    data = packed({"a.txt": "One.", "b.txt": "Two."})
+    await desk.take("club.zip", data)
+    again = await desk.take("club.zip", data)
     assert {name: report.status for name, report in again.items()} == {"club.zip": "unchanged"}
     changed = await desk.take("club.zip", packed({"a.txt": "One.", "c.txt": "Three."}))
     assert changed["club.zip/a.txt"].status == "unchanged"

@@ -40,7 +40,7 @@ class Embedder:
 class InProcess:
     """Reads where it stands: what confines the parser's process is not tried here."""
 
-    async def parse(self, path: Path, name: str) -> LoadedDocument:
+    async def parse(self, path: Path, name: str, *_: object) -> LoadedDocument:
         return load_document(path, name=name, limits=ParseLimits())
 
 
