@@ -396,7 +396,6 @@ class Services:
     async def _library_changed(self) -> None:
         await asyncio.to_thread(self._bench.indexes.warm, (LIBRARY_OWNER,))
         await self._save_now()
-        self.changed.tell()
 
     def _begin(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
         self._set(name, "loading", "loading")
