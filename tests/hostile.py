@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import documents
+import hostile_kinds
 
 Expected = Literal["refused", "read", "either"]
 FACT = "The blue valve is closed at noon."
@@ -38,6 +39,8 @@ def corpus(port: int) -> Iterator[Case]:
     here = f"http://127.0.0.1:{port}"
     for family in (_archives, _word, _pdfs, _pages, _texts, _names, _others, _damaged):
         yield from family(here)
+    for kind in hostile_kinds.cases(here, FACT):
+        yield Case(*kind)
 
 
 # ── archives ─────────────────────────────────────────────────────────────────────────────────

@@ -77,6 +77,8 @@ def test_lines_that_stay_on_the_screen_are_read_once(tmp_path: Path) -> None:
         "00:03.000 --> 00:04.000\ntwo\nthree\n"
     )
     assert load(tmp_path, text, "a.vtt").text.endswith("one two three")
+    text = "WEBVTT\n\n00:01.000 --> 00:02.000\nNo!\n\n00:03.000 --> 00:04.000\nNo!\n"
+    assert load(tmp_path, text, "a.vtt").text.endswith("No!\nNo!")
 
 
 def test_speech_without_full_stops_is_cut_all_the_same(tmp_path: Path) -> None:
