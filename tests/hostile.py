@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import documents
+import hostile_kinds
 import sheets
 
 Expected = Literal["refused", "read", "either"]
@@ -50,6 +51,8 @@ def corpus(port: int) -> Iterator[Case]:
         _damaged,
     ):
         yield from family(here)
+    for kind in hostile_kinds.cases(here, FACT):
+        yield Case(*kind)
 
 
 # ── archives ─────────────────────────────────────────────────────────────────────────────────

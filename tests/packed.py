@@ -99,7 +99,7 @@ def book(
         items.append(
             '<item id="nav" href="nav.xhtml" properties="nav" media-type="application/xhtml+xml"/>'
         )
-        files["OEBPS/nav.xhtml"] = _page(f'<nav epub:type="toc">{nav}</nav>')
+        files["OEBPS/nav.xhtml"] = _page(f'<p>Contents</p><nav epub:type="toc">{nav}</nav>')
     if ncx is not None:
         items.append('<item id="ncx" href="toc.ncx" media-type="application/x-dtbncx+xml"/>')
         files["OEBPS/toc.ncx"] = (

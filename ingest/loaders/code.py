@@ -20,7 +20,7 @@ from ingest.loaders.patience import OutOfTimeError, at_most
 _MAX_CHARS = 1_000_000
 _MAX_LINE = 2_000
 """What is larger, or has a longer line, was made by a program and has no headings."""
-_MAX_TIME_S = 5.0
+_MAX_TIME_S = 3.0
 _SAMPLE_CHARS = 20_000
 _USUAL = {".pl": "perl", ".pm": "perl", ".r": "splus"}
 """Languages that an extension means far more often than the others that claim it."""

@@ -69,11 +69,12 @@ class HeadingSpan:
 class LoadedDocument:
     """A document's text and where its pages and headings stand in it.
 
-    For Markdown and plain text, ``text`` is the decoded file itself, less what cannot be seen
-    (byte-order mark, control, zero-width and tag characters), with a word at each task item that
-    says whether it is ticked. For the other kinds it is what was
+    For Markdown, plain text and source files, ``text`` is the decoded file itself, less what cannot
+    be seen (byte-order mark, control, zero-width and tag characters), in the first two with a word
+    at each task item that says whether it is ticked. For the other kinds it is what was
     extracted: blocks apart by a blank line, list items by a line break, table rows as
-    ``cell | cell``. For a recording it is its transcript, the times as headings.
+    ``cell | cell``. For a recording it is its transcript, the times as headings, and subtitles are
+    the same.
     """
 
     text: str
@@ -95,7 +96,7 @@ class ParseLimits:
 
     max_pages: int = 10_000
     max_unpacked_bytes: int = 64 * 1024 * 1024
-    """Of the XML in a DOCX; its parser takes about fifteen times as much memory."""
+    """Of the XML in a document; its parser takes about fifteen times as much memory."""
     max_chars: int = 64 * 1024 * 1024
     """Of text in one document: more than the largest upload can hold as plain text."""
     max_ratio: int = 100

@@ -26,6 +26,8 @@ _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]♪]*$")
 _LONGEST_S = 20.0
 _LONGEST_CHARS = 400
 """What nobody has put full stops into is cut all the same."""
+_ROLL_S = 0.1
+"""Lines that stay on the screen do so from one subtitle to the next without a pause."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,11 @@ def _seconds(hours: str | None, minutes: str, seconds: str, rest: str) -> float:
 
 def _utterances(lines: Iterable[str]) -> Iterator[_Said]:
     before: list[_Line] = []
+    until_s = 0.0
     for start_s, end_s, words in _cues(lines):
         shown = list(_spoken(words))
-        for number, line in enumerate(_fresh(before, shown)):
+        fresh = _fresh(before, shown) if abs(start_s - until_s) < _ROLL_S else shown
+        for number, line in enumerate(fresh):
             turn = _TURN.match(line.text)
             yield _Said(
                 start_s,
@@ -113,7 +117,7 @@ def _utterances(lines: Iterable[str]) -> Iterator[_Said]:
                 line.speaker,
                 turn is not None or (number > 0 and bool(line.speaker)),
             )
-        before = shown
+        before, until_s = shown, end_s
 
 
 def _spoken(words: Iterable[str]) -> Iterator[_Line]:
@@ -138,11 +142,13 @@ def _fresh(before: list[_Line], shown: list[_Line]) -> list[_Line]:
 def _sentences(said: Iterable[_Said]) -> Iterator[_Said]:
     """Join what belongs to one sentence; each begins with its speaker's name, if it is told."""
     parts: list[_Said] = []
+    chars = 0
     for one in said:
-        if parts and _is_complete(parts, one):
+        if parts and (chars > _LONGEST_CHARS or _is_complete(parts, one)):
             yield _joined(parts)
-            parts = []
+            parts, chars = [], 0
         parts.append(one)
+        chars += len(one.text)
     if parts:
         yield _joined(parts)
 
@@ -155,7 +161,6 @@ def _is_complete(parts: list[_Said], following: _Said) -> bool:
         or following.speaker != last.speaker
         or following.start_s - last.end_s >= PAUSE_S
         or following.end_s - first.start_s > _LONGEST_S
-        or sum(len(part.text) for part in parts) > _LONGEST_CHARS
     )
 
 

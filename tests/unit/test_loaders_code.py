@@ -84,9 +84,9 @@ def test_a_source_file_is_its_own_text_with_what_it_defines(tmp_path: Path) -> N
         (
             "a.c",
             "static int foo(struct x *a)\n{\n  return bar(a);\n}\nstruct P { int x; };\n"
-            "int baz(void);\n/* int no(int a) { */\nint main(int c) {\n"
-            "  while (foo(1)) {\n  }\n}\n",
-            [(1, "foo"), (1, "P"), (1, "main")],
+            "struct P *make(int a)\n{\n}\nint baz(void);\n/* int no(int a) { */\n"
+            "int main(int c) {\n  while (foo(1)) {\n  }\n}\n",
+            [(1, "foo"), (1, "P"), (1, "make"), (1, "main")],
         ),
         (
             "a.cpp",

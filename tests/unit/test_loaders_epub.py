@@ -57,6 +57,7 @@ def test_the_navigation_page_itself_is_left_out(tmp_path: Path) -> None:
     spine = '<itemref idref="nav"/><itemref idref="p0"/>'
     document = load(tmp_path, packed.book({"a.xhtml": ONE}, nav=nav, spine=spine))
     assert document.text.count("Chapter") == 1
+    assert "Contents" not in document.text
 
 
 def test_an_older_book_has_its_titles_in_an_ncx(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import growing
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
@@ -18,7 +19,7 @@ from ingest.splitter import split
 SMALL, LARGE = 8_000, 32_000
 GROWTH = 5.0
 """Of the work for four times the size."""
-MARKUPS = dict(markups())
+MARKUPS = {**dict(markups()), **growing.markups()}
 
 
 def work(path: Path) -> int:

@@ -86,6 +86,16 @@ def test_lists_are_numbered_as_they_are_shown(tmp_path: Path) -> None:
     )
 
 
+def test_an_inner_list_begins_anew_in_each_item(tmp_path: Path) -> None:
+    inner = "<text:list><text:list-item><text:p>{}</text:p></text:list-item></text:list>"
+    body = "".join(
+        f"<text:list-item><text:p>{outer}</text:p>{inner.format(outer * 2)}</text:list-item>"
+        for outer in "ab"
+    )
+    nested = f'<text:list text:style-name="L1">{body}</text:list>'
+    assert text(tmp_path, nested, automatic=NUMBERED) == "1. a\n  (a) aa\n2. b\n  (a) bb"
+
+
 def test_a_list_that_goes_on_counts_on_and_another_begins_anew(tmp_path: Path) -> None:
     body = (
         items("one")
@@ -125,9 +135,9 @@ def test_a_table_stays_one_whatever_its_cells_say(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_repeated_without_end_are_bounded(tmp_path: Path) -> None:
-    row = cell("a") + cell("b", 'table:number-columns-repeated="1000000"')
+    row = cell("a") + cell("b", 'table:number-columns-repeated="999999"')
     body = (
-        '<table:table><table:table-row table:number-rows-repeated="1000000">'
+        '<table:table><table:table-row table:number-rows-repeated="999999">'
         f"{row}</table:table-row></table:table>"
     )
     assert len(text(tmp_path, body)) < 5_000

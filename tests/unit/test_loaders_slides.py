@@ -23,6 +23,7 @@ from core.errors import (
     DocumentTooLargeError,
 )
 from ingest.loaders import LoadedDocument, ParseLimits, load_document
+from ingest.loaders.packages import without_media
 
 TITLE, CONTENT, COMPARISON, TITLE_ONLY, BLANK = 0, 1, 4, 5, 6
 _A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
@@ -270,6 +271,11 @@ def test_macros_and_media_are_never_opened(tmp_path: Path) -> None:
     deck.slide(TITLE_ONLY, "Words")
     bomb = b"\0" * 80_000_000
     data = packed.replaced(deck.data(), {"ppt/vbaProject.bin": b"x", "ppt/media/a.png": bomb})
+    with (
+        zipfile.ZipFile(io.BytesIO(data)) as archive,
+        zipfile.ZipFile(without_media(archive)) as copy,
+    ):
+        assert copy.read("ppt/media/a.png") == copy.read("ppt/vbaProject.bin") == b""
     document = load(tmp_path, data)
     assert document.text == "Words"
     assert document.warnings == ("It holds macros, which were left out; nothing of them was run.",)

@@ -63,11 +63,13 @@ def test_names_notes_and_looks_of_a_web_track_are_no_words(tmp_path: Path) -> No
 def test_speakers_keep_their_names_and_turns_their_lines(tmp_path: Path) -> None:
     text = (
         "WEBVTT\n\n00:01.000 --> 00:02.000\n<v.loud Anna Bee>How does</v>\n\n"
-        "00:02.000 --> 00:03.000\n<v Anna Bee>it work?\n<v Bob>Well.\n\n"
+        "00:02.000 --> 00:03.000\n<v Anna Bee>it work?\n<v Bob>Well so\n\n"
+        "00:02.500 --> 00:03.000\n<v Anna Bee>And\n\n"
         "00:03.000 --> 00:04.000\n- It turns,\n- and then?\n"
     )
     assert load(tmp_path, text, "a.vtt").text == (
-        "0:01–0:04\n\nAnna Bee: How does it work?\nBob: Well.\nIt turns,\nand then?"
+        "0:01–0:04\n\nAnna Bee: How does it work?\nBob: Well so\nAnna Bee: And\n"
+        "It turns,\nand then?"
     )
 
 
@@ -77,6 +79,8 @@ def test_lines_that_stay_on_the_screen_are_read_once(tmp_path: Path) -> None:
         "00:03.000 --> 00:04.000\ntwo\nthree\n"
     )
     assert load(tmp_path, text, "a.vtt").text.endswith("one two three")
+    text = "WEBVTT\n\n00:01.000 --> 00:02.000\nNo!\n\n00:03.000 --> 00:04.000\nNo!\n"
+    assert load(tmp_path, text, "a.vtt").text.endswith("No!\nNo!")
 
 
 def test_speech_without_full_stops_is_cut_all_the_same(tmp_path: Path) -> None:
