@@ -122,7 +122,8 @@ def read_scans(document: pdfium.PdfDocument, found: FoundPages, source: Source) 
         try:
             lines, is_whole = _recognized(document, number - 1, source.recognizer, alive)
         except (pdfium.PdfiumError, RecognitionError):
-            found.failed.append(number)
+            if not found.pages[number - 1].lines:
+                found.failed.append(number)
             continue
         if _letters(lines) > _letters(found.pages[number - 1].lines):
             found.pages[number - 1] = PageLines(number, lines)

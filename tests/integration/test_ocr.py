@@ -254,7 +254,7 @@ async def test_what_recognizes_text_is_confined_runs_behind_and_is_given_back(
     assert "Max file size             0                    0" in limits
     status = Path(f"/proc/{pid}/status").read_text()
     assert re.search(r"^Seccomp:\s+2$", status, re.MULTILINE)
-    assert re.search(r"^Threads:\s+1$", status, re.MULTILINE)
+    assert re.search(r"^Threads:\s+[12]$", status, re.MULTILINE)  # ONNX Runtime has one that waits
     assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, parser.pid or 0)
     await wait_until(lambda: parser.pictures_pid is None)
 
