@@ -12,7 +12,7 @@ import pytest
 
 import ingest.loaders
 from core.settings import Settings
-from ingest.ingestor import IngestProgress, Ingestor, SourceFile
+from ingest.ingestor import Ingestor, IngestProgress, SourceFile
 from ingest.loaders import LoadedDocument, ParseLimits, as_read, load_document
 from ingest.loaders.document import no_one
 from ingest.parse_lane import OnPage
