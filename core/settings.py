@@ -129,7 +129,9 @@ class Settings(BaseSettings):
     chunk_tokens: int = Field(200, ge=32, le=250, description="the embedder reads 256 at most")
     upload_max_mb: int = Field(50, ge=1, le=1024)
     upload_max_files: int = Field(50, ge=1, le=500, description="files in one message")
-    parse_timeout_s: float = Field(60, gt=0, le=600, description="time to read one document")
+    parse_timeout_s: float = Field(
+        60, gt=0, le=600, description="time to read one document, or one page of a scan"
+    )
     parse_memory_mb: int = Field(
         1024, ge=256, le=8192, description="address space that reading one document may take"
     )

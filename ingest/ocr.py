@@ -57,6 +57,8 @@ LINES_ALIVE = 16
 _TALL = 1.5
 _DENSE = 0.35
 """Of a line's blackest row: so black are the rows of its small letters, not those of its tails."""
+_RULED = 0.9
+_FEWEST_LETTERS = 4
 _X_HEIGHT = 0.5
 """Of the font's size."""
 _CAPITAL_HEIGHT = 0.72
@@ -243,7 +245,9 @@ def _slope(boxes: Sequence[Box]) -> float:
     return float(np.median([np.arctan2(step[1], step[0]) for step in steps]))
 
 
-def _straight(text: str, box: Box, slope: float, *, size: float, upright: bool) -> RecognizedLine:
+def _straight(
+    text: str, box: Box, slope: float, *, size: float | None, upright: bool
+) -> RecognizedLine:
     """Return a line where it would stand if the picture were not askew."""
     cosine, sine = np.cos(slope), np.sin(slope)
     x = box[:, 0] * cosine + box[:, 1] * sine
@@ -296,20 +300,28 @@ def _lying(direction: TextClassifier, crop: Pixels) -> Pixels:
     return np.ascontiguousarray(np.rot90(crop, 2)) if all(upside_down) else crop
 
 
-def font_size(crop: Pixels, text: str) -> float:
+def font_size(crop: Pixels, text: str) -> float | None:
     """Estimate the size of a line's font, in pixels, by where its ink is densest.
 
     The box round a line tells little of it: that is drawn with more air round small letters.
+    ``None`` where there are too few letters to tell.
     """
+    if sum(map(str.isalnum, text)) < _FEWEST_LETTERS:
+        return None
     grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-    _, ink = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    rows = np.asarray(ink, np.float64).sum(axis=1)
-    if rows.sum() * 2 > ink.size:  # light letters on dark ground
-        rows = crop.shape[1] - rows
-    dense = np.flatnonzero(rows >= _DENSE * rows.max())
+    _, black = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    ink = np.asarray(black, np.float64)
+    if ink.mean() > 1 / 2:  # light letters on dark ground
+        ink = 1 - ink
+    ink[ink.mean(axis=1) > _RULED] = 0  # the lines of a table or a form
+    ink[:, ink.mean(axis=0) > _RULED] = 0
+    rows = ink.sum(axis=1)
+    dense = np.flatnonzero(rows >= _DENSE * max(1.0, rows.max()))
+    if not dense.size:
+        return None
     height = float(dense[-1] - dense[0] + 1)
     has_small = any(char.islower() for char in text)
-    return height / (_X_HEIGHT if has_small else _CAPITAL_HEIGHT)
+    return min(height / (_X_HEIGHT if has_small else _CAPITAL_HEIGHT), float(len(ink)))
 
 
 def _text(recognizer: TextRecognizer, crop: Pixels) -> str:

@@ -70,6 +70,7 @@ def main(memory_mb: int, ocr_folder: str | None = None) -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.nice(NICENESS)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of NumPy, which begins them when it is imported
     confine()
     for kind in _PRELOADED:
         import_module(f"ingest.loaders.{kind}")

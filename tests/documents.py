@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import docx as python_docx
+import pypdfium2
 from fpdf import FPDF
 from fpdf.enums import AccessPermission, EncryptionMethod
 from PIL import Image
@@ -233,6 +234,30 @@ def png() -> bytes:
     """A small picture."""
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), (20, 90, 160)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def drawn_page(data: bytes, index: int = 0, *, dpi: int = 150) -> Image.Image:
+    """A page of a PDF as a picture."""
+    with pypdfium2.PdfDocument(data) as document:
+        return document[index].render(scale=dpi / 72).to_pil().convert("RGB")
+
+
+def scanned_pdf(pages: Iterable[Section] = HANDBOOK, *, turned: int = 0) -> bytes:
+    """A PDF of pictures of pages, each turned by so many degrees against the clock."""
+    data = pdf(pages)
+    with pypdfium2.PdfDocument(data) as document:
+        count = len(document)
+    pictures = [drawn_page(data, n).rotate(turned, expand=True) for n in range(count)]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "PDF", save_all=True, append_images=pictures[1:], resolution=150)
+    return buffer.getvalue()
+
+
+def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """A picture as a file of that kind."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -44,6 +44,7 @@ def corpus(port: int) -> Iterator[Case]:
         _sheets,
         _records,
         _pdfs,
+        _pictures,
         _pages,
         _texts,
         _names,
@@ -410,6 +411,8 @@ def _pdfs(here: str) -> Iterator[Case]:
             "either",
             _page(_stream(b"/X Do " + _WORDS), more=(picture,)),
         )
+        over = b"q 612 0 0 792 0 0 cm /X Do Q " + _WORDS
+        yield Case(f"scan-{name.decode()}.pdf", "either", _page(_stream(over), more=(picture,)))
     predictor = _stream(
         zlib.compress(bytes(1000)),
         b"/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 2147483647/Colors 255>>",
@@ -528,6 +531,43 @@ def _pdfs(here: str) -> Iterator[Case]:
 
 
 # ── web pages ────────────────────────────────────────────────────────────────────────────────
+
+
+def _pictures(here: str) -> Iterator[Case]:
+    def png(width: int, height: int, more: bytes = b"") -> bytes:
+        def part(kind: bytes, data: bytes) -> bytes:
+            return (
+                struct.pack(">I4s", len(data), kind)
+                + data
+                + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+            )
+
+        head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        pixels = zlib.compress(bytes(1000))
+        parts = part(b"IHDR", head) + more + part(b"IDAT", pixels) + part(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + parts
+
+    for side in (30_000, 2**31 - 1):
+        yield Case(f"bomb-{side}.png", "refused", png(side, side))
+    yield Case("inside.png", "refused", png(9_000, 9_000))
+    endless = struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<HHHIII", 1, 256, 3, 1, 9, 8)
+    yield Case("endless.tiff", "refused", endless)
+    blank = struct.pack("<2sHI", b"II", 42, 8)
+    tags = ((256, 30_000), (257, 30_000), (258, 1), (259, 4), (262, 0), (273, 8), (279, 99))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    blank += struct.pack("<H", len(tags)) + entries + bytes(4) + b"\0" * 99
+    yield Case("bomb.tif", "refused", blank)
+    noise = random.Random(2).randbytes(20_000)
+    heads = {
+        "jpg": b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0",
+        "webp": b"RIFF\xff\xff\0\0WEBPVP8 ",
+        "gif": b"GIF89a\xff\xff\xff\xff\xf7\0\0",
+        "bmp": b"BM\xff\xff\xff\x7f\0\0\0\0\x36\0\0\0\x28\0\0\0",
+    }
+    for kind, head in heads.items():
+        yield Case(f"noise.{kind}", "refused", head + noise)
+    svg = f"<svg><image href='{here}/picture'/></svg>".encode()
+    yield Case("script.png", "refused", documents.png() + svg)
 
 
 def _pages(here: str) -> Iterator[Case]:

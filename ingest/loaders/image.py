@@ -17,7 +17,7 @@ from ingest.loaders.document import LoadedDocument, Source
 from ingest.loaders.pages import assemble
 from ingest.loaders.pdf_layout import Line, PageLines
 from ingest.loaders.recognition import MAX_SIDE, NOT_INSTALLED, RecognitionError
-from ingest.loaders.recognized import in_usual_size, page_lines
+from ingest.loaders.recognized import in_common_sizes, page_lines
 
 if TYPE_CHECKING:
     from ingest.loaders.recognition import Pixels
@@ -91,7 +91,7 @@ def _document(pages: list[PageLines], source: Source, problems: tuple[str, ...])
     body = median(line.size for page in pages for line in page.lines for _ in line.text)
     numbers = frozenset(page.number for page in pages)
     document = assemble(
-        in_usual_size(pages, numbers, body),
+        in_common_sizes(pages, numbers, body),
         name=source.name,
         kind="image",
         title=titles.from_name(source.name),

@@ -27,7 +27,7 @@ from ingest.loaders.pages import assemble
 from ingest.loaders.pdf_columns import GAP, arrange
 from ingest.loaders.pdf_layout import Line, PageLines
 from ingest.loaders.pdf_notes import read_notes, with_notes, with_values
-from ingest.loaders.pdf_scans import NO_LETTERS, FoundPages, is_scanned, read_scans
+from ingest.loaders.pdf_scans import FoundPages, is_scanned, read_scans
 
 _TAIL_BYTES = 4096
 _HYPHEN = "\ufffe"
@@ -289,7 +289,7 @@ def _check_text(found: FoundPages) -> None:
     if any(page.lines for page in found.pages):
         return
     if found.gibberish:
-        raise DocumentEmptyError(NO_LETTERS)
+        raise DocumentEmptyError(found.no_letters())
     if found.scanned and not found.is_recognized:
         raise DocumentEmptyError(found.not_read())
     if found.scanned:

@@ -20,12 +20,11 @@ from ingest.loaders.recognition import (
     RecognitionError,
     Recognizer,
 )
-from ingest.loaders.recognized import in_usual_size, page_lines
+from ingest.loaders.recognized import in_common_sizes, page_lines
 
 if TYPE_CHECKING:
     from ingest.loaders.recognition import Pixels
 
-NO_LETTERS = "The PDF's fonts do not tell which letters they show, so its text cannot be read."
 DPI = 200
 """Small print is still read well, and lines are looked for in less than that anyway."""
 _POINTS_PER_INCH = 72
@@ -56,13 +55,17 @@ class FoundPages:
 
     @property
     def is_missing_recognition(self) -> bool:
-        """Whether scanned pages were left out for want of it."""
-        unread = any(not self.pages[number - 1].lines for number in self.scanned)
-        return unread and not self.is_recognized
+        """Whether pages were left out for want of it."""
+        return not self.is_recognized and bool(self.gibberish or self._unread_scans())
+
+    def no_letters(self) -> str:
+        """Say that there is no text because of the fonts."""
+        why = "" if self.is_recognized else f", and {NOT_INSTALLED}"
+        return f"The PDF's fonts do not tell which letters they show{why}; so it cannot be read."
 
     def not_read(self) -> str:
         """Say that the scanned pages without text were not read, and why."""
-        count = sum(not self.pages[number - 1].lines for number in self.scanned)
+        count = self._unread_scans()
         what = "scanned page was" if count == 1 else f"{count} scanned pages were"
         return f"Its {what} not read: {NOT_INSTALLED}."
 
@@ -78,9 +81,12 @@ class FoundPages:
             warnings.append(f"Not readable and left out: {_name_pages(self.failed)}.")
         if self.cut:
             warnings.append(f"Too much text to read it to the end: {_name_pages(self.cut)}.")
-        if self.is_missing_recognition:
+        if self._unread_scans() and not self.is_recognized:
             warnings.append(self.not_read())
         return tuple(warnings)
+
+    def _unread_scans(self) -> int:
+        return sum(not self.pages[number - 1].lines for number in self.scanned)
 
 
 def is_scanned(page: pdfium.PdfPage, lines: Sequence[Line]) -> bool:
@@ -116,7 +122,8 @@ def read_scans(document: pdfium.PdfDocument, found: FoundPages, source: Source) 
         try:
             lines, is_whole = _recognized(document, number - 1, source.recognizer, alive)
         except (pdfium.PdfiumError, RecognitionError):
-            found.failed.append(number)
+            if not found.pages[number - 1].lines:
+                found.failed.append(number)
             continue
         if _letters(lines) > _letters(found.pages[number - 1].lines):
             found.pages[number - 1] = PageLines(number, lines)
@@ -125,7 +132,7 @@ def read_scans(document: pdfium.PdfDocument, found: FoundPages, source: Source) 
             found.cut.append(number)
     found.gibberish = [number for number in found.gibberish if number not in read]
     found.failed.sort()
-    found.pages = in_usual_size(found.pages, frozenset(read), _body_size(found.pages, read))
+    found.pages = in_common_sizes(found.pages, frozenset(read), _body_size(found.pages, read))
 
 
 def _recognized(

@@ -36,8 +36,8 @@ class RecognizedLine:
     right: float
     top: float
     bottom: float
-    size: float
-    """Of the font, as it seems."""
+    size: float | None
+    """Of the font, as it seems; ``None`` where that cannot be told."""
     upright: bool = True
     """Runs from left to right, as the picture's other lines do."""
 

@@ -7,7 +7,8 @@ rules. Columns are parted here, since their lines need not stand on one height. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from statistics import median
@@ -16,56 +17,79 @@ from ingest.loaders.pdf_columns import arrange, is_prose, mended
 from ingest.loaders.pdf_layout import Line, PageLines
 from ingest.loaders.recognition import Recognized, RecognizedLine
 
+_BOX_HEIGHT = 1.4
+"""Of the font's size: what is drawn round a line."""
 _LARGER = 1.25
 """Than a page's median, by the height of its letters and by their width: a line in a larger size.
 Either alone is too coarse an estimate. A smaller one is told in the same way."""
-_USUAL_PAGE = (0.8, 1.25)
-"""Of the document's usual size: that of a page is the same, measured otherwise."""
+_SAME_SIZE = 1.2
+"""Of two sizes, the larger one to the smaller: they may be one, measured twice."""
 _ONE_HEIGHT = 0.5
 """Of the font's size, between the middles of the parts of one line, at most."""
 _GUTTER = 1.0
 """Of the font's size, between two columns, at least."""
+_EMPTY = 4.0
+"""Of the font's size, from one line down to the next: columns end there."""
 _MIN_COLUMN_LINES = 3
 _MAX_SPANNING = 0.25
 """Of a region's lines, that reach over the gap between its columns, at most."""
 _MAX_DEPTH = 4
+_MAX_GAPS = 20
+"""Looked at as the gap between two columns."""
 
 
 def page_lines(recognized: Recognized, points_per_pixel: float) -> tuple[Line, ...]:
     """Return a picture's lines in reading order; lengths in points, from its lower left corner."""
     lines = _lines(recognized, points_per_pixel)
     found: list[Line] = []
-    for region in _regions(lines, _MAX_DEPTH):
-        found += mended(arrange(_rows(region)))
+    for band in _bands(lines):
+        for region in _regions(band, _MAX_DEPTH):
+            found += mended(arrange(_rows(region)))
     return tuple(found)
 
 
-def in_usual_size(
+def in_common_sizes(
     pages: Sequence[PageLines], recognized: frozenset[int], body_size: float
 ) -> list[PageLines]:
-    """Let the pages of these numbers have the document's usual size where they nearly have it."""
-    found = []
+    """Let lines of the pages of these numbers share a size where theirs are nearly the same.
+
+    Sizes are estimates there. First among them are those of the other pages, and ``body_size``.
+    """
+    known = [body_size, *_sizes(page for page in pages if page.number not in recognized)]
+    sizes = {size: size for size in known}
+    for size in _sizes(page for page in pages if page.number in recognized):
+        nearest = min(known, key=lambda other: abs(other - size))
+        if not 1 / _SAME_SIZE <= size / max(nearest, 1e-9) <= _SAME_SIZE:
+            known.append(nearest := size)
+        sizes[size] = nearest
+    return [
+        replace(page, lines=tuple(replace(line, size=sizes[line.size]) for line in page.lines))
+        if page.number in recognized
+        else page
+        for page in pages
+    ]
+
+
+def _sizes(pages: Iterable[PageLines]) -> list[float]:
+    """Return the sizes of all lines, the usual ones first."""
+    weights: Counter[float] = Counter()
     for page in pages:
-        if page.number in recognized and page.lines and body_size:
-            usual = median(line.size for line in page.lines for _ in line.text)
-            if _USUAL_PAGE[0] <= usual / body_size <= _USUAL_PAGE[1]:
-                factor = body_size / usual
-                lines = tuple(replace(line, size=line.size * factor) for line in page.lines)
-                page = replace(page, lines=lines)
-        found.append(page)
-    return found
+        for line in page.lines:
+            weights[line.size] += len(line.text)
+    return [size for size, _ in weights.most_common()]
 
 
 def _lines(recognized: Recognized, points_per_pixel: float) -> list[Line]:
     if not recognized.lines:
         return []
-    usual = median(line.size for line in recognized.lines for _ in line.text)
+    usual = _usual_size(recognized.lines)
     usual_width = median(_letter_width(line) for line in recognized.lines for _ in line.text)
     found = []
     for line in recognized.lines:
-        by = sorted((line.size / usual, _letter_width(line) / usual_width))
+        seems = usual if line.size is None else line.size
+        by = sorted((seems / usual, _letter_width(line) / usual_width))
         is_other = by[0] > _LARGER or by[1] < 1 / _LARGER
-        size = (line.size if is_other else usual) * points_per_pixel
+        size = (seems if is_other else usual) * points_per_pixel
         middle = (line.top + line.bottom) / 2
         found.append(
             Line(
@@ -78,6 +102,12 @@ def _lines(recognized: Recognized, points_per_pixel: float) -> list[Line]:
             )
         )
     return found
+
+
+def _usual_size(lines: Sequence[RecognizedLine]) -> float:
+    known = [line.size for line in lines if line.size is not None for _ in line.text]
+    boxes = [(line.bottom - line.top) / _BOX_HEIGHT for line in lines]
+    return max(1.0, median(known or boxes))
 
 
 def _letter_width(line: RecognizedLine) -> float:
@@ -124,6 +154,18 @@ class _Gutter:
         return line.left < self.left and line.right > self.right
 
 
+def _bands(lines: Sequence[Line]) -> Iterator[list[Line]]:
+    """Yield the parts of a page between which it is empty from one side to the other."""
+    band: list[Line] = []
+    for line in sorted(lines, key=lambda line: -line.baseline):
+        if band and band[-1].baseline - line.baseline > _EMPTY * line.size:
+            yield band
+            band = []
+        band.append(line)
+    if band:
+        yield band
+
+
 def _regions(lines: Sequence[Line], depth: int) -> Iterator[list[Line]]:
     """Yield what is read one after the other: each column, and what reaches over columns."""
     gutter = _gutter(lines) if depth else None
@@ -153,8 +195,8 @@ def _gutter(lines: Sequence[Line]) -> _Gutter | None:
     if len(lines) < 2 * _MIN_COLUMN_LINES:
         return None
     size = median(line.size for line in lines)
-    found = [gap for gap in _gaps(lines, size) if _parts_text(lines, gap)]
-    return max(found, key=lambda gap: gap.right - gap.left, default=None)
+    widest = sorted(_gaps(lines, size), key=lambda gap: gap.left - gap.right)[:_MAX_GAPS]
+    return next((gap for gap in widest if _parts_text(lines, gap)), None)
 
 
 def _gaps(lines: Sequence[Line], size: float) -> Iterator[_Gutter]:

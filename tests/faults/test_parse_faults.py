@@ -19,7 +19,6 @@ from core.errors import (
     DocumentError,
     DocumentLockedError,
     DocumentTooLargeError,
-    DocumentTypeError,
 )
 from core.settings import Settings
 from ingest.loaders import ParseLimits
@@ -106,7 +105,7 @@ async def test_files_asked_for_at_once_are_not_mixed_up(
     [
         ("a.pdf", documents.encrypted_pdf(), DocumentLockedError),
         ("a.pdf", documents.picture_pdf(), DocumentEmptyError),
-        ("a.png", documents.png(), DocumentTypeError),
+        ("a.png", documents.png(), DocumentEmptyError),
         ("a.docx", documents.docx_bomb(100), DocumentTooLargeError),
         ("a.pdf", documents.truncated_pdf(), DocumentError),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import ingest.loaders
 from core.settings import Settings
 from ingest.folders import Folder, sync_folder
-from ingest.ingestor import Ingestor
+from ingest.ingestor import Ingestor, IngestProgress, SourceFile
 from ingest.loaders import LoadedDocument, ParseLimits, as_read, load_document
 from ingest.loaders.document import no_one
 from ingest.parse_lane import OnPage
@@ -68,3 +69,59 @@ async def test_a_folder_is_read_again_when_its_loader_reads_more(
 def test_a_recording_is_known_by_its_bytes_alone() -> None:
     assert as_read("ab", "recording") == "ab"
     assert as_read("ab", "pdf") != "ab"
+
+
+class WithoutModel(InProcess):
+    """Leaves pages out at first, as when the model for them is missing, and tells of pages."""
+
+    def __init__(self) -> None:
+        self.is_missing = True
+
+    async def parse(self, path: Path, name: str, on_page: OnPage = no_one) -> LoadedDocument:
+        for done in range(3):
+            on_page(done, 3)
+        return replace(await super().parse(path, name), read_again=self.is_missing)
+
+
+async def test_a_document_is_read_again_until_all_that_can_be_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "library"
+    folder.mkdir()
+    (folder / "scan.html").write_text("<!doctype html><p>The sails are white.</p>")
+    parser = WithoutModel()
+    seen: list[IngestProgress] = []
+    with closing(Store(tmp_path, Fingerprint("e", DIMENSION, "s"))) as store:
+        ingestor = Ingestor(store, Embedder(), parser, Settings())  # type: ignore[arg-type]
+
+        async def sync() -> list[str]:
+            reports = ingestor.sync_folder(
+                folder, owner="library", on_progress=lambda _, progress: seen.append(progress)
+            )
+            return [report.status async for report in reports]
+
+        assert await sync() == ["ready"]
+        assert [p for p in seen if p.total == 3] == [
+            IngestProgress("reading", done, 3) for done in range(3)
+        ]
+        assert await sync() == ["ready"]
+        parser.is_missing = False
+        assert await sync() == ["ready"]
+        assert await sync() == ["unchanged"]
+
+
+async def test_pictures_and_recordings_do_not_keep_documents_waiting(tmp_path: Path) -> None:
+    names = ["a.mp3", "b.png", "c.txt", "d.jpg", "e.html"]
+    order: list[str] = []
+
+    class Noting(InProcess):
+        async def parse(self, path: Path, name: str, on_page: OnPage = no_one) -> LoadedDocument:
+            order.append(name)
+            return await super().parse(path, name, on_page)
+
+    for name in names:
+        (tmp_path / name).write_text("<!doctype html><p>The sails are white.</p>")
+    with closing(Store(tmp_path, Fingerprint("e", DIMENSION, "s"))) as store:
+        ingestor = Ingestor(store, Embedder(), Noting(), Settings())  # type: ignore[arg-type]
+        sources = [SourceFile(tmp_path / name, name) for name in names]
+        async for _ in ingestor.ingest_many(sources, owner="library"):
+            pass
+    assert order == ["c.txt", "e.html", "b.png", "d.jpg", "a.mp3"]
