@@ -93,8 +93,11 @@ async def test_a_document_is_read_again_until_all_that_can_be_is_read(tmp_path: 
         ingestor = Ingestor(store, Embedder(), parser, Settings())  # type: ignore[arg-type]
 
         async def sync() -> list[str]:
-            reports = ingestor.sync_folder(
-                folder, owner="library", on_progress=lambda _, progress: seen.append(progress)
+            reports = sync_folder(
+                store,
+                ingestor,
+                Folder(folder, "library", is_library=True),
+                on_progress=lambda _, progress: seen.append(progress),
             )
             return [report.status async for report in reports]
 
