@@ -196,6 +196,7 @@ def png_of(width: int, height: int, *, depth: int = 8, colours: int = 2) -> byte
         + struct.pack("<IIIIiiHHIIiiII", 99, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 9, 1, 1, 0, 0)
         + b"\0" * 99,
     ],
+    ids=lambda data: f"{len(data)} bytes",
 )
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, data: bytes) -> None:
     seen = Seen()
@@ -217,6 +218,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, data: bytes) -> 
         png_of(0, 10),
         png_of(100, 100)[:60],
     ],
+    ids=lambda data: f"{len(data)} bytes",
 )
 def test_a_damaged_picture_says_so(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(DocumentError, match="damaged or cut short"):
@@ -285,7 +287,7 @@ def test_scanned_pages_are_read_in_their_places_and_told(tmp_path: Path) -> None
 def test_an_invisible_text_layer_is_text(tmp_path: Path) -> None:
     page = FPDF()
     page.add_page()
-    page.image(io.BytesIO(documents.png()), w=190)
+    page.image(io.BytesIO(documents.png()), x=0, y=0, w=210, h=297)
     page.text_mode = TextMode.INVISIBLE
     page.set_font("Helvetica", size=11)
     words = (
@@ -362,6 +364,11 @@ def test_the_rows_of_a_table_are_read_across() -> None:
         for column, text in enumerate(row)
     ]
     assert texts(lines) == [" | ".join(row) for row in rows]
+
+
+def test_lines_that_touch_each_other_are_not_one() -> None:
+    lines = [line("the upper of two lines", 20, 100), line("the lower of them", 24, 104)]
+    assert texts(lines) == [one.text for one in lines]
 
 
 def test_a_word_divided_at_the_end_of_a_line_is_known_as_such() -> None:
