@@ -85,6 +85,8 @@ class Ingestor:
     ) -> DocumentReport:
         """Ingest one file. A file that cannot be read is a report, not an exception.
 
+        The passages of what is inside of it are counted with its own.
+
         Raises ``StoreError`` subclasses when the store itself fails (a full disk, say).
         """
         source = SourceFile(path, safe_name(name))
@@ -93,7 +95,8 @@ class Ingestor:
             notify = on_progress
             sink = lambda _source, progress: notify(progress)  # noqa: E731
         reports = [r async for r in self.ingest_many([source], owner=owner, on_progress=sink)]
-        return reports[-1]  # after those of what is inside of it
+        *inside, whole = reports
+        return replace(whole, passages=whole.passages + sum(one.passages for one in inside))
 
     async def ingest_many(
         self, sources: Iterable[SourceFile], *, owner: str, on_progress: ProgressSink | None = None

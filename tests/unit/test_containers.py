@@ -136,6 +136,13 @@ async def test_what_an_archive_packs_are_documents(desk: Desk) -> None:
     assert not desk.left_behind()
 
 
+async def test_the_passages_of_what_is_inside_are_counted_with_an_archives_own(desk: Desk) -> None:
+    path = desk.folder / "club.zip"
+    path.write_bytes(packed({"a.txt": "One.", "b.txt": "Two."}))
+    report = await desk.ingestor.ingest_file(path, name="club.zip", owner=OWNER)
+    assert (report.name, report.status, report.passages) == ("club.zip", "ready", 3)
+
+
 async def test_the_same_archive_is_not_read_again_and_another_replaces_it(desk: Desk) -> None:
     data = packed({"a.txt": "One.", "b.txt": "Two."})
     await desk.take("club.zip", data)

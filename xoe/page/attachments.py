@@ -159,7 +159,8 @@ async def _questions_about(services: Services, names: Sequence[str], owner: str)
     """Return up to three questions about the files just read."""
     wanted = set(names)
     documents = await services.store.documents((owner,))
-    ids = [document.id for document in documents if document.name in wanted]
+    # What an archive packs or a mail brings begins with its name.
+    ids = [one.id for one in documents if one.name.partition("/")[0] in wanted]
     return await offered(services, owner, ids, 3)
 
 
