@@ -30,6 +30,7 @@ from ingest.language import ENGLISH
 from ingest.sentences import code_blocks, sentence_spans
 from ingest.splitter import cells, is_rule
 
+_EMPHASIS = re.compile(r"(?<!\s)\*\*|\*\*(?!\s)")
 _FENCE = re.compile(r"(?P<marks>```+|~~~+)[ \t]*(?P<info>[\w+#.-]*)[^\n]*\Z")
 _SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _TABLE = "|"
@@ -370,8 +371,14 @@ def _run_together(line: str, source: str) -> tuple[str, list[str], str] | None:
 
 
 def _balanced(text: str) -> str:
-    """Return a sentence without the emphasis and code marks that only begin or end in it."""
-    for mark in ("**", "`"):
-        if text.count(mark) % 2:
-            text = text.replace(mark, "")
-    return text
+    """Return a sentence without the emphasis and code marks that only begin or end in it.
+
+    In code, and between spaces, two stars are a sign and no emphasis.
+    """
+    if text.count("`") % 2:
+        text = text.replace("`", "")
+    parts = text.split("`")
+    prose = parts[::2]
+    if sum(len(_EMPHASIS.findall(part)) for part in prose) % 2:
+        parts[::2] = [_EMPHASIS.sub("", part) for part in prose]
+    return "`".join(parts)

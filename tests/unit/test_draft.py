@@ -160,6 +160,15 @@ def test_a_list_stays_one_where_an_items_first_sentence_is_left_out() -> None:
     assert found.text == "1. The kiln cools for 14 hours. [1]\n2. It was built in 1988. [2]"
 
 
+@pytest.mark.parametrize("sign", ["`length ** 0.5`", "length ** 0.5"])
+def test_two_stars_of_a_formula_are_no_emphasis(sign: str) -> None:
+    source = "The speed of the hull is length ** 0.5 of the boat."
+    written = f"The speed of the hull is {sign} of the boat."
+    assert draft(written, "What is the speed of the hull?", passage(source)).text == (
+        f"{written} [1]"
+    )
+
+
 def test_emphasis_that_ends_in_what_was_left_out_is_none() -> None:
     assert draft("**The kiln cools for 14 hours. It sings.**").text == (
         "The kiln cools for 14 hours. [1]"
