@@ -75,6 +75,13 @@ def _is_row(chunk: StoredChunk, span: Span) -> bool:
     return len(cells(chunk.text[slice(*span)])) == len(columns) > 1
 
 
+def _is_head(chunk: StoredChunk, span: Span) -> bool:
+    """Tell whether a row only names the columns, or parts their names from the rows."""
+    row = chunk.text[slice(*span)]
+    columns = cells(chunk.heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    return len(columns) > 1 and (cells(row) == columns or is_rule(row))
+
+
 class Ranking:
     """Ranks what was found by its tokens, as long as the engine that does it answers."""
 
@@ -147,6 +154,8 @@ def rank_sentences(
         share = language_share(chunk.language, spoken)
         padded = [0.0, *(share * fit for fit in fits), 0.0]
         for i in range(len(of_chunk)):
+            if len(of_chunk) > 1 and _is_head(chunk, of_chunk[i]):
+                continue
             candidate = Candidate(chunk, scores[chunk.id], of_chunk, i)
             own = padded[i + 1]
             beside = 2 * own if candidate.is_row else padded[i] + padded[i + 2]

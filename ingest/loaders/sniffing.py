@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path, PurePath
 
 from core.errors import DocumentEmptyError, DocumentError, DocumentLockedError, DocumentTypeError
@@ -38,6 +39,8 @@ _NEVER_TEXT = (
     - {*("html", "markdown", "text", "mail", "subtitles")}
 )
 _MAX_TYPE_BYTES = 200
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
+"""What looking into a damaged archive raises."""
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _FIELD = re.compile(rb"^([!-9;-~]+):", re.MULTILINE)
@@ -107,7 +110,7 @@ def _zip_kind(path: Path, suffix: str) -> Kind:
                     declared = member.read(_MAX_TYPE_BYTES).decode("latin-1").strip()
             else:
                 declared = ""
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as exc:
+    except (*_DAMAGE, NotImplementedError, RuntimeError) as exc:
         what = "Word document" if suffix == ".docx" else "archive"
         raise DocumentError(f"The {what} is damaged or cut short; fetch or save it again.") from exc
     if "[Content_Types].xml" in names:

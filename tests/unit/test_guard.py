@@ -343,3 +343,16 @@ def test_what_a_folder_holds_of_other_kinds_is_counted(tmp_path: Path) -> None:
 def test_a_place_is_named_as_its_format_counts(name: str, said: str) -> None:
     assert place(name, 3) == said
     assert place(name, None) == ""
+
+
+def test_an_archive_that_is_damaged_inside_is_told_as_that(tmp_path: Path) -> None:
+    data = bytearray(documents.archive("mimetype"))
+    at = data.index(b"mimetype") + len(b"mimetype")
+    data[8:10] = b"\x08\0"  # packed, says the file; it is not
+    central = data.index(b"PK\x01\x02")
+    data[central + 10 : central + 12] = b"\x08\0"
+    data[at : at + 7] = b"\xff" * 7
+    path = tmp_path / "a.zip"
+    path.write_bytes(bytes(data))
+    with pytest.raises(DocumentError, match="damaged"):
+        sniff(path)
