@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -357,13 +358,19 @@ class Ingestor:
         return await asyncio.to_thread(transcript_document, source.name, heard.segments)
 
     async def _split(self, document: LoadedDocument) -> list[Chunk]:
+        cut = partial(
+            split,
+            document,
+            chunk_tokens=self._settings.chunk_tokens,
+            count=self._embedder.count_tokens,
+        )
         async with self._splitting.place():
-            return await asyncio.to_thread(
-                split,
-                document,
-                chunk_tokens=self._settings.chunk_tokens,
-                count=self._embedder.count_tokens,
-            )
+            try:
+                return await asyncio.to_thread(cut)
+            except DocumentError:  # the embedder was lost, perhaps for what is embedded meanwhile
+                log.warning("ingest.split_again")
+        async with self._embedding.place():
+            return await asyncio.to_thread(cut)
 
     async def _embed(
         self, window: Sequence[_Prepared], notify: ProgressSink

@@ -109,15 +109,15 @@ async def test_a_document_that_is_embedded_as_the_process_is_killed_is_found_all
     assert norms == pytest.approx(np.ones(report.passages), abs=1e-2)
 
 
+@pytest.mark.parametrize("names", [("a.md", "b.md", "c.md"), ("b.md", "c.md", "a.md")])
 async def test_a_document_that_ends_the_embedder_is_refused_and_the_others_are_taken(
-    need_models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    need_models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
 ) -> None:
     need_models("embedder")
     faults = tmp_path / "faults.json"
     faults.write_text(json.dumps({"embedder": "poison"}))
     monkeypatch.setattr(engines.process, "COMMAND", ("-P", str(FAULTY_CHILD), str(faults)))
-    names = ("a.md", "b.md", "c.md")
-    for name, what in zip(names, ("a lamp", POISON, "a rope"), strict=True):
+    for name, what in (("a.md", "a lamp"), ("b.md", POISON), ("c.md", "a rope")):
         (tmp_path / name).write_text(f"# Shed\n\nThere is {what} in the shed.\n")
     async with open_workbench(load_settings(data_dir=tmp_path / "data")) as bench:
         sources = [SourceFile(tmp_path / name, name) for name in names]
