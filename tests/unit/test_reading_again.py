@@ -121,7 +121,7 @@ async def test_pictures_and_recordings_do_not_keep_documents_waiting(tmp_path: P
             return await super().parse(path, name, on_page)
 
     for name in names:
-        (tmp_path / name).write_text("<!doctype html><p>The sails are white.</p>")
+        (tmp_path / name).write_text(f"<!doctype html><p>The sails of {name} are white.</p>")
     with closing(Store(tmp_path, Fingerprint("e", DIMENSION, "s"))) as store:
         ingestor = Ingestor(store, Embedder(), Noting(), Settings())  # type: ignore[arg-type]
         sources = [SourceFile(tmp_path / name, name) for name in names]
