@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from core.errors import DocumentTooLargeError
 from ingest.loaders import titles
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, Source
@@ -16,7 +15,7 @@ from ingest.loaders.open_document import name_of, named, open_parts, value
 from ingest.loaders.open_document_blocks import Reader
 from ingest.loaders.open_document_styles import Styles
 from ingest.loaders.packages import damaged
-from ingest.loaders.slides import Placed, only_pictures, reading_order
+from ingest.loaders.slides import Placed, check_count, only_pictures, reading_order
 
 _CALLED = "OpenDocument presentation"
 _RUNNING = frozenset(("header", "footer", "date-time", "page-number", "page"))
@@ -33,11 +32,7 @@ def load(source: Source) -> LoadedDocument:
         if body is None:
             raise damaged(_CALLED)
         slides = [one for one in body if name_of(one.tag) == "draw:page"]
-        if len(slides) > source.limits.max_pages:
-            raise DocumentTooLargeError(
-                f"It has {len(slides):,} slides and at most {source.limits.max_pages:,} are read; "
-                "split it and try again."
-            )
+        check_count(len(slides), source.limits)
         reader = Reader(parts, Styles((parts.root("styles.xml"), content)))
         pictures = [number for number, slide in enumerate(slides, start=1) if _read(reader, slide)]
         title = parts.title()

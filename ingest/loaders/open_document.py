@@ -17,11 +17,10 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from core.errors import DocumentLockedError
 from ingest.loaders import titles
 from ingest.loaders.archives import open_zip
 from ingest.loaders.document import ParseLimits
-from ingest.loaders.packages import DAMAGE, check_parts, damaged
+from ingest.loaders.packages import DAMAGE, check_parts, damaged, refuse_locked
 
 _OASIS = re.compile(r"urn:oasis:names:tc:opendocument:xmlns:([\w-]+):1\.0")
 _OTHERS = {
@@ -30,8 +29,6 @@ _OTHERS = {
     "http://www.w3.org/1998/Math/MathML": "math",
     "http://www.w3.org/XML/1998/namespace": "xml",
 }
-_MANIFEST = "META-INF/manifest.xml"
-_ENCRYPTED = "encrypted-package"
 
 
 class Parts:
@@ -65,7 +62,7 @@ def open_parts(path: Path, limits: ParseLimits, called: str) -> Iterator[Parts]:
     with path.open("rb") as file:
         try:
             with open_zip(file) as archive:
-                _check_encryption(archive)
+                refuse_locked(archive)
                 check_parts(archive, limits, called)
                 yield Parts(archive)
         except DAMAGE as exc:
@@ -103,12 +100,3 @@ def number(element: Element, attribute: str, otherwise: int) -> int:
 def named(element: Element, name: str) -> Iterator[Element]:
     """Yield the elements of that name under ``element``, at any depth."""
     return (one for one in element.iter() if name_of(one.tag) == name)
-
-
-def _check_encryption(archive: zipfile.ZipFile) -> None:
-    names = archive.namelist()
-    manifest = archive.read(_MANIFEST) if _MANIFEST in names else b""
-    if _ENCRYPTED in names or b"encryption-data" in manifest:
-        raise DocumentLockedError(
-            "It is protected by a password; save a copy without one and try again."
-        )

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 from xml.parsers.expat import ExpatError
 
-from core.errors import DocumentError, DocumentTooLargeError
+from core.errors import DocumentError, DocumentLockedError, DocumentTooLargeError
 from ingest.loaders.document import ParseLimits
 
 DAMAGE = (
@@ -23,6 +23,9 @@ MACROS = "It holds macros, which were left out; nothing of them was run."
 CORE_PROPERTIES = "docProps/core.xml"
 """Of an Office document: its title among them."""
 
+LOCKED = "It is protected by a password; save a copy without one and try again."
+_MANIFEST = "META-INF/manifest.xml"
+_MAX_MANIFEST_BYTES = 1024 * 1024
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
 _VBA = re.compile(r"(?:^|/)vbaProject\.bin$", re.IGNORECASE)
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
@@ -78,6 +81,17 @@ def check_definitions(part: IO[bytes], called: str) -> None:
             f"The {called} holds definitions that such documents never need, so it is not safe "
             "to read; save it again and retry."
         )
+
+
+def refuse_locked(archive: zipfile.ZipFile) -> None:
+    """Raise ``DocumentLockedError`` for an OpenDocument file that needs a password."""
+    names = archive.namelist()
+    manifest = b""
+    if _MANIFEST in names:
+        with archive.open(_MANIFEST) as part:
+            manifest = part.read(_MAX_MANIFEST_BYTES)
+    if b"encryption-data" in manifest or "encrypted-package" in names:
+        raise DocumentLockedError(LOCKED)
 
 
 def damaged(called: str) -> DocumentError:

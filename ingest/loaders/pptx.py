@@ -8,7 +8,6 @@ from typing import Any
 from pptx.package import Package
 from pptx.slide import Slide
 
-from core.errors import DocumentTooLargeError
 from ingest.loaders import titles
 from ingest.loaders.archives import open_zip
 from ingest.loaders.cleaning import one_line
@@ -26,7 +25,7 @@ from ingest.loaders.packages import (
 from ingest.loaders.pptx_graphics import Graphics, table_rows
 from ingest.loaders.pptx_layouts import Layout, Layouts, index, is_hidden, role
 from ingest.loaders.pptx_text import Counters, local, paragraphs, unwrap_alternatives
-from ingest.loaders.slides import Placed, only_pictures, reading_order
+from ingest.loaders.slides import Placed, check_count, only_pictures, reading_order
 
 _CALLED = "PowerPoint presentation"
 _EMU_A_CM = 360_000
@@ -44,11 +43,7 @@ def load(source: Source) -> LoadedDocument:
                 warnings = (MACROS,) if has_macros(archive) else ()
                 copy = without_media(archive)
             slides = Package.open(copy).presentation_part.presentation.slides
-            if len(slides) > source.limits.max_pages:
-                raise DocumentTooLargeError(
-                    f"It has {len(slides):,} slides and at most {source.limits.max_pages:,} are "
-                    "read; split it and try again."
-                )
+            check_count(len(slides), source.limits)
             reader = _Reader()
             pictures = [number for number, slide in enumerate(slides, 1) if reader.read(slide)]
         except (*DAMAGE, SyntaxError) as exc:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from core.errors import DocumentTooLargeError
+from ingest.loaders.document import ParseLimits
+
 Shape = TypeVar("Shape")
 
 _ROW_CM = 0.5
@@ -22,6 +25,15 @@ class Placed(Generic[Shape]):
     left_cm: float
     is_placeholder: bool = False
     """Whether the slide's layout has a place for it, and so an order."""
+
+
+def check_count(slides: int, limits: ParseLimits) -> None:
+    """Refuse a presentation of too many slides with ``DocumentTooLargeError``."""
+    if slides > limits.max_pages:
+        raise DocumentTooLargeError(
+            f"It has {slides:,} slides and at most {limits.max_pages:,} are read; split it and try "
+            "again."
+        )
 
 
 def reading_order(shapes: Sequence[Placed[Shape]]) -> list[Shape]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
-from lxml import etree
 from openpyxl.comments.comment_sheet import CommentSheet
 from openpyxl.packaging.relationship import get_dependents, get_rels_path
 from openpyxl.reader.excel import ExcelReader
@@ -22,6 +19,7 @@ from core.errors import DocumentError
 from ingest.loaders import titles
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, Source, TextBuilder
+from ingest.loaders.packages import DAMAGE, MACROS, damaged, has_macros
 from ingest.loaders.sheet_rows import Tally, counted, sheet_limits
 from ingest.loaders.sheet_text import SheetText
 from ingest.loaders.xlsx_rows import Book, rows_of
@@ -31,7 +29,6 @@ _MAX_NOTES = 10_000
 _UNREAD = ("xl/pivotCache/", "xl/charts/", "xl/drawings/", "xl/externalLinks/", "xl/theme/")
 _CHART = re.compile(r"xl/charts/chart[^/]*\.xml", re.IGNORECASE)
 _PICTURE = re.compile(r"xl/media/", re.IGNORECASE)
-_VBA = re.compile(r"(?:^|/)vbaProject\.bin$", re.IGNORECASE)
 _STRICT = b"http://purl.oclc.org/ooxml/"
 _HEAD_BYTES = 4096
 
@@ -53,16 +50,13 @@ def load(source: Source) -> LoadedDocument:
                     sheets += text.add_sheet(name, rows_of(archive, part, book, tally))
                     if notes := list(_notes(archive, part)):
                         builder.add("\n".join(notes))
-                found = _warnings(archive.namelist(), tally)
+                found = _warnings(archive, tally)
                 title = core_title(archive, "docProps/core.xml")
         except (
-            *(zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError),
-            *(TypeError, AttributeError, IndexError, etree.XMLSyntaxError, SyntaxError),
-            InvalidFileException,
+            *(*DAMAGE, SyntaxError, InvalidFileException),  # lxml's errors are of syntax
+            *(TypeError, AttributeError, IndexError),
         ) as exc:
-            raise DocumentError(
-                "The Excel workbook is damaged and cannot be read; save it again and retry."
-            ) from exc
+            raise damaged("Excel workbook") from exc
     return LoadedDocument(
         text=builder.text(),
         title=title or titles.from_name(source.name),
@@ -110,12 +104,13 @@ def _notes(archive: XmlArchive, part: str) -> Iterator[str]:
                 yield f"- {cell}: {said}"
 
 
-def _warnings(names: list[str], tally: Tally) -> tuple[str, ...]:
+def _warnings(archive: XmlArchive, tally: Tally) -> tuple[str, ...]:
+    names = archive.namelist()
     found = tally.warnings()
     if charts := sum(_CHART.fullmatch(name) is not None for name in names):
         found.append(f"{counted(charts, 'chart was', 'charts were')} not read.")
     if pictures := sum(_PICTURE.match(name) is not None for name in names):
         found.append(f"{counted(pictures, 'picture was', 'pictures were')} not read.")
-    if any(_VBA.search(name) for name in names):
-        found.append("It holds macros, which were left out; nothing of them was run.")
+    if has_macros(archive):
+        found.append(MACROS)
     return tuple(found)

@@ -13,14 +13,11 @@ from core.errors import DocumentLockedError
 from ingest.loaders import titles
 from ingest.loaders.archives import open_zip
 from ingest.loaders.document import ParseLimits
-from ingest.loaders.packages import check_definitions, check_unpacked
+from ingest.loaders.packages import LOCKED, check_definitions, check_unpacked
 
 _XML = re.compile(r"\.(?:xml|rels)$", re.IGNORECASE)
 _ENCRYPTED = 0x1
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
-_MANIFEST = "META-INF/manifest.xml"
-_MAX_MANIFEST_BYTES = 1024 * 1024
-_LOCKED = "It is protected by a password; save a copy without one and try again."
 
 
 class XmlArchive(zipfile.ZipFile):
@@ -57,7 +54,7 @@ def open_parts(file: BinaryIO, limits: ParseLimits, *, unread: Iterable[str] = (
     ]
     check_unpacked(sum(member.file_size for member in parts), limits)
     if any(member.flag_bits & _ENCRYPTED for member in parts):
-        raise DocumentLockedError(_LOCKED)
+        raise DocumentLockedError(LOCKED)
     for member in parts:
         with archive.open(member) as part:
             check_definitions(part, "sheet")
@@ -75,15 +72,3 @@ def core_title(archive: XmlArchive, name: str) -> str | None:
     if name not in archive.namelist():
         return None
     return titles.sensible(parse_xml(archive, name).findtext(f".//{_TITLE}"))
-
-
-def refuse_locked(file: BinaryIO) -> None:
-    """Raise ``DocumentLockedError`` for an OpenDocument file that needs a password."""
-    with open_zip(file) as archive:
-        names = archive.namelist()
-        manifest = b""
-        if _MANIFEST in names:
-            with archive.open(_MANIFEST) as part:
-                manifest = part.read(_MAX_MANIFEST_BYTES)
-    if b"encryption-data" in manifest or "encrypted-package" in names:
-        raise DocumentLockedError(_LOCKED)
