@@ -7,8 +7,9 @@ from pathlib import Path
 
 from core.errors import DocumentError
 from core.settings import Settings
-from ingest.guard import EXTENSIONS, check_size, is_recording, sniff
+from ingest.guard import check_size, is_recording, sniff
 from ingest.loaders import Kind
+from ingest.loaders.kinds import kind_named
 from ingest.sources import SourceFile
 from models.integrity import sha256_of
 
@@ -41,7 +42,7 @@ def look_at(found: FoundFile, settings: Settings) -> None:
 
 def slowness(source: SourceFile) -> int:
     """Put pictures behind the rest, and recordings behind these, told by their names."""
-    kind = EXTENSIONS.get(Path(source.name).suffix.lower())
+    kind = kind_named(source.name)
     return {"image": 1, "recording": 2}.get(kind or "", 0)
 
 

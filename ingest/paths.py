@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.errors import DocumentError
-from ingest.loaders.kinds import EXTENSIONS, READABLE
+from ingest.loaders.kinds import READABLE, kind_named
 
 _MAGIC = frozenset("*?[")
 
@@ -40,7 +40,7 @@ def passed_over(folder: Path) -> Counter[str]:
     return Counter(
         path.suffix.lower() or "without an ending"
         for path in (_files(folder) if folder.is_dir() else ())
-        if path.suffix.lower() not in EXTENSIONS and path.is_file()
+        if kind_named(path.name) is None and path.is_file()
     )
 
 
@@ -87,6 +87,6 @@ def _match(pattern: Path) -> Iterator[Path]:
 
 
 def _is_wanted(path: Path, root: Path) -> bool:
-    if path.suffix.lower() not in EXTENSIONS or not path.is_file():
+    if kind_named(path.name) is None or not path.is_file():
         return False
     return root in path.resolve().parents

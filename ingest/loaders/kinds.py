@@ -74,9 +74,14 @@ READABLE = (
 )
 
 
+def kind_named(name: str) -> Kind | None:
+    """Return the kind that a file's name promises; its content may be of another."""
+    return EXTENSIONS.get(PurePath(name).suffix.lower())
+
+
 def unit_of(name: str) -> str:
     """Return what the numbered parts of the document ``name`` are: page, slide, row, message."""
-    kind = EXTENSIONS.get(PurePath(name).suffix.lower())
+    kind = kind_named(name)
     return _UNITS.get(kind, "page") if kind is not None else "page"
 
 

@@ -7,7 +7,6 @@ import email.policy
 import re
 from collections.abc import Iterator
 from email.message import EmailMessage
-from pathlib import PurePosixPath
 
 from core.errors import DocumentError
 from ingest.loaders import titles
@@ -15,7 +14,7 @@ from ingest.loaders.cleaning import clean, one_line, squeeze
 from ingest.loaders.document import LoadedDocument, Member, PageSpan, Source, TextBuilder
 from ingest.loaders.encoding import decode
 from ingest.loaders.html import extract
-from ingest.loaders.kinds import EXTENSIONS
+from ingest.loaders.kinds import kind_named
 from ingest.loaders.sniffing import MAIL_SEPARATOR
 
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
@@ -48,7 +47,7 @@ def load(source: Source) -> LoadedDocument:
         if text := _body(mail):
             builder.add(text)
         pages.append(PageSpan(number, start, builder.length))
-        unread += [name for name in attached if not _is_readable(name)]
+        unread += [name for name in attached if kind_named(name) is None]
     named = ", ".join(unread[:_NAMED]) + (" and more" if len(unread) > _NAMED else "")
     title = subjects[0] if len(mails) == 1 else None
     return LoadedDocument(
@@ -67,7 +66,7 @@ def members(source: Source) -> Iterator[Member]:
     for number, mail in enumerate(mails, start=1):
         folder = f"{number}/" if len(mails) > 1 else ""
         for name, part in _attachments(mail):
-            if _is_readable(name):
+            if kind_named(name) is not None:
                 yield Member(folder + name, (_content(part),))
 
 
@@ -152,7 +151,3 @@ def _content(part: EmailMessage) -> bytes:
         return mail.as_bytes() if mail is not None else b""
     raw = part.get_payload(decode=True)
     return raw if isinstance(raw, bytes) else b""
-
-
-def _is_readable(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS

@@ -10,7 +10,7 @@ from ingest.loaders import titles
 from ingest.loaders.archives import open_zip
 from ingest.loaders.cleaning import one_line
 from ingest.loaders.document import LoadedDocument, Member, Source, TextBuilder
-from ingest.loaders.kinds import EXTENSIONS
+from ingest.loaders.kinds import kind_named
 
 _UTF8_NAME = 0x800
 _ENCRYPTED = 0x1
@@ -31,7 +31,11 @@ def load(source: Source) -> LoadedDocument:
         builder.add(f"- {name}", separator="\n")
     locked = sum(bool(info.flag_bits & _ENCRYPTED) for _, info in found)
     others = sorted(
-        {PurePosixPath(name).suffix.lower() or name for name, _ in found if not _is_readable(name)}
+        {
+            PurePosixPath(name).suffix.lower() or name
+            for name, _ in found
+            if kind_named(name) is None
+        }
     )
     warnings = []
     if locked:
@@ -51,7 +55,7 @@ def members(source: Source) -> Iterator[Member]:
     """Yield the files of an archive that can be read."""
     with source.path.open("rb") as file, open_zip(file) as archive:
         for name, info in _files(archive):
-            if _is_readable(name) and not info.flag_bits & _ENCRYPTED:
+            if kind_named(name) is not None and not info.flag_bits & _ENCRYPTED:
                 yield Member(name, _pieces(archive, info))
 
 
@@ -84,7 +88,3 @@ def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     with archive.open(info) as member:
         while piece := member.read(_PIECE_BYTES):
             yield piece
-
-
-def _is_readable(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS
