@@ -30,13 +30,8 @@ def load(source: Source) -> LoadedDocument:
     for name, _ in found:
         builder.add(f"- {name}", separator="\n")
     locked = sum(bool(info.flag_bits & _ENCRYPTED) for _, info in found)
-    others = sorted(
-        {
-            PurePosixPath(name).suffix.lower() or name
-            for name, _ in found
-            if kind_named(name) is None
-        }
-    )
+    unknown = (name for name, _ in found if kind_named(name) is None)
+    others = sorted({PurePosixPath(name).suffix.lower() or name for name in unknown})
     warnings = []
     if locked:
         warnings.append(f"{locked} of its files are protected by a password and were not read.")
