@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import DocumentError
 from core.settings import Settings
 from ingest.guard import check_size, is_recording, sniff
-from ingest.loaders import Kind
+from ingest.loaders import Kind, LoadedDocument
 from ingest.loaders.kinds import kind_named
-from ingest.sources import SourceFile
+from ingest.sources import IngestProgress, ProgressSink, SourceFile
+from ingest.splitter import Chunk
 from models.integrity import sha256_of
 
 
@@ -23,6 +25,21 @@ class FoundFile:
     size_bytes: int = 0
     kind: Kind | None = None
     """None where it cannot be told."""
+    members: int = 0
+    """Files inside of it that became documents of their own."""
+
+
+@dataclass
+class PreparedFile:
+    """A file that was read and cut, before it is embedded."""
+
+    source: SourceFile
+    sha256: str
+    size_bytes: int
+    document: LoadedDocument
+    chunks: list[Chunk]
+    members: int = 0
+    """As of ``FoundFile``."""
 
 
 def look_at(found: FoundFile, settings: Settings) -> None:
@@ -56,3 +73,14 @@ def _kind(path: Path, name: str) -> Kind | None:
         return sniff(path, name=name)
     except DocumentError:  # told by who reads it
         return None
+
+
+def tell_embedded(window: Sequence[PreparedFile], embedded: int, notify: ProgressSink) -> None:
+    """Tell how far each file of ``window`` is when so many of all its chunks are embedded."""
+    start = 0
+    for prepared in window:
+        total = len(prepared.chunks)
+        done = min(total, max(0, embedded - start))
+        if done:
+            notify(prepared.source, IngestProgress("embedding", done, total))
+        start += total

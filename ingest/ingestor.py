@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from core.fairness import FairSlots
 from core.settings import Settings
 from ingest.containers import MAX_DEPTH, members_of, unpacking_folder
 from ingest.embedder import Embedder
-from ingest.found_files import FoundFile, look_at, os_reason, slowness
+from ingest.found_files import FoundFile, PreparedFile, look_at, os_reason, slowness, tell_embedded
 from ingest.guard import safe_name
 from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read
 from ingest.parse_lane import FILES_OF_OWNER, FILES_WAITING
@@ -43,15 +43,6 @@ PARSED_AHEAD = 4
 """Documents read while earlier ones are embedded."""
 
 REBUILDING = "rebuilding:"
-
-
-@dataclass
-class _Prepared:
-    source: SourceFile
-    sha256: str
-    size_bytes: int
-    document: LoadedDocument
-    chunks: list[Chunk]
 
 
 class Ingestor:
@@ -109,7 +100,7 @@ class Ingestor:
         Pictures and recordings come last, since each may take as long as all the rest.
         """
         notify = on_progress or (lambda _source, _progress: None)
-        ready: asyncio.Queue[_Prepared | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
+        ready: asyncio.Queue[PreparedFile | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
 
         async def produce() -> None:
             for source in sorted(sources, key=slowness):
@@ -120,23 +111,25 @@ class Ingestor:
 
         producer = asyncio.create_task(produce())
         try:
-            window: list[_Prepared] = []
+            window: list[PreparedFile] = []
             put_off: set[str] = set()
             while (item := await _next(ready, producer)) is not None:
                 if isinstance(item, DocumentReport):
                     yield item
                     continue
-                if any(name.startswith(f"{item.source.name}/") for name in put_off):
-                    yield put_off_report(item.source, DocumentBusyError(FILES_WAITING))
-                    continue
-                window.append(item)
-                if sum(len(p.chunks) for p in window) >= WINDOW_CHUNKS or ready.empty():
-                    async for report in self._take_in(window, owner, notify):
-                        if report.put_off:
-                            put_off.add(report.name)
+                if item.members:  # it comes after all that was in it, or not at all
+                    async for report in self._take_in(window, owner, notify, put_off):
                         yield report
                     window = []
-            async for report in self._take_in(window, owner, notify):
+                    if any(name.startswith(f"{item.source.name}/") for name in put_off):
+                        yield put_off_report(item.source, DocumentBusyError(FILES_WAITING))
+                        continue
+                window.append(item)
+                if sum(len(p.chunks) for p in window) >= WINDOW_CHUNKS or ready.empty():
+                    async for report in self._take_in(window, owner, notify, put_off):
+                        yield report
+                    window = []
+            async for report in self._take_in(window, owner, notify, put_off):
                 yield report
         finally:
             producer.cancel()
@@ -157,7 +150,7 @@ class Ingestor:
                 if info.status != "ready":
                     continue
                 document = await asyncio.to_thread(self._store.load_document, info.id)
-                prepared = _Prepared(
+                prepared = PreparedFile(
                     SourceFile(Path(info.name), info.name, info.origin),
                     info.sha256,
                     info.bytes,
@@ -173,7 +166,7 @@ class Ingestor:
 
     async def _read(
         self, source: SourceFile, owner: str, notify: ProgressSink
-    ) -> AsyncGenerator[_Prepared | DocumentReport, None]:
+    ) -> AsyncGenerator[PreparedFile | DocumentReport, None]:
         """Yield what becomes of a file, after what becomes of the files inside of it."""
         notify(source, IngestProgress("reading", 0, 1))
         found = FoundFile(source)
@@ -224,7 +217,7 @@ class Ingestor:
 
     async def _members(
         self, found: FoundFile, owner: str, notify: ProgressSink, notes: list[str]
-    ) -> AsyncGenerator[_Prepared | DocumentReport, None]:
+    ) -> AsyncGenerator[PreparedFile | DocumentReport, None]:
         """Yield what becomes of the files inside of one; ``notes`` gets what is to be told of it.
 
         Raises ``DocumentError`` where an archive cannot be unpacked, and ``DocumentBusyError``
@@ -234,7 +227,7 @@ class Ingestor:
         if source.depth >= MAX_DEPTH:
             notes.append("What is inside of it was not read: it is too deep in other archives.")
             return
-        failed = count = 0
+        failed = 0
         names = []
         async with unpacking_folder(self._settings.data_dir) as folder:
             try:
@@ -248,7 +241,7 @@ class Ingestor:
                 return
             for member, reason in members_of(source, unpacked):
                 names.append(member.name)
-                count += 1
+                found.members += 1
                 if reason:
                     failed += 1
                     yield await self._refuse(FoundFile(member), owner, DocumentError(reason))
@@ -262,11 +255,11 @@ class Ingestor:
                                 raise DocumentBusyError(FILES_WAITING)
         await asyncio.to_thread(self._store.keep_members, owner, source.name, names)
         if failed:
-            notes.append(f"{failed} of the {count} files in it could not be read.")
+            notes.append(f"{failed} of the {found.members} files in it could not be read.")
 
     async def _prepare(
         self, found: FoundFile, owner: str, notify: ProgressSink, notes: Sequence[str]
-    ) -> _Prepared:
+    ) -> PreparedFile:
         source = found.source
         if found.kind == "recording":
             document = await self._transcribe(source, notify)
@@ -282,7 +275,7 @@ class Ingestor:
         if not chunks:
             raise DocumentEmptyError(f"{source.name} has no text to search.")
         sha256 = found.sha256 if document.read_again else as_read(found.sha256, document.kind)
-        return _Prepared(source, sha256, found.size_bytes, document, chunks)
+        return PreparedFile(source, sha256, found.size_bytes, document, chunks, found.members)
 
     async def _refuse(
         self, found: FoundFile, owner: str, why: DocumentError | OSError
@@ -303,14 +296,14 @@ class Ingestor:
         return DocumentReport(source.name, "failed", 0, reason=reason)
 
     async def _take_in(
-        self, window: Sequence[_Prepared], owner: str, notify: ProgressSink
+        self, window: Sequence[PreparedFile], owner: str, notify: ProgressSink, put_off: set[str]
     ) -> AsyncIterator[DocumentReport]:
-        """Embed and commit; where the embedder fails on a window, one document at a time.
+        """Embed and commit; what is there twice, or was stored meanwhile, is embedded once.
 
-        What is in it twice, or has been stored since it was read, is embedded once.
+        ``put_off`` gets the names of what has to wait for another time.
         """
-        fresh: dict[tuple[str, str], _Prepared] = {}
-        twice: list[_Prepared] = []
+        fresh: dict[tuple[str, str], PreparedFile] = {}
+        twice: list[PreparedFile] = []
         for prepared in window:
             kind = prepared.document.kind
             copied = await self._copied(prepared.source, owner, prepared.sha256, kind)
@@ -320,7 +313,18 @@ class Ingestor:
                 twice.append(prepared)
             else:
                 fresh[key] = prepared
-        window = list(fresh.values())
+        async for report in self._take_in_fresh(list(fresh.values()), owner, notify):
+            if report.put_off:
+                put_off.add(report.name)
+            yield report
+        for prepared in twice:
+            async for report in self._take_in([prepared], owner, notify, put_off):
+                yield report
+
+    async def _take_in_fresh(
+        self, window: Sequence[PreparedFile], owner: str, notify: ProgressSink
+    ) -> AsyncIterator[DocumentReport]:
+        """Embed and commit; where the embedder fails on a window, one document at a time."""
         try:
             embedded = await self._embed(window, notify)
         except DocumentBusyError as exc:
@@ -334,14 +338,11 @@ class Ingestor:
                 yield await self._refuse(found, owner, exc)
                 return
             for prepared in window:
-                async for report in self._take_in([prepared], owner, notify):
+                async for report in self._take_in_fresh([prepared], owner, notify):
                     yield report
             return
         for prepared, read in embedded:
             yield await self._commit(prepared, read, owner, notify)
-        for prepared in twice:
-            async for report in self._take_in([prepared], owner, notify):
-                yield report
 
     async def _transcribe(self, source: SourceFile, notify: ProgressSink) -> LoadedDocument:
         if self._recordings is None:
@@ -373,8 +374,8 @@ class Ingestor:
             return await asyncio.to_thread(cut)
 
     async def _embed(
-        self, window: Sequence[_Prepared], notify: ProgressSink
-    ) -> list[tuple[_Prepared, Encoded]]:
+        self, window: Sequence[PreparedFile], notify: ProgressSink
+    ) -> list[tuple[PreparedFile, Encoded]]:
         """Embed all chunks of ``window`` together, sorted by length."""
         texts = [
             f"{search_heading(prepared.document.title, chunk.heading)}\n{chunk.text}"
@@ -388,7 +389,7 @@ class Ingestor:
                 made = await asyncio.to_thread(self._embedder.encode, part)
             read.vectors[start : start + len(part)] = made.vectors
             read.tokens[start : start + len(part)] = made.tokens
-            _tell(window, start + len(part), notify)
+            tell_embedded(window, start + len(part), notify)
         result, start = [], 0
         for prepared in window:
             end = start + len(prepared.chunks)
@@ -397,7 +398,7 @@ class Ingestor:
         return result
 
     async def _commit(
-        self, prepared: _Prepared, read: Encoded, owner: str, notify: ProgressSink
+        self, prepared: PreparedFile, read: Encoded, owner: str, notify: ProgressSink
     ) -> DocumentReport:
         notify(prepared.source, IngestProgress("saving", 0, 1))
         document_id = await asyncio.to_thread(
@@ -428,8 +429,8 @@ def _slots(places: int) -> FairSlots:
 
 
 async def _next(
-    ready: asyncio.Queue[_Prepared | DocumentReport | None], producer: asyncio.Task[None]
-) -> _Prepared | DocumentReport | None:
+    ready: asyncio.Queue[PreparedFile | DocumentReport | None], producer: asyncio.Task[None]
+) -> PreparedFile | DocumentReport | None:
     """Take the next prepared file, or raise what ended the producer."""
     getter = asyncio.create_task(ready.get())
     await asyncio.wait({getter, producer}, return_when=asyncio.FIRST_COMPLETED)
@@ -437,13 +438,3 @@ async def _next(
         getter.cancel()
         producer.result()
     return await getter
-
-
-def _tell(window: Sequence[_Prepared], embedded: int, notify: ProgressSink) -> None:
-    start = 0
-    for prepared in window:
-        total = len(prepared.chunks)
-        done = min(total, max(0, embedded - start))
-        if done:
-            notify(prepared.source, IngestProgress("embedding", done, total))
-        start += total

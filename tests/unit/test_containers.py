@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,9 +29,16 @@ class Embedder:
     """What makes vectors is not what is tried here."""
 
     busy = False
+    first_s = 0.0
+    """How long the first text takes."""
+    turns_busy = True
+    """Whether it is busy after such a first one."""
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        if self.busy:
+        if self.first_s:
+            time.sleep(self.first_s)
+            self.first_s, self.busy = 0.0, self.turns_busy
+        elif self.busy:
             raise DocumentBusyError(512)
         return Encoded(np.ones((len(texts), DIMENSION), np.float32), [b"" for _ in texts])
 
@@ -253,6 +261,31 @@ async def test_a_mail_with_too_much_attached_is_read_without(desk: Desk) -> None
     assert list(reports) == ["letter.eml"]
     assert "The boiler comes on Monday." in desk.text("letter.eml")
     assert "What is attached was not read." in (reports["letter.eml"].reason or "")
+
+
+async def test_an_archive_comes_after_two_files_of_the_same_words(desk: Desk) -> None:
+    desk.embedder.first_s = 0.5
+    data = packed({"0.txt": "First.", "a.txt": "One.", "b.txt": "One."})
+    path = desk.folder / "club.zip"
+    path.write_bytes(data)
+    desk.embedder.turns_busy = False
+    report = await desk.ingestor.ingest_file(path, name="club.zip", owner=OWNER)
+    assert (report.name, report.status, report.passages) == ("club.zip", "ready", 4)
+    assert desk.text("club.zip/a.txt") == desk.text("club.zip/b.txt") == "One."
+
+
+async def test_each_file_is_reported_also_where_two_are_the_same_and_none_is_taken(
+    desk: Desk,
+) -> None:
+    desk.embedder.first_s = 1.0  # so that the others are read by then, and taken in together
+    data = packed({"0.txt": "First.", "a.txt": "One.", "b.txt": "One."})
+    reports = await desk.take("club.zip", data)
+    assert {name: report.status for name, report in reports.items()} == {
+        "club.zip/0.txt": "ready",
+        "club.zip/a.txt": "failed",
+        "club.zip/b.txt": "failed",
+        "club.zip": "failed",
+    }
 
 
 async def test_what_was_put_off_is_read_another_time(desk: Desk) -> None:
