@@ -6,7 +6,7 @@ A document is its origin, however its file is named on the way: the same file is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -86,11 +86,8 @@ async def sync_folder(
     async for report in ingestor.ingest_many(sources, owner=folder.owner, on_progress=on_progress):
         yield report
     names = {source.name for source in sources}
-    gone = [one for one in known if one.name not in names]
-    for one in gone:
-        yield await _remove(store, one)
-    if gone:
-        await asyncio.to_thread(store.forget_deleted)
+    async for report in _remove(store, [one for one in known if one.name not in names]):
+        yield report
 
 
 async def remove_vanished(store: Store, folder: Folder) -> AsyncIterator[DocumentReport]:
@@ -104,9 +101,8 @@ async def remove_vanished(store: Store, folder: Folder) -> AsyncIterator[Documen
         _look(folder, bool(known))
         return [one for one in known if not Path(one.origin).exists()]
 
-    for one in await asyncio.to_thread(gone):
-        yield await _remove(store, one)
-        await asyncio.to_thread(store.forget_deleted)
+    async for report in _remove(store, await asyncio.to_thread(gone)):
+        yield report
 
 
 async def changes(path: Path) -> AsyncIterator[None]:
@@ -170,7 +166,10 @@ def _look(folder: Folder, is_known: bool) -> None:
         )
 
 
-async def _remove(store: Store, known: DocumentInfo) -> DocumentReport:
-    await asyncio.to_thread(store.delete_document, known.id, known.owner)
-    log.info("ingest.removed", owner=known.owner, document_id=known.id)
-    return DocumentReport(known.name, "removed", 0, document_id=known.id)
+async def _remove(store: Store, gone: Sequence[DocumentInfo]) -> AsyncIterator[DocumentReport]:
+    for one in gone:
+        await asyncio.to_thread(store.delete_document, one.id, one.owner)
+        log.info("ingest.removed", owner=one.owner, document_id=one.id)
+        yield DocumentReport(one.name, "removed", 0, document_id=one.id)
+    if gone:
+        await asyncio.to_thread(store.forget_deleted)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.errors import DocumentError
 from core.settings import Settings
@@ -43,7 +43,7 @@ class PreparedFile:
 
 
 def look_at(found: FoundFile, settings: Settings) -> None:
-    """Fill in what a file is. Blocking.
+    """Fill in how large a file is, its hash, and whether it is a recording. Blocking.
 
     Raises ``DocumentError`` where it is too large or no file; a recording may be larger than
     the rest.
@@ -53,7 +53,7 @@ def look_at(found: FoundFile, settings: Settings) -> None:
     recording = is_recording(path)
     limit_mb = settings.recording_max_mb if recording else settings.upload_max_mb
     found.size_bytes = check_size(path, limit_mb)
-    found.kind = "recording" if recording else _kind(path, found.source.name)
+    found.kind = "recording" if recording else None
     found.sha256 = sha256_of(path)
 
 
@@ -68,11 +68,11 @@ def os_reason(source: SourceFile, exc: OSError) -> str:
     return f"{source.name} cannot be opened: {exc.strerror or exc}."
 
 
-def _kind(path: Path, name: str) -> Kind | None:
-    try:
-        return sniff(path, name=name)
-    except DocumentError:  # told by who reads it
-        return None
+def tell_kind(found: FoundFile) -> None:
+    """Fill in of what kind a file is, where that can be told and is not known. Blocking."""
+    if found.kind is None:
+        with suppress(DocumentError):  # told by who reads it
+            found.kind = sniff(found.source.path, name=found.source.name)
 
 
 def tell_embedded(window: Sequence[PreparedFile], embedded: int, notify: ProgressSink) -> None:

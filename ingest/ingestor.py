@@ -17,7 +17,15 @@ from core.fairness import FairSlots
 from core.settings import Settings
 from ingest.containers import MAX_DEPTH, members_of, unpacking_folder
 from ingest.embedder import Embedder
-from ingest.found_files import FoundFile, PreparedFile, look_at, os_reason, slowness, tell_embedded
+from ingest.found_files import (
+    FoundFile,
+    PreparedFile,
+    look_at,
+    os_reason,
+    slowness,
+    tell_embedded,
+    tell_kind,
+)
 from ingest.guard import safe_name
 from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read
 from ingest.parse_lane import FILES_OF_OWNER, FILES_WAITING
@@ -181,6 +189,7 @@ class Ingestor:
             ):
                 yield stored_report(known, "unchanged")
                 return
+            await asyncio.to_thread(tell_kind, found)
             if found.kind is not None:
                 sha256 = as_read(found.sha256, found.kind)
                 if copied := await self._copied(source, owner, sha256, found.kind):

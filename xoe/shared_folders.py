@@ -43,13 +43,19 @@ class SharedFolders:
         self._on_change = on_change
         self._turn = asyncio.Lock()
         self._is_read = False
+        self._remarks: dict[Folder, str] = {}
 
     async def sync(self) -> str:
         """Read all folders; return what became of them, for a person. Raises ``StoreError``."""
         await self._bench.ingestor.rebuild_outdated()
-        remarks = [remark for folder in self._folders if (remark := await self._sync(folder))]
+        for folder in self._folders:
+            await self._sync(folder)
         self._is_read = True
+        return await self._told()
+
+    async def _told(self) -> str:
         documents, passages = await asyncio.to_thread(self._bench.store.totals)
+        remarks = filter(None, self._remarks.values())
         return "; ".join([f"{documents} documents, {passages} passages", *remarks])
 
     async def watch(self) -> None:
@@ -59,14 +65,15 @@ class SharedFolders:
     async def _watch(self, folder: Folder) -> None:
         async for _ in changes(folder.path):
             try:
-                self._tell(await self.sync())
+                await self._sync(folder)
+                self._tell(await self._told())
             except XoeError as exc:
                 log.error("folder.not_read", error=str(exc))
             except Exception as exc:  # the next change is another try
                 log.exception("folder.not_read", error=type(exc).__name__)
 
-    async def _sync(self, folder: Folder) -> str:
-        """Read one folder; return what is to be said of it."""
+    async def _sync(self, folder: Folder) -> None:
+        """Read one folder, and note what is to be said of it."""
         count = failed = changed = 0
         name = folder.path.name
         async with self._turn:
@@ -79,7 +86,8 @@ class SharedFolders:
                         self._tell(f"{count} files of {name} read")
             except DocumentError as exc:
                 log.warning("folder.away")
-                return str(exc)
+                self._remarks[folder] = str(exc)
+                return
             if changed or not self._is_read:
                 await self._on_change()
-        return f"{failed} of {name} could not be read" if failed else ""
+        self._remarks[folder] = f"{failed} of {name} could not be read" if failed else ""
