@@ -19,7 +19,7 @@ from core.settings import Settings
 from ingest.language import ENGLISH
 from ingest.loaders.kinds import place
 from ingest.sentences import code_blocks
-from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
+from ingest.splitter import HEADING_SEPARATOR, cells, columns_in, is_rule
 
 SYSTEM_PROMPT = (
     "You answer questions about the user's documents from the passages given with each question. "
@@ -60,7 +60,7 @@ def render_passage(passage: Passage) -> str:
     A row of a table is written with the name of each cell's column.
     """
     where = passage.heading or passage.title
-    columns = cells(where.rsplit(HEADING_SEPARATOR, 1)[-1])
+    columns = columns_in(where)
     if len(columns) > 1:
         where = where.rsplit(HEADING_SEPARATOR, 1)[0]
         text = " ".join(_named(line, columns) for line in passage.text.splitlines())
@@ -83,7 +83,7 @@ def named_cells(row: str, heading: str) -> str:
 
     ``heading``: of its passage, with the columns' names last.
     """
-    columns = cells(heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    columns = columns_in(heading)
     if len(columns) < 2 or len(cells(row)) != len(columns):
         return ""
     return _named(row, columns)

@@ -12,7 +12,7 @@ from textwrap import dedent
 from chains.citations import Support
 from chains.types import Passage
 from ingest.sentences import code_blocks
-from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
+from ingest.splitter import cells, columns_in, is_rule
 
 ROWS_QUOTED = 6
 """Of a table whose head is what fits best."""
@@ -53,7 +53,7 @@ def fenced(lines: Sequence[str], info: str = "") -> str:
 
 def columns_of(passage: Passage) -> list[str]:
     """Return the names of the columns of the table that a passage stands in; empty where none."""
-    columns = cells(passage.heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    columns = columns_in(passage.heading)
     return columns if len(columns) > 1 else []
 
 

@@ -18,7 +18,7 @@ from ingest.instructions import instruction_spans
 from ingest.late_interaction import MAX_START, Span
 from ingest.passages import StoredChunk
 from ingest.sentences import sentence_spans
-from ingest.splitter import HEADING_SEPARATOR, cells, is_rule
+from ingest.splitter import HEADING_SEPARATOR, cells, columns_in, is_rule
 from ingest.vectors import EncodedQuestion
 
 _FENCE = re.compile(r"(?:```|~~~)\S*")
@@ -71,14 +71,14 @@ class Candidate:
 
 
 def _is_row(chunk: StoredChunk, span: Span) -> bool:
-    columns = cells(chunk.heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    columns = columns_in(chunk.heading)
     return len(cells(chunk.text[slice(*span)])) == len(columns) > 1
 
 
 def _is_head(chunk: StoredChunk, span: Span) -> bool:
     """Tell whether a row only names the columns, or parts their names from the rows."""
     row = chunk.text[slice(*span)]
-    columns = cells(chunk.heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    columns = columns_in(chunk.heading)
     return len(columns) > 1 and (cells(row) == columns or is_rule(row))
 
 

@@ -17,7 +17,7 @@ from chains.phrases import TRANSLATED, said
 from chains.polarity import leaning
 from chains.types import Passage
 from ingest.language import ENGLISH, fold
-from ingest.splitter import HEADING_SEPARATOR, cells
+from ingest.splitter import cells, columns_in
 
 WORDS: Final = ("Yes", "No")
 
@@ -108,7 +108,7 @@ def ruling(question: str, passages: Sequence[Passage], language: str) -> Ruling 
 
 def _read(place: Support, asked: str) -> str:
     """Return a sentence; of a table's row its first cell and those of the columns asked for."""
-    columns = cells(place.passage.heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+    columns = columns_in(place.passage.heading)
     row = cells(place.text)
     if not len(row) == len(columns) > 1:
         return place.text

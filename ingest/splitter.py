@@ -51,6 +51,11 @@ def cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
+def columns_in(heading: str) -> list[str]:
+    """Return the columns' names that end a chunk's heading; one or none where it has no such."""
+    return cells(heading.rsplit(HEADING_SEPARATOR, 1)[-1])
+
+
 def is_rule(line: str) -> bool:
     """Tell whether a line only parts a table's head from its rows."""
     return _RULE.fullmatch(line.strip()) is not None
