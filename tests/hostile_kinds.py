@@ -116,9 +116,9 @@ def _marked(here: str, fact: str) -> Iterator[tuple[str, Expected, bytes]]:
         "bars.rst": "{fact}\n\n"
         + "".join(f".. |a{n}| replace:: |a{n - 1}| |a{n - 1}|\n" for n in range(1, 200)),
         "include.org": '#+INCLUDE: "/etc/passwd"\n#+SETUPFILE: {here}/a.org\n{fact}\n',
-        "open.org": "{fact}\n" + "#+begin_src\n:D:\n" * 25_000,
+        "open.org": "{fact}\n" + "#+begin_src\n:D:\n" * 8_000,
         "minified.js": "/* {fact} */" + "function a(b)(return b);" * 6_000,
-        "tags.vtt": "WEBVTT\n\n00:01.000 --> 00:02.000\n{fact}" + "<v " * 100_000,
+        "tags.vtt": "WEBVTT\n\n00:01.000 --> 00:02.000\n{fact}" + "<v " * 10_000,
         "times.srt": "1\n99999:99:99,999 --> 0:00:00,0\n{fact}\n",
     }
     for name, text in texts.items():
