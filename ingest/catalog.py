@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import StoreError
+from ingest.shelf import LibraryDocument, Outline, Totals, Wanted
 from ingest.store import DocumentInfo, Excerpt, Store
+from ingest.trash import Trash
 
 if TYPE_CHECKING:
     from ingest.vector_index import VectorIndexes
@@ -24,10 +26,37 @@ class Catalog:
         """Ask ``store``, each time in a thread; ``indexes`` are made of it, where there are any."""
         self._store = store
         self._indexes = indexes
+        self.trash = Trash(store, indexes, store.folder / "trash")
 
     async def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
         """Return all documents of ``owners``, failed ones too, by owner and name."""
         return await asyncio.to_thread(self._store.documents, owners)
+
+    async def look_through(
+        self, owners: Sequence[str], wanted: Wanted
+    ) -> tuple[list[LibraryDocument], int]:
+        """Return one page of what is wanted of ``owners``' documents, and how many there are."""
+        return await asyncio.to_thread(self._store.look_through, owners, wanted)
+
+    async def find(self, document_id: int, owners: Sequence[str]) -> LibraryDocument | None:
+        """Return one of ``owners``' documents, or None."""
+        return await asyncio.to_thread(self._store.library_document, document_id, owners)
+
+    async def outline(self, document_id: int) -> Outline:
+        """Return a document's pages, headings and passages."""
+        return await asyncio.to_thread(self._store.outline, document_id)
+
+    async def text_of(self, document_id: int, start: int, length: int) -> str:
+        """Return ``length`` characters of a document's text from ``start``."""
+        return await asyncio.to_thread(self._store.text_of, document_id, start, length)
+
+    async def set_tags(self, document_id: int, tags: Sequence[str]) -> None:
+        """Give a document these tags instead of those that it has. Raises ``DocumentError``."""
+        await asyncio.to_thread(self._store.set_tags, document_id, tags)
+
+    async def totals_of(self, owners: Sequence[str]) -> Totals:
+        """Return what is in the collections of ``owners``."""
+        return await asyncio.to_thread(self._store.library_totals, owners)
 
     async def excerpts(
         self, owners: Sequence[str], document_ids: Sequence[int], each: int
@@ -84,6 +113,11 @@ class Catalog:
         """Remove everything that belongs to ``owner``, the saved vectors too."""
         await asyncio.to_thread(self._store.delete_owner, owner)
         await self.scrub(owner)
+
+    async def look_after(self) -> None:
+        """Check the database where that is due, and empty the trash in time, for ever."""
+        await self.check_behind()
+        await self.trash.run()
 
     async def check_behind(self) -> None:
         """Check a database that was too large to be checked before it was served.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ingest.database import marks
 from ingest.passages import Passages
+
+DELETED: Final = "deleted:"
+"""Whose documents were deleted, and can be brought back still, begins with this. No identity's
+does, so they are found and counted nowhere."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Excerpt:
     text: str
 
 
+_NOT_DELETED: Final = "collection_id IN (SELECT id FROM collections WHERE owner NOT GLOB ?)"
+
+
 class Listing(Passages):
     """Reads which documents there are. Blocking."""
 
@@ -70,7 +77,14 @@ class Listing(Passages):
     def owners(self) -> list[str]:
         """Return everyone who has a collection."""
         with self._database.reading() as db:
-            return [row[0] for row in db.execute("SELECT owner FROM collections")]
+            owners = [row[0] for row in db.execute("SELECT owner FROM collections")]
+        return [owner for owner in owners if not owner.startswith(DELETED)]
+
+    def deleted_owners(self) -> list[str]:
+        """Return under which owners there are documents that were deleted."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT owner FROM collections WHERE owner GLOB ?", (f"{DELETED}*",))
+            return [row[0] for row in rows]
 
     def collection_ids(self) -> list[int]:
         """Return the ids of all collections."""
@@ -98,15 +112,19 @@ class Listing(Passages):
     def statuses(self) -> dict[str, int]:
         """Return how many documents there are of each status, over all owners."""
         with self._database.reading() as db:
-            rows = db.execute("SELECT status, COUNT(*) FROM documents GROUP BY status").fetchall()
+            rows = db.execute(
+                f"SELECT status, COUNT(*) FROM documents WHERE {_NOT_DELETED} GROUP BY status",
+                (f"{DELETED}*",),
+            ).fetchall()
         return dict(rows)
 
     def totals(self) -> tuple[int, int]:
         """Return how many documents are ready and how many chunks there are, over all owners."""
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT (SELECT COUNT(*) FROM documents WHERE status = 'ready'),"
-                " (SELECT COUNT(*) FROM chunks)"
+                "SELECT (SELECT COUNT(*) FROM documents WHERE status = 'ready'"
+                f" AND {_NOT_DELETED}), (SELECT COUNT(*) FROM chunks WHERE {_NOT_DELETED})",
+                (f"{DELETED}*",) * 2,
             ).fetchone()
         return row[0], row[1]
 

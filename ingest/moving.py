@@ -77,6 +77,10 @@ def move(
     db.execute(
         "DELETE FROM chunks WHERE document_id = ? AND collection_id = ?", (document_id, before)
     )
+    db.execute(
+        "UPDATE tags SET collection_id = ? WHERE collection_id = ? AND source = ?",
+        (collection, before, source),
+    )
 
 
 def copy(
@@ -93,6 +97,11 @@ def copy(
     cursor = db.execute(_INSERTED, (*row, digest(*row), *text))
     given = (cursor.lastrowid, source, title, document.title, len(document.title), document_id)
     db.execute(_COPIED, given)
+    db.execute(
+        "INSERT OR IGNORE INTO tags SELECT collection_id, ?, tag FROM tags"
+        " WHERE collection_id = ? AND source = ?",
+        (source, document.collection_id, document.source),
+    )
 
 
 def inside(db: sqlite3.Connection, collection: int, source: str) -> list[tuple[int, str]]:
@@ -116,5 +125,9 @@ def all_inside(db: sqlite3.Connection, collection: int, source: str) -> list[tup
 
 def remove(db: sqlite3.Connection, document_id: int, collection: int, source: str) -> None:
     """Delete a document and all that was inside of it."""
-    ids = [document_id, *(one for one, _ in all_inside(db, collection, source))]
-    db.executemany("DELETE FROM documents WHERE id = ?", [(one,) for one in ids])
+    gone = [(document_id, source), *all_inside(db, collection, source)]
+    db.executemany("DELETE FROM documents WHERE id = ?", [(one,) for one, _ in gone])
+    db.executemany(
+        "DELETE FROM tags WHERE collection_id = ? AND source = ?",
+        [(collection, name) for _, name in gone],
+    )

@@ -67,3 +67,8 @@ def _shortened(text: str) -> str:
     room = MAX_BYTES - len(tail.encode())
     stem = stem.encode()[:room].decode(errors="ignore")
     return stem.rstrip(". ") + tail
+
+
+def folder_of(name: str) -> str:
+    """Return the folder that a document's name tells; empty at the top."""
+    return name.rpartition("/")[0]

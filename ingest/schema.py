@@ -13,7 +13,8 @@ from typing import Final
 
 from core.errors import StoreDamagedError, StoreError
 from ingest import digests
-from ingest.language import passage_language
+from ingest.language import fold, passage_language
+from ingest.names import folder_of
 from ingest.terms import search_terms
 
 PASSAGE_TERMS: Final = """
@@ -138,7 +139,17 @@ CREATE INDEX documents_content ON documents(collection_id, sha256);
 CREATE INDEX documents_origin ON documents(collection_id, origin);
 """
 
-STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS, _CONTENT)
+# By the document's name, not its row, which is another one each time that it is read again.
+_TAGS = """
+CREATE TABLE tags (
+    collection_id INTEGER NOT NULL REFERENCES collections(id) ON DELETE CASCADE,
+    source TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (collection_id, source, tag)
+) WITHOUT ROWID;
+"""
+
+STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS, _CONTENT, _TAGS)
 """Step ``n`` leads from version ``n`` to ``n + 1``. Never changed once released, only added to."""
 
 SCHEMA_VERSION: Final = len(STEPS)
@@ -149,6 +160,8 @@ def register(connection: sqlite3.Connection) -> None:
     digests.register(connection)
     connection.create_function("search_terms", 2, search_terms, deterministic=True)
     connection.create_function("passage_language", 2, passage_language, deterministic=True)
+    connection.create_function("fold_text", 1, fold, deterministic=True)
+    connection.create_function("folder_of", 1, folder_of, deterministic=True)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

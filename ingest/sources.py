@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from core.errors import DocumentBusyError
-from ingest.listing import DocumentInfo
+
+if TYPE_CHECKING:
+    from ingest.listing import DocumentInfo
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +24,11 @@ _INSIDE = "in:"
 def origin_inside(name: str) -> str:
     """Return the origin of what was inside of the document ``name``: an archive or a mail."""
     return f"{_INSIDE}{name}"
+
+
+def container_of(origin: str) -> str:
+    """Return the name of the archive or mail that a document came in; empty where in none."""
+    return origin.removeprefix(_INSIDE) if origin.startswith(_INSIDE) else ""
 
 
 @dataclass(frozen=True)

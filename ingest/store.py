@@ -11,12 +11,10 @@ what is quoted is what was stored, or it is not quoted.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from core.errors import StoreError
 from ingest.database import DocumentDatabase, marks
 from ingest.digests import (
     COLLECTION_COLUMNS,
@@ -32,10 +30,10 @@ from ingest.integrity import CheckReport, Step
 from ingest.language import passage_language
 from ingest.listing import DocumentInfo as DocumentInfo
 from ingest.listing import Excerpt as Excerpt
-from ingest.listing import Listing
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.loaders.document import Kind
-from ingest.moving import all_inside, copy, inside, move, remove
+from ingest.moving import copy, inside, remove
+from ingest.ownership import Ownership, bump, made_by
 from ingest.passages import Fingerprint as Fingerprint
 from ingest.passages import mending
 from ingest.splitter import Chunk, search_heading
@@ -50,11 +48,12 @@ takes a second. A larger one is served and checked meanwhile."""
 _INSERT = f"INSERT INTO documents({DOCUMENT_COLUMNS}, text, digest, text_digest)"
 
 
-class Store(Listing):
+class Store(Ownership):
     """Blocking access to the database: call it from a thread."""
 
     def __init__(self, data_dir: Path, fingerprint: Fingerprint) -> None:
         """Open the store in ``data_dir``. Raises ``StoreError`` subclasses."""
+        self.folder = data_dir
         self._hold = Hold.shared(data_dir)
         try:
             super().__init__(DocumentDatabase(data_dir / DATABASE_NAME), fingerprint)
@@ -123,7 +122,7 @@ class Store(Listing):
                     )
                 ),
             )
-            _bump(db, collection)
+            bump(db, collection)
         return document_id
 
     def put_failure(
@@ -195,7 +194,7 @@ class Store(Listing):
                 "DELETE FROM documents WHERE collection_id = ? AND source = ?", (collection, source)
             )
             copy(db, document_id, DocumentRow(*values[1:]), source=source, origin=origin)
-            _bump(db, collection)
+            bump(db, collection)
         return self.find_document(owner, source)
 
     @mending
@@ -213,7 +212,7 @@ class Store(Listing):
             if row is None:
                 return False
             remove(db, document_id, *row)
-            _bump(db, row[0])
+            bump(db, row[0])
             return True
 
     @mending
@@ -226,44 +225,7 @@ class Store(Listing):
             for document_id, name in gone:
                 remove(db, document_id, collection, name)
             if gone:
-                _bump(db, collection)
-
-    @mending
-    def move_document(self, document_id: int, owner: str, to_owner: str) -> bool:
-        """Give a document of ``owner``'s that could be read to ``to_owner``; False if none is.
-
-        What was inside of it goes along. Raises ``DocumentError`` when that one has a document of
-        the same name.
-        """
-        with self._database.writing() as db:
-            row = db.execute(
-                "SELECT d.collection_id, d.source FROM documents d JOIN collections c"
-                " ON c.id = d.collection_id WHERE d.id = ? AND c.owner = ?"
-                " AND d.status = 'ready'",
-                (document_id, owner),
-            ).fetchone()
-            if row is None:
-                return False
-            before, source = row
-            target = self._collection_id(db, to_owner)
-            for moved in (document_id, *(one for one, _ in all_inside(db, before, source))):
-                values = db.execute(
-                    f"SELECT digest, {DOCUMENT_COLUMNS} FROM documents WHERE id = ?", (moved,)
-                ).fetchone()
-                self._compare("document", *values)
-                document = DocumentRow(*values[1:])
-                move(db, moved, document, collection=target, token=owner_token(target))
-            _bump(db, before)
-            _bump(db, target)
-            return True
-
-    @mending
-    def delete_owner(self, owner: str) -> None:
-        """Remove everything that belongs to ``owner``."""
-        with self._database.writing() as db:
-            row = db.execute("SELECT id FROM collections WHERE owner = ?", (owner,)).fetchone()
-            if row is not None:
-                db.execute("DELETE FROM collections WHERE id = ?", row)
+                bump(db, collection)
 
     @mending
     def forget_deleted(self) -> None:
@@ -285,7 +247,7 @@ class Store(Listing):
             for row in rows:
                 self._compare("collection", *row)
         collections = [CollectionRow(*row[1:]) for row in rows]
-        return [one.owner for one in collections if _made_by(one) != self.fingerprint]
+        return [one.owner for one in collections if made_by(one) != self.fingerprint]
 
     def load_document(self, document_id: int) -> LoadedDocument:
         """Return a stored document as its loader gave it, to be split and embedded again."""
@@ -315,6 +277,11 @@ class Store(Listing):
             ).fetchone()
             self._compare("collection", *found)
             row = CollectionRow(*found[1:])._replace(owner=owner)
+            db.execute(
+                "UPDATE OR IGNORE tags SET collection_id = ? WHERE collection_id ="
+                " (SELECT id FROM collections WHERE owner = ?)",
+                (row.id, owner),
+            )
             db.execute("DELETE FROM collections WHERE owner = ?", (owner,))
             db.execute(
                 "UPDATE collections SET owner = ?, digest = ? WHERE owner = ?",
@@ -348,31 +315,6 @@ class Store(Listing):
         self._database.close()
         self._hold.release()
 
-    # ── inside ───────────────────────────────────────────────────────────────────────────────
-
-    def _collection_id(self, db: sqlite3.Connection, owner: str) -> int:
-        """Return the owner's collection, made if need be."""
-        mine = self.fingerprint
-        found = db.execute(
-            f"SELECT digest, {COLLECTION_COLUMNS} FROM collections WHERE owner = ?", (owner,)
-        ).fetchone()
-        if found is not None:
-            self._compare("collection", *found)
-            known = CollectionRow(*found[1:])
-            if _made_by(known) != mine:
-                raise StoreError(
-                    "The index is being rebuilt for another embedder; try again in a moment."
-                )
-            return known.id
-        cursor = db.execute(
-            "INSERT INTO collections(owner, embedder, dimension, splitter) VALUES (?, ?, ?, ?)",
-            (owner, mine.embedder, mine.dimension, mine.splitter),
-        )
-        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always sets it
-        made = CollectionRow(cursor.lastrowid, owner, mine.embedder, mine.dimension, mine.splitter)
-        db.execute("UPDATE collections SET digest = ? WHERE id = ?", (digest(*made), made.id))
-        return made.id
-
 
 def _chunk_row(
     document_id: int,
@@ -388,11 +330,3 @@ def _chunk_row(
     row = ChunkRow(document_id, collection, source, document.title, *span)
     blob = vector.tobytes()
     return (document_id, collection, *span, blob, digest(*row), digest(blob))
-
-
-def _bump(db: sqlite3.Connection, collection_id: int) -> None:
-    db.execute("UPDATE collections SET revision = revision + 1 WHERE id = ?", (collection_id,))
-
-
-def _made_by(collection: CollectionRow) -> Fingerprint:
-    return Fingerprint(collection.embedder, collection.dimension, collection.splitter)

@@ -202,7 +202,7 @@ class Services:
         services._tasks.spawn(services._start_checker())
         services._tasks.spawn(services._save_indexes())
         services._tasks.spawn(services.chats.finisher.run())
-        services._tasks.spawn(services.store.check_behind())
+        services._tasks.spawn(services.store.look_after())
         services._tasks.spawn(watch_loop(services.metrics))
         services._tasks.spawn(services.memory.run())
         services._tasks.spawn(services.recovery.run())

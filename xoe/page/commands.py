@@ -127,7 +127,9 @@ async def _library(services: Services, _chat: Chat, _argument: str) -> None:
     if not documents:
         await _say("There are no documents yet. Drop one on the page to begin.")
         return
-    listed = shelves.listed(documents, session.identity())
+    listed = await asyncio.to_thread(
+        shelves.listed, documents, session.identity(), services.settings
+    )
     card = elements.library(listed, hidden=max(0, len(documents) - len(listed)))
     await cl.Message(content="", elements=[card]).send()
 

@@ -10,17 +10,22 @@ import chainlit as cl
 from chains.types import LIBRARY_OWNER
 from core.errors import DocumentError, StoreError
 from ingest.loaders.kinds import unit_of
+from ingest.sources import FOLDER
+from xoe import library
 from xoe.auth.identity import Identity
 from xoe.page import session
 
 if TYPE_CHECKING:
+    from core.settings import Settings
     from ingest.store import DocumentInfo
     from xoe.services import Services
 
 LISTED = 100
 
 
-def listed(documents: Sequence[DocumentInfo], me: Identity) -> list[dict[str, Any]]:
+def listed(
+    documents: Sequence[DocumentInfo], me: Identity, settings: Settings
+) -> list[dict[str, Any]]:
     """Return the first documents as the page lists them, one's own before the shared ones."""
     mine_first = sorted(documents, key=lambda document: document.owner != me.id)
     return [
@@ -34,29 +39,27 @@ def listed(documents: Sequence[DocumentInfo], me: Identity) -> list[dict[str, An
             "pages": document.pages,
             "unit": unit_of(document.name),
             "own": document.owner == me.id,
-            "removable": document.owner == me.id or _may_take_down(document, me),
-            "shareable": me.is_operator and document.owner == me.id and document.status == "ready",
+            # With its file it is deleted on the library's own page, where that can be undone.
+            "removable": document.origin != FOLDER and not library.why_kept(document, me, settings),
+            "shareable": document.owner == me.id and library.is_movable(document, me),
         }
         for document in mine_first[:LISTED]
     ]
 
 
 async def remove_document(services: Services, payload: Mapping[str, object]) -> bool:
-    """Remove one's own document or, as operator, a shared one that does not lie in the folder.
-
-    Returns whether it was there.
-    """
+    """Delete a document, or say why it cannot be; return whether it is gone."""
     document_id, me = _id(payload), session.identity()
     if document_id is None:
         return False
-    if await services.store.delete_document(document_id, me.id):
-        return True
-    if not me.is_operator:
+    try:
+        deleted = await library.delete(services, me, [document_id])
+    except (DocumentError, StoreError) as exc:
+        await cl.context.emitter.send_toast(str(exc), "warning")
         return False
-    shared = await services.store.documents((LIBRARY_OWNER,))
-    if not any(document.id == document_id and _may_take_down(document, me) for document in shared):
-        return False
-    return await services.store.delete_document(document_id, LIBRARY_OWNER)
+    for _, why in deleted.refused:
+        await cl.context.emitter.send_toast(why, "warning")
+    return bool(deleted.ids)
 
 
 async def share_document(services: Services, payload: Mapping[str, object]) -> bool:
@@ -72,13 +75,6 @@ async def share_document(services: Services, payload: Mapping[str, object]) -> b
     except (DocumentError, StoreError) as exc:
         await cl.context.emitter.send_toast(str(exc), "warning")
         return False
-
-
-def _may_take_down(document: DocumentInfo, me: Identity) -> bool:
-    """Whether an operator may remove a shared document: one in the folder would come back."""
-    from ingest.ingestor import FOLDER  # with the engines, behind the page
-
-    return me.is_operator and document.owner == LIBRARY_OWNER and document.origin != FOLDER
 
 
 def _id(payload: Mapping[str, object]) -> int | None:

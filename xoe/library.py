@@ -1,0 +1,154 @@
+"""What somebody may see of the library, and do with it: for the page, programs and the chat.
+
+All who come in see the shared documents and their own. Everybody rules over their own, operators
+over the shared ones too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chains.types import LIBRARY_OWNER
+from core.errors import DocumentError
+from ingest.sources import FOLDER, UPLOAD, SourceFile, container_of
+from xoe.auth.identity import Identity
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+    from ingest.listing import DocumentInfo
+    from ingest.shelf import LibraryDocument
+    from ingest.sources import DocumentReport
+    from xoe.services import Services
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What became of a wish to delete documents."""
+
+    ids: list[int]
+    refused: list[tuple[int, str]]
+    """Ids, and why not, for a person."""
+    undo: str
+    """The token with which it can be undone; empty where nothing was deleted."""
+
+
+def seen_by(me: Identity) -> tuple[str, str]:
+    """Return the owners whose documents somebody sees."""
+    return me.id, LIBRARY_OWNER
+
+
+def why_kept(document: DocumentInfo, me: Identity, settings: Settings) -> str:
+    """Return why somebody cannot delete a document, for a person; empty where they can."""
+    if inside := container_of(document.origin):
+        return f"{document.name} came with {inside}: delete that, and it goes too."
+    if document.owner == me.id:
+        return ""
+    if not me.is_operator or document.owner != LIBRARY_OWNER:
+        return f"{document.name} is shared: only the operator of this server can delete it."
+    for folder in filter(None, settings.folders.split(os.pathsep)):
+        path = Path(folder).expanduser().absolute()
+        if document.origin.startswith(f"{path}/"):
+            return f"{document.name} is kept in step with a folder: delete the file in {path}."
+    return ""
+
+
+def is_movable(document: DocumentInfo, me: Identity) -> bool:
+    """Whether somebody may move a document between their own ones and the shared ones."""
+    if not me.is_operator or document.status != "ready" or container_of(document.origin):
+        return False
+    return document.owner == me.id or (
+        document.owner == LIBRARY_OWNER and document.origin == UPLOAD
+    )
+
+
+def original_of(document: DocumentInfo, settings: Settings) -> Path | None:
+    """Return the file that a document was read from, where it is on this computer still."""
+    if document.origin == FOLDER:
+        path = settings.library_dir / document.name
+    elif document.origin.startswith("/"):
+        path = Path(document.origin)
+    else:
+        return None
+    return path if path.is_file() else None
+
+
+async def find(services: Services, me: Identity, document_id: int) -> LibraryDocument:
+    """Return a document that somebody sees. Raises ``LookupError``."""
+    found = await services.store.find(document_id, seen_by(me))
+    if found is None:
+        raise LookupError(f"There is no document {document_id}.")
+    return found
+
+
+async def delete(services: Services, me: Identity, ids: Sequence[int]) -> Deleted:
+    """Delete documents, with their files in the library's folder; it can be undone for a minute.
+
+    Raises ``StoreError``, or ``DocumentError`` where a file cannot be moved.
+    """
+    refused: list[tuple[int, str]] = []
+    wanted: dict[str, list[int]] = {}
+    files: dict[int, Path] = {}
+    for document_id in dict.fromkeys(ids):
+        found = await services.store.find(document_id, seen_by(me))
+        if found is None:
+            refused.append((document_id, "It is not there any more."))
+            continue
+        why = await asyncio.to_thread(why_kept, found.info, me, services.settings)
+        if why:
+            refused.append((document_id, why))
+            continue
+        wanted.setdefault(found.info.owner, []).append(document_id)
+        if found.info.origin == FOLDER:
+            files[document_id] = services.settings.library_dir / found.info.name
+    if not wanted:
+        return Deleted([], refused, "")
+    token, deleted = await services.store.trash.delete(wanted, files, me.id)
+    services.changed.tell()
+    return Deleted(deleted, refused, token)
+
+
+async def undo(services: Services, me: Identity, token: str) -> list[int]:
+    """Bring back what somebody has deleted; return the documents' ids.
+
+    Raises ``DocumentError`` when it is too late.
+    """
+    restored = await services.store.trash.undo(token, me.id)
+    services.changed.tell()
+    return restored
+
+
+async def move(services: Services, me: Identity, document_id: int, *, shared: bool) -> None:
+    """Give an operator's own document to all, or take a shared one for oneself.
+
+    Raises ``DocumentError`` where that cannot be.
+    """
+    found = await find(services, me, document_id)
+    target = LIBRARY_OWNER if shared else me.id
+    if found.info.owner == target:
+        return
+    if not is_movable(found.info, me):
+        raise DocumentError(f"{found.info.name} cannot be moved from where it is.")
+    await services.store.move_document(document_id, found.info.owner, target)
+    services.changed.tell()
+
+
+async def read_again(services: Services, me: Identity, document_id: int) -> DocumentReport:
+    """Read a document's file once more. Raises ``DocumentError`` where that cannot be."""
+    info = (await find(services, me, document_id)).info
+    if info.owner != me.id and not me.is_operator:
+        raise DocumentError(f"{info.name} is shared: only the operator can have it read again.")
+    path = await asyncio.to_thread(original_of, info, services.settings)
+    if path is None:
+        raise DocumentError(
+            f"{info.name} cannot be read again, as its file is not on this computer. "
+            "Drop it on the page once more."
+        )
+    source = SourceFile(path, info.name, info.origin, again=True)
+    reports = [one async for one in services.ingestor.ingest_many([source], owner=info.owner)]
+    services.changed.tell()
+    return reports[-1]

@@ -1,0 +1,401 @@
+"""The library over HTTP: what is in it, and what may be done with it. Its own page asks these."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from chains.types import LIBRARY_OWNER
+from ingest.loaders.kinds import unit_of
+from ingest.shelf import KEPT_S, MAX_LISTED, MAX_TAG_CHARS, MAX_TAGS, LibraryDocument, Sort, Wanted
+from xoe import library
+from xoe.auth.identity import Identity, identity_of
+from xoe.web.health import startup_of
+from xoe.web.problems import Problem
+
+if TYPE_CHECKING:
+    from xoe.services import Services
+
+router = APIRouter()
+
+MAX_TEXT_CHARS = 50_000
+MAX_ID = 2**63 - 1
+
+_Id = Annotated[int, Field(ge=0, le=MAX_ID)]
+_Short = Annotated[str, Field(max_length=400)]
+_NOT_THERE: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "There is no such document, or none to be seen."},
+}
+
+
+class LibraryEntry(BaseModel):
+    """A document of the library."""
+
+    id: int
+    name: str = Field(description="A path inside the library, or the name of an uploaded file.")
+    title: str
+    kind: str | None
+    bytes: int = Field(description="Of the file.")
+    passages: int
+    pages: int | None
+    unit: str = Field(description="What pages counts: page, slide, row, message …")
+    language: str = Field(description="ISO 639-1; empty where there is no text.")
+    added_at: str = Field(description="When it was read last, in UTC.")
+    state: Literal["ready", "failed"]
+    reason: str | None = Field(description="Why it failed, or what of it could not be read.")
+    own: bool
+    tags: list[str]
+    removable: bool
+    kept_because: str = Field(description="Why it cannot be deleted; empty where it can.")
+    with_file: bool = Field(description="Deleting it deletes its file in the library's folder.")
+    movable: bool
+    original: bool = Field(description="Whether its file is there to be read again.")
+    found: Literal["", "name", "content"] = Field(
+        "", description="Where what was looked for stands."
+    )
+
+
+class KindTotal(BaseModel):
+    """What there is of one kind of file."""
+
+    documents: int
+    bytes: int
+
+
+class DayTotal(KindTotal):
+    """What came on one day."""
+
+    day: str
+
+
+class FolderTotal(BaseModel):
+    """What lies right in one folder."""
+
+    own: bool
+    folder: str
+    documents: int
+
+
+class LibraryTotals(BaseModel):
+    """What there is altogether."""
+
+    documents: int
+    passages: int
+    bytes: int
+    failed: int
+    by_kind: dict[str, KindTotal]
+    added: list[DayTotal]
+    tags: dict[str, int]
+    folders: list[FolderTotal]
+
+
+class LibraryPage(BaseModel):
+    """One page of the list."""
+
+    documents: list[LibraryEntry]
+    matched: int = Field(description="How many there are, on all pages.")
+    totals: LibraryTotals
+
+
+class HeadingEntry(BaseModel, from_attributes=True):
+    """A heading of a document."""
+
+    level: int
+    text: str
+    start: int
+
+
+class PassageEntry(BaseModel):
+    """A passage, as it is searched."""
+
+    id: int
+    start: int
+    end: int
+    heading: str
+
+
+class PageEntry(BaseModel, from_attributes=True):
+    """A page of a document, in its text."""
+
+    number: int
+    start: int
+    end: int
+
+
+class LibraryDetail(LibraryEntry):
+    """A document and what it is made of."""
+
+    origin: str = Field(description="folder, upload, or where it came from.")
+    characters: int
+    headings: list[HeadingEntry]
+    passages_in_order: list[PassageEntry]
+
+
+class TextPart(BaseModel):
+    """A part of a document's text."""
+
+    text: str
+    start: int
+    end: int
+    characters: int = Field(description="Of the whole text.")
+    pages: list[PageEntry] = Field(description="The pages that stand in this part.")
+
+
+class TagsRequest(BaseModel):
+    """The tags that a document is to have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tags: Annotated[
+        list[Annotated[str, Field(max_length=MAX_TAG_CHARS)]], Field(max_length=MAX_TAGS)
+    ]
+
+
+class MoveRequest(BaseModel):
+    """Where a document is to go."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: Literal["shared", "own"]
+
+
+class DeleteRequest(BaseModel):
+    """Which documents are to be deleted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: Annotated[list[_Id], Field(min_length=1, max_length=MAX_LISTED)]
+
+
+class Refused(BaseModel):
+    """A document that cannot be deleted."""
+
+    id: int
+    reason: str
+
+
+class DeleteResponse(BaseModel):
+    """What was deleted."""
+
+    deleted: list[int]
+    refused: list[Refused]
+    undo: str = Field(description="For POST /library/undo; empty where nothing was deleted.")
+    seconds: int = Field(description="So long it can be undone.")
+
+
+class UndoRequest(BaseModel):
+    """What is to be undone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    undo: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class UndoResponse(BaseModel):
+    """What is back."""
+
+    restored: list[int]
+
+
+@router.get("/library", tags=["library"])
+async def look_through(
+    request: Request,
+    q: _Short = "",
+    owner: Literal["all", "own", "shared"] = "all",
+    tag: _Short = "",
+    state: Literal["", "ready", "failed"] = "",
+    folder: _Short = "",
+    sort: Sort = "name",
+    order: Literal["asc", "desc"] = "asc",
+    offset: Annotated[int, Field(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 50,
+) -> LibraryPage:
+    """List the shared documents and one's own; `q` looks in names, titles and texts."""
+    services, me = await _asked(request)
+    seen = library.seen_by(me)
+    owners = {"all": seen, "own": (me.id,), "shared": (LIBRARY_OWNER,)}[owner]
+    wanted = Wanted(
+        text=q,
+        tag=tag,
+        state=state,
+        folder=folder,
+        sort=sort,
+        descending=order == "desc",
+        offset=offset,
+        limit=limit,
+    )
+    (found, matched), totals = await asyncio.gather(
+        services.store.look_through(owners, wanted), services.store.totals_of(seen)
+    )
+    entries = await asyncio.to_thread(lambda: [_entry(one, services, me) for one in found])
+    return LibraryPage(
+        documents=[LibraryEntry(**entry) for entry in entries],
+        matched=matched,
+        totals=LibraryTotals(
+            documents=totals.documents,
+            passages=totals.passages,
+            bytes=totals.bytes,
+            failed=totals.failed,
+            by_kind={
+                kind: KindTotal(documents=count, bytes=size)
+                for kind, (count, size) in totals.by_kind.items()
+            },
+            added=[
+                DayTotal(day=day, documents=count, bytes=size) for day, count, size in totals.added
+            ],
+            tags=totals.tags,
+            folders=[
+                FolderTotal(own=whose == me.id, folder=path, documents=count)
+                for whose, path, count in totals.folders
+            ],
+        ),
+    )
+
+
+@router.post("/library/delete", tags=["library"])
+async def delete_many(request: Request, body: DeleteRequest) -> DeleteResponse:
+    """Delete documents: no question finds them from now on, and in a minute they are gone."""
+    return await _deleted(request, body.ids)
+
+
+@router.post("/library/undo", tags=["library"])
+async def undo(request: Request, body: UndoRequest) -> UndoResponse:
+    """Bring back what was deleted within the last minute."""
+    services, me = await _asked(request)
+    return UndoResponse(restored=await library.undo(services, me, body.undo))
+
+
+@router.get("/library/{document_id}", tags=["library"], responses=_NOT_THERE)
+async def detail(request: Request, document_id: _Id) -> LibraryDetail:
+    """Return a document with its headings and passages."""
+    services, me, found = await _found(request, document_id)
+    outline = await services.store.outline(document_id)
+    return LibraryDetail(
+        **await asyncio.to_thread(_entry, found, services, me),
+        origin=found.info.origin,
+        characters=outline.characters,
+        headings=[HeadingEntry.model_validate(one) for one in outline.headings],
+        passages_in_order=[
+            PassageEntry(id=id_, start=start, end=end, heading=heading)
+            for id_, start, end, heading in outline.passages
+        ],
+    )
+
+
+@router.get("/library/{document_id}/text", tags=["library"], responses=_NOT_THERE)
+async def text(
+    request: Request,
+    document_id: _Id,
+    start: Annotated[int, Field(ge=0, le=MAX_ID)] = 0,
+    length: Annotated[int, Field(ge=1, le=MAX_TEXT_CHARS)] = MAX_TEXT_CHARS,
+) -> TextPart:
+    """Return a part of a document's text."""
+    services, _, _ = await _found(request, document_id)
+    start = min(start, 2**53)
+    part = await services.store.text_of(document_id, start, length)
+    outline = await services.store.outline(document_id)
+    end = start + len(part)
+    pages = [page for page in outline.pages if page.end > start and page.start < end]
+    return TextPart(
+        text=part,
+        start=start,
+        end=end,
+        characters=outline.characters,
+        pages=[PageEntry.model_validate(page) for page in pages],
+    )
+
+
+@router.patch("/library/{document_id}", tags=["library"], responses=_NOT_THERE)
+async def change(request: Request, document_id: _Id, body: TagsRequest) -> LibraryEntry:
+    """Give a document tags, instead of those that it has."""
+    services, me, found = await _found(request, document_id)
+    if found.info.owner != me.id and not me.is_operator:
+        raise HTTPException(403, "Only the operator of this server can tag what is shared.")
+    await services.store.set_tags(document_id, body.tags)
+    return await _now(services, me, document_id)
+
+
+@router.post("/library/{document_id}/move", tags=["library"], responses=_NOT_THERE)
+async def move(request: Request, document_id: _Id, body: MoveRequest) -> LibraryEntry:
+    """Share one of the operator's documents with all, or take it back."""
+    services, me, _ = await _found(request, document_id)
+    await library.move(services, me, document_id, shared=body.to == "shared")
+    return await _now(services, me, document_id)
+
+
+@router.post("/library/{document_id}/reindex", tags=["library"], responses=_NOT_THERE)
+async def reindex(request: Request, document_id: _Id) -> LibraryEntry:
+    """Read a document's file once more, and wait until that is done."""
+    services, me, found = await _found(request, document_id)
+    report = await library.read_again(services, me, document_id)
+    return await _now(services, me, report.document_id or found.info.id)
+
+
+@router.delete("/library/{document_id}", tags=["library"], responses=_NOT_THERE)
+async def delete(request: Request, document_id: _Id) -> DeleteResponse:
+    """Delete one document; it can be brought back for a minute."""
+    await _found(request, document_id)
+    return await _deleted(request, [document_id])
+
+
+async def _asked(request: Request) -> tuple[Services, Identity]:
+    return await startup_of(request).wait(), identity_of(request.scope)
+
+
+async def _found(request: Request, document_id: int) -> tuple[Services, Identity, LibraryDocument]:
+    services, me = await _asked(request)
+    try:
+        return services, me, await library.find(services, me, document_id)
+    except LookupError as exc:
+        raise HTTPException(404, str(exc)) from exc
+
+
+async def _now(services: Services, me: Identity, document_id: int) -> LibraryEntry:
+    try:
+        found = await library.find(services, me, document_id)
+    except LookupError as exc:  # deleted, or replaced, meanwhile
+        raise HTTPException(404, str(exc)) from exc
+    return LibraryEntry(**await asyncio.to_thread(_entry, found, services, me))
+
+
+async def _deleted(request: Request, ids: list[int]) -> DeleteResponse:
+    services, me = await _asked(request)
+    deleted = await library.delete(services, me, ids)
+    return DeleteResponse(
+        deleted=deleted.ids,
+        refused=[Refused(id=id_, reason=reason) for id_, reason in deleted.refused],
+        undo=deleted.undo,
+        seconds=round(KEPT_S),
+    )
+
+
+def _entry(found: LibraryDocument, services: Services, me: Identity) -> dict[str, Any]:
+    """Return a document as it is sent. Blocking: it looks for files."""
+    info, settings = found.info, services.settings
+    kept = library.why_kept(info, me, settings)
+    original = library.original_of(info, settings)
+    return {
+        "id": info.id,
+        "name": info.name,
+        "title": info.title,
+        "kind": info.kind,
+        "bytes": info.bytes,
+        "passages": info.chunks,
+        "pages": info.pages,
+        "unit": unit_of(info.name),
+        "language": found.language,
+        "added_at": found.added_at,
+        "state": info.status,
+        "reason": info.reason,
+        "own": info.owner == me.id,
+        "tags": list(found.tags),
+        "removable": not kept,
+        "kept_because": kept,
+        "with_file": not kept and info.origin == "folder" and original is not None,
+        "movable": library.is_movable(info, me),
+        "original": original is not None,
+        "found": found.found,
+    }
