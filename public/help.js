@@ -27,6 +27,12 @@ document.addEventListener("click", (event) => {
   open()
 }, true)
 
+const library = el("a", { id: "xoe-library-link", href: "/documents", textContent: "Library", title: "The documents: look through them, tag and delete them" })
+function linkLibrary() {
+  const place = document.querySelector("#header > :last-child")
+  if (place && !library.isConnected) place.prepend(library)
+}
+
 // Guests are led by whoever invited them.
 let offered = false
 function offerTour() {
@@ -38,4 +44,5 @@ function offerTour() {
 
 document.addEventListener("xoe-standing", offerTour)
 lookAfterThePage(offerTour)
+lookAfterThePage(linkLibrary)
 refresh()

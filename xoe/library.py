@@ -50,6 +50,8 @@ def why_kept(document: DocumentInfo, me: Identity, settings: Settings) -> str:
         return ""
     if not me.is_operator or document.owner != LIBRARY_OWNER:
         return f"{document.name} is shared: only the operator of this server can delete it."
+    if document.origin == FOLDER and not (settings.library_dir / document.name).is_file():
+        return f"{document.name} has another name in the library's folder: delete its file there."
     for folder in filter(None, settings.folders.split(os.pathsep)):
         path = Path(folder).expanduser().absolute()
         if document.origin.startswith(f"{path}/"):

@@ -63,6 +63,7 @@ export default function Library() {
         ))}
       </ul>
       {props.hidden ? <p>and {props.hidden} more</p> : null}
+      <p><a href="/documents">Open the library</a> to search, tag and preview them, and to delete files of its folder.</p>
       {failed ? <p role="alert">{failed}</p> : null}
     </div>
   )

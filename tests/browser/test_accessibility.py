@@ -99,6 +99,7 @@ def test_the_pages_round_the_chat(visit: Callable[..., Page], house: Server) -> 
     for path, sign in (
         ("/account", "h1"),
         ("/status", "#circuits li"),
+        ("/documents", "#rows tr"),
         ("/docs", ".opblock-summary-control"),
     ):
         page.goto(house.url + path)
@@ -108,9 +109,12 @@ def test_the_pages_round_the_chat(visit: Callable[..., Page], house: Server) -> 
     page.locator(".try-out__btn").click()
     eye.look(page, "/docs, tried out")
     page.set_viewport_size(PHONE)
-    for path in ("/account", "/status"):
+    for path in ("/account", "/status", "/documents"):
         page.goto(house.url + path)
         eye.look(page, f"{path} on a phone")
+    page.locator("#rows .open").first.click()
+    page.wait_for_selector("#preview .text")
+    eye.look(page, "a document of the library on a phone")
     trust = PlainHttp(frozenset({"testserver"}), 8443, b"", "AB:CD")
     page.set_content(TestClient(trust).get(INSTALL_PATH).text)
     page.locator("summary").first.click()

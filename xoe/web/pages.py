@@ -1,4 +1,4 @@
-"""Pages that are one HTML file each in ``public``: how the server is, and its HTTP interface."""
+"""Pages that are one HTML file each in ``public``: library, status, HTTP interface."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ async def status_page() -> FileResponse:
     It shows no document's name and nothing that was said.
     """
     return _page("status.html")
+
+
+@router.get("/documents", include_in_schema=False)
+async def library_page() -> FileResponse:
+    """Send the library's page, which asks for ``/library``."""
+    return _page("documents.html")
 
 
 @router.get("/docs", include_in_schema=False)
