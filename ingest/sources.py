@@ -24,6 +24,11 @@ def origin_inside(name: str) -> str:
     return f"{_INSIDE}{name}"
 
 
+def is_kept(origin: str) -> bool:
+    """Tell whether a document's file is kept here, since it lies in no folder."""
+    return origin == UPLOAD or origin.startswith(_INSIDE)
+
+
 @dataclass(frozen=True)
 class IngestProgress:
     """Where one file stands."""

@@ -36,6 +36,7 @@ from ingest.listing import Listing
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.loaders.document import Kind
 from ingest.moving import all_inside, copy, inside, move, remove
+from ingest.originals import Originals
 from ingest.passages import Fingerprint as Fingerprint
 from ingest.passages import mending
 from ingest.splitter import Chunk, search_heading
@@ -267,12 +268,13 @@ class Store(Listing):
 
     @mending
     def forget_deleted(self) -> None:
-        """Take the words of deleted documents out of the full-text index's pieces.
+        """Take the words of deleted documents out of the full-text index's pieces, and their files.
 
         They keep them until pieces are merged. Takes seconds for 100,000 passages.
         """
         with self._database.writing() as db:
             db.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('optimize')")
+        collect_originals(self)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
@@ -372,6 +374,14 @@ class Store(Listing):
         made = CollectionRow(cursor.lastrowid, owner, mine.embedder, mine.dimension, mine.splitter)
         db.execute("UPDATE collections SET digest = ? WHERE id = ?", (digest(*made), made.id))
         return made.id
+
+
+def collect_originals(store: Store) -> int:
+    """Remove each kept file that no document is of any more; return how many were.
+
+    Blocking. Raises ``StoreError``.
+    """
+    return Originals(store.folder).collect(store.content_hashes)
 
 
 def _chunk_row(
