@@ -39,6 +39,7 @@ __all__ = [
     "PageSpan",
     "ParseLimits",
     "Source",
+    "Tell",
     "as_read",
     "is_as_read",
     "load_document",

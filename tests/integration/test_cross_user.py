@@ -199,6 +199,15 @@ ATTACKS = [
     at("GET /links"),
     at("POST /links", json=lambda b: {"thread": b.thread, "message": b.answer}),
     at("DELETE /links/{link}", path=lambda b: {"link": b.link}),
+    at("GET /library/{document_id}/original", path=lambda b: {"document_id": b.document}),
+    at(
+        "GET /library/{document_id}/pages/{number}.png",
+        path=lambda b: {"document_id": b.document, "number": 1},
+    ),
+    at(
+        "POST /library/cited",
+        json=lambda b: {"source": f"{MARK}.md", "passage": MARK, "start": 0, "end": len(MARK)},
+    ),
     # What is the operators' alone.
     *(at(f"GET {path}") for path in ("/status", "/metrics", "/health/circuits", "/health/turns")),
     *(at(f"GET {path}") for path in ("/docs", "/openapi.json")),
