@@ -155,6 +155,11 @@ class Arriving:
         self._bytes += size
         return True
 
+    def spare(self, hashes: Collection[str]) -> None:
+        """Keep what is there of these until the end, whatever is deleted. Raises ``OSError``."""
+        with self._originals.locked():
+            self._name("\n".join(hashes))
+
     def end(self, named: Callable[[], Collection[str]]) -> None:
         """Let go of all: the documents are there, as ``named()`` tells, or will not be.
 
