@@ -19,6 +19,7 @@ import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -241,12 +242,17 @@ def _write(
 
 
 def _named_in(database: Path) -> set[str]:
-    """Return the hashes of the files that a database's documents were read from."""
-    connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)
+    """Return the hashes of the files that a database's documents were read from.
+
+    Raises ``StoreError``.
+    """
     try:
-        rows = connection.execute("SELECT DISTINCT sha256 FROM documents").fetchall()
-    finally:
-        connection.close()
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT DISTINCT sha256 FROM documents").fetchall()
+    except sqlite3.DatabaseError as exc:
+        raise StoreError(
+            f"{database} cannot be read just now. Please try again in a moment."
+        ) from exc
     return {of_content(row[0]) for row in rows}
 
 
