@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from core.errors import (
+    DocumentBusyError,
     DocumentError,
     DocumentTypeError,
     DrawingBusyError,
@@ -54,6 +55,10 @@ _CHANGED: Final = (
     "it is read again when it is left alone for a second."
 )
 _GONE: Final = "The file of {name} is not where it was any more. Its text is as it was."
+_NOT_DRAWN: Final = (
+    "This page of {name} takes too long or too much memory to be drawn, or its file is damaged. "
+    "Its text can be shown, and the file opened."
+)
 _NOT_KEPT: Final = (
     "The file of {name} is not kept here: it was added before files were, or there was no room "
     "for it. Add it once more to have it kept."
@@ -200,7 +205,12 @@ class OpenOriginals:
             "here" if can_recognize else "nowhere",
             page=wanted,
         )
-        drawn = await self._lane.draw(request)
+        try:
+            drawn = await self._lane.draw(request)
+        except DocumentBusyError:
+            raise
+        except DocumentError as exc:
+            raise DocumentError(_NOT_DRAWN.format(name=document.name)) from exc
         if isinstance(drawn, DocumentTypeError):
             raise OriginalMissingError(f"{document.name} has no pages to draw.") from drawn
         if isinstance(drawn, DocumentError):
