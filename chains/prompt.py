@@ -83,10 +83,19 @@ def named_cells(row: str, heading: str) -> str:
 
     ``heading``: of its passage, with the columns' names last.
     """
+    columns = _columns_of(row, heading)
+    return _named(row, columns) if columns else ""
+
+
+def cells_of(row: str, heading: str) -> list[list[str]]:
+    """Return the cells of a row as pairs of a column's name and a value; as ``named_cells``."""
+    pairs = zip(_columns_of(row, heading), cells(row), strict=False)
+    return [[name, value] for name, value in pairs]
+
+
+def _columns_of(row: str, heading: str) -> Sequence[str]:
     columns = columns_in(heading)
-    if len(columns) < 2 or len(cells(row)) != len(columns):
-        return ""
-    return _named(row, columns)
+    return columns if len(columns) >= 2 and len(cells(row)) == len(columns) else ()
 
 
 def _named(row: str, columns: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ XoeError
 │   ├── DocumentTypeError    not one of the kinds that can be read
 │   ├── DocumentLockedError  encrypted
 │   ├── DocumentBusyError    too many files wait to be read (a BusyError)
+│   ├── OriginalMissingError the file of a document is not there, or not as it was read
 │   ├── UploadBusyError      too much waits to be read already; ``retry_after_s`` tells when
 │   └── DocumentEmptyError   nothing to read in it
 ├── StoreError
@@ -52,6 +53,7 @@ XoeError
 │   └── LoginError           the name or the password is wrong, or the account is switched off
 │       └── LoginThrottledError  too many attempts; ``retry_after_s`` tells how long to wait
 ├── BusyError                too much waits; ``retry_after_s`` tells when to come back
+│   └── DrawingBusyError     too many pages wait to be drawn
 ├── ProcessLostError         an engine's process was lost; it is being started again by itself
 ├── CircuitOpenError         a part failed too often; ``retry_after_s`` tells how long it rests
 ├── StoppingError            the server is being stopped
@@ -136,6 +138,16 @@ class DocumentLockedError(DocumentError):
 
 class DocumentEmptyError(DocumentError):
     """A document holds no text."""
+
+
+class OriginalMissingError(DocumentError):
+    """The file that a document was read from is not there any more, or not as it was."""
+
+
+class DrawingBusyError(BusyError):
+    """Too many pages wait to be drawn."""
+
+    things = "pages"
 
 
 class DocumentBusyError(DocumentError, BusyError):

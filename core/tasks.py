@@ -67,3 +67,13 @@ class Tasks:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._on_failure(failure)
+
+
+async def next_of(queue: asyncio.Queue[T], producer: asyncio.Task[None]) -> T:
+    """Take the next thing that ``producer`` puts into ``queue``, or raise what ended it."""
+    getter = asyncio.create_task(queue.get())
+    await asyncio.wait({getter, producer}, return_when=asyncio.FIRST_COMPLETED)
+    if not getter.done() and producer.done() and producer.exception() is not None:
+        getter.cancel()
+        producer.result()
+    return await getter

@@ -1,9 +1,10 @@
 """A backup: one file with the documents, their texts and vectors, made while the server runs.
 
-The file is a ZIP archive of a manifest, the database, and others' databases that go with it
-(``companions``). Its last 64 characters, which a ZIP archive takes for a comment, are the SHA-256
-of all before them: one changed byte anywhere shows. The FAISS indexes are left out, since they are
-derived; so is Redis, which holds for an hour what the database of chats holds for good.
+The file is a ZIP archive of a manifest, the database, others' databases that go with it
+(``companions``), and the kept files (``originals``), each under the hash of its bytes. Its last 64
+characters, which a ZIP archive takes for a comment, are the SHA-256 of all before them: one changed
+byte anywhere shows. The FAISS indexes are left out, since they are derived; so is Redis, which
+holds for an hour what the database of chats holds for good.
 """
 
 from __future__ import annotations
@@ -17,23 +18,31 @@ import shutil
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Final
 
-from core.durable import publish
+import structlog
+
+from core.durable import publish, sync_folder
 from core.errors import BackupError, DiskFullError, StoreError
 from ingest import integrity
 from ingest.companions import Companion
 from ingest.database import DocumentDatabase
+from ingest.loaders import of_content
+from ingest.originals import Originals
 from ingest.schema import SCHEMA_VERSION, register
-from ingest.swap import DATABASE_NAME, Hold
+from ingest.swap import DATABASE_NAME, ORIGINALS_NAME, Hold
+from models.integrity import sha256_of
 
-FORMAT_VERSION: Final = 2
-"""1: the documents alone."""
+log = structlog.get_logger(__name__)
+
+FORMAT_VERSION: Final = 3
+"""1: the documents alone. 2: without the files that they were read from."""
 MANIFEST_NAME: Final = "xoe-backup.json"
 MANIFEST_MAX_BYTES: Final = 2**20
 SEAL_BYTES: Final = 64
@@ -43,8 +52,11 @@ _ZIP_HEAD: Final = b"PK\x03\x04"
 _NAME_OFFSET: Final = 30
 _NAME: Final = re.compile(r"[a-z]{1,40}\.sqlite")
 """Of a database in a backup: it becomes the name of a file."""
+_ORIGINAL: Final = re.compile(rf"{ORIGINALS_NAME}/([0-9a-f]{{64}})")
+"""Of a kept file in a backup, by the hash of its bytes."""
 _SPACE_FACTOR: Final = 2.2
 """Room that making a backup takes, in sizes of the database: a copy, and the packed copy."""
+_ORIGINALS_FACTOR: Final = 1.05
 
 Tell = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -71,6 +83,9 @@ class BackupManifest:
     """Of the database."""
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
     """``bytes`` and ``sha256`` of each companion, by its name."""
+    originals: int = 0
+    """Kept files."""
+    originals_bytes: int = 0
 
     def members(self) -> Iterator[tuple[str, int, str]]:
         """Give name, bytes and SHA-256 of each database."""
@@ -93,7 +108,9 @@ def make_backup(
     _check_target(file)
     try:
         paths = [data_dir / name for name in (DATABASE_NAME, *(c.name for c in companions))]
-        _check_room(file.parent, sum(path.stat().st_size for path in paths if path.exists()))
+        databases = sum(path.stat().st_size for path in paths if path.exists())
+        kept = sum(path.stat().st_size for path in Originals(data_dir).kept())
+        _check_room(file.parent, _SPACE_FACTOR * databases + _ORIGINALS_FACTOR * kept)
         folder = Path(tempfile.mkdtemp(prefix=f".{file.name}.", dir=file.parent))
         try:
             return _make(data_dir, file, folder, tell, companions)
@@ -147,6 +164,36 @@ def unpack(
             os.fsync(out.fileno())
 
 
+def unpack_originals(file: Path, folder: Path, tell: Tell) -> None:
+    """Write the kept files in ``file`` to where ``Originals(folder)`` has them; durable.
+
+    Raises ``BackupError`` when one is not what its name says, and ``OSError``.
+    """
+    originals = Originals(folder)
+    originals.folder.mkdir(mode=0o700)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for info in archive.infolist():
+                found = _ORIGINAL.fullmatch(info.filename)
+                if found is None:
+                    continue
+                target = originals.path(found[1])
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                with os.fdopen(descriptor, "wb") as out:
+                    tell_all = lambda n: tell("unpacking", n, 0)  # noqa: E731
+                    digest = _copy(archive, info.filename, out, info.file_size, tell_all)
+                    if digest != found[1]:
+                        raise _damaged(file)
+                    out.flush()
+                    os.fsync(out.fileno())
+    except zipfile.BadZipFile as exc:
+        raise _damaged(file) from exc
+    for below in originals.folder.iterdir():
+        sync_folder(below)
+    sync_folder(originals.folder)
+
+
 def _make(
     data_dir: Path, file: Path, folder: Path, tell: Tell, companions: Sequence[Companion]
 ) -> BackupManifest:
@@ -161,15 +208,65 @@ def _make(
     finally:
         hold.release()
     others = [folder / c.name for c in companions if c.copy(data_dir, folder / c.name)]
-    manifest = replace(_examine(copy, tell), others={path.name: _of(path) for path in others})
-    descriptor = os.open(packed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    with os.fdopen(descriptor, "w+b") as out:
-        _pack((copy, *others), manifest, out, tell)
-        _seal(out)
+    named = _named_in(copy)
+    spared = Originals(data_dir).arriving()
+    try:
+        spared.spare(named)
+        originals = _originals(data_dir, named, tell)
+        manifest = replace(
+            _examine(copy, tell),
+            others={path.name: _of(path) for path in others},
+            originals=len(originals),
+            originals_bytes=sum(path.stat().st_size for path in originals),
+        )
+        _write((copy, *others), originals, manifest, packed, tell)
+    finally:
+        spared.end(lambda: _named_in(data_dir / DATABASE_NAME))
     if read_manifest(packed, tell) != manifest:
         raise BackupError(f"The backup {file} cannot be read back: the disk may be failing.")
     publish(packed, file)
     return manifest
+
+
+def _write(
+    copies: Sequence[Path],
+    originals: Sequence[Path],
+    manifest: BackupManifest,
+    packed: Path,
+    tell: Tell,
+) -> None:
+    descriptor = os.open(packed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    with os.fdopen(descriptor, "w+b") as out:
+        _pack(copies, originals, manifest, out, tell)
+        _seal(out)
+
+
+def _named_in(database: Path) -> set[str]:
+    """Return the hashes of the files that a database's documents were read from.
+
+    Raises ``StoreError``.
+    """
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT DISTINCT sha256 FROM documents").fetchall()
+    except sqlite3.DatabaseError as exc:
+        raise StoreError(
+            f"{database} cannot be read just now. Please try again in a moment."
+        ) from exc
+    return {of_content(row[0]) for row in rows}
+
+
+def _originals(data_dir: Path, named: Collection[str], tell: Tell) -> list[Path]:
+    """Return the kept files among these; what is damaged is left out."""
+    paths = [path for path in Originals(data_dir).kept() if path.name in named]
+    whole = []
+    for done, path in enumerate(paths):
+        tell("checking", done, len(paths))
+        if sha256_of(path) == path.name:
+            whole.append(path)
+        else:
+            log.warning("backup.original_damaged", file=path.name)
+    return whole
 
 
 def _examine(copy: Path, tell: Tell) -> BackupManifest:
@@ -203,16 +300,26 @@ def _of(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
-def _pack(copies: Sequence[Path], manifest: BackupManifest, out: IO[bytes], tell: Tell) -> None:
+def _pack(
+    copies: Sequence[Path],
+    originals: Sequence[Path],
+    manifest: BackupManifest,
+    out: IO[bytes],
+    tell: Tell,
+) -> None:
     # Texts become a third of their size; vectors hardly smaller, so more effort gains nothing.
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(
             zipfile.ZipInfo(MANIFEST_NAME), json.dumps(asdict(manifest), indent=2).encode()
         )
-        done, total = 0, sum(size for _, size, _ in manifest.members())
-        for copy in copies:
-            member = zipfile.ZipInfo.from_file(copy, copy.name, strict_timestamps=False)
-            member.compress_type = zipfile.ZIP_DEFLATED
+        done = 0
+        total = sum(size for _, size, _ in manifest.members()) + manifest.originals_bytes
+        named = [(path, path.name, zipfile.ZIP_DEFLATED) for path in copies]
+        # Nearly all kinds of file are compressed already.
+        named += [(p, f"{ORIGINALS_NAME}/{p.name}", zipfile.ZIP_STORED) for p in originals]
+        for copy, name, how in named:
+            member = zipfile.ZipInfo.from_file(copy, name, strict_timestamps=False)
+            member.compress_type = how
             with copy.open("rb") as source, archive.open(member, "w") as target:
                 while block := source.read(BLOCK_BYTES):
                     target.write(block)
@@ -248,7 +355,9 @@ def _check_seal(file: Path, opened: IO[bytes], tell: Tell) -> None:
 
 def _checked_manifest(file: Path, archive: zipfile.ZipFile, tell: Tell) -> BackupManifest:
     names = archive.namelist()
-    strange = [name for name in names if name != MANIFEST_NAME and not _NAME.fullmatch(name)]
+    kept = [name for name in names if _ORIGINAL.fullmatch(name)]
+    databases = [name for name in names if not _ORIGINAL.fullmatch(name)]
+    strange = [name for name in databases if name != MANIFEST_NAME and not _NAME.fullmatch(name)]
     if strange or len(set(names)) < len(names):
         raise BackupError(f"{file} is not a backup: it holds {(strange or ['twice'])[0][:80]!r}.")
     if archive.getinfo(MANIFEST_NAME).file_size > MANIFEST_MAX_BYTES:
@@ -265,8 +374,12 @@ def _checked_manifest(file: Path, archive: zipfile.ZipFile, tell: Tell) -> Backu
         members = list(manifest.members())
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise _damaged(file) from exc
-    if sorted([MANIFEST_NAME, *(name for name, _, _ in members)]) != sorted(names):
+    if sorted([MANIFEST_NAME, *(name for name, _, _ in members)]) != sorted(databases):
         raise _damaged(file)
+    sizes = [archive.getinfo(name).file_size for name in kept]
+    if (len(kept), sum(sizes)) != (manifest.originals, manifest.originals_bytes):
+        raise _damaged(file)
+    members += [(name, size, name[-64:]) for name, size in zip(kept, sizes, strict=True)]
     for name, size, sha256 in members:
         if archive.getinfo(name).file_size != size:
             raise _damaged(file)
@@ -316,8 +429,8 @@ def _check_target(file: Path) -> None:
         raise BackupError(f"{file} is there already and is no backup; choose another name.")
 
 
-def _check_room(folder: Path, database_bytes: int) -> None:
-    if shutil.disk_usage(folder).free < _SPACE_FACTOR * database_bytes:
+def _check_room(folder: Path, wanted_bytes: float) -> None:
+    if shutil.disk_usage(folder).free < wanted_bytes:
         raise _no_room(folder)
 
 

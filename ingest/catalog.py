@@ -10,7 +10,7 @@ import structlog
 
 from core.errors import StoreError
 from ingest.shelf import LibraryDocument, Outline, Totals, Wanted
-from ingest.store import DocumentInfo, Excerpt, Store
+from ingest.store import DocumentInfo, Excerpt, Store, collect_originals
 from ingest.trash import Trash
 
 if TYPE_CHECKING:
@@ -122,11 +122,13 @@ class Catalog:
     async def check_behind(self) -> None:
         """Check a database that was too large to be checked before it was served.
 
-        Damage is logged; after it every call raises ``StoreDamagedError``.
+        Damage is logged; after it every call raises ``StoreDamagedError``. What a program that was
+        killed has left of deleted documents' files is removed.
         """
         try:
             if not await asyncio.to_thread(lambda: self._store.needs_check):
                 await asyncio.to_thread(self._store.check)
+            await asyncio.to_thread(collect_originals, self._store)
         except StoreError as exc:
             log.error("store.check_failed", error=str(exc))
 

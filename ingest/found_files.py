@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import DocumentError
 from core.settings import Settings
 from ingest.guard import check_size, is_recording, sniff
 from ingest.loaders import Kind, LoadedDocument
 from ingest.loaders.kinds import kind_named
-from ingest.sources import IngestProgress, ProgressSink, SourceFile
+from ingest.originals import NOT_KEPT, Arriving
+from ingest.sources import IngestProgress, ProgressSink, SourceFile, is_kept
 from ingest.splitter import Chunk
+from ingest.store import Store
 from models.integrity import sha256_of
 
 
@@ -27,6 +29,8 @@ class FoundFile:
     """None where it cannot be told."""
     members: int = 0
     """Files inside of it that became documents of their own."""
+    notes: list[str] = field(default_factory=list)
+    """What is to be told of it, for a person."""
 
 
 @dataclass
@@ -55,6 +59,17 @@ def look_at(found: FoundFile, settings: Settings) -> None:
     found.size_bytes = check_size(path, limit_mb)
     found.kind = "recording" if recording else None
     found.sha256 = sha256_of(path)
+
+
+def keep_original(found: FoundFile, store: Store, owner: str, arriving: Arriving) -> None:
+    """Keep a file that is nowhere else, or note that there is no room for it. Blocking.
+
+    Raises ``OSError``.
+    """
+    if is_kept(found.source.origin):
+        held = store.kept_bytes(owner)
+        if not arriving.keep(found.source.path, found.sha256, held=held):
+            found.notes.append(NOT_KEPT)
 
 
 def slowness(source: SourceFile) -> int:

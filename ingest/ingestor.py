@@ -15,11 +15,13 @@ import structlog
 from core.errors import DocumentBusyError, DocumentEmptyError, DocumentError
 from core.fairness import FairSlots
 from core.settings import Settings
+from core.tasks import next_of
 from ingest.containers import MAX_DEPTH, members_of, unpacking_folder
 from ingest.embedder import Embedder
 from ingest.found_files import (
     FoundFile,
     PreparedFile,
+    keep_original,
     look_at,
     os_reason,
     slowness,
@@ -27,7 +29,8 @@ from ingest.found_files import (
     tell_kind,
 )
 from ingest.guard import safe_name
-from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read
+from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read, is_as_read
+from ingest.originals import Arriving, Originals
 from ingest.parse_lane import FILES_OF_OWNER, FILES_WAITING
 from ingest.parse_process import ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
@@ -71,6 +74,7 @@ class Ingestor:
         self._parser = parser
         self._settings = settings
         self._recordings = recordings
+        self._originals = Originals(store.folder)
         # A window, or a document, at a time: owners take turns between them.
         self._embedding = _slots(1)
         self._splitting = _slots(2)
@@ -108,11 +112,12 @@ class Ingestor:
         Pictures and recordings come last, since each may take as long as all the rest.
         """
         notify = on_progress or (lambda _source, _progress: None)
+        arriving = self._originals.arriving()
         ready: asyncio.Queue[PreparedFile | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
 
         async def produce() -> None:
             for source in sorted(sources, key=slowness):
-                async with aclosing(self._read(source, owner, notify)) as items:
+                async with aclosing(self._read(source, owner, notify, arriving)) as items:
                     async for item in items:
                         await ready.put(item)
             await ready.put(None)
@@ -121,7 +126,7 @@ class Ingestor:
         try:
             window: list[PreparedFile] = []
             put_off: set[str] = set()
-            while (item := await _next(ready, producer)) is not None:
+            while (item := await next_of(ready, producer)) is not None:
                 if isinstance(item, DocumentReport):
                     yield item
                     continue
@@ -141,6 +146,7 @@ class Ingestor:
                 yield report
         finally:
             producer.cancel()
+            await asyncio.to_thread(arriving.end, self._store.content_hashes)
 
     async def rebuild_outdated(self) -> int:
         """Split and embed again what another embedder or splitter made; return how many documents.
@@ -173,18 +179,19 @@ class Ingestor:
         return rebuilt
 
     async def _read(
-        self, source: SourceFile, owner: str, notify: ProgressSink
+        self, source: SourceFile, owner: str, notify: ProgressSink, arriving: Arriving
     ) -> AsyncGenerator[PreparedFile | DocumentReport, None]:
         """Yield what becomes of a file, after what becomes of the files inside of it."""
         notify(source, IngestProgress("reading", 0, 1))
         found = FoundFile(source)
         try:
             await asyncio.to_thread(look_at, found, self._settings)
+            await asyncio.to_thread(keep_original, found, self._store, owner, arriving)
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
             if (
                 known is not None
                 and known.status == "ready"
-                and known.sha256 == as_read(found.sha256, known.kind or "")
+                and is_as_read(known.sha256, found.sha256, known.kind or "")
                 and not source.again
             ):
                 yield stored_report(known, "unchanged")
@@ -195,12 +202,11 @@ class Ingestor:
                 if copied := await self._copied(source, owner, sha256, found.kind):
                     yield copied
                     return
-            notes: list[str] = []
             if found.kind in CONTAINERS:
-                async with aclosing(self._members(found, owner, notify, notes)) as items:
+                async with aclosing(self._members(found, owner, notify, arriving)) as items:
                     async for item in items:
                         yield item
-            yield await self._prepare(found, owner, notify, notes)
+            yield await self._prepare(found, notify)
         except DocumentBusyError as exc:
             yield put_off_report(source, exc)
         except (DocumentError, OSError) as exc:
@@ -225,16 +231,18 @@ class Ingestor:
         return stored_report(copied, "ready")
 
     async def _members(
-        self, found: FoundFile, owner: str, notify: ProgressSink, notes: list[str]
+        self, found: FoundFile, owner: str, notify: ProgressSink, arriving: Arriving
     ) -> AsyncGenerator[PreparedFile | DocumentReport, None]:
-        """Yield what becomes of the files inside of one; ``notes`` gets what is to be told of it.
+        """Yield what becomes of the files inside of one.
 
         Raises ``DocumentError`` where an archive cannot be unpacked, and ``DocumentBusyError``
         where one of its files has to wait for another time.
         """
         source = found.source
         if source.depth >= MAX_DEPTH:
-            notes.append("What is inside of it was not read: it is too deep in other archives.")
+            found.notes.append(
+                "What is inside of it was not read: it is too deep in other archives."
+            )
             return
         failed = 0
         names = []
@@ -246,7 +254,7 @@ class Ingestor:
             except DocumentError as exc:
                 if found.kind == "zip":
                     raise
-                notes.append(f"What is attached was not read. {exc}")
+                found.notes.append(f"What is attached was not read. {exc}")
                 return
             for member, reason in members_of(source, unpacked):
                 names.append(member.name)
@@ -255,7 +263,7 @@ class Ingestor:
                     failed += 1
                     yield await self._refuse(FoundFile(member), owner, DocumentError(reason))
                     continue
-                async with aclosing(self._read(member, owner, notify)) as items:
+                async with aclosing(self._read(member, owner, notify, arriving)) as items:
                     async for item in items:
                         yield item
                         if isinstance(item, DocumentReport) and item.name == member.name:
@@ -264,11 +272,9 @@ class Ingestor:
                                 raise DocumentBusyError(FILES_WAITING)
         await asyncio.to_thread(self._store.keep_members, owner, source.name, names)
         if failed:
-            notes.append(f"{failed} of the {found.members} files in it could not be read.")
+            found.notes.append(f"{failed} of the {found.members} files in it could not be read.")
 
-    async def _prepare(
-        self, found: FoundFile, owner: str, notify: ProgressSink, notes: Sequence[str]
-    ) -> PreparedFile:
+    async def _prepare(self, found: FoundFile, notify: ProgressSink) -> PreparedFile:
         source = found.source
         if found.kind == "recording":
             document = await self._transcribe(source, notify)
@@ -278,8 +284,8 @@ class Ingestor:
                 source.name,
                 lambda done, total: notify(source, IngestProgress("reading", done, total)),
             )
-        if notes:
-            document = replace(document, warnings=(*document.warnings, *notes))
+        if found.notes:
+            document = replace(document, warnings=(*document.warnings, *found.notes))
         chunks = await self._split(document)
         if not chunks:
             raise DocumentEmptyError(f"{source.name} has no text to search.")
@@ -435,15 +441,3 @@ class Ingestor:
 
 def _slots(places: int) -> FairSlots:
     return FairSlots(places, FILES_WAITING, FILES_OF_OWNER, busy=DocumentBusyError)
-
-
-async def _next(
-    ready: asyncio.Queue[PreparedFile | DocumentReport | None], producer: asyncio.Task[None]
-) -> PreparedFile | DocumentReport | None:
-    """Take the next prepared file, or raise what ended the producer."""
-    getter = asyncio.create_task(ready.get())
-    await asyncio.wait({getter, producer}, return_when=asyncio.FIRST_COMPLETED)
-    if not getter.done() and producer.done() and producer.exception() is not None:
-        getter.cancel()
-        producer.result()
-    return await getter

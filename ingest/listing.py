@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ingest.database import marks
+from ingest.loaders import of_content
 from ingest.passages import Passages
 
 DELETED: Final = "deleted:"
@@ -127,6 +128,50 @@ class Listing(Passages):
                 (f"{DELETED}*",) * 2,
             ).fetchone()
         return row[0], row[1]
+
+    def document(self, document_id: int, owners: Sequence[str]) -> DocumentInfo | None:
+        """Return the document of this id, if it is one of ``owners``'."""
+        found = self._documents(
+            f"d.id = ? AND c.owner IN ({marks(owners)})", (document_id, *owners)
+        )
+        return found[0] if found else None
+
+    def piece(self, document_id: int, owners: Sequence[str], start: int, end: int) -> str:
+        """Return the characters ``start`` to ``end`` of a document's text; empty where none are."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT substr(d.text, ?, ?) FROM documents d JOIN collections c"
+                f" ON c.id = d.collection_id WHERE d.id = ? AND c.owner IN ({marks(owners)})",
+                (start + 1, end - start, document_id, *owners),
+            ).fetchone()
+        return row[0] if row else ""
+
+    def place_of(self, document_id: int, owners: Sequence[str], text: str) -> int | None:
+        """Return where ``text`` stands first in a document's text, or None."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT instr(d.text, ?) FROM documents d JOIN collections c"
+                f" ON c.id = d.collection_id WHERE d.id = ? AND c.owner IN ({marks(owners)})",
+                (text, document_id, *owners),
+            ).fetchone()
+        return row[0] - 1 if row and row[0] else None
+
+    def content_hashes(self) -> set[str]:
+        """Return the hashes of the files that documents were read from, over all owners."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT DISTINCT sha256 FROM documents").fetchall()
+        return {of_content(row[0]) for row in rows}
+
+    def kept_bytes(self, owner: str) -> int:
+        """Return how large the files of an owner's documents are that are kept."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT COALESCE(SUM(d.bytes), 0) FROM documents d JOIN collections c"
+                " ON c.id = d.collection_id WHERE c.owner = ?"
+                " AND (d.origin = 'upload' OR d.origin LIKE 'in:%')",
+                (owner,),
+            ).fetchone()
+        return int(row[0])
 
     def _documents(self, where: str, values: tuple[object, ...]) -> list[DocumentInfo]:
         with self._database.reading() as db:

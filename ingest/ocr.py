@@ -12,7 +12,7 @@ documents are given.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,12 +138,15 @@ def _load(folder: Path) -> _Engines:
 
 def _read(engines: _Engines, picture: Pixels, alive: Callable[[], None]) -> Recognized:
     boxes = _find(engines.detector, picture, alive)
+    quarters = 0
     if sum(_length(box) for box in boxes if _is_tall(box)) > sum(map(_length, boxes)) / 2:
         picture = np.ascontiguousarray(np.rot90(picture))
         boxes = _find(engines.detector, picture, alive)
+        quarters = 1
     if _is_on_its_head(engines, picture, boxes):
         picture = np.ascontiguousarray(np.rot90(picture, 2))
         boxes = [_turned(box, picture) for box in boxes]
+        quarters += 2
     line_height = float(np.median([_height(box) for box in boxes])) if boxes else 0.0
     slope = _slope(boxes)
     lines = []
@@ -155,7 +158,8 @@ def _read(engines: _Engines, picture: Pixels, alive: Callable[[], None]) -> Reco
         if not upright:
             crop = _lying(engines.direction, crop)
         if text := _text(engines.recognizer, crop):
-            lines.append(_straight(text, box, slope, size=font_size(crop, text), upright=upright))
+            line = _straight(text, box, slope, size=font_size(crop, text), upright=upright)
+            lines.append(replace(line, corners=_as_given(box, picture, quarters)))
     return Recognized(tuple(lines), float(picture.shape[0]), is_whole=len(boxes) <= MAX_LINES)
 
 
@@ -236,6 +240,15 @@ def _turned(box: Box, picture: Pixels) -> Box:
     height, width = picture.shape[:2]
     turned = np.array([width - 1, height - 1], np.float32) - box
     return turned[[2, 3, 0, 1]]
+
+
+def _as_given(box: Box, picture: Pixels, quarters: int) -> tuple[tuple[float, float], ...]:
+    """Return a line's corners in the picture before it was turned so many quarters."""
+    height, width = picture.shape[:2]
+    x, y = box[:, 0], box[:, 1]
+    turned_back = {0: (x, y), 1: (height - 1 - y, x), 2: (width - 1 - x, height - 1 - y)}
+    across, down = turned_back.get(quarters, (y, width - 1 - x))
+    return tuple((float(a), float(b)) for a, b in zip(across, down, strict=True))
 
 
 def _slope(boxes: Sequence[Box]) -> float:

@@ -26,10 +26,12 @@ from ingest.parse_wire import (
     MAX_HEAD_BYTES,
     PIECE_BYTES,
     READY,
+    DrawnPage,
     PagesRead,
     ParserMessage,
     Request,
     pack_request,
+    unpack_drawn,
     unpack_member,
     unpack_reply,
     with_text,
@@ -43,6 +45,8 @@ FILES_OF_OWNER = 32
 """Of one owner: a message has two of its files read at a time."""
 SIGNS_OF_LIFE = 200
 """Of one page, at most: more come from a worker that only pretends to get on."""
+MAX_PAGE_BYTES = 16 * 1024 * 1024
+"""Of a drawn page: more than noise of its size takes."""
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 2.0
 _READ_BYTES = 256 * 1024
@@ -110,6 +114,10 @@ class ParserLane:
         return await self._call(
             lambda worker: _receive_members(worker, request, folder, self._timeout_s)
         )
+
+    async def draw(self, request: Request) -> DrawnPage | DocumentError:
+        """Have a page of a file drawn. Raises as ``parse`` does."""
+        return await self._call(lambda worker: _receive_page(worker, request, self._timeout_s))
 
     async def _call(self, ask: _Ask[_T]) -> _T:
         """Put a request to the worker when it is its turn; ``ask`` tells whether it ends then."""
@@ -259,6 +267,24 @@ async def _receive_members(
             if len(found) > request.limits.max_members or total > request.limits.max_members_bytes:
                 raise ValueError("members out of bounds")
             await asyncio.to_thread(_append, found[-1].path, await reader.readexactly(piece.size))
+
+
+async def _receive_page(
+    worker: Process, request: Request, timeout_s: float
+) -> tuple[DrawnPage | DocumentError, bool]:
+    """Send a request and return the page that comes; raises as ``_ask`` does."""
+    reader = _send(worker, request)
+    for _sign in range(SIGNS_OF_LIFE):
+        async with asyncio.timeout(timeout_s):
+            drawn, last = unpack_drawn(await _head(reader))
+            if isinstance(drawn, DocumentError):
+                return drawn, last
+            if not isinstance(drawn, PagesRead):
+                size, marks = drawn
+                if not 0 < size <= MAX_PAGE_BYTES:
+                    raise ValueError("a page out of bounds")
+                return DrawnPage(await reader.readexactly(size), marks), last
+    raise ValueError("signs of life without end")
 
 
 def _send(worker: Process, request: Request) -> asyncio.StreamReader:

@@ -27,6 +27,27 @@ READY = b"xoe1"
 
 
 @dataclass(frozen=True)
+class PageWanted:
+    """A page to draw, with a sentence to mark on it."""
+
+    number: int
+    """1-based."""
+    marked: str = ""
+    before: str = ""
+    """What stands before it in the document's text, and behind it."""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class DrawnPage:
+    """A page as a picture."""
+
+    png: bytes
+    marks: int
+    """On it."""
+
+
+@dataclass(frozen=True)
 class Request:
     """A file to parse."""
 
@@ -38,6 +59,8 @@ class Request:
     recognition: Recognition = "elsewhere"
     unpack: bool = False
     """The files inside of it are wanted, and not its text."""
+    page: PageWanted | None = None
+    """A page of it is to be drawn, and its text is not wanted."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,7 @@ def pack_request(request: Request) -> bytes:
             "limits": asdict(request.limits),
             "unpack": request.unpack,
             "recognition": request.recognition,
+            "page": None if request.page is None else asdict(request.page),
         }
     )
 
@@ -101,6 +125,7 @@ def unpack_request(body: bytes) -> Request:
         limits,
         value["recognition"],
         value["unpack"],
+        None if value["page"] is None else PageWanted(**value["page"]),
     )
 
 
@@ -140,6 +165,11 @@ def pack_elsewhere(*, last: bool) -> bytes:
     return pack({"elsewhere": True, "last": last})
 
 
+def pack_drawn(size: int, marks: int, *, last: bool) -> bytes:
+    """Make the frame of a drawn page, whose ``size`` bytes of PNG follow it."""
+    return pack({"size": size, "marks": marks, "last": last})
+
+
 def pack_error(error: DocumentError, *, last: bool) -> bytes:
     """Make the frame of an error: its class's name and its sentence."""
     return pack({"error": type(error).__name__, "message": str(error), "last": last})
@@ -159,6 +189,23 @@ def unpack_reply(body: bytes) -> ParserMessage | PagesRead:
         return ParserMessage(_document(value), int(value["text_bytes"]), last)
     except (KeyError, TypeError) as exc:
         raise ValueError("a reply without its parts") from exc
+
+
+def unpack_drawn(body: bytes) -> tuple[PagesRead | DocumentError | tuple[int, int], bool]:
+    """Read what comes while a page is drawn: a sign of life, why it cannot be, or size and marks.
+
+    The second value tells whether the worker ends after it. ``ValueError`` if it is none of these.
+    """
+    value = json.loads(body)
+    try:
+        if "done" in value:
+            return PagesRead(int(value["done"]), int(value["total"])), False
+        last = bool(value["last"])
+        if "error" in value:
+            return _error(str(value["error"]), str(value["message"])), last
+        return (int(value["size"]), int(value["marks"])), last
+    except (KeyError, TypeError) as exc:
+        raise ValueError("a page without its parts") from exc
 
 
 def unpack_member(body: bytes) -> tuple[MemberPiece | DocumentError | None, bool]:

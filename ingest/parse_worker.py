@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import DocumentError, DocumentTooLargeError
 from ingest.confinement import confine
-from ingest.loaders import load_document, load_members
+from ingest.loaders import Source, Tell, load_document, load_members
 from ingest.loaders.recognition import (
     MEMORY_MB,
     RecognitionNeeded,
@@ -36,6 +36,7 @@ from ingest.parse_wire import (
     PagesRead,
     Request,
     pack_document,
+    pack_drawn,
     pack_elsewhere,
     pack_end,
     pack_error,
@@ -46,6 +47,7 @@ from ingest.parse_wire import (
 
 if TYPE_CHECKING:
     from ingest.loaders.recognition import Pixels
+    from ingest.rendering import PageDrawer
 
 NICENESS = 5
 """Answers to questions come before new documents."""
@@ -91,10 +93,19 @@ class _Recognizer:
     def __init__(self, folder: str | None) -> None:
         self._folder = folder
         self._reader: Recognizer | None = None
+        self._drawer: PageDrawer | None = None
 
     @property
     def is_loaded(self) -> bool:
         return self._reader is not None
+
+    def drawer(self) -> PageDrawer:
+        """Return what draws pages, and keeps what was recognized on them."""
+        if self._drawer is None:
+            from ingest.rendering import PageDrawer  # Pillow
+
+            self._drawer = PageDrawer()
+        return self._drawer
 
     def prepare(self) -> None:
         self._loaded().prepare()
@@ -155,7 +166,11 @@ def _answer(body: bytes, replies: BinaryIO, recognizer: _Recognizer, *, last: bo
 
     text = b""
     try:
-        if request.unpack:
+        if request.page is not None:
+            text, marks = recognizer.drawer().draw(_source(request, recognizer, tell), request.page)
+            last = last or _is_swollen(recognizer)
+            head = pack_drawn(len(text), marks, last=last)
+        elif request.unpack:
             _send_members(request, replies)
             last = last or _is_swollen(recognizer)
             head = pack_end(last=last)
@@ -164,7 +179,7 @@ def _answer(body: bytes, replies: BinaryIO, recognizer: _Recognizer, *, last: bo
                 Path(request.path),
                 name=request.name,
                 limits=request.limits,
-                recognizer=None if request.recognition == "nowhere" else recognizer,
+                recognizer=_asked(request, recognizer),
                 tell=tell,
             )
             text = document.text.encode()
@@ -180,6 +195,15 @@ def _answer(body: bytes, replies: BinaryIO, recognizer: _Recognizer, *, last: bo
     replies.write(text)
     replies.flush()
     return last
+
+
+def _asked(request: Request, recognizer: _Recognizer) -> _Recognizer | None:
+    return None if request.recognition == "nowhere" else recognizer
+
+
+def _source(request: Request, recognizer: _Recognizer, tell: Tell) -> Source:
+    path = Path(request.path)
+    return Source(path, request.name, request.limits, _asked(request, recognizer), tell)
 
 
 def _send_members(request: Request, replies: BinaryIO) -> None:

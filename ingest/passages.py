@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -83,6 +84,11 @@ class Passages:
         self.fingerprint = fingerprint
         self._database = database
         self._full_text = FullText()
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self._database.path.parent
 
     def revisions(self, owners: Sequence[str]) -> list[tuple[int, str, int]]:
         """Return ``(collection id, owner, revision)``; cheap enough for each search."""

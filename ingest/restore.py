@@ -17,12 +17,13 @@ from typing import Final
 from core.durable import sync_folder
 from core.errors import BackupError, DiskFullError, StoreDamagedError
 from ingest import integrity
-from ingest.backup import BackupManifest, Tell, read_manifest, unpack
+from ingest.backup import BackupManifest, Tell, read_manifest, unpack, unpack_originals
 from ingest.companions import Companion
 from ingest.schema import migrate, register
 from ingest.swap import (
     DATABASE_NAME,
     INDEX_NAME,
+    ORIGINALS_NAME,
     PLAN_NAME,
     REPLACED_NAME,
     Hold,
@@ -86,15 +87,17 @@ def _restore(
     taken = [companion for companion in companions if companion.name in manifest.others]
     names = (DATABASE_NAME, *(companion.name for companion in taken))
     wanted = sum(size for name, size, _ in manifest.members() if name in names)
+    wanted += manifest.originals_bytes
     if shutil.disk_usage(data_dir).free < _SPACE_FACTOR * wanted:
         raise _no_room(data_dir)
     incoming.mkdir(mode=0o700)
     unpack(file, manifest, incoming, names, tell)
+    unpack_originals(file, incoming, tell)
     _prepare(file, incoming / DATABASE_NAME, tell)
     for companion in taken:
         companion.examine(incoming / companion.name)
     sync_folder(incoming)
-    existing = any((data_dir / name).exists() for name in (*names, INDEX_NAME))
+    existing = any((data_dir / name).exists() for name in (*names, INDEX_NAME, ORIGINALS_NAME))
     plan = Plan(
         free_folder(data_dir, REPLACED_NAME),
         _INCOMING,

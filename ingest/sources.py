@@ -31,6 +31,11 @@ def container_of(origin: str) -> str:
     return origin.removeprefix(_INSIDE) if origin.startswith(_INSIDE) else ""
 
 
+def is_kept(origin: str) -> bool:
+    """Tell whether a document's file is kept here, since it lies in no folder."""
+    return origin == UPLOAD or origin.startswith(_INSIDE)
+
+
 @dataclass(frozen=True)
 class IngestProgress:
     """Where one file stands."""

@@ -33,6 +33,7 @@ from ingest.listing import Excerpt as Excerpt
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.loaders.document import Kind
 from ingest.moving import copy, inside, remove
+from ingest.originals import Originals
 from ingest.ownership import Ownership, bump, made_by
 from ingest.passages import Fingerprint as Fingerprint
 from ingest.passages import mending
@@ -53,7 +54,6 @@ class Store(Ownership):
 
     def __init__(self, data_dir: Path, fingerprint: Fingerprint) -> None:
         """Open the store in ``data_dir``. Raises ``StoreError`` subclasses."""
-        self.folder = data_dir
         self._hold = Hold.shared(data_dir)
         try:
             super().__init__(DocumentDatabase(data_dir / DATABASE_NAME), fingerprint)
@@ -229,12 +229,13 @@ class Store(Ownership):
 
     @mending
     def forget_deleted(self) -> None:
-        """Take the words of deleted documents out of the full-text index's pieces.
+        """Take the words of deleted documents out of the full-text index's pieces, and their files.
 
         They keep them until pieces are merged. Takes seconds for 100,000 passages.
         """
         with self._database.writing() as db:
             db.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('optimize')")
+        collect_originals(self)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
@@ -314,6 +315,14 @@ class Store(Ownership):
         """Close the database."""
         self._database.close()
         self._hold.release()
+
+
+def collect_originals(store: Store) -> int:
+    """Remove each kept file that no document is of any more; return how many were.
+
+    Blocking. Raises ``StoreError``.
+    """
+    return Originals(store.folder).collect(store.content_hashes)
 
 
 def _chunk_row(

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 DATABASE_NAME: Final = "xoe.sqlite"
 INDEX_NAME: Final = "index"
+ORIGINALS_NAME: Final = "originals"
 QUARANTINE_NAME: Final = "quarantine"
 LET_GO_S: Final = 3.0
 LOOK_AGAIN_S: Final = 0.05
@@ -56,7 +57,8 @@ class Plan:
     aside: str
     """Where what is there now goes."""
     incoming: str | None
-    """The folder that holds the new ``xoe.sqlite``; without one there is none afterwards."""
+    """The folder that holds the new ``xoe.sqlite`` and ``originals``; without one there are none
+    afterwards."""
     reason: str
     """Why; for a person who finds the folder."""
     others: tuple[str, ...] = ()
@@ -149,6 +151,8 @@ def finish(data_dir: Path) -> None:
     for name in plan.others:
         moved = (*(f"{name}{end}" for end in _LOGS), name)
         _exchange(data_dir, aside, moved, data_dir / str(plan.incoming) / name)
+    originals = data_dir / plan.incoming / ORIGINALS_NAME if plan.incoming else None
+    _exchange(data_dir, aside, (ORIGINALS_NAME,), originals)
     (aside / NOTE_NAME).write_text(f"{plan.reason}\n", encoding="utf-8")
     _exchange(
         data_dir, aside, _MOVED, data_dir / plan.incoming / DATABASE_NAME if plan.incoming else None

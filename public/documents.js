@@ -276,6 +276,7 @@ function actions(one) {
       await change(one, () => ask(`/library/${one.id}/reindex`, "POST"))
     }))
   }
+  if (one.original) found.append(el("a", { href: `/library/${one.id}/original`, textContent: "Download the original" }))
   if (one.movable) {
     const to = one.own ? "shared" : "own"
     found.append(button(one.own ? "Share with everybody" : "Make it mine alone", () => change(one, () => ask(`/library/${one.id}/move`, "POST", { to }))))

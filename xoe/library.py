@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from chains.types import LIBRARY_OWNER
 from core.errors import DocumentError
-from ingest.sources import FOLDER, UPLOAD, SourceFile, container_of
+from ingest.sources import FOLDER, UPLOAD, container_of
 from xoe.auth.identity import Identity
 
 if TYPE_CHECKING:
@@ -66,17 +66,6 @@ def is_movable(document: DocumentInfo, me: Identity) -> bool:
     return document.owner == me.id or (
         document.owner == LIBRARY_OWNER and document.origin == UPLOAD
     )
-
-
-def original_of(document: DocumentInfo, settings: Settings) -> Path | None:
-    """Return the file that a document was read from, where it is on this computer still."""
-    if document.origin == FOLDER:
-        path = settings.library_dir / document.name
-    elif document.origin.startswith("/"):
-        path = Path(document.origin)
-    else:
-        return None
-    return path if path.is_file() else None
 
 
 async def find(services: Services, me: Identity, document_id: int) -> LibraryDocument:
@@ -144,13 +133,7 @@ async def read_again(services: Services, me: Identity, document_id: int) -> Docu
     info = (await find(services, me, document_id)).info
     if info.owner != me.id and not me.is_operator:
         raise DocumentError(f"{info.name} is shared: only the operator can have it read again.")
-    path = await asyncio.to_thread(original_of, info, services.settings)
-    if path is None:
-        raise DocumentError(
-            f"{info.name} cannot be read again, as its file is not on this computer. "
-            "Drop it on the page once more."
-        )
-    source = SourceFile(path, info.name, info.origin, again=True)
+    source = await services.originals.source(info)
     reports = [one async for one in services.ingestor.ingest_many([source], owner=info.owner)]
     services.changed.tell()
     return reports[-1]

@@ -91,8 +91,8 @@ class Services:
         self._folder = folder
         self._bench = bench
         self.store = Catalog(bench.store, bench.indexes)
-        self.search = bench.search
-        self.ingestor = bench.ingestor
+        self.search, self.ingestor = bench.search, bench.ingestor
+        self.originals = bench.originals
         self.folders = SharedFolders(
             settings,
             bench,

@@ -12,6 +12,7 @@ from core.errors import StoreError
 from core.settings import Settings
 from ingest.embedder import Embedder
 from ingest.ingestor import Ingestor
+from ingest.open_originals import OpenOriginals
 from ingest.opening import open_store
 from ingest.parse_process import ParserProcess
 from ingest.splitter import splitter_fingerprint
@@ -33,6 +34,7 @@ class Workbench:
     """None where voice is switched off."""
     ingestor: Ingestor
     search: HybridSearch
+    originals: OpenOriginals
 
     @classmethod
     def build(cls, settings: Settings) -> Workbench:
@@ -67,6 +69,7 @@ class Workbench:
             search=HybridSearch(
                 store, indexes, embedder, dense_weight=settings.retrieval_dense_weight
             ),
+            originals=OpenOriginals(store, settings),
         )
 
     async def aclose(self) -> None:
@@ -74,6 +77,7 @@ class Workbench:
         if self.recordings is not None:
             await self.recordings.aclose()
         await self.parser.aclose()
+        await self.originals.aclose()
         self.search.close()
         await asyncio.to_thread(self.store.close)
         await asyncio.to_thread(self.embedder.close)

@@ -39,10 +39,13 @@ __all__ = [
     "PageSpan",
     "ParseLimits",
     "Source",
+    "Tell",
     "as_read",
+    "is_as_read",
     "load_document",
     "load_members",
     "loader_for",
+    "of_content",
 ]
 
 _T = TypeVar("_T")
@@ -56,18 +59,37 @@ _VERSIONS: dict[str, int] = {
     "image": 1,
 }
 """Of what a loader makes of a file: raised when it reads more, so that files are read again."""
+_MARK = "+"
 
 
 def as_read(sha256: str, kind: str) -> str:
-    """Return the hash of a file together with how it is read.
+    """Return the hash of a file together with how it is read: the hash, ``+`` and a mark.
 
-    ``sha256``: of its bytes, in hexadecimal. The same file has another hash when the loader of its
+    ``sha256``: of its bytes, in hexadecimal. The same file has another mark when the loader of its
     kind makes another text of it.
     """
-    version: object = _VERSIONS.get(kind, 0)
+    version = _version(kind)
     if kind in CONTAINERS:  # what is inside may be of any kind
-        version = sorted(_VERSIONS.items())
-    return hashlib.sha256(f"{sha256} {version}".encode()).hexdigest() if version else sha256
+        version = hashlib.sha256(str(version).encode()).hexdigest()[:8]
+    return f"{sha256}{_MARK}{version}" if version else sha256
+
+
+def is_as_read(known: str, sha256: str, kind: str) -> bool:
+    """Tell whether ``known`` is what ``as_read`` returns, or did when it mixed the two into one."""
+    mixed = hashlib.sha256(f"{sha256} {_version(kind)}".encode()).hexdigest()
+    return known in (as_read(sha256, kind), mixed)
+
+
+def of_content(known: str) -> str:
+    """Return the hash of a file's bytes that ``as_read`` has marked.
+
+    Of documents that were read when it mixed the two it is a hash that no file has.
+    """
+    return known.partition(_MARK)[0]
+
+
+def _version(kind: str) -> object:
+    return sorted(_VERSIONS.items()) if kind in CONTAINERS else _VERSIONS.get(kind, 0)
 
 
 CONTAINERS: frozenset[Kind] = frozenset(("zip", "mail"))

@@ -49,6 +49,24 @@ def load(source: Source) -> LoadedDocument:
             raise DocumentError(_DAMAGED) from exc
 
 
+def frame(source: Source, number: int) -> Pixels:
+    """Return a picture, or the page ``number`` of a TIFF, as somebody sees it.
+
+    At most ``MAX_SIDE`` long. Raises ``DocumentError``.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(source.path, formats=FORMATS) as image:
+                image.draft("RGB", (MAX_SIDE, MAX_SIDE))
+                image.seek(number - 1)
+                return _pixels(image)
+        except Image.DecompressionBombError as exc:
+            raise _too_large() from exc
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as exc:
+            raise DocumentError(_DAMAGED) from exc
+
+
 def _read(image: Image.Image, source: Source) -> LoadedDocument:
     frames = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
     if frames > source.limits.max_pages:

@@ -57,6 +57,8 @@ SUPPORTED = (
         (".wav", ".mp3", ".m4a", ".ogg", ".oga", ".opus", ".flac", ".webm"),
     ),
 )
+DRAWN_KINDS: tuple[Kind, ...] = ("pdf", "image")
+"""Kinds that have pages to look at; of all others the text is shown."""
 EXTENSIONS: dict[str, Kind] = {ext: info.kind for info in SUPPORTED for ext in info.extensions}
 _UNITS: dict[Kind, str] = {
     "pptx": "slide",

@@ -148,6 +148,17 @@ def _read_page(document: pdfium.PdfDocument, index: int) -> tuple[tuple[Line, ..
         page.close()
 
 
+def stands_in_pictures(document: pdfium.PdfDocument, index: int) -> bool:
+    """Tell whether what a page says has to be recognized: it is a scan, or in unknown letters.
+
+    Raises ``pdfium.PdfiumError``.
+    """
+    try:
+        return _read_page(document, index)[1]
+    except _GibberishError:
+        return True
+
+
 def _rows(textpage: pdfium.PdfTextPage) -> list[list[Line]]:
     """Return the lines of a page, each in the parts between its wide gaps."""
     raw = textpage.get_text_range().replace("\x02", _HYPHEN)

@@ -141,17 +141,22 @@ def _recognized(
     alive()
     page = document[index]
     try:
-        scale = min(DPI / _POINTS_PER_INCH, MAX_SIDE / max(1, *page.get_size()))
-        picture = _picture(page, scale)
+        scale = _scale(page)
+        picture = picture_of(page)
     finally:
         page.close()
     recognized = recognizer.read(picture, alive)
     return page_lines(recognized, 1 / scale), recognized.is_whole
 
 
-def _picture(page: pdfium.PdfPage, scale: float) -> Pixels:
-    """Draw a page, at most ``MAX_SIDE`` pixels long; ``scale`` is in pixels a point."""
-    bitmap = page.render(scale=scale)
+def _scale(page: pdfium.PdfPage) -> float:
+    """Return the pixels a point in which a page is read."""
+    return float(min(DPI / _POINTS_PER_INCH, MAX_SIDE / max(1, *page.get_size())))
+
+
+def picture_of(page: pdfium.PdfPage) -> Pixels:
+    """Draw a page as it is read, at most ``MAX_SIDE`` pixels long."""
+    bitmap = page.render(scale=_scale(page))
     try:
         return np.array(bitmap.to_numpy()[:, :, :3], dtype=np.uint8, order="C")
     finally:

@@ -40,6 +40,9 @@ class RecognizedLine:
     """Of the font, as it seems; ``None`` where that cannot be told."""
     upright: bool = True
     """Runs from left to right, as the picture's other lines do."""
+    corners: tuple[tuple[float, float], ...] = ((0.0, 0.0),) * 4
+    """Where it stands in the picture as it was given, in pixels: where its first letter begins
+    above, where its last one ends above and below, and where the first begins below."""
 
 
 @dataclass(frozen=True, slots=True)

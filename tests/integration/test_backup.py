@@ -25,7 +25,9 @@ from core.settings import Settings
 from ingest import backup
 from ingest.backup import MANIFEST_NAME, SEAL_BYTES, make_backup, read_manifest
 from ingest.companions import Companion
-from ingest.digests import register
+from ingest.digests import DocumentRow, register
+from ingest.digests import digest as row_digest
+from ingest.originals import Originals
 from ingest.restore import restore_backup
 from ingest.schema import SCHEMA_VERSION, version_of
 from ingest.store import DATABASE_NAME, Store
@@ -105,7 +107,7 @@ def test_a_backup_is_private_says_what_it_holds_and_leaves_nothing_beside_it(
 ) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     manifest = read_manifest(file, tell)
-    assert (manifest.format, manifest.schema, manifest.others) == (2, SCHEMA_VERSION, {})
+    assert (manifest.format, manifest.schema, manifest.others) == (3, SCHEMA_VERSION, {})
     assert (manifest.documents, manifest.chunks) == (3, 9)
     assert manifest.embedders == [FINGERPRINT.embedder]
     assert hashlib.sha256(members(file)[DATABASE_NAME]).hexdigest() == manifest.sha256
@@ -173,7 +175,7 @@ def test_a_name_that_no_backup_has_is_refused(data: Path, file: Path, name: str)
     assert not list(data.parent.parent.glob("evil"))
 
 
-@pytest.mark.parametrize("fields", [{"format": 3}, {"schema": SCHEMA_VERSION + 1}])
+@pytest.mark.parametrize("fields", [{"format": 4}, {"schema": SCHEMA_VERSION + 1}])
 def test_a_newer_backup_is_refused_with_what_to_do(
     data: Path, file: Path, fields: dict[str, int]
 ) -> None:
@@ -247,6 +249,76 @@ def test_a_damaged_database_is_not_backed_up_and_the_last_backup_stays(
         make_backup(data, file, tell)
     assert file.read_bytes() == before
     assert sorted(path.name for path in file.parent.iterdir()) == ["b.xoe", "data"]
+
+
+def keep(data: Path, content: bytes, *, named: str = "a") -> Path:
+    """Keep a file as that of the document ``named``."""
+    path = data.parent / "came.bin"
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    arriving = Originals(data).arriving()
+    assert arriving.keep(path, digest, held=0)
+    with sqlite3.connect(data / DATABASE_NAME) as db:
+        names = "id, collection_id, source, origin, sha256, bytes, status, reason, kind, title"
+        row = db.execute(
+            f"SELECT {names}, pages, headings FROM documents WHERE source = ?", (named,)
+        ).fetchone()
+        changed = DocumentRow(*row[1:])._replace(sha256=f"{digest}+2")
+        db.execute(
+            "UPDATE documents SET sha256 = ?, digest = ? WHERE id = ?",
+            (changed.sha256, row_digest(*changed), row[0]),
+        )
+    db.close()
+    arriving.end(lambda: {digest})
+    return Originals(data).path(digest)
+
+
+def test_kept_files_come_back_and_those_of_no_document_do_not(data: Path, tmp_path: Path) -> None:
+    path = keep(data, b"the file as it came")
+    orphan = Originals(data).path("ab" * 32)
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"of nobody")
+    file = tmp_path / "b.xoe"
+    manifest = make_backup(data, file, tell)
+    assert (manifest.originals, manifest.originals_bytes) == (1, 19)
+    path.unlink()
+    later = keep(data, b"came after the backup", named="b")
+    done = restore_backup(file, data, tell)
+    assert path.read_bytes() == b"the file as it came"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [p.name for p in Originals(data).kept()] == [path.name]
+    assert done.replaced is not None
+    assert Originals(done.replaced).path(later.name).read_bytes() == b"came after the backup"
+
+
+def test_a_damaged_original_is_left_out_and_a_changed_one_in_a_backup_is_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    path = keep(data, b"the file as it came")
+    file = tmp_path / "b.xoe"
+    make_backup(data, file, tell)
+    held = members(file)
+    rewrite(file, {**held, f"originals/{path.name}": b"the file as it cama"})
+    with pytest.raises(BackupError, match="damaged"):
+        restore_backup(file, data, tell)
+    path.write_bytes(b"the file as it cama")
+    assert make_backup(data, tmp_path / "other.xoe", tell).originals == 0
+
+
+def test_a_backup_from_before_files_were_kept_is_restored_without_any(
+    data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "b.xoe"
+    make_backup(data, file, tell)
+    old = json.loads(members(file)[MANIFEST_NAME])
+    for name in ("originals", "originals_bytes"):
+        del old[name]
+    held = members(file)
+    rewrite(file, {**held, MANIFEST_NAME: json.dumps({**old, "format": 2}).encode()})
+    keep(data, b"the file as it came")
+    restore_backup(file, data, tell)
+    assert not list(Originals(data).kept())
+    assert contents(data) == MODEL
 
 
 def test_what_is_no_backup_is_neither_restored_nor_written_over(data: Path, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ HARMLESS = {
     *("GET /user", "GET /visit", "POST /voice/dictation", "GET /page/measurement"),
     # Secrets of their own, tested with the invitations and the links.
     *("GET /invitation/{token}", "GET /shared/{token}"),
+    "GET /documents",
     # The page itself, and the socket, whose events are attacked one by one.
     *("GET /{full_path:path}", "* /ws/socket.io"),
 }
@@ -199,6 +200,32 @@ ATTACKS = [
     at("GET /links"),
     at("POST /links", json=lambda b: {"thread": b.thread, "message": b.answer}),
     at("DELETE /links/{link}", path=lambda b: {"link": b.link}),
+    at("GET /library/{document_id}/original", path=lambda b: {"document_id": b.document}),
+    at(
+        "GET /library/{document_id}/pages/{number}.png",
+        path=lambda b: {"document_id": b.document, "number": 1},
+    ),
+    at("GET /library/{document_id}", path=lambda b: {"document_id": b.document}),
+    at("GET /library/{document_id}/text", path=lambda b: {"document_id": b.document}),
+    at("DELETE /library/{document_id}", path=lambda b: {"document_id": b.document}),
+    at(
+        "PATCH /library/{document_id}",
+        path=lambda b: {"document_id": b.document},
+        json={"tags": ["taken over"]},
+    ),
+    at(
+        "POST /library/{document_id}/move",
+        path=lambda b: {"document_id": b.document},
+        json={"to": "shared"},
+    ),
+    at("POST /library/{document_id}/reindex", path=lambda b: {"document_id": b.document}),
+    at("POST /library/delete", json=lambda b: {"ids": [b.document]}),
+    at("POST /library/undo", json={"undo": "A" * 22}),
+    at("GET /library", params={"q": MARK}),
+    at(
+        "POST /library/cited",
+        json=lambda b: {"source": f"{MARK}.md", "passage": MARK, "start": 0, "end": len(MARK)},
+    ),
     # What is the operators' alone.
     *(at(f"GET {path}") for path in ("/status", "/metrics", "/health/circuits", "/health/turns")),
     *(at(f"GET {path}") for path in ("/docs", "/openapi.json")),
@@ -211,7 +238,14 @@ ATTACKS = [
     at("DELETE /page/measurement"),
 ]
 OTHERS = ("other", "guest account", "invited guest", "nobody", "forged")
-OWN = {"POST /query", "POST /query/stream", "GET /links", "POST /project/threads"}
+OWN = {
+    "GET /library",
+    "POST /library/delete",
+    "POST /query",
+    "POST /query/stream",
+    "GET /links",
+    "POST /project/threads",
+}
 """Answered, to whoever has come in, with what is their own: of Ben's nothing may be in it."""
 
 

@@ -29,16 +29,20 @@ LimitKind = Literal[
     "question",
     "upload",
     "audio",
+    "original",
     "program",
     "session",
     "guest_question",
     "guest_upload",
     "guest_audio",
 ]
-"""``question``, ``upload``, ``audio``: of one owner at the page, whatever their sessions, and of
-all guests of one invitation. ``program``: questions of one owner by way of the HTTP interface;
-``session``: of one session there. ``guest_…``: of one guest, whatever their sessions."""
+"""``question``, ``upload``, ``audio``, ``original`` (files and pages to look at): of one owner at
+the page, whatever their sessions, and of all guests of one invitation. ``program``: questions of
+one owner by way of the HTTP interface; ``session``: of one session there. ``guest_…``: of one
+guest, whatever their sessions."""
 
+ORIGINALS_A_MINUTE = 240
+ORIGINALS_AT_ONCE = 60
 TRACKED = 4096
 """Owners and sessions whose rates are known; who was quiet longest is forgotten first."""
 PROGRAM_SESSIONS = 10
@@ -50,6 +54,7 @@ _DOING: Mapping[LimitKind, str] = {
     "question": "asking faster than your questions can be answered",
     "upload": "sending files faster than they can be read",
     "audio": "starting calls or dictations faster than they can be served",
+    "original": "opening documents faster than their pages can be drawn",
     "program": "asking faster than your questions can be answered",
     "session": "asking faster than your questions can be answered",
     "guest_question": "asking faster than a guest may",
@@ -61,6 +66,7 @@ _OF_GUESTS: Mapping[LimitKind, tuple[LimitKind, LimitKind]] = {
     "program": ("guest_question", "question"),
     "upload": ("guest_upload", "upload"),
     "audio": ("guest_audio", "audio"),
+    "original": ("original", "original"),
 }
 """What counts by the guest, and what by the invitation."""
 
@@ -96,6 +102,7 @@ class RateLimits:
                 # All the files of one message come at once.
                 "upload": Rate(sent, max(ceil(sent / 2), settings.upload_max_files)),
                 "audio": Rate(spoken, ceil(spoken / 2)),
+                "original": Rate(ORIGINALS_A_MINUTE, ORIGINALS_AT_ONCE),
                 "guest_question": _halved(settings.limit_guest_questions),
                 "guest_upload": _halved(settings.limit_guest_uploads),
                 "guest_audio": _halved(settings.limit_guest_audio),

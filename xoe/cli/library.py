@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -169,17 +168,16 @@ async def _reindex(
     settings: Settings, names: Sequence[str]
 ) -> tuple[list[DocumentReport], list[str]]:
     """Return what became of each document, and the names of those without a file."""
-    from ingest.ingestor import FOLDER, SourceFile
+    from core.errors import OriginalMissingError
 
     sources, kept = [], []
     async with _opened(settings) as bench:
         for one in await asyncio.to_thread(bench.store.documents, [_library_owner()]):
-            path = settings.library_dir / one.name if one.origin == FOLDER else Path(one.origin)
             if not _matches(one.name, names) or one.origin.startswith("in:"):
                 continue
-            if path.is_absolute() and await asyncio.to_thread(path.is_file):
-                sources.append(SourceFile(path, one.name, one.origin, again=True))
-            else:
+            try:
+                sources.append(await bench.originals.source(one))
+            except OriginalMissingError:
                 kept.append(one.name)
         reports = [
             report async for report in bench.ingestor.ingest_many(sources, owner=_library_owner())

@@ -14,7 +14,7 @@ import chainlit as cl
 
 from chains.types import Citation, Outcome
 from core.text import visible
-from ingest.loaders.kinds import place, unit_of
+from ingest.loaders.kinds import DRAWN_KINDS, kind_named, place, unit_of
 from xoe.page.markup import without_marks
 
 WRITING = "Found in your documents; the answer is being written and checked"
@@ -109,7 +109,32 @@ def _citation(citation: Citation, said: str) -> dict[str, Any]:
         "before": visible(citation.passage[:start]),
         "marked": visible(citation.passage[start:end]),
         "after": visible(citation.passage[end:]),
+        **_original(citation, start, end),
+        "row": _row(citation),
     }
+
+
+def _original(citation: Citation, start: int, end: int) -> dict[str, Any]:
+    """Return what the panel needs to open a citation's file: by its number, or by its words.
+
+    An answer of an earlier visit knows its document's name and words alone.
+    """
+    asked = {"source": citation.source, "passage": citation.passage, "start": start, "end": end}
+    return {
+        "document": citation.document_id,
+        "page": citation.page or 1,
+        "start": citation.start,
+        "end": citation.end,
+        "drawn": kind_named(citation.source) in DRAWN_KINDS,
+        "asked": asked,
+    }
+
+
+def _row(citation: Citation) -> list[list[str]]:
+    """Return the cited row of a table, each cell behind its column's name; empty for no row."""
+    from chains.prompt import cells_of
+
+    return cells_of(visible(citation.quote), visible(citation.heading))
 
 
 def _said(text: str) -> str:

@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     from chainlit.utils import mount_chainlit
 
     from xoe.serve import install as web
-    from xoe.web import accounts_api, api, firstrun, health, library, pages, problems
+    from xoe.web import accounts_api, api, firstrun, health, library, originals, pages, problems
     from xoe.web import share as share_routes
 
     app = FastAPIOffline(
@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         pages.router,
         firstrun.router,
         share_routes.router,
+        originals.router,
         library.router,
     )
     for router in routers:

@@ -376,7 +376,7 @@ def _entry(found: LibraryDocument, services: Services, me: Identity) -> dict[str
     """Return a document as it is sent. Blocking: it looks for files."""
     info, settings = found.info, services.settings
     kept = library.why_kept(info, me, settings)
-    original = library.original_of(info, settings)
+    original = services.originals.is_there(info)
     return {
         "id": info.id,
         "name": info.name,
@@ -394,8 +394,8 @@ def _entry(found: LibraryDocument, services: Services, me: Identity) -> dict[str
         "tags": list(found.tags),
         "removable": not kept,
         "kept_because": kept,
-        "with_file": not kept and info.origin == "folder" and original is not None,
+        "with_file": not kept and info.origin == "folder" and original,
         "movable": library.is_movable(info, me),
-        "original": original is not None,
+        "original": original,
         "found": found.found,
     }
