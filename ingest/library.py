@@ -113,6 +113,27 @@ class Library(Listing):
             ).fetchone()
         return row[0] if row else ""
 
+    def tags_of(self, document_id: int) -> list[str]:
+        """Return a document's tags, sorted."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT t.tag FROM tags t JOIN documents d ON d.collection_id = t.collection_id"
+                " AND d.source = t.source WHERE d.id = ? ORDER BY 1",
+                (document_id,),
+            )
+            return [row[0] for row in rows]
+
+    def tagged(self, owners: Sequence[str], tag: str) -> set[int]:
+        """Return the ids of ``owners``' documents with a tag."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT d.id FROM tags t JOIN collections c ON c.id = t.collection_id"
+                " JOIN documents d ON d.collection_id = t.collection_id AND d.source = t.source"
+                f" WHERE c.owner IN ({marks(owners)}) AND t.tag = ?",
+                (*owners, tidy_tag(tag)),
+            )
+            return {row[0] for row in rows}
+
     def library_totals(self, owners: Sequence[str]) -> Totals:
         """Return what is in the collections of ``owners``."""
         of = f"{_OF} WHERE c.owner IN ({marks(owners)})"

@@ -52,6 +52,21 @@ def test_a_file_is_one_document_however_it_is_named(tmp_path: Path) -> None:
     assert listed(tmp_path) == ["club/fees.md"]
 
 
+def test_tags_are_given_taken_and_listed_by(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "notes" / name).write_text(f"The animal in {name} is the wombat.")
+    run(tmp_path, "ingest", "notes")
+    run(tmp_path, "library", "tag", "notes/*", "--add", "Bills", "--add", "2026")
+    changed = run(tmp_path, "library", "tag", "notes/a.txt", "--add", "old", "--remove", "BILLS")
+    assert changed["documents"] == [{"name": "notes/a.txt", "tags": ["2026", "old"]}]
+    assert listed(tmp_path, "--tag", "bills") == ["notes/b.txt"]
+    assert run(tmp_path, "library", "tag", "notes/b.txt")["documents"][0]["tags"] == [
+        "2026",
+        "bills",
+    ]
+
+
 def test_what_is_removed_is_nowhere(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     for name, word in (("a.txt", "wombat"), ("b.txt", "quokka"), ("c.txt", "numbat")):

@@ -39,12 +39,13 @@ def list_command(
     names: Annotated[list[str] | None, typer.Argument(help="Only these; * for anything.")] = None,
     everyones: Annotated[bool, typer.Option("--all", help="Other owners' too.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only what could not be read.")] = False,
+    tag: Annotated[str, typer.Option("--tag", help="Only what has this tag.")] = "",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List the documents with their size, passages and state."""
     with reported(as_json):
-        found = asyncio.run(_list(settings_for(data_dir, quiet=True), everyones))
+        found = asyncio.run(_list(settings_for(data_dir, quiet=True), everyones, tag))
         found = [one for one in found if not names or _matches(one.name, names)]
         found = [one for one in found if not failed or one.reason]
         if as_json:
@@ -112,6 +113,29 @@ def rm_command(
             )
 
 
+@app.command("tag")
+def tag_command(
+    names: Names,
+    add: Annotated[list[str] | None, typer.Option("--add", help="A tag to give.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", help="A tag to take.")] = None,
+    owner: Owner = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show documents' tags, or change them."""
+    with reported(as_json):
+        settings = settings_for(data_dir, quiet=True)
+        whose = owner or _library_owner()
+        tagged = asyncio.run(_tag(settings, names, whose, add or [], remove or []))
+        if not tagged:
+            fail("There is no such document; 'xoe library list' names them.", as_json)
+        if as_json:
+            print_json({"documents": [{"name": one, "tags": kept} for one, kept in tagged]})
+            return
+        for one, kept in tagged:
+            typer.echo(f"{one}: {', '.join(kept) or 'no tags'}")
+
+
 @app.command("reindex")
 def reindex_command(
     names: Annotated[list[str] | None, typer.Argument(help="Only these; * for anything.")] = None,
@@ -132,11 +156,39 @@ def reindex_command(
             raise typer.Exit(1)
 
 
-async def _list(settings: Settings, everyones: bool) -> list[DocumentInfo]:
+async def _list(settings: Settings, everyones: bool, tag: str = "") -> list[DocumentInfo]:
     async with _opened(settings) as bench:
         store = bench.store
         owners = await asyncio.to_thread(store.owners) if everyones else [_library_owner()]
-        return await asyncio.to_thread(store.documents, owners)
+        found = await asyncio.to_thread(store.documents, owners)
+        if not tag:
+            return found
+        tagged = await asyncio.to_thread(store.tagged, owners, tag)
+        return [one for one in found if one.id in tagged]
+
+
+async def _tag(
+    settings: Settings,
+    names: Sequence[str],
+    owner: str,
+    add: Sequence[str],
+    remove: Sequence[str],
+) -> list[tuple[str, list[str]]]:
+    """Change the tags of documents; return each with its tags."""
+    from ingest.shelf import tidy_tag
+
+    added, taken = ({tidy_tag(tag) for tag in tags} for tags in (add, remove))
+    found = []
+    async with _opened(settings) as bench:
+        store = bench.store
+        for one in await asyncio.to_thread(store.documents, [owner]):
+            if not _matches(one.name, names):
+                continue
+            kept = sorted((set(await asyncio.to_thread(store.tags_of, one.id)) | added) - taken)
+            if added or taken:
+                await asyncio.to_thread(store.set_tags, one.id, kept)
+            found.append((one.name, kept))
+    return found
 
 
 async def _show(settings: Settings, name: str, owner: str | None) -> tuple[DocumentInfo, str]:
