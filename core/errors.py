@@ -12,6 +12,7 @@ XoeError
 │   ├── DocumentTypeError    not one of the kinds that can be read
 │   ├── DocumentLockedError  encrypted
 │   ├── DocumentBusyError    too many files wait to be read (a BusyError)
+│   ├── WebPageError         a web page is not to be fetched, or cannot be
 │   ├── OriginalMissingError the file of a document is not there, or not as it was read
 │   ├── UploadBusyError      too much waits to be read already; ``retry_after_s`` tells when
 │   └── DocumentEmptyError   nothing to read in it
@@ -148,6 +149,10 @@ class DrawingBusyError(BusyError):
     """Too many pages wait to be drawn."""
 
     things = "pages"
+
+
+class WebPageError(DocumentError):
+    """A web page is not to be fetched, or cannot be."""
 
 
 class DocumentBusyError(DocumentError, BusyError):

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     folders: str = Field(
         "", description="more folders with shared documents, kept in step; colons between"
     )
+    # Off, nothing outside is ever asked for a document.
+    web_pages: bool = Field(
+        False, description="let operators add web pages by their address, which are fetched then"
+    )
     models_dir: Path = Field(
         default_factory=_default_models_dir, description="the model files' folder"
     )

@@ -76,6 +76,7 @@ async function load() {
   loaded = key
   listed = said.documents
   matched = said.matched
+  byId("adding").hidden = !said.may_add_pages
   drawSummary(said.totals)
   drawTree(said.totals.folders)
   drawTags(said.totals.tags)
@@ -493,6 +494,21 @@ let typing
 byId("search").addEventListener("input", () => {
   clearTimeout(typing)
   typing = setTimeout(() => { Object.assign(view, { q: byId("search").value, offset: 0 }); load() }, WAIT_MS)
+})
+byId("adding").addEventListener("submit", async (event) => {
+  event.preventDefault()
+  const button = event.target.querySelector("button")
+  Object.assign(button, { disabled: true, textContent: "Fetching…" })
+  try {
+    const added = await ask("/library/pages", "POST", { address: byId("address").value })
+    byId("address").value = ""
+    tell("")
+    await load()
+    await preview(added.id)
+  } catch (error) {
+    tell(error.message)
+  }
+  Object.assign(button, { disabled: false, textContent: "Add the page" })
 })
 byId("filters").addEventListener("submit", (event) => event.preventDefault())
 for (const id of ["state", "tag"]) byId(id).addEventListener("change", (event) => { Object.assign(view, { [id]: event.target.value, offset: 0 }); load() })

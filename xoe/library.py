@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chains.types import LIBRARY_OWNER
-from core.errors import DocumentError
+from core.errors import DocumentError, WebPageError
 from ingest.sources import FOLDER, UPLOAD, container_of
 from xoe.auth.identity import Identity
 
@@ -133,7 +133,30 @@ async def read_again(services: Services, me: Identity, document_id: int) -> Docu
     info = (await find(services, me, document_id)).info
     if info.owner != me.id and not me.is_operator:
         raise DocumentError(f"{info.name} is shared: only the operator can have it read again.")
+    from ingest.web_pages import is_address  # with the engines, behind the page
+
+    if is_address(info.origin):
+        return await add_page(services, me, info.origin, again=True)
     source = await services.originals.source(info)
     reports = [one async for one in services.ingestor.ingest_many([source], owner=info.owner)]
     services.changed.tell()
+    return reports[-1]
+
+
+async def add_page(
+    services: Services, me: Identity, address: str, *, again: bool = False
+) -> DocumentReport:
+    """Take a web page into the shared library, for an operator. Raises ``DocumentError``."""
+    if not me.is_operator:
+        raise DocumentError("Only the operator of this server can add web pages.")
+    from ingest.web_pages import ingest_pages  # with the engines, behind the page
+
+    bench = services.bench
+    fetched = ingest_pages(
+        [address], services.settings, bench.store, bench.ingestor, owner=LIBRARY_OWNER, again=again
+    )
+    reports = [one async for one in fetched]
+    services.changed.tell()
+    if reports[-1].status == "failed" and reports[-1].document_id is None:
+        raise WebPageError(reports[-1].reason or f"{address} could not be read.")
     return reports[-1]

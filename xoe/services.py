@@ -89,7 +89,7 @@ class Services:
         self.limits, self.admission = RateLimits.of(settings), Admission(settings)
         self.starters: dict[tuple[int, ...], list[str]] = {}  # to begin with, by their documents
         self._folder = folder
-        self._bench = bench
+        self.bench = bench
         self.store = Catalog(bench.store, bench.indexes)
         self.search, self.ingestor = bench.search, bench.ingestor
         self.originals = bench.originals
@@ -230,7 +230,7 @@ class Services:
 
     def engines(self) -> tuple[EngineReport, ...]:
         """Return how the processes of the native engines are; those never started are left out."""
-        reports = [self._bench.embedder.report()]
+        reports = [self.bench.embedder.report()]
         if self.engine is not None:
             reports.insert(0, self.engine.report())
         if self._voice is not None:
@@ -285,7 +285,7 @@ class Services:
         await self.history.aclose()
         await self.breakers.aclose()
         await self.redis.aclose()
-        await self._bench.aclose()
+        await self.bench.aclose()
         await self.tracer.aclose()
         self._folder.release()
 
@@ -394,7 +394,7 @@ class Services:
         return told
 
     async def _library_changed(self) -> None:
-        await asyncio.to_thread(self._bench.indexes.warm, (LIBRARY_OWNER,))
+        await asyncio.to_thread(self.bench.indexes.warm, (LIBRARY_OWNER,))
         await self._save_now()
 
     def _begin(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
@@ -444,7 +444,7 @@ class Services:
 
     async def _save_now(self) -> None:
         try:
-            await asyncio.to_thread(self._bench.indexes.save)
+            await asyncio.to_thread(self.bench.indexes.save)
         except (OSError, RuntimeError) as exc:  # FAISS raises RuntimeError when it cannot write
             # Derived data: the next start rebuilds it from the database.
             log.warning("index.not_saved", error=str(exc))

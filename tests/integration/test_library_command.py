@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from servers import Server, xoe
+from websites import website
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +51,20 @@ def test_a_file_is_one_document_however_it_is_named(tmp_path: Path) -> None:
     (club / "rules.md").unlink()
     assert run(tmp_path, "ingest", "club")["removed"] == 1
     assert listed(tmp_path) == ["club/fees.md"]
+
+
+def test_web_pages_are_fetched_where_that_is_allowed_and_never_from_here(tmp_path: Path) -> None:
+    with website() as site:
+        site.put("/", "<p>Nobody is to read this.</p>")
+        address = f"http://127.0.0.1:{site.port}/"
+        off = xoe("ingest", address, "--data-dir", "data", cwd=tmp_path)
+        assert off.returncode == 1
+        assert "XOE_WEB_PAGES" in off.stderr
+        on = xoe("ingest", address, "--data-dir", "data", cwd=tmp_path, XOE_WEB_PAGES="true")
+        assert on.returncode == 1
+        assert "port" in on.stderr
+        assert site.asked == []
+    assert listed(tmp_path) == []
 
 
 def test_tags_are_given_taken_and_listed_by(tmp_path: Path) -> None:

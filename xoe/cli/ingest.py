@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def ingest_command(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs or addresses of web pages.")
+    ],
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,14 +46,17 @@ def ingest_command(
 
 async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> dict[str, Any]:
     from chains.types import LIBRARY_OWNER
+    from ingest.web_pages import ingest_pages, is_address
     from xoe.workbench import open_workbench
 
     reports: list[DocumentReport] = []
     begun = time.perf_counter()
     async with open_workbench(settings) as bench:
         await bench.ingestor.rebuild_outdated()
+        addresses = [path for path in paths if is_address(path)]
+        paths = [path for path in paths if not is_address(path)]
         sources, problems = _sources(paths, settings, bench.store)
-        with _progress(len(sources), show) as progress:
+        with _progress(len(sources) + len(addresses), show) as progress:
             for name, reason in problems:
                 reports.append(_failed(name, reason))
                 progress.tell(reports[-1])
@@ -60,6 +65,17 @@ async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> di
             ):
                 reports.append(report)
                 progress.tell(report)
+            if addresses:
+                async for report in ingest_pages(
+                    addresses,
+                    settings,
+                    bench.store,
+                    bench.ingestor,
+                    owner=LIBRARY_OWNER,
+                    on_progress=progress.stage,
+                ):
+                    reports.append(report)
+                    progress.tell(report)
             for report in await _gone(paths, settings, bench.store):
                 reports.append(report)
                 progress.tell(report)

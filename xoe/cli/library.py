@@ -221,19 +221,27 @@ async def _reindex(
 ) -> tuple[list[DocumentReport], list[str]]:
     """Return what became of each document, and the names of those without a file."""
     from core.errors import OriginalMissingError
+    from ingest.web_pages import ingest_pages, is_address
 
-    sources, kept = [], []
+    sources, addresses, kept = [], [], []
     async with _opened(settings) as bench:
         for one in await asyncio.to_thread(bench.store.documents, [_library_owner()]):
             if not _matches(one.name, names) or one.origin.startswith("in:"):
+                continue
+            if is_address(one.origin):
+                addresses.append(one.origin)
                 continue
             try:
                 sources.append(await bench.originals.source(one))
             except OriginalMissingError:
                 kept.append(one.name)
-        reports = [
-            report async for report in bench.ingestor.ingest_many(sources, owner=_library_owner())
-        ]
+        owner = _library_owner()
+        reports = [one async for one in bench.ingestor.ingest_many(sources, owner=owner)]
+        if addresses:
+            fetched = ingest_pages(
+                addresses, settings, bench.store, bench.ingestor, owner=owner, again=True
+            )
+            reports += [one async for one in fetched]
     return reports, kept
 
 

@@ -97,6 +97,7 @@ class LibraryPage(BaseModel):
 
     documents: list[LibraryEntry]
     matched: int = Field(description="How many there are, on all pages.")
+    may_add_pages: bool = Field(description="Whether web pages may be added by their address.")
     totals: LibraryTotals
 
 
@@ -170,6 +171,14 @@ class DeleteRequest(BaseModel):
     ids: Annotated[list[_Id], Field(min_length=1, max_length=MAX_LISTED)]
 
 
+class AddRequest(BaseModel):
+    """A web page that is to be added."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
 class Refused(BaseModel):
     """A document that cannot be deleted."""
 
@@ -234,6 +243,7 @@ async def look_through(
     return LibraryPage(
         documents=[LibraryEntry(**entry) for entry in entries],
         matched=matched,
+        may_add_pages=me.is_operator and services.settings.web_pages,
         totals=LibraryTotals(
             documents=totals.documents,
             passages=totals.passages,
@@ -266,6 +276,16 @@ async def undo(request: Request, body: UndoRequest) -> UndoResponse:
     """Bring back what was deleted within the last minute."""
     services, me = await _asked(request)
     return UndoResponse(restored=await library.undo(services, me, body.undo))
+
+
+@router.post("/library/pages", tags=["library"])
+async def add_page(request: Request, body: AddRequest) -> LibraryEntry:
+    """Fetch a web page into the shared library; for operators, where that is switched on."""
+    services, me = await _asked(request)
+    if not me.is_operator:
+        raise HTTPException(403, "Only the operator of this server can add web pages.")
+    report = await library.add_page(services, me, body.address)
+    return await _now(services, me, report.document_id or 0)
 
 
 @router.get("/library/{document_id}", tags=["library"], responses=_NOT_THERE)
