@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from core.errors import DocumentError
 from core.settings import Settings
 from ingest.guard import check_size, is_recording, sniff
-from ingest.loaders import Kind, LoadedDocument
+from ingest.listing import DocumentInfo
+from ingest.loaders import Kind, LoadedDocument, is_as_read, of_content
 from ingest.loaders.kinds import kind_named
 from ingest.originals import NOT_KEPT, Arriving
 from ingest.sources import IngestProgress, ProgressSink, SourceFile, is_kept
@@ -70,6 +71,19 @@ def keep_original(found: FoundFile, store: Store, owner: str, arriving: Arriving
         held = store.kept_bytes(owner)
         if not arriving.keep(found.source.path, found.sha256, held=held):
             found.notes.append(NOT_KEPT)
+
+
+def is_unchanged(found: FoundFile, known: DocumentInfo) -> bool:
+    """Tell whether a file need not be read, since the document that is there says what it says.
+
+    One whose kept file could not be told from its hash is read once more.
+    """
+    return (
+        known.status == "ready"
+        and is_as_read(known.sha256, found.sha256, known.kind or "")
+        and not found.source.again
+        and (not is_kept(known.origin) or of_content(known.sha256) == found.sha256)
+    )
 
 
 def slowness(source: SourceFile) -> int:

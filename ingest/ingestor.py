@@ -21,6 +21,7 @@ from ingest.embedder import Embedder
 from ingest.found_files import (
     FoundFile,
     PreparedFile,
+    is_unchanged,
     keep_original,
     look_at,
     os_reason,
@@ -29,7 +30,7 @@ from ingest.found_files import (
     tell_kind,
 )
 from ingest.guard import safe_name
-from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read, is_as_read
+from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read
 from ingest.originals import Arriving, Originals
 from ingest.parse_lane import FILES_OF_OWNER, FILES_WAITING
 from ingest.parse_process import ParserProcess
@@ -188,12 +189,7 @@ class Ingestor:
             await asyncio.to_thread(look_at, found, self._settings)
             await asyncio.to_thread(keep_original, found, self._store, owner, arriving)
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
-            if (
-                known is not None
-                and known.status == "ready"
-                and is_as_read(known.sha256, found.sha256, known.kind or "")
-                and not source.again
-            ):
+            if known is not None and is_unchanged(found, known):
                 yield stored_report(known, "unchanged")
                 return
             await asyncio.to_thread(tell_kind, found)

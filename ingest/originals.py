@@ -142,10 +142,11 @@ class Arriving:
         try:
             if _copied(path, part) != sha256:
                 return False
-            final.parent.mkdir(mode=0o700, exist_ok=True)
+            if not final.parent.is_dir():
+                final.parent.mkdir(mode=0o700, exist_ok=True)
+                sync_folder(self._originals.folder)
             part.replace(final)
             sync_folder(final.parent)
-            sync_folder(self._originals.folder)
         except OSError as exc:
             if exc.errno in _FULL:
                 return False

@@ -252,6 +252,18 @@ async def test_a_document_from_before_is_not_read_again_in_its_folder(tmp_path: 
         assert statuses == ["unchanged"]
 
 
+async def test_an_upload_from_before_is_read_once_more_so_that_its_file_is_kept(
+    tmp_path: Path,
+) -> None:
+    async with open_desk(tmp_path) as desk:
+        await desk.take("sails.txt", WORDS)
+        _store_as_before(desk.store, hashlib.sha256(f"{sha256(WORDS)} 2".encode()).hexdigest())
+        await desk.catalog.check_behind()
+        assert desk.kept() == {}
+        await desk.take("sails.txt", WORDS)
+        assert desk.kept() == {sha256(WORDS): WORDS}
+
+
 def _store_as_before(store: Store, mixed: str) -> None:
     with store._database.writing() as db:
         row = DocumentRow(*db.execute(f"SELECT {DOCUMENT_COLUMNS} FROM documents").fetchone())
