@@ -9,7 +9,7 @@ tell nothing stay as they were. Pure functions on ``Line``.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
@@ -33,7 +33,15 @@ _MIN_SHARE = 0.5
 """Of a table's lines, that have more than one cell."""
 _MIN_ROWS = {2: 3}
 """By the number of columns: of two columns, two rows may be an accident."""
+_CELL_HEIGHT = 8
+"""Lines of one cell, at most, that stand beside those of another without being level with them."""
+_LEADING = 1.9
+"""Of the font's size, between two lines of one cell, at most."""
 _PROSE_WORDS = 2.7
+_PROSE_FULL = 0.75
+"""Of the widest line of a column, that a line of running text reaches, but for its last ones."""
+_MOST_FULL = 0.6
+"""Share of a column's lines that do, at least."""
 _PROSE_GOES_ON = 0.3
 """Share of a column's lines that begin in the middle of a sentence, at least, in running text."""
 _NUMBER_ONLY = re.compile(
@@ -45,6 +53,14 @@ _BROKEN = re.compile(r"[^\W\d_]-$")
 
 Row = Sequence[Line]
 """The parts of a line between its wide gaps, from left to right."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell(Line):
+    """Several lines that are one cell of a table; ``baseline`` is that of the first."""
+
+    bottom: float = 0.0
+    """The baseline of the last."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +78,14 @@ class _Corridor:
 def arrange(rows: Sequence[Row]) -> tuple[Line, ...]:
     """Return the lines of a page in reading order."""
     rows = _whole(_downwards(rows))
+    levelled = _levelled(rows)
     lines: list[Line] = []
     at = 0
     while at < len(rows):
         end, corridors = _region(rows, at)
-        found = _read(rows[at:end], corridors) if corridors else None
+        found = _read_levelled(levelled, at)
+        if found is None and corridors:
+            found = _read(rows[at:end], corridors)
         if found is None:
             lines.append(joined(rows[at]))
             at += 1
@@ -136,6 +155,101 @@ def _downwards(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
+def _levelled(rows: Sequence[Row]) -> dict[int, tuple[Row, int]]:
+    """Return the rows by where they begin, with how many lines each is of.
+
+    Where cells are set in the middle of their row, their lines are not level with one another:
+    the lines of each are one cell then. A file draws cell after cell. Empty where there are none.
+    """
+    found: dict[int, tuple[Row, int]] = {}
+    at = 0
+    while at < len(rows):
+        cells: list[list[Line]] = []
+        end = at
+        while run := _stacked(rows, end):
+            if not all(_stand_beside(run, cell) for cell in cells):
+                break
+            cells.append(run)
+            end += len(run)
+        if len(cells) > 1:
+            found[at] = (sorted(map(_as_cell, cells), key=lambda cell: cell.left), end - at)
+            at = end
+        else:
+            found[at] = (rows[at], 1)
+            at += 1
+    return found if any(length > 1 for _, length in found.values()) else {}
+
+
+def _stacked(rows: Sequence[Row], start: int) -> list[Line]:
+    """Return the lines that stand under one another from ``start`` on; none for a row of parts."""
+    run: list[Line] = []
+    for row in rows[start : start + _CELL_HEIGHT]:
+        line = row[0]
+        if len(row) > 1:
+            break
+        if run:
+            above = run[-1]
+            is_below = 0 < above.baseline - line.baseline <= _LEADING * above.size
+            if not is_below or abs(above.left - line.left) > above.size:
+                break
+        run.append(line)
+    return run
+
+
+def _stand_beside(run: Sequence[Line], cell: Sequence[Line]) -> bool:
+    """Tell whether two runs of lines share some height, and have a gap between them."""
+    size = run[0].size
+    left, right = sorted((run, cell), key=lambda lines: lines[0].left)
+    gap = min(line.left for line in right) - max(line.right for line in left)
+    top = min(run[0].baseline, cell[0].baseline)
+    bottom = max(run[-1].baseline, cell[-1].baseline)
+    return gap >= GAP * size and bottom <= top + 0.3 * size
+
+
+def _as_cell(run: Sequence[Line]) -> Line:
+    text = "".join(line.text + ("" if line.broken else " ") for line in mended(run))
+    first = run[0]
+    return _Cell(
+        text=text.strip(),
+        left=min(line.left for line in run),
+        right=max(line.right for line in run),
+        baseline=first.baseline,
+        size=first.size,
+        bold=all(line.bold for line in run),
+        quarters=first.quarters,
+        bottom=run[-1].baseline,
+    )
+
+
+def _bottom(row: Row) -> float:
+    return min(part.bottom if isinstance(part, _Cell) else part.baseline for part in row)
+
+
+def _read_levelled(
+    levelled: Mapping[int, tuple[Row, int]], at: int
+) -> tuple[int, list[Line]] | None:
+    """Return how many lines from ``at`` on are a table with tall cells, and its rows."""
+    rows: list[Row] = []
+    lengths: list[int] = []
+    place = at
+    while place in levelled and len(rows) < _MAX_LINES:
+        row, length = levelled[place]
+        rows.append(row)
+        lengths.append(length)
+        place += length
+        if len(rows[0]) == 1:  # what stands alone begins no table
+            break
+    if not any(length > 1 for length in lengths):
+        return None
+    end, corridors = _region(rows, 0)
+    if not corridors or not any(length > 1 for length in lengths[:end]):
+        return None
+    end, count = _last_of_table(rows[:end])
+    if count < max(_MIN_ROWS.get(len(corridors) + 1, 2), _MIN_SHARE * end):
+        return None
+    return sum(lengths[:end]), _table(rows[:end], corridors)
+
+
 def _is_beside(left: Line, right: Line) -> bool:
     return (
         abs(left.baseline - right.baseline) < 0.3 * min(left.size, right.size)
@@ -156,7 +270,7 @@ def _region(rows: Sequence[Row], start: int) -> tuple[int, list[_Corridor]]:
         return end, []
     while end < min(len(rows), start + _MAX_LINES):
         above, row = rows[end - 1][0], rows[end]
-        distance = above.baseline - row[0].baseline
+        distance = _bottom(rows[end - 1]) - max(part.baseline for part in row)
         size = max(above.size, row[0].size)
         other_size = len(row) == 1 and abs(above.size - row[0].size) > _SAME_SIZE * size
         if other_size or not 0 < distance <= _DISTANCE * size:
@@ -235,6 +349,10 @@ def is_prose(column: Sequence[Line]) -> bool:
     words = sum(len(line.text.split()) for line in column) / len(column)
     if words < _PROSE_WORDS:
         return False
+    widest = max(line.right - line.left for line in column)
+    full = sum(line.right - line.left >= _PROSE_FULL * widest for line in column)
+    if full < _MOST_FULL * len(column):
+        return False
     goes_on = sum(
         below.text[:1].islower() and STOP.search(above.text) is None
         for above, below in pairwise(column)
@@ -255,13 +373,16 @@ def _table(rows: Sequence[Row], corridors: Sequence[_Corridor]) -> list[Line]:
     """Return the rows of a table, those of several lines as one."""
     count = len(corridors) + 1
     found: list[tuple[Row, list[str]]] = []
+    above: Row = ()
     for row in rows:
         cells = [""] * count
         for column, part in _placed(row, corridors):
             cells[column] = f"{cells[column]} {part.text}".strip()
-        if found and _continues(cells):
-            above = found[-1][1]
-            above[:] = [f"{one} {other}".strip() for one, other in zip(above, cells, strict=True)]
+        is_rest = _continues(cells) and (len(row) == 1 or _was_full(above, row, corridors))
+        above = row
+        if found and is_rest:
+            whole = found[-1][1]
+            whole[:] = [f"{one} {other}".strip() for one, other in zip(whole, cells, strict=True)]
         else:
             found.append((row, cells))
     return [
@@ -276,3 +397,16 @@ def _continues(cells: Sequence[str]) -> bool:
     if not cells[0] and len(filled) * 2 <= len(cells):
         return not any(cell[0].isdigit() for cell in filled)
     return len(filled) < len(cells) and all(cell[0].islower() for cell in filled)
+
+
+def _was_full(above: Row, row: Row, corridors: Sequence[_Corridor]) -> bool:
+    """Tell whether each cell of a line may go on from the one above: that had no room for more."""
+    ends = dict(_placed(above, corridors))
+    for column, part in _placed(row, corridors):
+        if column >= len(corridors) or column not in ends:
+            continue
+        first = part.text.partition(" ")[0]
+        needed = (part.right - part.left) * (len(first) + 1) / max(1, len(part.text))
+        if ends[column].right + needed < corridors[column].right - GAP * part.size:
+            return False
+    return True

@@ -64,6 +64,39 @@ def test_columns_that_are_drawn_across_are_read_one_after_the_other(tmp_path: Pa
     )
 
 
+def test_cells_of_several_lines_that_stand_in_the_middle_of_their_row(tmp_path: Path) -> None:
+    texts = [
+        *across(("tool", "what it is for"), ("saw", "cuts wood")),
+        (72.0, 663.0, "brace"), (220.0, 670.0, "bores holes, where"), (220.0, 656.0, "no drill is"),
+        (72.0, 640.0, "set of"), (72.0, 626.0, "three"), (72.0, 612.0, "planes"),
+        (220.0, 633.0, "makes boards"), (220.0, 619.0, "even"),
+        (72.0, 596.0, "rasp"), (220.0, 596.0, "takes off"),
+        (72.0, 560.0, "All of them hang above the bench in the shed, on nails of their own."),
+    ]  # fmt: skip
+    assert text(tmp_path, texts) == (
+        "tool | what it is for\n\nsaw | cuts wood\n\nbrace | bores holes, where no drill is\n\n"
+        "set of three planes | makes boards even\n\nrasp | takes off\n\n"
+        "All of them hang above the bench in the shed, on nails of their own."
+    )
+
+
+def test_short_descriptions_beside_names_are_no_columns_of_prose(tmp_path: Path) -> None:
+    rows = (
+        ("run the pump now", "starts it, and waits until the water has come"),
+        ("stop all of it", "ends it"),
+        ("show me the state", "tells how much water there is in the two wells"),
+        ("clean it up", "washes the filter"),
+    )
+    read = text(tmp_path, across(*rows, lefts=(72, 250)))
+    assert read == "\n\n".join(" | ".join(row) for row in rows)
+
+
+def test_a_row_without_a_value_is_no_rest_of_the_one_above(tmp_path: Path) -> None:
+    rows = (("port", "8000", "of the page"), ("host", "", "of the page"), ("name", "x", "of it"))
+    read = text(tmp_path, across(*rows))
+    assert "host |  | of the page" in read
+
+
 @pytest.mark.parametrize(
     "rows",
     [
