@@ -17,12 +17,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
-from urllib.robotparser import RobotFileParser
 
 import httpx
 import structlog
+from protego import Protego
 
 from core.errors import DocumentError, DocumentTooLargeError, WebPageError
 from ingest.loaders.kinds import kind_named
@@ -53,6 +54,14 @@ OFF: Final = (
 )
 _TIMEOUT: Final = httpx.Timeout(10.0)
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_SPECIAL: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        # Python's own list of what is special differs from version to version; the last one is
+        # where a large provider's machines find what only they may know.
+        ("192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "3fff::/20", "168.63.129.16/32"),
+    )
+)
 _SUFFIXES: Final = {
     "text/html": ".html",
     "application/xhtml+xml": ".html",
@@ -94,6 +103,8 @@ def is_public(address: Address) -> bool:
             inside = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inside is not None and not is_public(inside):
             return False
+    if any(address in network for network in _SPECIAL if network.version == address.version):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -123,7 +134,7 @@ class WebPages:
         self._allows = allows
         self._ports = ports
         self._total_s = total_s
-        self._robots: OrderedDict[str, RobotFileParser | None] = OrderedDict()
+        self._robots: OrderedDict[str, Protego | None] = OrderedDict()
         # Proxies of the environment would connect to whatever they like, and cookies tell who asks.
         self._client = httpx.AsyncClient(
             trust_env=False,
@@ -132,7 +143,10 @@ class WebPages:
             follow_redirects=False,
             # Another name at the same address has another certificate to show.
             limits=httpx.Limits(max_keepalive_connections=0),
-            headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
+            headers={
+                "User-Agent": f"{AGENT}/{version(AGENT)}",
+                "Accept-Encoding": "identity",
+            },
         )
 
     async def aclose(self) -> None:
@@ -167,6 +181,8 @@ class WebPages:
                     continue
                 if answer.status_code != 200:
                     raise WebPageError(f"{url} is answered with {answer.status_code}.")
+                if answer.headers.get("content-encoding", "identity").lower() != "identity":
+                    raise WebPageError(f"{url} is sent packed, which was not asked for.")
                 size = await self._write(answer, path)
                 media_type = answer.headers.get("content-type", "").partition(";")[0]
                 log.info("web.fetched", host=url.host, bytes=size)
@@ -209,7 +225,7 @@ class WebPages:
     async def _write(self, answer: httpx.Response, path: Path) -> int:
         size = 0
         with path.open("wb") as file:
-            async for piece in answer.aiter_bytes(64 * 1024):
+            async for piece in answer.aiter_raw(64 * 1024):
                 size += len(piece)
                 if size > self._max_bytes:
                     raise DocumentTooLargeError(
@@ -230,11 +246,10 @@ class WebPages:
         rules = self._robots[host]
         if rules is None:
             raise WebPageError(f"{url.host} does not tell which pages programs may fetch just now.")
-        return rules.can_fetch(AGENT, str(url))
+        return bool(rules.can_fetch(str(url), AGENT))
 
-    async def _rules(self, url: httpx.URL) -> RobotFileParser | None:
+    async def _rules(self, url: httpx.URL) -> Protego | None:
         """Return a host's rules: none where it has none, ``None`` where it cannot tell them."""
-        rules = RobotFileParser()
         for _ in range(MAX_REDIRECTS + 1):
             try:
                 async with self._asked(url) as answer:
@@ -245,19 +260,27 @@ class WebPages:
                         return None
                     text = b""
                     if answer.status_code == 200:
-                        async for piece in answer.aiter_bytes():
+                        async for piece in answer.aiter_raw():
                             text += piece
                             if len(text) > ROBOTS_BYTES:
                                 break
-                    rules.parse(text[:ROBOTS_BYTES].decode("utf-8", "replace").splitlines())
-                    return rules
+                    return Protego.parse(text[:ROBOTS_BYTES].decode("utf-8", "replace"))
             except httpx.HTTPError:
                 return None
-        rules.parse([])
-        return rules
+        return Protego.parse("")
 
     def _cookieless(self) -> None:
         self._client.cookies.clear()
+
+
+async def _free(store: Store, owner: str, name: str) -> str:
+    """Return a name that no other document has: of pages under one name the later get numbers."""
+    stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
+    number, tried = 1, name
+    while await asyncio.to_thread(store.find_document, owner, tried) is not None:
+        number += 1
+        tried = str(PurePosixPath(name).with_name(f"{stem} ({number}){suffix}"))
+    return tried
 
 
 def _parsed(address: str) -> httpx.URL:
@@ -281,9 +304,10 @@ def name_of(url: httpx.URL, media_type: str) -> str:
     path = url.path.rstrip("/")
     query = url.query.decode("ascii", "replace")
     name = f"{url.host}{path}" + (f" {query}" if query else "")
-    suffix = _SUFFIXES.get(media_type, "")
     known = kind_named(PurePosixPath(path).name) if path and not query else None
-    if suffix and (known is None or kind_named(f"x{suffix}") != known):
+    # Of what says nothing of itself: a page, unless its path has the ending of another kind.
+    suffix = _SUFFIXES.get(media_type, "" if known else ".html")
+    if suffix and kind_named(f"x{suffix}") != known:
         name += suffix
     return safe_relative_name(name)
 
@@ -312,7 +336,7 @@ async def ingest_pages(
             try:
                 async with pages.fetched(address) as page:
                     known = await asyncio.to_thread(store.find_origin, owner, page.address)
-                    name = known.name if known is not None else page.name
+                    name = known.name if known is not None else await _free(store, owner, page.name)
                     source = SourceFile(page.path, name, page.address, again=again)
                     async for report in ingestor.ingest_many(
                         [source], owner=owner, on_progress=on_progress

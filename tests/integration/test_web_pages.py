@@ -60,6 +60,13 @@ async def test_a_page_is_found_and_follows_its_changes(
             assert passages.passages[0].source == name
             assert "40 euros" in passages.passages[0].text
             assert await take(bench, settings, site, "/fees#prices") == [(name, "unchanged")]
+            site.put("/fees.html", "<p>Another page of nearly the same name.</p>")
+            other = "pages.example/fees (2).html"
+            assert await take(bench, settings, site, "/fees.html") == [(other, "ready")]
+            assert await take(bench, settings, site, "/fees.html") == [(other, "unchanged")]
+            bench.store.delete_document(
+                bench.store.find_document(LIBRARY_OWNER, other).id, LIBRARY_OWNER
+            )
             site.put("/fees", FEES.format(fee=55))
             assert await take(bench, settings, site, "/fees") == [(name, "ready")]
             (changed,) = bench.store.documents((LIBRARY_OWNER,))

@@ -78,6 +78,12 @@ async def test_redirects_are_followed_and_end_somewhere(site: Website, pages: We
         *("http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/", "http://[fd00::1]/"),
         *("http://[64:ff9b::a00:1]/", "http://[2002:0a00:0001::]/", "http://224.0.0.1/"),
         *("http://127.0.0.1./", "http://[::]/", "http://255.255.255.255/"),
+        *(
+            "http://168.63.129.16/",
+            "http://192.0.0.192/",
+            "http://192.88.99.1/",
+            "http://[3fff::1]/",
+        ),
     ],
 )
 async def test_no_private_address_is_asked(address: str) -> None:
@@ -147,11 +153,15 @@ async def test_a_name_that_resolves_to_another_address_later_is_asked_at_the_one
 
 
 async def test_robots_are_obeyed(site: Website, pages: WebPages) -> None:
-    site.put("/robots.txt", "User-agent: *\nDisallow: /private/\n", kind="text/plain")
+    site.put(
+        "/robots.txt", "User-agent: *\nDisallow: /private/\nDisallow: /*.pdf$\n", kind="text/plain"
+    )
     site.put("/private/a", "A secret.")
     site.put("/open", "No secret.")
     with pytest.raises(WebPageError, match=r"robots\.txt"):
         await fetched(pages, site.url("/private/a"))
+    with pytest.raises(WebPageError, match=r"robots\.txt"):
+        await fetched(pages, site.url("/papers/a.pdf"))
     assert (await fetched(pages, site.url("/open")))[2] == b"No secret."
     assert [path for _, path in site.asked] == ["/robots.txt", "/open"]
     site.put("/robots.txt", "down", status=503)
@@ -170,9 +180,9 @@ async def test_too_much_is_refused_while_it_comes(site: Website, pages: WebPages
     site.pages["/endless"] = endless
     with pytest.raises(DocumentTooLargeError):
         await fetched(pages, site.url("/endless"))
-    bomb = gzip.compress(b"0" * 10_000_000)
+    bomb = gzip.compress(b"0" * 10_000_000)  # what is packed is not unpacked
     site.put("/bomb", bomb, Content_Encoding="gzip")
-    with pytest.raises(DocumentTooLargeError):
+    with pytest.raises(WebPageError, match="packed"):
         await fetched(pages, site.url("/bomb"))
 
 
@@ -214,7 +224,7 @@ async def test_neither_cookies_nor_names_are_sent(site: Website, pages: WebPages
     for _ in range(2):
         await fetched(pages, site.url("/a"))
     assert all("Cookie" not in one and "Referer" not in one for one in heard)
-    assert {one["User-Agent"] for one in heard} == {"xoe-novai"}
+    assert all(one["User-Agent"].startswith("xoe-novai/") for one in heard)
 
 
 def test_public_addresses_are_told_from_others() -> None:
@@ -227,6 +237,9 @@ def test_public_addresses_are_told_from_others() -> None:
 def test_a_page_has_a_name_with_the_ending_of_its_kind() -> None:
     cases = {
         ("https://a.example/", "text/html"): "a.example.html",
+        ("https://club.org/", ""): "club.org.html",
+        ("https://code.rs/", "application/x-unknown"): "code.rs.html",
+        ("https://a.example/x.md", ""): "a.example/x.md",
         ("https://a.example/x.html", "text/html"): "a.example/x.html",
         ("https://a.example/x.htm", "text/html"): "a.example/x.htm",
         ("https://a.example/x.php", "text/html"): "a.example/x.php.html",
