@@ -17,7 +17,6 @@ let anchor = null
 let shown = null // the document in the preview
 let asked = 0
 let loaded = ""
-let undoing = null
 
 try {
   const theme = localStorage.getItem("vite-ui-theme") // the chat's own choice
@@ -248,6 +247,7 @@ async function preview(id) {
     actions(one), tagging(one), sides)
   panel.back = before
   panel.hidden = false
+  coverTheRest(true)
   panel.focus({ preventScroll: true })
   if (one.headings.length) sides.append(outline(one, text))
   sides.append(el("h3", { textContent: "Text" }), text)
@@ -256,10 +256,18 @@ async function preview(id) {
   else text.textContent = "There is no text in it."
 }
 
+// On a narrow screen a document covers the page, and what is behind it is out of reach.
+const narrow = matchMedia("(max-width: 70rem)")
+function coverTheRest(isOpen) {
+  for (const part of document.querySelectorAll("body > header, main > :not(#preview)")) part.inert = isOpen && narrow.matches
+}
+narrow.addEventListener("change", () => coverTheRest(!byId("preview").hidden))
+
 function closePreview() {
   const panel = byId("preview")
   if (panel.hidden) return
   panel.hidden = true
+  coverTheRest(false)
   panel.replaceChildren()
   shown = null
   history.replaceState(null, "", location.pathname)
@@ -387,7 +395,10 @@ async function remove(documents) {
   }
   if (documents.some((one) => one.id === shown?.id && said.deleted.includes(one.id))) closePreview()
   for (const id of said.deleted) chosen.delete(id)
+  const place = listed.findIndex((one) => said.deleted.includes(one.id))
   await load()
+  const next = document.querySelectorAll("#rows .open")[Math.min(place, listed.length - 1)]
+  ;(next ?? byId("search")).focus({ preventScroll: true })
   tell(said.refused.map((one) => one.reason).join(" "))
   if (said.deleted.length) offerUndo(said)
 }
@@ -405,21 +416,21 @@ function confirmed(files) {
 }
 
 function offerUndo({ deleted, undo, seconds }) {
-  clearInterval(undoing)
-  const bar = byId("undo")
   const until = performance.now() + seconds * 1000
   const clock = el("span", { "aria-hidden": "true" })
+  const bar = el("p", {}, el("span", { textContent: `${plural(deleted.length, "document")} deleted.` }))
+  const over = () => { clearInterval(ticking); bar.remove() }
   const button = el("button", {
     type: "button", textContent: "Undo",
     onclick: async () => {
-      clearInterval(undoing)
-      bar.replaceChildren()
+      clearInterval(ticking)
       try {
         const { restored } = await ask("/library/undo", "POST", { undo })
         await load()
         bar.replaceChildren(el("span", { textContent: `${plural(restored.length, "document")} brought back.` }))
-        setTimeout(() => bar.replaceChildren(), 4000)
+        setTimeout(over, 4000)
       } catch (error) {
+        over()
         tell(error.message)
       }
       byId("search").focus({ preventScroll: true })
@@ -428,11 +439,12 @@ function offerUndo({ deleted, undo, seconds }) {
   const tick = () => {
     const left = Math.ceil((until - performance.now()) / 1000)
     clock.textContent = `${left} s`
-    if (left <= 0) { clearInterval(undoing); bar.replaceChildren() }
+    if (left <= 0) over()
   }
-  bar.replaceChildren(el("span", { textContent: `${plural(deleted.length, "document")} deleted.` }), button, clock)
+  const ticking = setInterval(tick, 500)
+  bar.append(button, clock)
+  byId("undo").append(bar)
   tick()
-  undoing = setInterval(tick, 500)
 }
 
 // ── What is in it ────────────────────────────────────────────────────────────────────────────

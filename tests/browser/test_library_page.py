@@ -104,7 +104,13 @@ def test_documents_are_deleted_with_their_files_and_brought_back(page: Page, hou
     asked.get_by_role("button", name="Delete").click()
     expect(page.locator("#rows tr")).to_have_count(4)
     assert not (house.library / "club" / "garden.md").exists()
-    page.locator("#undo").get_by_role("button", name="Undo").click()
+    page.get_by_label("Choose well.md").check()
+    page.click("#delete-chosen")
+    page.locator("dialog[open]").get_by_role("button", name="Delete").click()
+    expect(page.locator("#rows tr")).to_have_count(3)
+    expect(page.locator("#rows .open").nth(2)).to_be_focused()  # the row in its place, or the last
+    for _ in range(2):  # each deletion by itself
+        page.locator("#undo").get_by_role("button", name="Undo").first.click()
     expect(page.locator("#rows tr")).to_have_count(6)
     assert "hedgehog" in (house.library / "club" / "garden.md").read_text()
     page.fill("#search", "hedgehog")
