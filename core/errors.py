@@ -12,6 +12,7 @@ XoeError
 │   ├── DocumentTypeError    not one of the kinds that can be read
 │   ├── DocumentLockedError  encrypted
 │   ├── DocumentBusyError    too many files wait to be read (a BusyError)
+│   ├── SourceError          a source of the settings file could not be read
 │   ├── UploadBusyError      too much waits to be read already; ``retry_after_s`` tells when
 │   └── DocumentEmptyError   nothing to read in it
 ├── StoreError
@@ -143,6 +144,15 @@ class DocumentBusyError(DocumentError, BusyError):
 
     server = "The reading of files"
     things = "files"
+
+
+class SourceError(DocumentError):
+    """A source of the settings file could not be read, or not wholly."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        """``detail``: what its loader said, which may hold an address or a password."""
+        super().__init__(message)
+        self.detail = detail
 
 
 class UploadBusyError(DocumentError):

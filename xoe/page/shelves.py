@@ -75,10 +75,10 @@ async def share_document(services: Services, payload: Mapping[str, object]) -> b
 
 
 def _may_take_down(document: DocumentInfo, me: Identity) -> bool:
-    """Whether an operator may remove a shared document: one in the folder would come back."""
-    from ingest.ingestor import FOLDER  # with the engines, behind the page
+    """Whether an operator may remove a shared document: one that would come back stays."""
+    from ingest.sources import comes_back  # with the engines, behind the page
 
-    return me.is_operator and document.owner == LIBRARY_OWNER and document.origin != FOLDER
+    return me.is_operator and document.owner == LIBRARY_OWNER and not comes_back(document.origin)
 
 
 def _id(payload: Mapping[str, object]) -> int | None:
