@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
+import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import git
 import numpy as np
 import pytest
+from real_sources import Repository, table
 
-from core.errors import SettingsError, SourceError
+from core.errors import SettingsError, SourceError, StoreError
 from core.settings import Settings, load_settings, masked
 from core.source_settings import SourceSettings
 from ingest.ingestor import Ingestor
@@ -21,6 +23,7 @@ from ingest.source_sync import _origins, of_other_sources, sync_source
 from ingest.source_worker import key_of
 from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION, Encoded
+from xoe.sources import Sources
 
 OWNER = "library"
 
@@ -80,28 +83,6 @@ async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
     await made.aclose()
 
 
-class Repository:
-    """A Git repository."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.repo = git.Repo.init(path, initial_branch="main")
-        with self.repo.config_writer() as config:
-            config.set_value("user", "name", "Somebody").set_value("user", "email", "a@localhost")
-
-    def commit(self, **files: str | None) -> None:
-        """Write files, or remove those that are ``None``; ``guide__ferry_md`` is a path."""
-        for given, text in files.items():
-            path = self.path / given.replace("__", "/").replace("_", ".")
-            if text is None:
-                path.unlink()
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
-        self.repo.git.add(all=True)
-        self.repo.index.commit("A change")
-
-
 async def test_a_repository_is_followed_with_no_needless_embedding(
     shelf: Shelf, tmp_path: Path
 ) -> None:
@@ -132,16 +113,6 @@ async def test_a_repository_is_followed_with_no_needless_embedding(
         "New\nThe buoy is yellow.",
     ]
     assert shelf.texts()["wiki/quay.txt"] == "The pier is green."
-
-
-def table(path: Path, *statements: str) -> str:
-    """Change a database of members; return its address."""
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE IF NOT EXISTS members(place INTEGER, name TEXT, boat TEXT)")
-        for statement in statements:
-            db.execute(statement)
-    db.close()
-    return f"sqlite:///{path}"
 
 
 async def test_rows_of_a_table_are_followed_by_their_names(shelf: Shelf, tmp_path: Path) -> None:
@@ -207,6 +178,48 @@ async def test_what_is_named_no_more_is_told_from_what_is(shelf: Shelf, tmp_path
     others = of_other_sources(shelf.store, OWNER, ["wiki"])
     assert [one.name for one in others] == ["wiki2/a.txt"]
     assert of_other_sources(shelf.store, OWNER, ["wiki", "wiki2"]) == []
+
+
+async def test_a_source_is_read_again_when_its_time_has_come_whatever_another_does(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SourceSettings, "pause_s", 0.2)
+    wiki = Repository(tmp_path / "wiki")
+    wiki.commit(a_txt="The pier is green.")
+    os.mkfifo(tmp_path / "pipe")  # who opens it waits for ever
+    named = (
+        SourceSettings(name="gone", loader="TextLoader", arguments={"file_path": "/no"}),
+        SourceSettings(
+            name="hung", loader="TextLoader", arguments={"file_path": str(tmp_path / "pipe")}
+        ),
+        SourceSettings(name="wiki", loader="GitLoader", arguments={"repo_path": str(wiki.path)}),
+    )
+    changed = asyncio.Event()
+
+    async def on_change() -> None:
+        changed.set()
+
+    async def on_end() -> None:
+        raise StoreError("The store is away.")  # and the next run is made all the same
+
+    bench: Any = SimpleNamespace(store=shelf.store, ingestor=shelf.ingestor)
+    settings = Settings(data_dir=tmp_path / "data", sources=named)
+    sources = Sources(settings, bench, tell=lambda _: None, on_change=on_change, on_end=on_end)
+    running = asyncio.create_task(sources.run())
+    async with asyncio.timeout(60):
+        for text in ("The pier is blue.", "The pier is black."):
+            await changed.wait()
+            changed.clear()
+            wiki.commit(a_txt=text)
+        await changed.wait()
+    assert shelf.texts() == {"wiki/a.txt": "The pier is black."}
+    assert sources.remarks() == [
+        "The source gone was not read to its end: it failed (RuntimeError). Its earlier documents "
+        "stay. 'xoe ingest --source gone' tells more."
+    ]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 @pytest.mark.parametrize(
