@@ -66,7 +66,7 @@ async def _ingest(
     async with open_workbench(settings) as bench:
         await bench.ingestor.rebuild_outdated()
         sources, problems = _sources(paths, settings, bench.store)
-        with _progress(len(sources), show) as progress:
+        with _progress(None if given else len(sources), show) as progress:
             for name, reason in problems:
                 reports.append(_failed(name, reason))
                 progress.tell(reports[-1])
@@ -221,7 +221,7 @@ class _Bar:
     While a recording is transcribed or a scan read it tells how far that is.
     """
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int | None) -> None:
         self._progress = progress
         self._begun = time.monotonic()
         self._passages = 0
@@ -253,7 +253,7 @@ class _Bar:
 
 
 @contextmanager
-def _progress(total: int, show: bool) -> Iterator[_Bar]:
+def _progress(total: int | None, show: bool) -> Iterator[_Bar]:
     console = errors if show else Console(stderr=True, quiet=True)
     with Progress(
         TextColumn("{task.description}", markup=False),
