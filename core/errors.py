@@ -14,6 +14,7 @@ XoeError
 │   ├── DocumentBusyError    too many files wait to be read (a BusyError)
 │   ├── WebPageError         a web page is not to be fetched, or cannot be
 │   ├── OriginalMissingError the file of a document is not there, or not as it was read
+│   ├── SourceError          a source of the settings file could not be read
 │   ├── UploadBusyError      too much waits to be read already; ``retry_after_s`` tells when
 │   └── DocumentEmptyError   nothing to read in it
 ├── StoreError
@@ -160,6 +161,15 @@ class DocumentBusyError(DocumentError, BusyError):
 
     server = "The reading of files"
     things = "files"
+
+
+class SourceError(DocumentError):
+    """A source of the settings file could not be read, or not wholly."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        """``detail``: what its loader said, which may hold an address or a password."""
+        super().__init__(message)
+        self.detail = detail
 
 
 class UploadBusyError(DocumentError):

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from core.errors import SettingsError
+from core.source_settings import MAX_SOURCES, SourceSettings, refuse_open_file
 
 ENV_PREFIX = "XOE_"
 CONFIG_ENV = "XOE_CONFIG"
@@ -30,6 +31,7 @@ PEOPLE_FILE = "people.sqlite"
 SHARED_ENV = "XOE_SHARED_DIR"
 """Where tests and benches find evaluation data that is not part of the project."""
 
+_SOURCES = "sources"
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -64,6 +66,9 @@ class Settings(BaseSettings):
     # Off, nothing outside is ever asked for a document.
     web_pages: bool = Field(
         False, description="let operators add web pages by their address, which are fetched then"
+    )
+    sources: tuple[SourceSettings, ...] = Field(
+        (), max_length=MAX_SOURCES, description="LangChain loaders whose documents are shared"
     )
     models_dir: Path = Field(
         default_factory=_default_models_dir, description="the model files' folder"
@@ -317,6 +322,13 @@ class Settings(BaseSettings):
             raise ValueError("must not be below breaker_open_s")
         return value
 
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, value: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        if len({source.name.lower() for source in value}) < len(value):
+            raise ValueError("two have the same name")
+        return value
+
     @field_validator("data_dir", "library_dir", "models_dir", "uds", "share_ssh_config")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -335,14 +347,19 @@ def load_settings(**overrides: Any) -> Settings:
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     problems = [_unknown(key, f"{ENV_PREFIX}{key.upper()}") for key in _unknown_environment()]
+    if f"{ENV_PREFIX}{_SOURCES.upper()}" in os.environ:
+        problems.append(f"Sources are named in {config_path()}, not in the environment.")
     if problems:
         raise SettingsError("\n".join(problems))
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as exc:
         raise SettingsError("\n".join(_explain(error) for error in exc.errors())) from exc
     except ValueError as exc:  # tomllib.TOMLDecodeError
         raise SettingsError(f"{config_path()} is not valid TOML: {exc}") from exc
+    if settings.sources:
+        refuse_open_file(config_path())
+    return settings
 
 
 def masked(settings: Settings) -> dict[str, Any]:
@@ -366,8 +383,9 @@ def _unknown(key: str, shown: str) -> str:
 
 def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
+    is_source = error["loc"][:1] == (_SOURCES,)  # which may hold a password
+    if error["type"] == "extra_forbidden" and not is_source:
         return _unknown(key, repr(key))
-    if isinstance(error.get("input"), SecretStr):
+    if isinstance(error.get("input"), SecretStr) or is_source:
         return f"The setting {key} is not valid: {error['msg']}."
     return f"The setting {key} is not valid: {error['msg']} (it is {error['input']!r})."

@@ -86,7 +86,7 @@ async def sync_folder(
     async for report in ingestor.ingest_many(sources, owner=folder.owner, on_progress=on_progress):
         yield report
     names = {source.name for source in sources}
-    async for report in _remove(store, [one for one in known if one.name not in names]):
+    async for report in remove_documents(store, [one for one in known if one.name not in names]):
         yield report
 
 
@@ -101,7 +101,7 @@ async def remove_vanished(store: Store, folder: Folder) -> AsyncIterator[Documen
         _look(folder, bool(known))
         return [one for one in known if not Path(one.origin).exists()]
 
-    async for report in _remove(store, await asyncio.to_thread(gone)):
+    async for report in remove_documents(store, await asyncio.to_thread(gone)):
         yield report
 
 
@@ -166,7 +166,10 @@ def _look(folder: Folder, is_known: bool) -> None:
         )
 
 
-async def _remove(store: Store, gone: Sequence[DocumentInfo]) -> AsyncIterator[DocumentReport]:
+async def remove_documents(
+    store: Store, gone: Sequence[DocumentInfo]
+) -> AsyncIterator[DocumentReport]:
+    """Remove documents, and yield a report for each."""
     for one in gone:
         await asyncio.to_thread(store.delete_document, one.id, one.owner)
         log.info("ingest.removed", owner=one.owner, document_id=one.id)

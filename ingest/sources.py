@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 FOLDER = "folder"
 UPLOAD = "upload"
 _INSIDE = "in:"
+_SOURCE = "source:"
 
 
 def origin_inside(name: str) -> str:
@@ -34,6 +35,21 @@ def container_of(origin: str) -> str:
 def is_kept(origin: str) -> bool:
     """Tell whether a document's file is kept here, since it lies in no folder."""
     return origin == UPLOAD or origin.startswith(_INSIDE)
+
+
+def origin_from(source: str, key: str = "") -> str:
+    """Return the origin of what a source of the settings file gives under ``key``."""
+    return f"{_SOURCE}{source}:{key}"
+
+
+def source_of(origin: str) -> str | None:
+    """Return the source of the settings file that a document is from, None where it is none's."""
+    return origin.split(":", 2)[1] if origin.startswith(_SOURCE) else None
+
+
+def comes_back(origin: str) -> bool:
+    """Tell whether a document that is removed is read again by itself."""
+    return origin == FOLDER or origin.startswith(_SOURCE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,8 @@ class SourceFile:
     name: str
     origin: str = UPLOAD
     """``FOLDER``, ``UPLOAD`` or, for a file named on the command line, its absolute path; what was
-    inside of another document has ``origin_inside`` of that one."""
+    inside of another document has ``origin_inside`` of that one, what a source of the settings file
+    gave ``origin_from`` it."""
     again: bool = False
     """It is read and embedded even though nothing of it has changed."""
     depth: int = 0

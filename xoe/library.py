@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from chains.types import LIBRARY_OWNER
 from core.errors import DocumentError, WebPageError
-from ingest.sources import FOLDER, UPLOAD, container_of
+from ingest.sources import FOLDER, UPLOAD, container_of, source_of
 from xoe.auth.identity import Identity
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def why_kept(document: DocumentInfo, me: Identity, settings: Settings) -> str:
         return f"{document.name} is shared: only the operator of this server can delete it."
     if document.origin == FOLDER and not (settings.library_dir / document.name).is_file():
         return f"{document.name} has another name in the library's folder: delete its file there."
+    if (source := source_of(document.origin)) is not None:
+        return f"{document.name} is kept in step with the source {source}: delete it there."
     for folder in filter(None, settings.folders.split(os.pathsep)):
         path = Path(folder).expanduser().absolute()
         if document.origin.startswith(f"{path}/"):

@@ -1,4 +1,7 @@
-"""The folders whose documents all ask: read at the start, and again when they change."""
+"""The folders whose documents all ask: read at the start, and again when they change.
+
+Sources of the settings file follow behind them (``xoe.sources``).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from chains.types import LIBRARY_OWNER
 from core.errors import DocumentError, XoeError
 from core.settings import Settings
 from ingest.folders import Folder, changes, sync_folder
+from xoe.sources import Sources
 from xoe.workbench import Workbench
 
 TOLD_EACH = 25
@@ -44,6 +48,9 @@ class SharedFolders:
         self._turn = asyncio.Lock()
         self._is_read = False
         self._remarks: dict[Folder, str] = {}
+        self._sources = Sources(
+            settings, bench, tell=tell, on_change=on_change, on_end=self._tell_all
+        )
 
     async def sync(self) -> str:
         """Read all folders; return what became of them, for a person. Raises ``StoreError``."""
@@ -55,18 +62,25 @@ class SharedFolders:
 
     async def _told(self) -> str:
         documents, passages = await asyncio.to_thread(self._bench.store.totals)
-        remarks = filter(None, self._remarks.values())
+        remarks = (*filter(None, self._remarks.values()), *self._sources.remarks())
         return "; ".join([f"{documents} documents, {passages} passages", *remarks])
 
     async def watch(self) -> None:
-        """Read each folder again whenever it has changed and been left alone, for ever."""
-        await asyncio.gather(*(self._watch(folder) for folder in self._folders))
+        """Read each folder again whenever it has changed and been left alone, for ever.
+
+        Sources are read now, and when their time has come.
+        """
+        watches = (self._watch(folder) for folder in self._folders)
+        await asyncio.gather(*watches, self._sources.run())
+
+    async def _tell_all(self) -> None:
+        self._tell(await self._told())
 
     async def _watch(self, folder: Folder) -> None:
         async for _ in changes(folder.path):
             try:
                 await self._sync(folder)
-                self._tell(await self._told())
+                await self._tell_all()
             except XoeError as exc:
                 log.error("folder.not_read", error=str(exc))
             except Exception as exc:  # the next change is another try

@@ -33,11 +33,12 @@ _OFFICE_PARTS: dict[str, Kind] = {
     "xl/workbook.xml": "xlsx",
 }
 _TOLD_BY_NAME = frozenset[Kind](("csv", "json", "rst", "org", "code"))
-_NEVER_TEXT = (
+NEVER_TEXT = (
     frozenset(info.kind for info in SUPPORTED)
     - _TOLD_BY_NAME
     - {*("html", "markdown", "text", "mail", "subtitles")}
 )
+"""Kinds that a text is not, whatever its name."""
 _MAX_TYPE_BYTES = 200
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
 """What looking into a damaged archive raises."""
@@ -176,7 +177,7 @@ def _text_kind(head: bytes, suffix: str) -> Kind:
             raise _refusal(suffix, label)
     html = _HTML_DOCUMENT.match(text) is not None
     named: Kind | None = EXTENSIONS.get(suffix)
-    if named in _NEVER_TEXT:
+    if named in NEVER_TEXT:
         raise _refusal(suffix, "a web page" if html else "plain text")
     if named is not None and named in _TOLD_BY_NAME:
         return named

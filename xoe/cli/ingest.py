@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,36 +15,52 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from xoe.cli.common import AsJson, DataDir, errors, print_json, reported, settings_for
+from xoe.cli.common import AsJson, DataDir, errors, fail, print_json, reported, settings_for
 
 if TYPE_CHECKING:
     from core.settings import Settings
+    from core.source_settings import SourceSettings
     from ingest.ingestor import DocumentReport, IngestProgress, SourceFile
+    from ingest.sources import ProgressSink
     from ingest.store import Store
+    from xoe.workbench import Workbench
 
 
 def ingest_command(
     paths: Annotated[
-        list[str], typer.Argument(help="Files, folders, globs or addresses of web pages.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders, globs, or addresses of web pages.", show_default=False
+        ),
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="A source of the settings file; may be given again."),
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Take documents into the shared library; what is there unchanged is not read again.
 
-    Of a folder that is given again, documents whose files are gone are removed.
+    Of a folder that is given again, documents whose files are gone are removed, and of a source
+    those that it does not give any more.
     A server that is running on the same data folder finds them at the next question.
     """
     with reported(as_json):
+        if not paths and not sources:
+            fail("Name files, folders or globs, or a source with --source.", as_json)
         settings = settings_for(data_dir, quiet=True)
-        summary = asyncio.run(_ingest(settings, paths, show=not as_json))
+        given = _named_sources(settings, sources or [])
+        summary = asyncio.run(_ingest(settings, paths or [], given, show=not as_json))
         if as_json:
             print_json(summary)
         if summary["failed"]:
             raise typer.Exit(1)
 
 
-async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> dict[str, Any]:
+async def _ingest(
+    settings: Settings, paths: Sequence[str], given: Sequence[SourceSettings], *, show: bool
+) -> dict[str, Any]:
     from chains.types import LIBRARY_OWNER
     from ingest.web_pages import ingest_pages, is_address
     from xoe.workbench import open_workbench
@@ -56,7 +72,7 @@ async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> di
         addresses = [path for path in paths if is_address(path)]
         paths = [path for path in paths if not is_address(path)]
         sources, problems = _sources(paths, settings, bench.store)
-        with _progress(len(sources) + len(addresses), show) as progress:
+        with _progress(None if given else len(sources) + len(addresses), show) as progress:
             for name, reason in problems:
                 reports.append(_failed(name, reason))
                 progress.tell(reports[-1])
@@ -79,12 +95,51 @@ async def _ingest(settings: Settings, paths: Sequence[str], *, show: bool) -> di
             for report in await _gone(paths, settings, bench.store):
                 reports.append(report)
                 progress.tell(report)
+            for one in given:
+                async for report in _read_source(settings, bench, one, progress.stage):
+                    reports.append(report)
+                    progress.tell(report)
     summary = _summary(reports, time.perf_counter() - begun)
     others = _passed_over(paths)
     if others and show:
         kinds = ", ".join(f"{ending} ({count})" for ending, count in sorted(others.items()))
         errors.print(f"Passed over, as it cannot be read: {kinds}.", markup=False)
     return {**summary, "passed_over": dict(others)}
+
+
+def _named_sources(settings: Settings, names: Sequence[str]) -> list[SourceSettings]:
+    """Return the sources of the settings file. Raises ``SettingsError`` for an unknown one."""
+    from core.errors import SettingsError
+
+    known = {source.name: source for source in settings.sources}
+    if missing := [name for name in names if name not in known]:
+        there = ", ".join(known) or "none"
+        raise SettingsError(f"There is no source {missing[0]} in the settings file ({there}).")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+async def _read_source(
+    settings: Settings, bench: Workbench, source: SourceSettings, on_progress: ProgressSink
+) -> AsyncIterator[DocumentReport]:
+    """Run a source; where it fails, the last report tells why, with what its loader said."""
+    from chains.types import LIBRARY_OWNER
+    from core.errors import SourceError
+    from ingest.source_sync import sync_source
+
+    try:
+        async for report in sync_source(
+            bench.store,
+            bench.ingestor,
+            source,
+            owner=LIBRARY_OWNER,
+            data_dir=settings.data_dir,
+            max_mb=settings.upload_max_mb,
+            on_progress=on_progress,
+        ):
+            yield report
+    except SourceError as exc:
+        said = f" It said: {exc.detail}" if exc.detail and exc.detail not in str(exc) else ""
+        yield _failed(source.name, f"{exc}{said}")
 
 
 def _summary(reports: Sequence[DocumentReport], seconds: float) -> dict[str, Any]:
@@ -183,7 +238,7 @@ class _Bar:
     While a recording is transcribed or a scan read it tells how far that is.
     """
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int | None) -> None:
         self._progress = progress
         self._begun = time.monotonic()
         self._passages = 0
@@ -209,13 +264,13 @@ class _Bar:
             self._task, advance=1, passages=self._passages, rate=self._passages / elapsed
         )
         if report.status == "removed":
-            self._progress.console.print(f"- {report.name}: its file is gone", markup=False)
+            self._progress.console.print(f"- {report.name}: it is gone", markup=False)
         if report.status == "failed":
             self._progress.console.print(f"✗ {report.name}: {report.reason}", markup=False)
 
 
 @contextmanager
-def _progress(total: int, show: bool) -> Iterator[_Bar]:
+def _progress(total: int | None, show: bool) -> Iterator[_Bar]:
     console = errors if show else Console(stderr=True, quiet=True)
     with Progress(
         TextColumn("{task.description}", markup=False),

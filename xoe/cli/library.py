@@ -101,7 +101,7 @@ def rm_command(
                 errors.print(one.name, markup=False)
             typer.confirm(f"Remove {_count(len(found), 'document')}?", abort=True, err=True)
         removed = asyncio.run(_remove(settings, found))
-        coming_back = [one.name for one in found if one.origin == "folder"]
+        coming_back = [one.name for one in found if _comes_back(one.origin)]
         if as_json:
             print_json({"removed": removed, "coming_back": coming_back})
             return
@@ -109,7 +109,7 @@ def rm_command(
         if coming_back:
             errors.print(
                 f"{_count(len(coming_back), 'of them lies', 'of them lie')} in the library's "
-                "folder and will be read again; remove the files there."
+                "folder or a source and will be read again; remove what is there."
             )
 
 
@@ -251,6 +251,12 @@ async def _opened(settings: Settings) -> AsyncIterator[Workbench]:
 
     async with open_workbench(settings) as bench:
         yield bench
+
+
+def _comes_back(origin: str) -> bool:
+    from ingest.sources import comes_back
+
+    return comes_back(origin)
 
 
 def _library_owner() -> str:
