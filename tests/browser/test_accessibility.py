@@ -28,7 +28,7 @@ PASSWORD = "a long enough secret of the tests"
 NO_PAGES = re.compile(
     r"/(?:openapi\.json|health|metrics|query|page|voice|export|auth|user|project|ws|public|assets|"
     r"favicon|logo|avatars|set-session-cookie|logout|accounts|share|docs/|redoc|mcp|oauth|login/|"
-    r"static-offline-docs|element|thread|invitation|shared|links|visit|\{|$)"
+    r"static-offline-docs|element|thread|library/|invitation|shared|links|visit|\{|$)"
 )
 """What sends data, is closed, or is the chat itself."""
 OPEN = "[role=dialog][data-state=open], dialog[open], [role=menu], [role=listbox]"
