@@ -90,7 +90,7 @@ function Tabs({ shown, choose }) {
 
 function Page({ citation, original }) {
   const { place, url, marks } = original
-  if (!url) return <p className="xoe-where" role="status">The page is being drawn …</p>
+  if (!url) return <p className="xoe-told" role="status">The page is being drawn …</p>
   const what = citation.place ? citation.place[0].toUpperCase() + citation.place.slice(1) : "The picture"
   const where = citation.place ? `${what} of ${citation.source}` : `${what} ${citation.source}`
   return (
@@ -174,7 +174,7 @@ export default function Passage() {
           {citation.after}
         </p>
       </div>
-      {original.note ? <p className="xoe-where" role="status">{original.note}</p> : null}
+      {original.note ? <p className="xoe-told" role="status">{original.note}</p> : null}
       {original.place ? (
         <a className="xoe-original" href={address(original.place)} download>
           <Download aria-hidden="true" /> Open the original

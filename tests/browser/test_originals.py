@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from eye import Eye
 from playwright.sync_api import Locator, expect
 
 from ingest.rendering import MARK
@@ -76,6 +77,13 @@ def test_a_cited_sentence_is_marked_on_its_page_and_its_file_can_be_had(
     expect(picture).to_be_hidden()
     chat.page.keyboard.press("ArrowLeft")
     expect(picture).to_be_visible()
+
+    eye = Eye()
+    eye.look(chat.page, "a page with a mark")
+    text_tab.click()
+    eye.look(chat.page, "its text")
+    page_tab.click()
+    eye.verdict()
 
     with chat.page.expect_download() as given:
         panel.get_by_role("link", name="Open the original").click()
