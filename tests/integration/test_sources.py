@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ def library(health: dict[str, Any]) -> str:
     return found[0] if found else ""
 
 
+@contextmanager
+def started(server: Server) -> Iterator[None]:
+    """Run a server of which no answer is wanted, so that no model is waited for."""
+    server.start(wait=False)
+    try:
+        yield
+    finally:
+        server.stop()
+
+
 def until(so: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not so():
@@ -106,12 +117,12 @@ def test_a_source_that_is_named_no_more_takes_its_documents_along(tmp_path: Path
     assert ingest(tmp_path, "wiki", "club")["ready"] == 2
     server = Server(tmp_path, QUICK)
     (tmp_path / "xoe.toml").rename(tmp_path / "away.toml")
-    with server.running():
+    with started(server):
         server.wait_until(lambda health: "what its sources gave stays" in library(health))
         assert listed(tmp_path) == {"wiki/ferry.md", "club/Ada"}
     text = (tmp_path / "away.toml").read_text()
     (tmp_path / "xoe.toml").write_text(text[: text.index("[[sources]]", 20)])
     (tmp_path / "xoe.toml").chmod(0o600)
-    with server.running():
+    with started(server):
         server.wait_until(lambda health: "named no more were removed" in library(health))
         assert listed(tmp_path) == {"wiki/ferry.md"}

@@ -23,6 +23,8 @@ from ingest.source_sync import _origins, of_other_sources, sync_source
 from ingest.source_worker import key_of
 from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION, Encoded
+from xoe.auth.identity import Identity
+from xoe.page.shelves import listed
 from xoe.sources import Sources
 
 OWNER = "library"
@@ -279,6 +281,20 @@ def test_no_two_documents_have_one_origin() -> None:
     keys = ["a", "a", "a#2", "a%232", "", "", "#1", "#2"]
     found = _origins("s", [Given(Path(str(n)), key, str(n)) for n, key in enumerate(keys)], [])
     assert sorted(one.sha256 for one in found.values()) == [str(n) for n in range(len(keys))]
+
+
+async def test_the_page_takes_down_no_document_that_would_come_back(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    wiki = Repository(tmp_path / "wiki")
+    wiki.commit(a_txt="The pier is green.")
+    await shelf.sync("GitLoader", repo_path=str(wiki.path))
+    await shelf.ingestor.ingest_file(wiki.path / "a.txt", name="upload.txt", owner=OWNER)
+    shown = listed(shelf.store.documents([OWNER]), Identity("me", "operator", "Me"))
+    assert {one["name"]: one["removable"] for one in shown} == {
+        "upload.txt": True,
+        "wiki/a.txt": False,
+    }
 
 
 # The settings file
