@@ -290,7 +290,8 @@ async def test_the_page_takes_down_no_document_that_would_come_back(
     wiki.commit(a_txt="The pier is green.")
     await shelf.sync("GitLoader", repo_path=str(wiki.path))
     await shelf.ingestor.ingest_file(wiki.path / "a.txt", name="upload.txt", owner=OWNER)
-    shown = listed(shelf.store.documents([OWNER]), Identity("me", "operator", "Me"))
+    me = Identity("me", "operator", "Me")
+    shown = listed(shelf.store.documents([OWNER]), me, Settings())
     assert {one["name"]: one["removable"] for one in shown} == {
         "upload.txt": True,
         "wiki/a.txt": False,
