@@ -183,7 +183,8 @@ class OpenOriginals:
         return path
 
     def _path(self, document: DocumentInfo) -> Path:
-        if is_kept(document.origin):
+        is_file = document.origin == FOLDER or document.origin.startswith("/")
+        if is_kept(document.origin) or not is_file:  # a web page's or a source's is nowhere
             return self._originals.path(of_content(document.sha256))
         if document.origin == FOLDER:
             return self._settings.library_dir / document.name

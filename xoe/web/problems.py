@@ -82,6 +82,7 @@ from core.errors import (
     TunnelOptionsError,
     UploadBusyError,
     WeakPasswordError,
+    WebPageError,
     XoeError,
 )
 
@@ -171,6 +172,7 @@ STATUS: Final[dict[type[XoeError], int]] = {
     ModelLoadError: 503,
     DocumentError: 400,
     SourceError: 502,
+    WebPageError: 422,
     DocumentTooLargeError: 413,
     DocumentTypeError: 400,
     DocumentLockedError: 400,
