@@ -27,16 +27,13 @@ document.addEventListener("click", (event) => {
   open()
 }, true)
 
-const library = el("a", { id: "xoe-library-link", href: "/documents", textContent: "Library", title: "The documents: look through them, tag and delete them" })
-function linkLibrary() {
-  const place = document.querySelector("#header > :last-child")
-  if (place && !library.isConnected) place.prepend(library)
-}
+const library = el("a", { id: "xoe-library-link", href: "/documents", textContent: "Library" })
 
 // Guests are led by whoever invited them.
 let offered = false
 function offerTour() {
   mountChip(startTour)
+  if (!library.isConnected) document.querySelector("#header > :last-child")?.prepend(library)
   if (offered || !standing.who || isModal() || !document.querySelector("#chat-input")) return
   offered = true
   if (!standing.guest && isNew(standing.who)) startTour()
@@ -44,5 +41,4 @@ function offerTour() {
 
 document.addEventListener("xoe-standing", offerTour)
 lookAfterThePage(offerTour)
-lookAfterThePage(linkLibrary)
 refresh()

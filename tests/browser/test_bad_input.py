@@ -92,7 +92,7 @@ def test_a_hostile_document_is_quoted_as_text_and_asks_no_other_host(chat) -> No
     answer.locator(".xoe-sources button").first.click()
     panel = chat.page.locator(".xoe-passage")
     expect(panel).to_contain_text("<img src=")
-    assert panel.locator("img, script, a").count() == 0
+    assert panel.locator("img, script, a:not(.xoe-original)").count() == 0
     assert answer.locator(f'img[src^="{EVIL}"], script').count() == 0
     assert not chat.page.evaluate("window.hacked")
 

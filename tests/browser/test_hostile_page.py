@@ -55,7 +55,7 @@ def test_a_document_full_of_orders_asks_no_other_host_and_makes_no_element(chat)
         "evil.example",
     )
     assert disguised == []
-    assert chat.page.locator("svg[onload], .xoe-passage svg").count() == 0
+    assert chat.page.locator("svg[onload], .xoe-passage .xoe-text svg").count() == 0
     assert not chat.page.evaluate("window.hacked")
     assert chat.foreign() == []
     chat.page.reload()

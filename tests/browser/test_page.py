@@ -179,6 +179,8 @@ def test_the_page_fits_a_phone(new_chat, handbook_pdf: bytes) -> None:
     assert chat.page.evaluate(fits)
     answer.locator(".xoe-sources button").first.click()
     panel = chat.page.locator(".xoe-passage")
+    expect(panel.locator("img")).to_be_visible()
+    panel.get_by_role("tab", name="Text").click()
     expect(panel.locator("mark")).to_be_visible()
     chat.page.wait_for_function(
         """() => {

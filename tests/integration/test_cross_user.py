@@ -220,6 +220,7 @@ ATTACKS = [
     ),
     at("POST /library/{document_id}/reindex", path=lambda b: {"document_id": b.document}),
     at("POST /library/delete", json=lambda b: {"ids": [b.document]}),
+    at("POST /library/pages", json={"address": "https://pages.example/"}),
     at("POST /library/undo", json={"undo": "A" * 22}),
     at("GET /library", params={"q": MARK}),
     at(
