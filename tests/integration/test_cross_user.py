@@ -374,12 +374,17 @@ async def settle(ben: Ben, server: Server) -> None:
 
 async def document_id(ben: Ben, server: Server) -> int:
     """Ask for the library's list, and return the id of Ben's one document; 0 where it is gone."""
-    known = sum(event == "element" for event, _ in ben.page.events)
+
+    def lists() -> list[dict[str, Any]]:
+        elements = (data for event, data in ben.page.events if event == "element")
+        return [data for data in elements if data["name"] == "Library"]
+
+    known = len(lists())
     await ben.page.type("/library")
     async with asyncio.timeout(60):
-        while sum(event == "element" for event, _ in ben.page.events) == known:
+        while len(lists()) == known:
             await asyncio.sleep(0.05)
-    element = [data for event, data in ben.page.events if event == "element"][-1]
+    element = lists()[-1]
     documents = element["props"]["documents"]
     documents = json.loads(documents) if isinstance(documents, str) else documents
     return next((one["id"] for one in documents if one["own"]), 0)

@@ -127,7 +127,7 @@ async def services(
                 assert report.status == "ready", report
                 path.unlink()
         async for report in sync_folder(
-            services._bench.store,
+            services.bench.store,
             services.ingestor,
             Folder(folder / "files", LIBRARY_OWNER, is_library=True),
         ):
