@@ -46,9 +46,9 @@ class Catalog:
         """Return a document's pages, headings and passages."""
         return await asyncio.to_thread(self._store.outline, document_id)
 
-    async def text_of(self, document_id: int, start: int, length: int) -> str:
-        """Return ``length`` characters of a document's text from ``start``."""
-        return await asyncio.to_thread(self._store.text_of, document_id, start, length)
+    async def piece(self, document_id: int, owners: Sequence[str], start: int, end: int) -> str:
+        """Return the characters ``start`` to ``end`` of a document's text."""
+        return await asyncio.to_thread(self._store.piece, document_id, owners, start, end)
 
     async def set_tags(self, document_id: int, tags: Sequence[str]) -> None:
         """Give a document these tags instead of those that it has. Raises ``DocumentError``."""

@@ -81,10 +81,9 @@ class Library(Listing):
 
     def library_document(self, document_id: int, owners: Sequence[str]) -> LibraryDocument | None:
         """Return one of ``owners``' documents, or None."""
-        found = self._documents(
-            f"d.id = ? AND c.owner IN ({marks(owners)})", (document_id, *owners)
-        )
-        return next(iter(self._described([found[0].id], "")), None) if found else None
+        if self.document(document_id, owners) is None:
+            return None
+        return next(iter(self._described([document_id], "")), None)
 
     def outline(self, document_id: int) -> Outline:
         """Return a document's pages, headings and passages, the first of each."""
@@ -103,15 +102,6 @@ class Library(Listing):
             tuple(HeadingSpan(*heading) for heading in json.loads(headings)[:MAX_HEADINGS]),
             tuple(passages),
         )
-
-    def text_of(self, document_id: int, start: int, length: int) -> str:
-        """Return ``length`` characters of a document's text from ``start``."""
-        with self._database.reading() as db:
-            row = db.execute(
-                "SELECT substr(text, ?, ?) FROM documents WHERE id = ?",
-                (start + 1, length, document_id),
-            ).fetchone()
-        return row[0] if row else ""
 
     def tags_of(self, document_id: int) -> list[str]:
         """Return a document's tags, sorted."""
