@@ -13,7 +13,7 @@ from chainlit.server import app
 from chainlit.types import ThreadDict
 
 from chains.profiles import installed_profiles
-from xoe.page import calls, conversation, exporting, profiles, reading, shelves, typed
+from xoe.page import attachments, calls, conversation, exporting, profiles, reading, shelves, typed
 from xoe.page.data_layer import ChatData
 from xoe.serve import lifecycle
 from xoe.web import preference
@@ -89,6 +89,18 @@ async def on_remove_document(action: cl.Action) -> bool:
 async def on_share_document(action: cl.Action) -> bool:
     """Move one of the operator's documents to the library that all ask."""
     return await shelves.share_document(await lifecycle.services(app), action.payload)
+
+
+@cl.action_callback("cancel_file")
+async def on_cancel_file(action: cl.Action) -> bool:
+    """Cancel the reading of a dropped file."""
+    return await attachments.cancel(await lifecycle.services(app), action.payload)
+
+
+@cl.action_callback("retry_file")
+async def on_retry_file(action: cl.Action) -> bool:
+    """Have a dropped file that could not be read tried again."""
+    return await attachments.try_again(await lifecycle.services(app), action.payload)
 
 
 @cl.action_callback("ask_again")

@@ -14,6 +14,7 @@ from ingest.store import DocumentInfo, Excerpt, Store, collect_originals
 from ingest.trash import Trash
 
 if TYPE_CHECKING:
+    from ingest.incoming import IncomingQueue
     from ingest.vector_index import VectorIndexes
 
 log = structlog.get_logger(__name__)
@@ -22,11 +23,20 @@ log = structlog.get_logger(__name__)
 class Catalog:
     """Async access to the store's lists."""
 
-    def __init__(self, store: Store, indexes: VectorIndexes | None = None) -> None:
-        """Ask ``store``, each time in a thread; ``indexes`` are made of it, where there are any."""
+    def __init__(
+        self,
+        store: Store,
+        indexes: VectorIndexes | None = None,
+        queue: IncomingQueue | None = None,
+    ) -> None:
+        """Ask ``store``, each time in a thread; ``indexes`` are made of it, where there are any.
+
+        ``queue`` forgets what is deleted.
+        """
         self._store = store
         self._indexes = indexes
-        self.trash = Trash(store, indexes, store.folder / "trash")
+        self._queue = queue
+        self.trash = Trash(store, indexes, store.folder / "trash", queue=queue)
 
     async def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
         """Return all documents of ``owners``, failed ones too, by owner and name."""
@@ -66,8 +76,11 @@ class Catalog:
 
     async def delete_document(self, document_id: int, owner: str) -> bool:
         """Remove a document of ``owner``'s, and what it left; False if there is none."""
+        found = await asyncio.to_thread(self._store.library_document, document_id, (owner,))
         if not await asyncio.to_thread(self._store.delete_document, document_id, owner):
             return False
+        if found is not None:
+            await self._forget(owner, [found.info.name])
         await self.scrub(owner)
         return True
 
@@ -80,6 +93,7 @@ class Catalog:
                 self._store.delete_document(found.id, owner)
 
         await asyncio.to_thread(delete)
+        await self._forget(owner, [name])
 
     async def is_there(self, name: str, owner: str) -> bool:
         """Return whether ``owner`` has a document ``name`` that could be read."""
@@ -111,8 +125,18 @@ class Catalog:
 
     async def delete_owner(self, owner: str) -> None:
         """Remove everything that belongs to ``owner``, the saved vectors too."""
+        await self._forget(owner, None)
         await asyncio.to_thread(self._store.delete_owner, owner)
         await self.scrub(owner)
+
+    async def give_waiting(self, owner: str, heir: str) -> None:
+        """Give what of ``owner``'s waits to be read to ``heir``. Raises ``StoreError``."""
+        if self._queue is not None:
+            await asyncio.to_thread(self._queue.give, owner, heir)
+
+    async def _forget(self, owner: str, names: Sequence[str] | None) -> None:
+        if self._queue is not None:
+            await asyncio.to_thread(self._queue.forget, owner, names)
 
     async def look_after(self) -> None:
         """Check the database where that is due, and empty the trash in time, for ever."""

@@ -83,7 +83,8 @@ async def sync_folder(
     """
     known = await asyncio.to_thread(_known, store, folder)
     sources = await asyncio.to_thread(_sources, store, folder, bool(known))
-    async for report in ingestor.ingest_many(sources, owner=folder.owner, on_progress=on_progress):
+    wanted = await ingestor.still_wanted(sources, folder.owner)
+    async for report in ingestor.ingest_many(wanted, owner=folder.owner, on_progress=on_progress):
         yield report
     names = {source.name for source in sources}
     async for report in remove_documents(store, [one for one in known if one.name not in names]):

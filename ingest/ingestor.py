@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import structlog
 
 from core.errors import DocumentBusyError, DocumentEmptyError, DocumentError
-from core.fairness import FairSlots
 from core.settings import Settings
 from core.tasks import next_of
+from ingest.batch import Batch, cancelled_report
 from ingest.containers import MAX_DEPTH, members_of, unpacking_folder
 from ingest.embedder import Embedder
 from ingest.found_files import (
@@ -24,15 +22,15 @@ from ingest.found_files import (
     is_unchanged,
     keep_original,
     look_at,
-    os_reason,
     slowness,
-    tell_embedded,
     tell_kind,
 )
 from ingest.guard import safe_name
-from ingest.loaders import CONTAINERS, Kind, LoadedDocument, as_read
-from ingest.originals import Arriving, Originals
-from ingest.parse_lane import FILES_OF_OWNER, FILES_WAITING
+from ingest.incoming import IncomingQueue
+from ingest.indexer import WINDOW_CHUNKS, Indexer, Run
+from ingest.loaders import CONTAINERS, LoadedDocument, as_read
+from ingest.originals import Originals
+from ingest.parse_lane import FILES_WAITING
 from ingest.parse_process import ParserProcess
 from ingest.recordings import RecordingReader, transcript_document
 from ingest.sources import FOLDER as FOLDER
@@ -41,15 +39,9 @@ from ingest.sources import DocumentReport as DocumentReport
 from ingest.sources import IngestProgress as IngestProgress
 from ingest.sources import ProgressSink, put_off_report, stored_report
 from ingest.sources import SourceFile as SourceFile
-from ingest.splitter import Chunk, search_heading, split
 from ingest.store import Store
-from ingest.vectors import DIMENSION, Encoded
 
 log = structlog.get_logger(__name__)
-
-WINDOW_CHUNKS = 128
-"""Chunks embedded in one go: enough to sort by length, and an upload that comes while a folder
-is read waits for one window at most (3 to 5 s on two cores)."""
 
 PARSED_AHEAD = 4
 """Documents read while earlier ones are embedded."""
@@ -68,17 +60,20 @@ class Ingestor:
         settings: Settings,
         *,
         recordings: RecordingReader | None = None,
+        queue: IncomingQueue | None = None,
     ) -> None:
-        """Wire the parts; nothing is started. Without ``recordings`` they are refused."""
+        """Wire the parts; nothing is started. Without ``recordings`` they are refused.
+
+        ``queue`` shows what is read, and has it cancelled.
+        """
         self._store = store
         self._embedder = embedder
         self._parser = parser
         self._settings = settings
         self._recordings = recordings
+        self._queue = queue
         self._originals = Originals(store.folder)
-        # A window, or a document, at a time: owners take turns between them.
-        self._embedding = _slots(1)
-        self._splitting = _slots(2)
+        self._indexer = Indexer(store, embedder, settings)
 
     async def ingest_file(
         self,
@@ -86,15 +81,16 @@ class Ingestor:
         *,
         name: str,
         owner: str,
+        item_id: int = 0,
         on_progress: Callable[[IngestProgress], None] | None = None,
     ) -> DocumentReport:
         """Ingest one file. A file that cannot be read is a report, not an exception.
 
-        The passages of what is inside of it are counted with its own.
+        The passages of what is inside of it are counted with its own. ``item_id``: of the queue.
 
         Raises ``StoreError`` subclasses when the store itself fails (a full disk, say).
         """
-        source = SourceFile(path, safe_name(name))
+        source = SourceFile(path, safe_name(name), item_id=item_id)
         sink: ProgressSink | None = None
         if on_progress is not None:
             notify = on_progress
@@ -105,7 +101,7 @@ class Ingestor:
 
     async def ingest_many(
         self, sources: Iterable[SourceFile], *, owner: str, on_progress: ProgressSink | None = None
-    ) -> AsyncIterator[DocumentReport]:
+    ) -> AsyncGenerator[DocumentReport, None]:
         """Ingest files and yield a report for each, as they are done.
 
         What is inside of an archive or a mail becomes documents of its own, which are reported
@@ -113,41 +109,65 @@ class Ingestor:
         Pictures and recordings come last, since each may take as long as all the rest.
         """
         notify = on_progress or (lambda _source, _progress: None)
-        arriving = self._originals.arriving()
+        async with Batch(self._queue, owner, sorted(sources, key=slowness)) as batch:
+
+            def tell(source: SourceFile, progress: IngestProgress) -> None:
+                batch.tell(source, progress)
+                notify(source, progress)
+
+            run = Run(owner, tell, self._originals.arriving(), batch)
+            try:
+                async with aclosing(self._run(run)) as reports:
+                    async for report in reports:
+                        await batch.end(report)
+                        yield report
+            finally:
+                await asyncio.to_thread(run.arriving.end, self._store.content_hashes)
+
+    async def still_wanted(self, sources: Sequence[SourceFile], owner: str) -> list[SourceFile]:
+        """Leave out files whose reading was cancelled and which have not changed since."""
+        if self._queue is None:
+            return list(sources)
+        return await asyncio.to_thread(self._queue.without_cancelled, owner, sources)
+
+    async def _run(self, run: Run) -> AsyncGenerator[DocumentReport, None]:
         ready: asyncio.Queue[PreparedFile | DocumentReport | None] = asyncio.Queue(PARSED_AHEAD)
 
+        async def read(source: SourceFile) -> None:
+            async with aclosing(self._read(source, run)) as items:
+                async for item in items:
+                    await ready.put(item)
+
         async def produce() -> None:
-            for source in sorted(sources, key=slowness):
-                async with aclosing(self._read(source, owner, notify, arriving)) as items:
-                    async for item in items:
-                        await ready.put(item)
+            for source in run.batch.sources:
+                if not await run.batch.run(source, read(source)):
+                    await self._indexer.take_back(source, run)
+                    await ready.put(cancelled_report(source))
             await ready.put(None)
 
         producer = asyncio.create_task(produce())
         try:
             window: list[PreparedFile] = []
-            put_off: set[str] = set()
             while (item := await next_of(ready, producer)) is not None:
                 if isinstance(item, DocumentReport):
                     yield item
                     continue
                 if item.members:  # it comes after all that was in it, or not at all
-                    async for report in self._take_in(window, owner, notify, put_off):
+                    async for report in self._indexer.take_in(window, run):
                         yield report
                     window = []
-                    if any(name.startswith(f"{item.source.name}/") for name in put_off):
+                    if any(name.startswith(f"{item.source.name}/") for name in run.put_off):
                         yield put_off_report(item.source, DocumentBusyError(FILES_WAITING))
                         continue
                 window.append(item)
                 if sum(len(p.chunks) for p in window) >= WINDOW_CHUNKS or ready.empty():
-                    async for report in self._take_in(window, owner, notify, put_off):
+                    async for report in self._indexer.take_in(window, run):
                         yield report
                     window = []
-            async for report in self._take_in(window, owner, notify, put_off):
+            async for report in self._indexer.take_in(window, run):
                 yield report
         finally:
             producer.cancel()
-            await asyncio.to_thread(arriving.end, self._store.content_hashes)
 
     async def rebuild_outdated(self) -> int:
         """Split and embed again what another embedder or splitter made; return how many documents.
@@ -161,6 +181,9 @@ class Ingestor:
                 await asyncio.to_thread(self._store.delete_owner, owner)
                 continue
             await asyncio.to_thread(self._store.delete_owner, beside)
+            run = Run(
+                beside, lambda _s, _p: None, self._originals.arriving(), Batch(None, beside, ())
+            )
             for info in await asyncio.to_thread(self._store.documents, [owner]):
                 if info.status != "ready":
                     continue
@@ -170,24 +193,24 @@ class Ingestor:
                     info.sha256,
                     info.bytes,
                     document,
-                    await self._split(document),
+                    await self._indexer.split(document),
                 )
-                for item, read in await self._embed([prepared], lambda _s, _p: None):
-                    await self._commit(item, read, beside, lambda _s, _p: None)
+                for item, read in await self._indexer.embed([prepared], run):
+                    await self._indexer.commit(item, read, run)
                 rebuilt += 1
             await asyncio.to_thread(self._store.replace_collection, owner, beside)
             log.info("ingest.rebuilt", owner=owner, documents=rebuilt)
         return rebuilt
 
     async def _read(
-        self, source: SourceFile, owner: str, notify: ProgressSink, arriving: Arriving
+        self, source: SourceFile, run: Run
     ) -> AsyncGenerator[PreparedFile | DocumentReport, None]:
         """Yield what becomes of a file, after what becomes of the files inside of it."""
-        notify(source, IngestProgress("reading", 0, 1))
-        found = FoundFile(source)
+        run.notify(source, IngestProgress("reading", 0, 1))
+        owner, found = run.owner, FoundFile(source)
         try:
             await asyncio.to_thread(look_at, found, self._settings)
-            await asyncio.to_thread(keep_original, found, self._store, owner, arriving)
+            await asyncio.to_thread(keep_original, found, self._store, owner, run.arriving)
             known = await asyncio.to_thread(self._store.find_document, owner, source.name)
             if known is not None and is_unchanged(found, known):
                 yield stored_report(known, "unchanged")
@@ -195,39 +218,22 @@ class Ingestor:
             await asyncio.to_thread(tell_kind, found)
             if found.kind is not None:
                 sha256 = as_read(found.sha256, found.kind)
-                if copied := await self._copied(source, owner, sha256, found.kind):
+                if copied := await self._indexer.copied(source, owner, sha256, found.kind):
                     yield copied
                     return
+            await run.batch.begin(source)
             if found.kind in CONTAINERS:
-                async with aclosing(self._members(found, owner, notify, arriving)) as items:
+                async with aclosing(self._members(found, run)) as items:
                     async for item in items:
                         yield item
-            yield await self._prepare(found, notify)
+            yield await self._prepare(found, run.notify)
         except DocumentBusyError as exc:
             yield put_off_report(source, exc)
         except (DocumentError, OSError) as exc:
-            yield await self._refuse(found, owner, exc)
-
-    async def _copied(
-        self, source: SourceFile, owner: str, sha256: str, kind: Kind
-    ) -> DocumentReport | None:
-        """Take a file from a document of the same content; None where there is none.
-
-        An archive or mail is not: what is inside of it belongs to the other one.
-        """
-        if source.again or kind in CONTAINERS:
-            return None
-        name, origin = source.name, source.origin
-        copied = await asyncio.to_thread(
-            self._store.put_copy, owner, name, origin=origin, sha256=sha256, kind=kind
-        )
-        if copied is None:
-            return None
-        log.info("ingest.copied", document_id=copied.id, passages=copied.chunks)
-        return stored_report(copied, "ready")
+            yield await self._indexer.refuse(found, owner, exc)
 
     async def _members(
-        self, found: FoundFile, owner: str, notify: ProgressSink, arriving: Arriving
+        self, found: FoundFile, run: Run
     ) -> AsyncGenerator[PreparedFile | DocumentReport, None]:
         """Yield what becomes of the files inside of one.
 
@@ -257,16 +263,18 @@ class Ingestor:
                 found.members += 1
                 if reason:
                     failed += 1
-                    yield await self._refuse(FoundFile(member), owner, DocumentError(reason))
+                    yield await self._indexer.refuse(
+                        FoundFile(member), run.owner, DocumentError(reason)
+                    )
                     continue
-                async with aclosing(self._read(member, owner, notify, arriving)) as items:
+                async with aclosing(self._read(member, run)) as items:
                     async for item in items:
                         yield item
                         if isinstance(item, DocumentReport) and item.name == member.name:
                             failed += item.status == "failed"
                             if item.put_off:
                                 raise DocumentBusyError(FILES_WAITING)
-        await asyncio.to_thread(self._store.keep_members, owner, source.name, names)
+        await asyncio.to_thread(self._store.keep_members, run.owner, source.name, names)
         if failed:
             found.notes.append(f"{failed} of the {found.members} files in it could not be read.")
 
@@ -282,78 +290,11 @@ class Ingestor:
             )
         if found.notes:
             document = replace(document, warnings=(*document.warnings, *found.notes))
-        chunks = await self._split(document)
+        chunks = await self._indexer.split(document)
         if not chunks:
             raise DocumentEmptyError(f"{source.name} has no text to search.")
         sha256 = found.sha256 if document.read_again else as_read(found.sha256, document.kind)
         return PreparedFile(source, sha256, found.size_bytes, document, chunks, found.members)
-
-    async def _refuse(
-        self, found: FoundFile, owner: str, why: DocumentError | OSError
-    ) -> DocumentReport:
-        source = found.source
-        reason = str(why) if isinstance(why, DocumentError) else os_reason(source, why)
-        log.info("ingest.failed", error=type(why).__name__)
-        await asyncio.to_thread(
-            self._store.put_failure,
-            owner,
-            source.name,
-            origin=source.origin,
-            sha256=found.sha256,
-            size_bytes=found.size_bytes,
-            title=source.name,
-            reason=reason,
-        )
-        return DocumentReport(source.name, "failed", 0, reason=reason)
-
-    async def _take_in(
-        self, window: Sequence[PreparedFile], owner: str, notify: ProgressSink, put_off: set[str]
-    ) -> AsyncIterator[DocumentReport]:
-        """Embed and commit; what is there twice, or was stored meanwhile, is embedded once.
-
-        ``put_off`` gets the names of what has to wait for another time.
-        """
-        fresh: dict[tuple[str, str], PreparedFile] = {}
-        twice: list[PreparedFile] = []
-        for prepared in window:
-            kind = prepared.document.kind
-            copied = await self._copied(prepared.source, owner, prepared.sha256, kind)
-            if copied is not None:
-                yield copied
-            elif (key := (prepared.sha256, kind)) in fresh:
-                twice.append(prepared)
-            else:
-                fresh[key] = prepared
-        async for report in self._take_in_fresh(list(fresh.values()), owner, notify):
-            if report.put_off:
-                put_off.add(report.name)
-            yield report
-        for prepared in twice:
-            async for report in self._take_in([prepared], owner, notify, put_off):
-                yield report
-
-    async def _take_in_fresh(
-        self, window: Sequence[PreparedFile], owner: str, notify: ProgressSink
-    ) -> AsyncIterator[DocumentReport]:
-        """Embed and commit; where the embedder fails on a window, one document at a time."""
-        try:
-            embedded = await self._embed(window, notify)
-        except DocumentBusyError as exc:
-            for prepared in window:
-                yield put_off_report(prepared.source, exc)
-            return
-        except DocumentError as exc:
-            if len(window) == 1:
-                [bad] = window
-                found = FoundFile(bad.source, bad.sha256, bad.size_bytes)
-                yield await self._refuse(found, owner, exc)
-                return
-            for prepared in window:
-                async for report in self._take_in_fresh([prepared], owner, notify):
-                    yield report
-            return
-        for prepared, read in embedded:
-            yield await self._commit(prepared, read, owner, notify)
 
     async def _transcribe(self, source: SourceFile, notify: ProgressSink) -> LoadedDocument:
         if self._recordings is None:
@@ -368,72 +309,3 @@ class Ingestor:
 
         heard = await self._recordings.transcribe(source.path, source.name, tell)
         return await asyncio.to_thread(transcript_document, source.name, heard.segments)
-
-    async def _split(self, document: LoadedDocument) -> list[Chunk]:
-        cut = partial(
-            split,
-            document,
-            chunk_tokens=self._settings.chunk_tokens,
-            count=self._embedder.count_tokens,
-        )
-        async with self._splitting.place():
-            try:
-                return await asyncio.to_thread(cut)
-            except DocumentError:  # the embedder was lost, perhaps for what is embedded meanwhile
-                log.warning("ingest.split_again")
-        async with self._embedding.place():
-            return await asyncio.to_thread(cut)
-
-    async def _embed(
-        self, window: Sequence[PreparedFile], notify: ProgressSink
-    ) -> list[tuple[PreparedFile, Encoded]]:
-        """Embed all chunks of ``window`` together, sorted by length."""
-        texts = [
-            f"{search_heading(prepared.document.title, chunk.heading)}\n{chunk.text}"
-            for prepared in window
-            for chunk in prepared.chunks
-        ]
-        read = Encoded(np.empty((len(texts), DIMENSION), dtype=np.float32), [b""] * len(texts))
-        for start in range(0, len(texts), WINDOW_CHUNKS):
-            part = texts[start : start + WINDOW_CHUNKS]
-            async with self._embedding.place():
-                made = await asyncio.to_thread(self._embedder.encode, part)
-            read.vectors[start : start + len(part)] = made.vectors
-            read.tokens[start : start + len(part)] = made.tokens
-            tell_embedded(window, start + len(part), notify)
-        result, start = [], 0
-        for prepared in window:
-            end = start + len(prepared.chunks)
-            result.append((prepared, Encoded(read.vectors[start:end], read.tokens[start:end])))
-            start = end
-        return result
-
-    async def _commit(
-        self, prepared: PreparedFile, read: Encoded, owner: str, notify: ProgressSink
-    ) -> DocumentReport:
-        notify(prepared.source, IngestProgress("saving", 0, 1))
-        document_id = await asyncio.to_thread(
-            self._store.put_document,
-            owner,
-            prepared.source.name,
-            origin=prepared.source.origin,
-            sha256=prepared.sha256,
-            size_bytes=prepared.size_bytes,
-            document=prepared.document,
-            chunks=prepared.chunks,
-            vectors=read.vectors,
-            tokens=read.tokens,
-        )
-        log.info("ingest.ready", document_id=document_id, passages=len(prepared.chunks))
-        return DocumentReport(
-            prepared.source.name,
-            "ready",
-            len(prepared.chunks),
-            len(prepared.document.pages) or None,
-            reason=" ".join(prepared.document.warnings) or None,
-            document_id=document_id,
-        )
-
-
-def _slots(places: int) -> FairSlots:
-    return FairSlots(places, FILES_WAITING, FILES_OF_OWNER, busy=DocumentBusyError)

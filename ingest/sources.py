@@ -68,7 +68,7 @@ class DocumentReport:
     """What became of one file."""
 
     name: str
-    status: Literal["ready", "unchanged", "failed", "removed"]
+    status: Literal["ready", "unchanged", "failed", "removed", "cancelled"]
     passages: int
     pages: int | None = None
     reason: str | None = None
@@ -92,6 +92,8 @@ class SourceFile:
     """It is read and embedded even though nothing of it has changed."""
     depth: int = 0
     """How many files it is inside of."""
+    item_id: int = 0
+    """Its number in the queue of what comes in, 0 where it is not in it yet."""
 
 
 ProgressSink = Callable[[SourceFile, IngestProgress], None]

@@ -25,6 +25,7 @@ from ingest.listing import DELETED
 from ingest.shelf import KEPT_S
 
 if TYPE_CHECKING:
+    from ingest.incoming import IncomingQueue
     from ingest.store import Store
     from ingest.vector_index import VectorIndexes
 
@@ -52,9 +53,11 @@ class Trash:
         indexes: VectorIndexes | None,
         folder: Path,
         *,
+        queue: IncomingQueue | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``folder`` takes the files; ``clock`` returns seconds."""
+        """``folder`` takes the files; ``queue`` forgets them; ``clock`` returns seconds."""
+        self._queue = queue
         self._store = store
         self._indexes = indexes
         self._folder = folder
@@ -122,6 +125,7 @@ class Trash:
         moved: list[tuple[Path, Path]] = []
         try:
             for owner, ids in documents.items():
+                self._forget(owner, ids)
                 deleted += self._store.set_aside(ids, owner, _aside(token, owner))
             for number, path in enumerate(files[one] for one in deleted if one in files):
                 target = self._folder / token / str(number)
@@ -137,6 +141,11 @@ class Trash:
                 f"A file in the folder cannot be deleted ({exc.strerror}), so nothing was."
             ) from exc
         return deleted, tuple(moved)
+
+    def _forget(self, owner: str, ids: Sequence[int]) -> None:
+        if self._queue is not None:
+            found = (self._store.library_document(one, (owner,)) for one in ids)
+            self._queue.forget(owner, [one.info.name for one in found if one is not None])
 
     def _bring_back(self, token: str, deletion: _Deletion) -> list[int]:
         return self._restore(token, deletion.owners, deletion.files)

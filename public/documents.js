@@ -76,6 +76,8 @@ async function load() {
   listed = said.documents
   matched = said.matched
   byId("adding").hidden = !said.may_add_pages
+  byId("giving").hidden = !said.may_add
+  byId("giving-to").hidden = !said.may_share
   drawSummary(said.totals)
   drawTree(said.totals.folders)
   drawTags(said.totals.tags)
@@ -381,6 +383,93 @@ async function original(one) {
   }
   return el("div", { className: "original" }, last > 1 ? el("nav", { "aria-label": "Pages" }, back, where, on) : null, image)
 }
+
+// ── What comes in ────────────────────────────────────────────────────────────────────────────
+const QUEUE = "/library/queue"
+const SHOWN_AFTER_MS = 60_000
+const ENDED = ["ready", "failed", "cancelled"]
+let wasActive = 0
+let looking = 0
+
+function lasting(seconds) {
+  const whole = Math.max(1, Math.round(seconds))
+  return whole < 90 ? `${whole} s left` : `${Math.round(whole / 60)} min left`
+}
+
+async function lookAtQueue() {
+  const number = ++looking
+  clearTimeout(lookAtQueue.next)
+  let said = null
+  if (document.visibilityState === "visible") said = await ask(`${QUEUE}?limit=50`).catch(() => null)
+  if (number !== looking) return
+  if (said) drawQueue(said)
+  lookAtQueue.next = setTimeout(lookAtQueue, said?.active ? 1000 : EVERY_MS)
+}
+
+function drawQueue(said) {
+  if (said.active < wasActive) load() // something of it is a document now
+  wasActive = said.active
+  // What is ready stands in the list; what failed lately or was cancelled is told here, once more.
+  const lately = (one) => !ENDED.includes(one.state) || (one.state !== "ready" && Date.now() - one.ended_at * 1000 < SHOWN_AFTER_MS)
+  const items = said.items.filter(lately)
+  byId("incoming").hidden = items.length === 0
+  byId("cancel-all").hidden = !items.some((one) => one.cancellable)
+  const parts = [said.active ? `${plural(said.active, "file")} coming in` : "Nothing more comes in"]
+  if (said.active && said.passages_per_second) parts.push(`${said.passages_per_second.toFixed(1)} passages a second`)
+  if (said.active && said.seconds_left) parts.push(lasting(said.seconds_left))
+  if (byId("incoming-sum").textContent !== parts.join(", ")) byId("incoming-sum").textContent = parts.join(", ")
+  const held = document.activeElement?.closest?.("#incoming-items li")?.dataset.id
+  byId("incoming-items").replaceChildren(...items.map(incoming))
+  if (held) (document.querySelector(`#incoming-items li[data-id="${held}"] button`) ?? byId("search")).focus()
+}
+
+function incoming(one) {
+  const far = one.total > 1 && !ENDED.includes(one.state)
+  const words = [one.stage || one.state]
+  if (far) words.push(`${one.done.toLocaleString()} of ${plural(one.total, one.unit)}`)
+  if (far && one.seconds_left) words.push(lasting(one.seconds_left))
+  if (one.state === "failed") words.push(one.reason)
+  const act = (text, label, method, path) => el("button", {
+    type: "button", textContent: text, "aria-label": `${label} ${one.name}`,
+    onclick: () => ask(`${QUEUE}/${one.id}${path}`, method).catch((error) => tell(error.message)).then(lookAtQueue)
+  })
+  return el("li", { "data-id": one.id, "data-state": one.state },
+    el("b", { textContent: one.name }),
+    el("p", { className: one.state === "failed" ? "bad" : "quiet", textContent: words.filter(Boolean).join(", ") }),
+    far ? el("progress", { max: one.total, value: one.done, "aria-label": `${one.name}: progress` }) : null,
+    one.cancellable ? act("Cancel", "Cancel reading", "DELETE", "") : null,
+    one.retriable ? act("Try again", "Try to read again", "POST", "/retry") : null)
+}
+
+async function give(files) {
+  const problems = []
+  for (const file of files) {
+    const form = new FormData()
+    form.append("file", file)
+    const answer = await fetch(`${QUEUE}?to=${byId("giving-to").hidden ? "own" : byId("to").value}`, { method: "POST", body: form }).catch(() => null)
+    const said = await answer?.json().catch(() => null)
+    if (!answer?.ok) problems.push(`${file.name} was not taken: ${said?.detail ?? "the server cannot be reached."}`)
+    lookAtQueue()
+  }
+  tell(problems.join(" "))
+}
+
+byId("files").addEventListener("change", (event) => { give([...event.target.files]); event.target.value = "" })
+byId("giving").addEventListener("submit", (event) => event.preventDefault())
+byId("cancel-all").addEventListener("click", () => ask(QUEUE, "DELETE").catch((error) => tell(error.message)).then(lookAtQueue))
+addEventListener("dragover", (event) => {
+  if (byId("giving").hidden || !event.dataTransfer?.types.includes("Files")) return
+  event.preventDefault()
+  document.body.toggleAttribute("data-over", true)
+})
+addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.removeAttribute("data-over") })
+addEventListener("drop", (event) => {
+  document.body.removeAttribute("data-over")
+  if (byId("giving").hidden || !event.dataTransfer?.files.length) return
+  event.preventDefault()
+  give([...event.dataTransfer.files])
+})
+lookAtQueue()
 
 // ── Deleting, and bringing back ──────────────────────────────────────────────────────────────
 async function remove(documents) {

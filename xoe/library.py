@@ -21,6 +21,7 @@ from xoe.auth.identity import Identity
 if TYPE_CHECKING:
     from core.settings import Settings
     from ingest.listing import DocumentInfo
+    from ingest.queued import Item, Overview
     from ingest.shelf import LibraryDocument
     from ingest.sources import DocumentReport
     from xoe.services import Services
@@ -143,6 +144,58 @@ async def read_again(services: Services, me: Identity, document_id: int) -> Docu
     reports = [one async for one in services.ingestor.ingest_many([source], owner=info.owner)]
     services.changed.tell()
     return reports[-1]
+
+
+async def add_file(
+    services: Services, me: Identity, path: Path, name: str, *, shared: bool
+) -> Item:
+    """Put an uploaded file into the queue; it is moved. Raises ``StoreError``."""
+    owner = LIBRARY_OWNER if shared else me.id
+    keep = services.bench.queue.keep
+    [item] = await asyncio.to_thread(keep, owner, [(path, name)], reader=False)
+    return item
+
+
+async def coming_in(services: Services, me: Identity, limit: int) -> Overview:
+    """Return what comes in, as somebody sees it: their own, and what is shared."""
+    return await asyncio.to_thread(services.bench.queue.overview, seen_by(me), limit)
+
+
+def may_cancel(item: Item, me: Identity) -> bool:
+    """Whether somebody may cancel what comes in, or have it tried again."""
+    return item.owner == me.id or (me.is_operator and item.owner == LIBRARY_OWNER)
+
+
+async def cancel(services: Services, me: Identity, ids: Sequence[int] | None = None) -> bool:
+    """Cancel what comes in, all that somebody may where no ids are given; return whether any was.
+
+    Raises ``StoreError``.
+    """
+    queue = services.bench.queue
+    if ids is None:
+        owners = (me.id, LIBRARY_OWNER) if me.is_operator else (me.id,)
+        found = await asyncio.to_thread(queue.active, owners)
+    else:
+        items = await asyncio.to_thread(queue.items, ids)
+        found = [one.id for one in items if may_cancel(one, me) and not one.is_ended]
+    if found:
+        await asyncio.to_thread(queue.cancel, found)
+    return bool(found)
+
+
+async def try_again(services: Services, me: Identity, item_id: int) -> Item:
+    """Have what failed or was cancelled read once more; return it as it is now.
+
+    Raises ``LookupError`` where somebody has no such item, ``DocumentError`` where it cannot be.
+    """
+    queue = services.bench.queue
+    found = [one for one in await asyncio.to_thread(queue.items, [item_id]) if may_cancel(one, me)]
+    if not found:
+        raise LookupError("There is nothing of this number that came in lately.")
+    if found[0].is_ended and not found[0].can_be_tried_again:
+        raise DocumentError(f"{found[0].name} cannot be tried again. Add it once more.")
+    await asyncio.to_thread(queue.again, item_id)
+    return (await asyncio.to_thread(queue.items, [item_id]))[0]
 
 
 async def add_page(

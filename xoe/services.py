@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -29,7 +28,6 @@ from core.errors import (
     EngineOffError,
     EngineStalledError,
     GenerationError,
-    XoeError,
 )
 from core.settings import Settings
 from core.signal import Signal
@@ -52,7 +50,8 @@ from xoe.chats.service import Chats
 from xoe.chats.store import Threads
 from xoe.checking import Checking
 from xoe.db import Database
-from xoe.readiness import Component, ComponentState, Readiness
+from xoe.incoming import Incoming
+from xoe.readiness import RESTART_FIRST_S, Component, Components, Readiness
 from xoe.shared_folders import SharedFolders
 from xoe.workbench import Workbench
 
@@ -63,10 +62,6 @@ log = structlog.get_logger(__name__)
 
 SAVE_INTERVAL_S = 30.0
 
-RESTARTED = frozenset({"model", "voice"})
-"""What is started again after it failed: its files may come back, or memory."""
-RESTART_FIRST_S = 5.0
-RESTART_MAX_S = 60.0
 MIND_VOICE_S = 3.0
 
 
@@ -90,13 +85,15 @@ class Services:
         self.starters: dict[tuple[int, ...], list[str]] = {}  # to begin with, by their documents
         self._folder = folder
         self.bench = bench
-        self.store = Catalog(bench.store, bench.indexes)
+        self.store = Catalog(bench.store, bench.indexes, bench.queue)
         self.search, self.ingestor = bench.search, bench.ingestor
         self.originals = bench.originals
         self.folders = SharedFolders(
             settings,
             bench,
-            tell=lambda detail: self._set("library", self._components["library"].state, detail),
+            tell=lambda detail: self._components.set(
+                "library", self._components["library"].state, detail
+            ),
             on_change=self._library_changed,
         )
         self.metrics = Metrics()
@@ -110,6 +107,7 @@ class Services:
         self._smallest = profiles.smallest_installed(settings)
         self.history = ChatHistory(self.redis, settings)
         self.chats = Chats(threads, self.history, self.store, max_turns=settings.history_max_turns)
+        self.incoming = Incoming(settings, bench, self.chats, on_read=self._library_changed)
         self._loop = asyncio.get_running_loop()
         self.engine = (
             None
@@ -119,7 +117,7 @@ class Services:
         self.checking = Checking(
             settings,
             Checker(settings, self.engine, self.breakers),
-            tell=lambda state, detail: self._set("checker", state, detail),
+            tell=lambda state, detail: self._components.set("checker", state, detail),
             room_bytes=self.memory.room_bytes,
         )
         self.answers = AnswerChain(
@@ -139,11 +137,15 @@ class Services:
             budget=self.budget,
             on_outcome=self.recovery.report,
         )
-        off = Component("library", "off", "the library's folder is not read")
-        self._components = {"library": off, "redis": Component("redis", "off", "not started")}
         self.changed = Signal()
         """Told when a part comes or goes, and when a document has been read."""
-        self._settled = {name: asyncio.Event() for name in ("model", "redis", "voice", "checker")}
+        self._tasks = Tasks()
+        self._components = Components(
+            self._tasks,
+            self.changed,
+            Component("library", "off", "the library's folder is not read"),
+            Component("redis", "off", "not started"),
+        )
         self.measuring = Measuring(
             settings,
             self.engine,
@@ -154,7 +156,6 @@ class Services:
         self.calls = ActiveCalls(settings.voice_max_calls, self.metrics.voice)
         self._voice: VoiceEngines | None = None
         self._is_model_up = False
-        self._tasks = Tasks()
         self._own_database: Database | None = None
 
     @classmethod
@@ -192,17 +193,19 @@ class Services:
             folder.release()
             raise
         services._own_database = own
-        await services.chats.finisher.finish(nobody_reads=True)
-        services._begin("redis", services._start_redis)
-        services._begin("model", services._start_model)
+        waiting = await services.incoming.take_over()
+        await services.chats.finisher.finish(nobody_reads=True, waiting=waiting)
+        services._components.begin("redis", services._start_redis)
+        services._components.begin("model", services._start_model)
         if sync_library:
-            services._begin("library", services._sync_library)
+            services._components.begin("library", services._sync_library)
         if settings.voice and with_voice:
-            services._begin("voice", services._start_voice)
+            services._components.begin("voice", services._start_voice)
         services._tasks.spawn(services._start_checker())
         services._tasks.spawn(services._save_indexes())
         services._tasks.spawn(services.chats.finisher.run())
         services._tasks.spawn(services.store.look_after())
+        services._tasks.spawn(services.incoming.run())
         services._tasks.spawn(watch_loop(services.metrics))
         services._tasks.spawn(services.memory.run())
         services._tasks.spawn(services.recovery.run())
@@ -212,14 +215,12 @@ class Services:
     def readiness(self) -> Readiness:
         """Return how far each part is."""
         if self._components["redis"].state == "ready" and self.redis.state == "failed":
-            self._set("redis", "failed", self.redis.describe())
+            self._components.set("redis", "failed", self.redis.describe())
         elif self._components["redis"].state == "failed" and self.redis.state == "ready":
-            self._set("redis", "ready", self.redis.describe())
-        components = tuple(self._components.values())
-        needed = self._components.get("model")
-        return Readiness(
-            live=True, ready=needed is not None and needed.state == "ready", components=components
-        )
+            self._components.set("redis", "ready", self.redis.describe())
+        components = tuple(self._components)
+        is_ready = "model" in self._components and self._components["model"].state == "ready"
+        return Readiness(live=True, ready=is_ready, components=components)
 
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait for each engine that is there."""
@@ -241,7 +242,7 @@ class Services:
     async def redis_settled(self, timeout_s: float) -> None:
         """Wait until Redis is there or known to be away, ``timeout_s`` at most."""
         try:
-            await asyncio.wait_for(self._settled["redis"].wait(), timeout_s)
+            await asyncio.wait_for(self._components.settled("redis"), timeout_s)
         except TimeoutError:
             log.info("redis.still_starting")
 
@@ -250,7 +251,7 @@ class Services:
 
         Raises ``EngineNotReadyError``.
         """
-        await self._settled["checker" if checked else "model"].wait()
+        await self._components.settled("checker" if checked else "model")
         component = self._components["model"]
         if component.state == "failed":
             raise EngineNotReadyError(component.detail)
@@ -262,13 +263,14 @@ class Services:
         """
         if "voice" not in self._components:
             raise EngineOffError("Voice is switched off here (XOE_VOICE). Typing works.")
-        await self._settled["voice"].wait()
+        await self._components.settled("voice")
         if self._voice is None:
             raise EngineNotReadyError(f"{self._components['voice'].detail} Typing works.")
         return self._voice
 
     async def aclose(self) -> None:
         """Stop everything and save the indexes."""
+        self.bench.queue.is_closing = True
         await self.calls.aclose()
         await self.measuring.aclose()
         await self._tasks.aclose()
@@ -338,15 +340,15 @@ class Services:
         match report.state:
             case "loading" if component.state == "ready":
                 why = f": {report.problem}" if report.problem else ""
-                self._set("model", "loading", f"is being started again{why}")
+                self._components.set("model", "loading", f"is being started again{why}")
             case "ready" if component.state == "loading":
-                self._set("model", "ready", self._model_purpose())
+                self._components.set("model", "ready", self._model_purpose())
                 self.recovery.look()
             case "failed" if component.state != "failed":  # it did not come up again
                 self._is_model_up = False
-                self._set("model", "failed", report.problem)
+                self._components.set("model", "failed", report.problem)
                 self._tasks.spawn(
-                    self._run("model", self._start_model, first_pause_s=RESTART_FIRST_S)
+                    self._components.run("model", self._start_model, first_pause_s=RESTART_FIRST_S)
                 )
         self.ladder.status()
 
@@ -373,7 +375,7 @@ class Services:
 
     async def _start_voice(self) -> str:
         # Loaded after the model: a question can be typed long before one can be spoken.
-        await self._settled["model"].wait()
+        await self._components.settled("model")
         module = await asyncio.to_thread(import_module, "voice.engines")
         self._voice = await module.VoiceEngines.create(
             self.settings,
@@ -384,8 +386,8 @@ class Services:
         return "calls can be made"
 
     async def _start_checker(self) -> None:
-        self._set("checker", "loading", "loaded last: answers can be had without it")
-        await self._settled["voice" if "voice" in self._components else "model"].wait()
+        self._components.set("checker", "loading", "loaded last: answers can be had without it")
+        await self._components.settled("voice" if "voice" in self._components else "model")
         await self.checking.run()
 
     async def _sync_library(self) -> str:
@@ -396,46 +398,7 @@ class Services:
     async def _library_changed(self) -> None:
         await asyncio.to_thread(self.bench.indexes.warm, (LIBRARY_OWNER,))
         await self._save_now()
-
-    def _begin(self, name: str, start: Callable[[], Coroutine[Any, Any, str]]) -> None:
-        self._set(name, "loading", "loading")
-        self._tasks.spawn(self._run(name, start))
-
-    async def _run(
-        self, name: str, start: Callable[[], Coroutine[Any, Any, str]], *, first_pause_s: float = 0
-    ) -> None:
-        await asyncio.sleep(first_pause_s)
-        pause_s = RESTART_FIRST_S
-        while True:
-            failure = await self._try_start(name, start)
-            if failure is None or name not in RESTARTED:
-                return
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, RESTART_MAX_S)
-
-    async def _try_start(
-        self, name: str, start: Callable[[], Coroutine[Any, Any, str]]
-    ) -> XoeError | None:
-        try:
-            self._set(name, "ready", await start())
-        except XoeError as exc:
-            log.error("component.failed", component=name, error=str(exc))
-            self._set(name, "failed", str(exc))
-            return exc
-        except Exception as exc:
-            log.exception("component.failed", component=name)
-            self._set(name, "failed", f"{name} failed: {type(exc).__name__}. See the log.")
-            raise
-        return None
-
-    def _set(self, name: str, state: ComponentState, detail: str) -> None:
-        before = self._components.get(name)
-        now = Component(name, state, detail) if before is None else before.becomes(state, detail)
-        self._components[name] = now
-        if state != "loading" and (settled := self._settled.get(name)) is not None:
-            settled.set()
         self.changed.tell()
-        log.info("component", component=name, state=state)
 
     async def _save_indexes(self) -> None:
         while True:

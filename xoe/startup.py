@@ -115,6 +115,7 @@ class Startup:
         self.stopping.set()
         if self.services is not None:
             self.services.is_stopping = True
+            self.services.bench.queue.is_closing = True
 
     def readiness(self) -> Readiness:
         """Return how far each part is."""

@@ -11,6 +11,7 @@ from chains.retriever import HybridSearch
 from core.errors import StoreError
 from core.settings import Settings
 from ingest.embedder import Embedder
+from ingest.incoming import IncomingQueue
 from ingest.ingestor import Ingestor
 from ingest.open_originals import OpenOriginals
 from ingest.opening import open_store
@@ -32,6 +33,7 @@ class Workbench:
     parser: ParserProcess
     recordings: RecordingProcess | None
     """None where voice is switched off."""
+    queue: IncomingQueue
     ingestor: Ingestor
     search: HybridSearch
     originals: OpenOriginals
@@ -59,13 +61,17 @@ class Workbench:
         )
         parser = ParserProcess(settings)
         recordings = RecordingProcess(settings) if settings.voice else None
+        queue = IncomingQueue(settings.data_dir)
         return cls(
             store=store,
             indexes=indexes,
             embedder=embedder,
             parser=parser,
             recordings=recordings,
-            ingestor=Ingestor(store, embedder, parser, settings, recordings=recordings),
+            queue=queue,
+            ingestor=Ingestor(
+                store, embedder, parser, settings, recordings=recordings, queue=queue
+            ),
             search=HybridSearch(
                 store, indexes, embedder, dense_weight=settings.retrieval_dense_weight
             ),
@@ -79,6 +85,7 @@ class Workbench:
         await self.parser.aclose()
         await self.originals.aclose()
         self.search.close()
+        await asyncio.to_thread(self.queue.close)
         await asyncio.to_thread(self.store.close)
         await asyncio.to_thread(self.embedder.close)
 

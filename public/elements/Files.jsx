@@ -1,7 +1,7 @@
 // The dropped files: each with its progress, then "ready, N passages" or the reason why not.
 import { useRecoilValue } from "recoil"
 import { loadingState } from "@chainlit/react-client"
-import { CircleCheck, CircleSlash, CircleX, Clock, LoaderCircle } from "lucide-react"
+import { CircleCheck, CircleSlash, CircleX, Clock, LoaderCircle, RotateCw, X } from "lucide-react"
 
 const ICONS = {
   waiting: Clock, working: LoaderCircle, ready: CircleCheck, unchanged: CircleCheck,
@@ -41,6 +41,14 @@ export default function Files() {
               <Icon aria-hidden="true" />
               <span className="xoe-file" title={file.name}>{file.name}</span>
               <span className="xoe-status">{status(file)}</span>
+              {file.id && (file.state === "waiting" || file.state === "working") ? (
+                <button type="button" title="Cancel" aria-label={`Cancel reading ${file.name}`}
+                  onClick={() => callAction({ name: "cancel_file", payload: { id: file.id } })}><X aria-hidden="true" /></button>
+              ) : null}
+              {file.id && file.state === "failed" ? (
+                <button type="button" title="Try again" aria-label={`Try to read ${file.name} again`}
+                  onClick={() => callAction({ name: "retry_file", payload: { id: file.id } })}><RotateCw aria-hidden="true" /></button>
+              ) : null}
               {moving ? <progress max={file.total} value={file.done} aria-label={`${file.name}: progress`} /> : null}
             </li>
           )

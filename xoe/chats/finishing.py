@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -44,11 +45,18 @@ class Finisher:
         self._documents = documents
         self._busy = asyncio.Lock()
 
-    async def finish(self, *, only: str | None = None, nobody_reads: bool = False) -> int:
+    async def finish(
+        self,
+        *,
+        only: str | None = None,
+        nobody_reads: bool = False,
+        waiting: Collection[tuple[str, str]] = (),
+    ) -> int:
         """Carry out what can be, and return how much is left. What fails is logged.
 
         ``only``: of this owner. ``nobody_reads``: no file is being read just now, so that notes of
-        such are of a program that was killed.
+        such are of a program that was killed. ``waiting``: owners and names of files that are still
+        to be read all the same.
         """
         left = 0
         async with self._busy:

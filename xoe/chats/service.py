@@ -75,7 +75,7 @@ class Chats:
         ``files``: names of what was dropped with it. Returns a line for the reader where the chat
         cannot be kept, and nothing else.
         """
-        named = tuple(StoredFile(name, "stopped") for name in files)
+        named = tuple(StoredFile(name, "waiting") for name in files)
         question = StoredMessage(message_id, "user", text, time.time(), files=named)
         change = Ask(owner, thread_id, question, profile, json.dumps(dict(options or {})))
         try:

@@ -36,6 +36,7 @@ async def transfer(owner: str, heir: str, threads: Threads, documents: Catalog) 
 
     async with threads.db.write() as connection:
         await note(connection, Unfinished("transfer", owner, name=heir))
+    await documents.give_waiting(owner, heir)
     theirs = {d.name: d.sha256 for d in await documents.documents((heir,))}
     kept = set()
     for document in await documents.documents((owner,)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
     from ingest.ingestor import DocumentReport
     from ingest.listing import DocumentInfo
+    from ingest.queued import Overview
     from xoe.workbench import Workbench
 
 app = typer.Typer(
@@ -28,6 +30,7 @@ app = typer.Typer(
 
 _KB, _MB = 1_000, 1_000_000
 _SHOWN_CHARS = 2_000
+_QUEUE_SHOWN = 500
 Names = Annotated[list[str], typer.Argument(help="Names as listed; * stands for anything.")]
 Owner = Annotated[
     str | None, typer.Option("--owner", help="Another owner's, as 'list --all' names them.")
@@ -136,6 +139,30 @@ def tag_command(
             typer.echo(f"{one}: {', '.join(kept) or 'no tags'}")
 
 
+@app.command("queue")
+def queue_command(
+    cancel: Annotated[
+        list[str] | None, typer.Option("--cancel", help="A number of the list, or 'all'.")
+    ] = None,
+    retry: Annotated[
+        list[int] | None, typer.Option("--retry", help="A number of what failed or was cancelled.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what comes in and how far it is, whichever program reads it; cancel it, or try it again.
+
+    What is tried again is read by the server, now or when it is started.
+    """
+    with reported(as_json):
+        settings = settings_for(data_dir, quiet=True)
+        overview = _queue(settings, cancel or [], retry or [])
+        if as_json:
+            print_json(asdict(overview))
+            return
+        _print_queue(overview)
+
+
 @app.command("reindex")
 def reindex_command(
     names: Annotated[list[str] | None, typer.Argument(help="Only these; * for anything.")] = None,
@@ -154,6 +181,58 @@ def reindex_command(
                 errors.print(f"Their files are not there: {', '.join(kept)}.", markup=False)
         if any(one.status == "failed" for one in reports):
             raise typer.Exit(1)
+
+
+def _queue(settings: Settings, cancel: Sequence[str], retry: Sequence[int]) -> Overview:
+    """Change the queue, and return it. Raises ``DocumentError`` for a number that is not there."""
+    from core.errors import DocumentError
+    from ingest.incoming import IncomingQueue
+
+    queue = IncomingQueue(settings.data_dir)
+    try:
+        queue.take_over()
+        found = {one.id: one for one in queue.overview(None, _QUEUE_SHOWN).items}
+        active = [one.id for one in found.values() if not one.is_ended]
+        if "all" in cancel:
+            cancel = [str(one) for one in active]
+        for number in cancel:
+            if not number.isdecimal() or int(number) not in active:
+                raise DocumentError(f"Nothing of the number {number} comes in just now.")
+        for again in retry:
+            if again not in found or not found[again].can_be_tried_again:
+                raise DocumentError(f"Nothing of the number {again} can be tried again.")
+        if cancel:
+            queue.cancel([int(number) for number in cancel])
+        for again in retry:
+            queue.again(again)
+        return queue.overview(None, _QUEUE_SHOWN)
+    finally:
+        queue.close()
+
+
+def _print_queue(overview: Overview) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("No.", "Name", "Size", "State", "Passages"):
+        table.add_column(column, justify="left" if column in ("Name", "State") else "right")
+    now = time.time()
+    for one in overview.items:
+        state = one.state if not one.reason else f"{one.state}: {one.reason}"
+        if one.total > 1 and not one.is_ended:
+            state += f", {one.done} of {one.total}"
+        if (left := one.seconds_left(now)) is not None:
+            state += f", {_duration(left)} left"
+        table.add_row(str(one.id), one.name, _size(one.bytes), state, str(one.passages or ""))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    rate = f", {overview.passages_per_s:.1f} passages/s" if overview.active else ""
+    left = overview.seconds_left
+    remaining = f", {_duration(left)} left" if left is not None else ""
+    console.print(f"{_count(overview.active, 'file')} coming in{rate}{remaining}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 async def _list(settings: Settings, everyones: bool, tag: str = "") -> list[DocumentInfo]:

@@ -47,6 +47,8 @@ class FileLine:
     passages: int = 0
     pages: int | None = None
     reason: str = ""
+    id: int = 0
+    """In the queue of what comes in."""
 
 
 def sources(props: Mapping[str, Any]) -> cl.CustomElement:

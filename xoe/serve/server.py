@@ -44,7 +44,17 @@ def create_app(settings: Settings) -> FastAPI:
     from chainlit.utils import mount_chainlit
 
     from xoe.serve import install as web
-    from xoe.web import accounts_api, api, firstrun, health, library, originals, pages, problems
+    from xoe.web import (
+        accounts_api,
+        api,
+        firstrun,
+        health,
+        incoming,
+        library,
+        originals,
+        pages,
+        problems,
+    )
     from xoe.web import share as share_routes
 
     app = FastAPIOffline(
@@ -61,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         pages.router,
         firstrun.router,
         share_routes.router,
+        incoming.router,
         originals.router,
         library.router,
     )
@@ -70,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.interface = routes_of(*routers)
     app.state.http_metrics = http_metrics(app.state.interface)
     web.install(page, settings, alone=False)
+    app.state.arrivals = page.state.arrivals  # one count of all that arrives
     mount_chainlit(app=app, target=str(site_root() / "app.py"), path="/")
     return app
 

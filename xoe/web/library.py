@@ -97,6 +97,8 @@ class LibraryPage(BaseModel):
 
     documents: list[LibraryEntry]
     matched: int = Field(description="How many there are, on all pages.")
+    may_add: bool = Field(description="Whether one may add documents of one's own.")
+    may_share: bool = Field(description="Whether one may add and change shared documents.")
     may_add_pages: bool = Field(description="Whether web pages may be added by their address.")
     totals: LibraryTotals
 
@@ -243,6 +245,8 @@ async def look_through(
     return LibraryPage(
         documents=[LibraryEntry(**entry) for entry in entries],
         matched=matched,
+        may_add=me.may_upload,
+        may_share=me.is_operator,
         may_add_pages=me.is_operator and services.settings.web_pages,
         totals=LibraryTotals(
             documents=totals.documents,

@@ -20,7 +20,7 @@ from xoe.web.limits import BodyLimit, BodyLimits, FairRequests
 from xoe.web.offline import OfflinePage
 from xoe.web.problems import UNEXPECTED, InSentences, told
 from xoe.web.reading import DICTATION_PATH, MAX_RECORDING_BYTES
-from xoe.web.uploads import UPLOAD_PATH
+from xoe.web.uploads import QUEUE_PATH, UPLOAD_PATH
 
 _KIB = 1024
 _MIB = 1024 * 1024
@@ -62,7 +62,7 @@ def body_limits(settings: Settings) -> dict[str, BodyLimit]:
     dictation = BodyLimit(
         MAX_RECORDING_BYTES + _KIB, f"{MAX_RECORDING_BYTES // _MIB} MB of sound at a time"
     )
-    return {UPLOAD_PATH: upload, DICTATION_PATH: dictation}
+    return {UPLOAD_PATH: upload, QUEUE_PATH: upload, DICTATION_PATH: dictation}
 
 
 class ProtectingHeaders:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 UPLOAD_PATH = "/project/file"
+QUEUE_PATH = "/library/queue"
 # The multipart wrapping round a file: a boundary and a few header lines.
 _WRAPPING_BYTES = 16 * 1024
 _HEADER_BYTES = 8 * 1024
@@ -81,7 +82,8 @@ def remove_folder(data_dir: Path) -> None:
 class _Arrival:
     """A file that is about to be received; its place is kept until it is there, or is not."""
 
-    session: WebsocketSession
+    session: WebsocketSession | None
+    """The page that it is sent to; None where it goes into the library right away."""
     owner: str
     bytes: int
 
@@ -97,7 +99,7 @@ class Arrivals:
 
     @contextmanager
     def expected(
-        self, session: WebsocketSession, size: int, free: int, most: int
+        self, session: WebsocketSession | None, size: int, free: int, most: int
     ) -> Iterator[None]:
         """Keep a place for a file of ``size`` bytes of the current share's while it is received.
 
@@ -114,10 +116,11 @@ class Arrivals:
             self._arriving.discard(arrival)
 
     def _refuse_surplus(self, arrival: _Arrival, most: int) -> None:
-        of_page = len(arrival.session.files)
-        of_page += sum(other.session is arrival.session for other in self._arriving)
-        if of_page >= most:
-            raise UploadBusyError(f"At most {most} files can wait. Send those first.", _LATER_S)
+        if arrival.session is not None:
+            of_page = len(arrival.session.files)
+            of_page += sum(other.session is arrival.session for other in self._arriving)
+            if of_page >= most:
+                raise UploadBusyError(f"At most {most} files can wait. Send those first.", _LATER_S)
         of_owner = len(self._waiting_bytes(arrival.owner))
         of_owner += sum(other.owner == arrival.owner for other in self._arriving)
         if of_owner >= most * _PAGES_OF_ONE:
@@ -179,6 +182,32 @@ async def receive_upload(request: Request) -> Response:
         _keep(session, upload)
     log.info("upload.received", bytes=upload.size)
     return JSONResponse({"id": upload.id})
+
+
+async def receive_into_library(request: Request) -> tuple[Path, str]:
+    """Return a file that is sent to the library itself, and its name.
+
+    Raises ``DocumentError`` or ``StoreError`` where it is not taken.
+    """
+    startup: Startup = request.app.state.startup
+    settings: Settings = startup.settings
+    who = identity_of(request.scope)
+    if not who.may_upload:
+        raise DocumentError("Your invitation is for asking only, so documents are not taken.")
+    arrivals: Arrivals = request.app.state.arrivals
+    declared = _declared(request, settings.upload_max_mb)
+    free = await asyncio.to_thread(_free_bytes, settings.data_dir)
+    with (
+        as_share(who.share_at_page("")),
+        arrivals.expected(None, declared, free, settings.upload_max_files),
+    ):
+        services = await startup.wait()
+        if wait_s := services.limits.take_for(who, "upload"):
+            raise UploadBusyError(too_fast("upload", wait_s), wait_s)
+        folder = settings.data_dir / "uploads" / "library"
+        upload = await _receive(request, folder, settings.upload_max_mb, arrivals.writing)
+    log.info("upload.received", bytes=upload.size)
+    return upload.path, upload.name
 
 
 def _keep(session: WebsocketSession, upload: _Upload) -> None:
