@@ -117,18 +117,22 @@ class IncomingQueue:
 
         The files are moved. ``reader``: this program reads them itself. Raises ``StoreError``.
         """
-        rows = []
-        with _told():
-            for path, name in uploads:
-                kept = self._files / secrets.token_hex(12)
-                shutil.move(path, kept)
-                with kept.open("rb") as file:
-                    os.fsync(file.fileno())
-                rows.append(SourceFile(kept, name))
-            sync_folder(self._files)
+        sources = [SourceFile(self._files / secrets.token_hex(12), name) for _, name in uploads]
         me = self.reader if reader else ""
-        with self._writing(durable=True) as db:
-            ids = [self._insert(db, owner, one, me, thread, asked) for one in rows]
+        try:
+            with _told():
+                for (path, _), source in zip(uploads, sources, strict=True):
+                    shutil.move(path, source.path)
+                    with source.path.open("rb") as file:
+                        os.fsync(file.fileno())
+                sync_folder(self._files)
+            with self._writing(durable=True) as db:
+                ids = [self._insert(db, owner, one, me, thread, asked) for one in sources]
+        except StoreError:
+            for source in sources:
+                with suppress(OSError):
+                    source.path.unlink()
+            raise
         return self.items(ids)
 
     def add(self, owner: str, sources: Sequence[SourceFile]) -> list[int]:
@@ -143,8 +147,6 @@ class IncomingQueue:
                 f"UPDATE items SET reader = ? WHERE id = ? AND {_ACTIVE}",
                 [(self.reader, one) for one in ids],
             )
-
-    # ── getting on ───────────────────────────────────────────────────────────────────────────
 
     def tell(self, progress: Collection[tuple[int, str, int, int]]) -> None:
         """Note how far items are: ids, stages, done and total."""
@@ -255,8 +257,6 @@ class IncomingQueue:
             for path in self._files.iterdir():
                 if str(path) not in named:
                     path.unlink(missing_ok=True)
-
-    # ── looking ──────────────────────────────────────────────────────────────────────────────
 
     def items(self, ids: Collection[int]) -> list[Item]:
         """Return these items, in the order of their coming."""
