@@ -33,6 +33,7 @@ SUITES = (
     "chain",
     "fairness",
     "followups",
+    "incoming",
     "ingest",
     "loaders",
     "retrieval",
@@ -67,6 +68,12 @@ def constraints(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def followups(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Find what questions that lean on earlier turns ask for, against the question in full."""
     _run(["followups"], data_dir, as_json)
+
+
+@app.command("incoming")
+def incoming(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """First token while 500 documents come in, against a server at rest."""
+    _run(["incoming"], data_dir, as_json)
 
 
 @app.command("ingest")

@@ -132,9 +132,7 @@ def test_a_cancelled_file_of_a_folder_is_left_alone_until_it_changes(
     assert (again.id, again.again, again.state) == (first, True, "waiting")
 
 
-def test_what_ended_is_kept_for_a_while(
-    queue: IncomingQueue, tmp_path: Path, clock: Clock
-) -> None:
+def test_what_ended_is_kept_for_a_while(queue: IncomingQueue, tmp_path: Path, clock: Clock) -> None:
     sources = in_folder(tmp_path, *(f"{number}.md" for number in range(KEPT_ITEMS + 5)))
     ids = queue.add(SHARED, sources)
     for one in ids:
