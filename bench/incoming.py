@@ -60,8 +60,7 @@ async def _measured(
             await _first_token(client, "Which keys does the page know?")  # what loads at the first
             if corpus is not None:
                 await asyncio.to_thread(shutil.copytree, corpus, library / "corpus")
-                while await _active(client) < DOCUMENTS // 2:
-                    await asyncio.sleep(0.2)
+                await _until_coming_in(client)
             begun, passages = time.perf_counter(), await _passages(client)
             times = []
             for question in QUESTIONS:
@@ -87,6 +86,15 @@ async def _first_token(client: httpx.AsyncClient, question: str) -> float | None
             if line == "event: token" and first is None:
                 first = (time.perf_counter() - begun) * 1000
     return first
+
+
+async def _until_coming_in(client: httpx.AsyncClient) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if await _active(client) >= DOCUMENTS // 2:
+            return
+        await asyncio.sleep(0.2)
+    raise TimeoutError("The documents are not seen.")
 
 
 async def _active(client: httpx.AsyncClient) -> int:

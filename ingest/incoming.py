@@ -9,7 +9,6 @@ in step, so of such only the row is here.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -27,6 +26,7 @@ from core.durable import sync_folder
 from core.errors import DiskFullError, StoreError
 from ingest.database import marks
 from ingest.queued import COLUMNS, FOLDER_NAME, Item, Overview, State, stamp_of
+from ingest.readers import Readers
 from ingest.sources import UPLOAD, SourceFile
 
 log = structlog.get_logger(__name__)
@@ -84,12 +84,10 @@ class IncomingQueue:
         self._lock = threading.Lock()
         self.is_closing = False
         """Whether this program is ending: what it reads is left to the next one."""
-        self.reader = secrets.token_hex(8)
-        """The name of this program among those that read."""
         with _told():
-            for folder in (self._folder, self._files, self._readers):
+            for folder in (self._folder, self._files):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._hold = self._held()
+            self._readers = Readers(self._folder / "readers")
             path = self._folder / "queue.sqlite"
             try:
                 self._db = _connect(path)
@@ -118,7 +116,7 @@ class IncomingQueue:
         The files are moved. ``reader``: this program reads them itself. Raises ``StoreError``.
         """
         sources = [SourceFile(self._files / secrets.token_hex(12), name) for _, name in uploads]
-        me = self.reader if reader else ""
+        me = self._readers.me if reader else ""
         try:
             with _told():
                 for (path, _), source in zip(uploads, sources, strict=True):
@@ -138,14 +136,14 @@ class IncomingQueue:
     def add(self, owner: str, sources: Sequence[SourceFile]) -> list[int]:
         """Note files that this program is about to read; return their ids."""
         with self._writing() as db:
-            return [self._insert(db, owner, source, self.reader) for source in sources]
+            return [self._insert(db, owner, source, self._readers.me) for source in sources]
 
     def adopt(self, ids: Sequence[int]) -> None:
         """Note that this program reads these."""
         with self._writing() as db:
             db.executemany(
                 f"UPDATE items SET reader = ? WHERE id = ? AND {_ACTIVE}",
-                [(self.reader, one) for one in ids],
+                [(self._readers.me, one) for one in ids],
             )
 
     def tell(self, progress: Collection[tuple[int, str, int, int]]) -> None:
@@ -169,7 +167,7 @@ class IncomingQueue:
                 " reader = ''"
                 f" WHERE id = ? AND ({_ACTIVE} OR (state = 'cancelled' AND reader = ?))"
                 " RETURNING owner",
-                (state, passages, reason, self._clock(), item_id, self.reader),
+                (state, passages, reason, self._clock(), item_id, self._readers.me),
             ).fetchall()
             for (owner,) in found:
                 self._prune(db, owner)
@@ -198,7 +196,9 @@ class IncomingQueue:
 
     def unwanted(self, ids: Collection[int]) -> set[int]:
         """Return which of this program's items were cancelled, or taken out."""
-        rows = self._rows(f"SELECT id FROM items WHERE reader = ? AND {_ACTIVE}", (self.reader,))
+        rows = self._rows(
+            f"SELECT id FROM items WHERE reader = ? AND {_ACTIVE}", (self._readers.me,)
+        )
         return set(ids) - {row[0] for row in rows}
 
     def again(self, item_id: int) -> None:
@@ -232,10 +232,10 @@ class IncomingQueue:
         Of other files the rows go: who keeps their folder in step finds them again.
         """
         with _told():
-            known = {path.name for path in self._readers.iterdir()}
+            known = self._readers.known()
         found = self._rows(f"SELECT DISTINCT reader FROM items WHERE reader != '' AND {_ACTIVE}")
         known |= {reader for (reader,) in found}
-        dead = [reader for reader in known if not self._lives(reader)]
+        dead = [reader for reader in known if not self._readers.lives(reader)]
         with self._writing() as db:
             of_dead = f"reader IN ({marks(dead)}) AND {_ACTIVE}"
             db.execute(
@@ -266,6 +266,12 @@ class IncomingQueue:
         """Return the ids of what of ``owners`` is not ended."""
         query = f"SELECT id FROM items WHERE owner IN ({marks(owners)}) AND {_ACTIVE}"
         return [row[0] for row in self._rows(query, owners)]
+
+    def kept_of(self, owner: str) -> tuple[int, int]:
+        """Return how many uploads of an owner wait or are read, and how large they are."""
+        query = f"SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM items WHERE owner = ? AND {_ACTIVE}"
+        [(count, size)] = self._rows(f"{query} AND origin = ?", (owner, UPLOAD))
+        return count, size
 
     def of_message(self, owner: str, asked: str) -> list[Item]:
         """Return what was dropped with one message of an owner's."""
@@ -318,36 +324,11 @@ class IncomingQueue:
         """Close the queue; what this program reads is the next one's."""
         with self._lock:
             self._db.close()
-        os.close(self._hold)
-        with suppress(OSError):
-            (self._readers / self.reader).unlink()
+        self._readers.close()
 
     @property
     def _files(self) -> Path:
         return self._folder / "files"
-
-    @property
-    def _readers(self) -> Path:
-        return self._folder / "readers"
-
-    def _held(self) -> int:
-        """Return a file that is locked for as long as this program lives."""
-        how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(self._readers / self.reader, how, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return descriptor
-
-    def _lives(self, reader: str) -> bool:
-        path = self._readers / reader
-        try:
-            with path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
-            return False
-        path.unlink(missing_ok=True)
-        return False
 
     def _insert(
         self,

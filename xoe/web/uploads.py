@@ -40,6 +40,7 @@ from xoe.web.problems import retry_after, told
 
 if TYPE_CHECKING:
     from core.settings import Settings
+    from xoe.services import Services
     from xoe.startup import Startup
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,8 @@ _MIB = 1024 * 1024
 _AS_ATTACHMENT = "application/octet-stream"
 _PAGES_OF_ONE = 4
 """Pages whose files of one message may all arrive or wait at the same time, of one owner."""
+_WAITING = 1000
+"""Documents of an owner that may wait to be read."""
 _LATER_S = 10.0
 """When to try again what waits for a person to send the files that are there."""
 _LOST = "This page has lost its chat. Please reload it."
@@ -204,10 +207,22 @@ async def receive_into_library(request: Request) -> tuple[Path, str]:
         services = await startup.wait()
         if wait_s := services.limits.take_for(who, "upload"):
             raise UploadBusyError(too_fast("upload", wait_s), wait_s)
+        await _refuse_heap(services, who, declared, free)
         folder = settings.data_dir / "uploads" / "library"
         upload = await _receive(request, folder, settings.upload_max_mb, arrivals.writing)
     log.info("upload.received", bytes=upload.size)
     return upload.path, upload.name
+
+
+async def _refuse_heap(services: Services, who: Identity, size: int, free: int) -> None:
+    """Raise ``UploadBusyError`` where too much of somebody's waits to be read."""
+    count, held = await asyncio.to_thread(services.bench.queue.kept_of, who.id)
+    if count >= _WAITING or not may_take(size, held=held, free=free):
+        raise UploadBusyError(
+            f"{count} documents of yours ({held // _MIB} MB) wait to be read, which is the most. "
+            "Send this one when some of them are ready.",
+            _LATER_S,
+        )
 
 
 def _keep(session: WebsocketSession, upload: _Upload) -> None:
