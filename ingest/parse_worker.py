@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ingest.loaders.recognition import Pixels
     from ingest.rendering import PageDrawer
 
-NICENESS = 5
+NICENESS = 19
 """Answers to questions come before new documents."""
 FILES = 200
 """After which a new process takes over, whatever the libraries may have leaked."""

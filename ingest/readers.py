@@ -1,4 +1,4 @@
-"""The programs that read documents of one data folder, each known by a file that it holds locked."""
+"""The programs that read documents of one data folder; each holds a file of its own locked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Readers:
-    """This program among those that read. Blocking; raises ``OSError``."""
+    """Who of the programs that read lives. Blocking; every method raises ``OSError``."""
 
     def __init__(self, folder: Path) -> None:
         """Lock a file in ``folder`` for as long as this program lives."""

@@ -75,6 +75,7 @@ class Ben:
     element: str = ""
     feedback: str = ""
     document: int = 0
+    item: int = 0
     waiting_file: str = ""
     login: str = ""
     link: str = ""
@@ -145,6 +146,8 @@ def _export(kind: str) -> Callable[[Ben], dict[str, str]]:
 ACTIONS = {
     "remove_document": lambda ben: {"document_id": ben.document},
     "share_document": lambda ben: {"document_id": ben.document},
+    "cancel_file": lambda ben: {"id": ben.item},
+    "retry_file": lambda ben: {"id": ben.item},
     "ask_again": lambda ben: {"question": "What is behind the mill?", "asked": ben.question},
     "regenerate": lambda ben: {"question": "What is behind the mill?", "asked": ben.question},
     "read_aloud": lambda ben: {},
@@ -220,6 +223,11 @@ ATTACKS = [
     ),
     at("POST /library/{document_id}/reindex", path=lambda b: {"document_id": b.document}),
     at("POST /library/delete", json=lambda b: {"ids": [b.document]}),
+    at("GET /library/queue"),
+    at("POST /library/queue", files={"file": ("planted.txt", b"planted by somebody else")}),
+    at("DELETE /library/queue"),
+    at("DELETE /library/queue/{item_id}", path=lambda b: {"item_id": b.item}),
+    at("POST /library/queue/{item_id}/retry", path=lambda b: {"item_id": b.item}),
     at("POST /library/pages", json={"address": "https://pages.example/"}),
     at("POST /library/undo", json={"undo": "A" * 22}),
     at("GET /library", params={"q": MARK}),
@@ -241,6 +249,9 @@ ATTACKS = [
 OTHERS = ("other", "guest account", "invited guest", "nobody", "forged")
 OWN = {
     "GET /library",
+    "GET /library/queue",
+    "POST /library/queue",
+    "DELETE /library/queue",
     "POST /library/delete",
     "POST /query",
     "POST /query/stream",
@@ -365,6 +376,8 @@ async def settle(ben: Ben, server: Server) -> None:
         ben.feedback = (await client.put("/feedback", json=told)).json()["feedbackId"]
         made = await client.post("/links", json={"thread": ben.thread})
         ben.link = made.json()["id"]
+        [item] = (await client.get("/library/queue")).json()["items"]
+        ben.item = item["id"]
     auth = await AuthServices.open(Settings(data_dir=server.data_dir))
     login, *_ = await auth.sessions.of("user:ben")
     ben.login = login.id
