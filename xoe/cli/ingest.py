@@ -151,6 +151,7 @@ def _summary(reports: Sequence[DocumentReport], seconds: float) -> dict[str, Any
         "unchanged": count["unchanged"],
         "failed": count["failed"],
         "removed": count["removed"],
+        "cancelled": count["cancelled"],
         "passages": passages,
         "seconds": round(seconds, 3),
         "passages_per_second": round(passages / seconds, 2) if seconds else 0.0,
@@ -265,6 +266,8 @@ class _Bar:
         )
         if report.status == "removed":
             self._progress.console.print(f"- {report.name}: it is gone", markup=False)
+        if report.status == "cancelled":
+            self._progress.console.print(f"- {report.name}: it was cancelled", markup=False)
         if report.status == "failed":
             self._progress.console.print(f"✗ {report.name}: {report.reason}", markup=False)
 
