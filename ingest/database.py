@@ -21,9 +21,6 @@ from ingest.swap import SUSPECT_SUFFIX
 log = structlog.get_logger(__name__)
 
 READERS = 4
-PAGE_BYTES: Final = 8192
-"""A passage takes one to two kilobytes, and what does not fit on a page leaves room on it."""
-
 BUSY_TIMEOUT_S: Final = 10.0
 """How long to wait for another process that writes."""
 
@@ -263,7 +260,6 @@ def _connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a committed document survives a power cut
         connection.execute("PRAGMA foreign_keys = ON")
