@@ -20,7 +20,8 @@ from ingest.digests import (
     DOCUMENT_COLUMNS,
     digest,
 )
-from ingest.schema import PASSAGE_TERMS, check_schema
+from ingest.schema import check_schema
+from ingest.stored_text import PLAIN_TEXT
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +33,15 @@ TELL_EVERY: Final = 2_000
 
 _COLLECTIONS: Final = f"SELECT digest, {COLLECTION_COLUMNS} FROM collections"  # noqa: S608
 _DOCUMENTS: Final = f"SELECT digest, {DOCUMENT_COLUMNS} FROM documents"  # noqa: S608
+_TEXTS: Final = f"SELECT text_digest, {PLAIN_TEXT} FROM documents"  # noqa: S608
 _CHUNKS: Final = (
     "SELECT k.digest, k.vector_digest, k.vector, k.tokens_digest, k.tokens,"  # noqa: S608
     f" {CHUNK_COLUMNS}"
     " FROM chunks k JOIN documents d ON d.id = k.document_id"
 )
 _UNMATCHED: Final = (
-    "SELECT id FROM chunks WHERE id NOT IN (SELECT id FROM chunk_fts_content)"
-    " UNION ALL SELECT id FROM chunk_fts_content WHERE id NOT IN (SELECT id FROM chunks) LIMIT 1"
+    "SELECT id FROM chunks WHERE id NOT IN (SELECT id FROM chunk_fts_docsize)"
+    " UNION ALL SELECT id FROM chunk_fts_docsize WHERE id NOT IN (SELECT id FROM chunks) LIMIT 1"
 )
 """A passage that the full-text index does not know, or one of the index that is no more."""
 
@@ -66,7 +68,7 @@ def check(connection: sqlite3.Connection, path: Path, *, tell: Step | None = Non
         _check_structure(connection, path)
         collections = _check_rows(connection, path, "collection", _COLLECTIONS)
         documents = _check_rows(connection, path, "document", _DOCUMENTS)
-        _check_rows(connection, path, "text", "SELECT text_digest, text FROM documents")
+        _check_rows(connection, path, "text", _TEXTS)
         chunks = _check_chunks(connection, path, tell)
     finally:
         if connection.in_transaction:
@@ -78,9 +80,9 @@ def check(connection: sqlite3.Connection, path: Path, *, tell: Step | None = Non
 
 
 def full_text_is_whole(connection: sqlite3.Connection) -> bool:
-    """Compare the full-text index with its terms, and these with the passages that there are."""
+    """Compare the full-text index with the terms of the passages that there are."""
     try:
-        connection.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('integrity-check')")
+        connection.execute("INSERT INTO chunk_fts(chunk_fts, rank) VALUES ('integrity-check', 1)")
         return connection.execute(_UNMATCHED).fetchone() is None
     except sqlite3.DatabaseError as exc:
         if not _is_damage(exc):
@@ -96,9 +98,6 @@ def rebuild_full_text(connection: sqlite3.Connection, path: Path) -> None:
     log.warning("store.full_text_rebuilt", path=str(path))
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # What FTS5 keeps of its rows may be damaged too, so it is written from here.
-        connection.execute("DELETE FROM chunk_fts_content")
-        connection.execute(f"INSERT INTO chunk_fts_content(id, c0, c1, c2) {PASSAGE_TERMS}")
         connection.execute("INSERT INTO chunk_fts(chunk_fts) VALUES ('rebuild')")
         connection.execute("COMMIT")
     except BaseException:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ingest.database import marks
+from ingest.database import damaged_row, marks
 from ingest.loaders import of_content
 from ingest.passages import Passages
 
@@ -140,17 +140,19 @@ class Listing(Passages):
         """Return the characters ``start`` to ``end`` of a document's text; empty where none are."""
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT substr(d.text, ?, ?) FROM documents d JOIN collections c"
+                "SELECT substr(plain_text(d.text), ?, ?) FROM documents d JOIN collections c"
                 f" ON c.id = d.collection_id WHERE d.id = ? AND c.owner IN ({marks(owners)})",
                 (start + 1, end - start, document_id, *owners),
             ).fetchone()
+        if row and row[0] is None:
+            raise damaged_row(self._database.path, "document's text")
         return row[0] if row else ""
 
     def place_of(self, document_id: int, owners: Sequence[str], text: str) -> int | None:
         """Return where ``text`` stands first in a document's text, or None."""
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT instr(d.text, ?) FROM documents d JOIN collections c"
+                "SELECT instr(plain_text(d.text), ?) FROM documents d JOIN collections c"
                 f" ON c.id = d.collection_id WHERE d.id = ? AND c.owner IN ({marks(owners)})",
                 (text, document_id, *owners),
             ).fetchone()

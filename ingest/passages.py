@@ -25,7 +25,7 @@ from ingest.digests import (
 )
 from ingest.full_text import FullText
 from ingest.loaders import PageSpan
-from ingest.vectors import Rows, Vectors
+from ingest.vectors import Rows, Vectors, unpack_vectors
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -137,8 +137,8 @@ class Passages:
                 ):
                     self._compare("vector", expected, vector)
                     found[chunk_id] = vector
-        stacked = b"".join(found[chunk_id] for chunk_id in chunk_ids)
-        return np.frombuffer(stacked, dtype=np.float32).reshape(-1, self.fingerprint.dimension)
+        packed = [found[chunk_id] for chunk_id in chunk_ids]
+        return unpack_vectors(packed, self.fingerprint.dimension)
 
     def tokens(self, chunk_ids: Sequence[int]) -> list[bytes]:
         """Return what late interaction keeps of each of ``chunk_ids``; empty where it has none."""

@@ -11,16 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from core.errors import StoreDamagedError, StoreError
-from ingest import digests
+from ingest import digests, stored_text
 from ingest.language import fold, passage_language
 from ingest.names import folder_of
 from ingest.terms import search_terms
-
-PASSAGE_TERMS: Final = """
-SELECT id, search_terms(text, language), search_terms(heading, language), owner_token FROM chunks
-"""
-"""The rows of the full-text index."""
+from ingest.vectors import pack_vector
 
 _FIRST = """
 CREATE TABLE collections (
@@ -124,7 +122,8 @@ END;
 CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
     DELETE FROM chunk_fts WHERE rowid = old.id;
 END;
-INSERT INTO chunk_fts(rowid, text, heading, owner_token) {PASSAGE_TERMS};
+INSERT INTO chunk_fts(rowid, text, heading, owner_token)
+SELECT id, search_terms(text, language), search_terms(heading, language), owner_token FROM chunks;
 """  # noqa: S608 - constants
 
 # What late interaction keeps of a passage's tokens; empty in one that was stored before.
@@ -149,7 +148,43 @@ CREATE TABLE tags (
 ) WITHOUT ROWID;
 """
 
-STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS, _CONTENT, _TAGS)
+# What is stored takes less room. The full-text index has its terms made anew where it needs them:
+# from the passages, which say the same as when they were added (a passage is never changed), and by
+# the same rules, so a step that rebuilds the index belongs to each change of these.
+# The tokens' codes are of another kind now, and made when the collection is built anew.
+_SLIM = f"""
+UPDATE documents SET text = packed_text(text);
+UPDATE chunks SET vector = packed_vector(vector), tokens = x'',
+    tokens_digest = {digests.digest(b"")};
+UPDATE chunks SET vector_digest = {digests.SQL_NAME}(vector);
+DROP TRIGGER chunks_added;
+DROP TRIGGER chunks_removed;
+DROP TABLE chunk_terms;
+DROP TABLE chunk_fts;
+CREATE VIEW passage_terms AS
+    SELECT id, search_terms(text, language) AS text, search_terms(heading, language) AS heading,
+        owner_token
+    FROM chunks;
+CREATE VIRTUAL TABLE chunk_fts USING fts5(
+    text, heading, owner_token, content='passage_terms', content_rowid='id', tokenize='ascii'
+);
+CREATE VIRTUAL TABLE chunk_terms USING fts5vocab('chunk_fts', 'row');
+CREATE TRIGGER chunks_added AFTER INSERT ON chunks BEGIN
+    INSERT INTO chunk_fts(rowid, text, heading, owner_token) VALUES (
+        new.id, search_terms(new.text, new.language), search_terms(new.heading, new.language),
+        new.owner_token
+    );
+END;
+CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
+    INSERT INTO chunk_fts(chunk_fts, rowid, text, heading, owner_token) VALUES (
+        'delete', old.id, search_terms(old.text, old.language),
+        search_terms(old.heading, old.language), old.owner_token
+    );
+END;
+INSERT INTO chunk_fts(chunk_fts) VALUES ('rebuild');
+"""  # noqa: S608 - constants
+
+STEPS: Final = (_FIRST, _DIGESTS, _LANGUAGES, _TOKENS, _CONTENT, _TAGS, _SLIM)
 """Step ``n`` leads from version ``n`` to ``n + 1``. Never changed once released, only added to."""
 
 SCHEMA_VERSION: Final = len(STEPS)
@@ -158,10 +193,17 @@ SCHEMA_VERSION: Final = len(STEPS)
 def register(connection: sqlite3.Connection) -> None:
     """Let ``connection`` call the functions that the schema is written with."""
     digests.register(connection)
+    stored_text.register(connection)
+    connection.create_function("packed_vector", 1, _packed_vector, deterministic=True)
     connection.create_function("search_terms", 2, search_terms, deterministic=True)
     connection.create_function("passage_language", 2, passage_language, deterministic=True)
     connection.create_function("fold_text", 1, fold, deterministic=True)
     connection.create_function("folder_of", 1, folder_of, deterministic=True)
+
+
+def _packed_vector(plain: bytes) -> bytes:
+    """Return what is stored now of a vector that was stored as float32."""
+    return pack_vector(np.frombuffer(plain, dtype=np.float32))
 
 
 def version_of(connection: sqlite3.Connection) -> int:

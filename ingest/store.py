@@ -38,9 +38,10 @@ from ingest.ownership import Ownership, bump, made_by
 from ingest.passages import Fingerprint as Fingerprint
 from ingest.passages import mending
 from ingest.splitter import Chunk, search_heading
+from ingest.stored_text import PLAIN_TEXT, packed_text
 from ingest.swap import DATABASE_NAME as DATABASE_NAME
 from ingest.swap import Hold
-from ingest.vectors import Vectors
+from ingest.vectors import Vectors, pack_vector
 
 CHECK_AT_OPEN_BYTES = 64 * 2**20
 """A database up to this size (about 20,000 passages) is checked wholly before it is served: that
@@ -104,7 +105,7 @@ class Store(Ownership):
             )
             cursor = db.execute(
                 f"{_INSERT} VALUES ({marks(row)}, ?, ?, ?)",
-                (*row, document.text, digest(*row), digest(document.text)),
+                (*row, packed_text(document.text), digest(*row), digest(document.text)),
             )
             document_id = cursor.lastrowid
             assert document_id is not None  # noqa: S101 - an INSERT always sets it
@@ -159,7 +160,8 @@ class Store(Ownership):
                     headings="[]",
                 )
                 db.execute(
-                    f"{_INSERT} VALUES ({marks(row)}, '', ?, ?)", (*row, digest(*row), digest(""))
+                    f"{_INSERT} VALUES ({marks(row)}, ?, ?, ?)",
+                    (*row, packed_text(""), digest(*row), digest("")),
                 )
                 return
             document_id, expected, *values = known
@@ -254,7 +256,8 @@ class Store(Ownership):
         """Return a stored document as its loader gave it, to be split and embedded again."""
         with self._database.reading() as db:
             text, expected_text, expected, *values = db.execute(
-                f"SELECT text, text_digest, digest, {DOCUMENT_COLUMNS} FROM documents WHERE id = ?",
+                f"SELECT {PLAIN_TEXT}, text_digest, digest, {DOCUMENT_COLUMNS} FROM documents"
+                " WHERE id = ?",
                 (document_id,),
             ).fetchone()
             self._compare("document", expected, *values)
@@ -337,5 +340,5 @@ def _chunk_row(
     language = passage_language(chunk.text, document.text)
     span = (chunk.start, chunk.end, heading, chunk.text, token, language)
     row = ChunkRow(document_id, collection, source, document.title, *span)
-    blob = vector.tobytes()
+    blob = pack_vector(vector)
     return (document_id, collection, *span, blob, digest(*row), digest(blob))

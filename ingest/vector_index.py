@@ -262,11 +262,14 @@ class VectorIndexes:
                 self._synced(collection_id, revision)
 
     def save(self) -> None:
-        """Save each open index that is ahead of its file. Raises ``OSError`` on a full disk."""
+        """Save each open index that is ahead of its file. Raises ``OSError`` on a full disk.
+
+        One that compares all vectors is built from the database in less time than is worth a file.
+        """
         with self._lock:
             for collection_id, index in self._open.items():
                 if index.saved_revision != index.revision:
-                    index.save(self._path(collection_id), self._store.fingerprint.embedder)
+                    self._save(collection_id, index)
 
     def scrub(self, owner: str) -> None:
         """Take what was deleted out of ``owner``'s file, and the files of deleted collections away.
@@ -276,9 +279,7 @@ class VectorIndexes:
         with self._lock:
             for collection_id, _owner, revision in self._store.revisions((owner,)):
                 if self._path(collection_id).is_dir():
-                    self._synced(collection_id, revision).save(
-                        self._path(collection_id), self._store.fingerprint.embedder
-                    )
+                    self._save(collection_id, self._synced(collection_id, revision))
             saved = list(self._folder.glob("collection-*"))
             kept = {self._path(number).name for number in self._store.collection_ids()}
             for folder in saved:
@@ -287,6 +288,16 @@ class VectorIndexes:
             for number in tuple(self._open):
                 if self._path(number).name not in kept:
                     del self._open[number]
+
+    def _save(self, collection_id: int, index: VectorIndex) -> None:
+        """Save an index that takes long to build; any other would only be its vectors once more."""
+        folder = self._path(collection_id)
+        if index.exact:
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            index.saved_revision = index.revision
+        else:
+            index.save(folder, self._store.fingerprint.embedder)
 
     def _synced(self, collection_id: int, revision: int) -> VectorIndex:
         fingerprint = self._store.fingerprint

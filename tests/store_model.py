@@ -59,7 +59,8 @@ def put(store: Store, name: str, texts: Sequence[str], owner: str = LIBRARY_OWNE
 
 
 def indexes_of(store: Store, data_dir: Path) -> VectorIndexes:
-    return VectorIndexes(store, data_dir / "index", exact_limit=1000)
+    # Exact ones are not saved.
+    return VectorIndexes(store, data_dir / "index", exact_limit=0)
 
 
 def contents(data_dir: Path, fingerprint: Fingerprint = FINGERPRINT) -> dict[str, tuple[str, ...]]:
@@ -88,11 +89,11 @@ def read_all(store: Store, data_dir: Path) -> dict[str, tuple[str, ...]]:
             vector = vector_of(chunk.text, store.fingerprint)
             if store.load_document(info.id).title != info.title:
                 raise AssertionError("another document")
-            if (store.vectors([chunk_id])[0] != vector).any():
+            if not is_stored(store, chunk_id, vector):
                 # Rebuilt ones are made of the heading and the text.
                 heading = search_heading(info.title, "")
                 vector = vector_of(f"{heading}\n{chunk.text}", store.fingerprint)
-                assert (store.vectors([chunk_id])[0] == vector).all(), "another vector"
+                assert is_stored(store, chunk_id, vector), "another vector"
             nearest = indexes.search(vector, [LIBRARY_OWNER], 1)[0]
             assert nearest[0] == chunk_id, f"{info.name} is not found by its vector"
             assert nearest[1] > 0.99
@@ -102,6 +103,11 @@ def read_all(store: Store, data_dir: Path) -> dict[str, tuple[str, ...]]:
     assert len(indexes.search(probe, [LIBRARY_OWNER], 10_000)) == total, "the index holds others"
     assert store.totals() == (len(found), total)
     return found
+
+
+def is_stored(store: Store, chunk_id: int, vector: np.ndarray) -> bool:
+    """Tell whether a vector is that of a passage, but for how it is stored."""
+    return np.abs(store.vectors([chunk_id])[0] - vector).max() <= np.abs(vector).max() / 250
 
 
 def first_schema(data_dir: Path) -> dict[str, tuple[str, ...]]:

@@ -32,6 +32,7 @@ from ingest.opening import open_store
 from ingest.schema import SCHEMA_VERSION
 from ingest.store import DATABASE_NAME, Store
 from ingest.swap import PLAN_NAME, quarantined
+from ingest.vectors import pack_vector
 
 pytestmark = pytest.mark.faults
 
@@ -130,7 +131,7 @@ def test_a_changed_letter_that_sqlite_cannot_see_is_found_when_it_is_read(data: 
 
 def test_a_changed_bit_of_a_vector_is_found_when_the_index_is_built(data: Path) -> None:
     raw = (data / DATABASE_NAME).read_bytes()
-    flip(data / DATABASE_NAME, raw.index(vector_of(MODEL["b"][1]).tobytes()[:64]) + 30)
+    flip(data / DATABASE_NAME, raw.index(pack_vector(vector_of(MODEL["b"][1]))) + 30)
     shutil.rmtree(data / "index")
     store = Store(data, FINGERPRINT)
     with pytest.raises(StoreDamagedError, match="vector is not what was stored"):

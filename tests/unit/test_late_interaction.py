@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ingest.late_interaction import CODE_BYTES, max_similarities, pack_tokens
+from ingest.late_interaction import (
+    CODE_BYTES,
+    DIMENSIONS,
+    MAX_START,
+    max_similarities,
+    pack_tokens,
+)
 from ingest.vectors import DIMENSION, Vectors
 
 random = np.random.default_rng(7)
@@ -22,7 +32,9 @@ def test_a_question_fits_the_text_that_holds_its_tokens() -> None:
     packed = [pack_tokens(range(30), text) for text in texts]
     scores = max_similarities(texts[3][4:12], packed, [[(0, 30)]] * 5)
     assert np.argmax(scores) == 3
-    assert scores[3][0] == pytest.approx(np.sqrt(2 / np.pi), abs=0.03)  # of signs with a normal
+    # Of signs with a normal; each of random vectors has its share of what is kept.
+    share = np.sqrt(2 / np.pi) * len(DIMENSIONS) ** 0.5 / DIMENSION**0.5
+    assert scores[3][0] == pytest.approx(1.04 * share + 0.27, abs=0.03)
 
 
 def test_a_span_is_scored_by_the_tokens_that_begin_in_it() -> None:
@@ -44,5 +56,18 @@ def test_texts_of_different_length_and_without_tokens_keep_their_places() -> Non
     assert max_similarities(short, [], []) == []
 
 
-def test_a_token_takes_fifty_bytes() -> None:
-    assert len(pack_tokens(range(7), vectors(7))) == 7 * (CODE_BYTES + 2)
+def test_a_token_takes_twenty_one_bytes() -> None:
+    assert len(pack_tokens(range(7), vectors(7))) == 2 + 7 * (CODE_BYTES + 1) == 149
+
+
+@given(st.lists(st.integers(0, 70_000), min_size=1, max_size=40))
+def test_tokens_keep_their_places_however_far_apart_and_in_any_order(starts: list[int]) -> None:
+    text = vectors(len(starts))
+    packed = pack_tokens(starts, text)
+    [[whole]] = max_similarities(text[:1], [packed], [[(0, MAX_START + 1)]])
+    places = [min(start, MAX_START) for start in starts]
+    [at_each] = max_similarities(text[:1], [packed], [[(p, p + 1) for p in sorted(set(places))]])
+    assert 0 not in at_each
+    assert max(at_each) == at_each[sorted(set(places)).index(places[0])] == whole
+    edges = [(p + 1, q) for p, q in pairwise(sorted(set(places))) if q > p + 1]
+    assert max_similarities(text[:1], [packed], [edges]) == [[0.0] * len(edges)]

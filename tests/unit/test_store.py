@@ -13,7 +13,7 @@ from stored import FINGERPRINT, found, put, unit_vectors
 from chains import lexical
 from core.errors import DocumentError, StoreDamagedError, StoreError
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
-from ingest.schema import SCHEMA_VERSION
+from ingest.schema import SCHEMA_VERSION, register
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes
@@ -39,6 +39,7 @@ def test_a_passage_that_the_full_text_index_lost_is_found_again(
 ) -> None:
     put(store, "library", "a.txt", "alpha beta", "gamma")
     db = sqlite3.connect(tmp_path / DATABASE_NAME)
+    register(db)
     db.execute("DELETE FROM chunk_fts WHERE rowid = 1")  # as whole as before, and a row behind
     db.commit()
     db.close()
@@ -211,7 +212,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 # ── the vector indexes ───────────────────────────────────────────────────────────────────────────
 
 
-def indexes(store: Store, folder: Path, exact_limit: int = 1000) -> VectorIndexes:
+def indexes(store: Store, folder: Path, exact_limit: int = 10) -> VectorIndexes:
     return VectorIndexes(store, folder / "index", exact_limit=exact_limit)
 
 
@@ -264,6 +265,18 @@ def test_the_index_searches_only_the_owners_asked_for(store: Store, tmp_path: Pa
     assert nearest(index, unit_vectors(1, 1)[0], "visitor:bob") == ids_of(store, bob)[0]
     assert len(index.search(unit_vectors(1, 1)[0], ["library", "visitor:ann"], 9)) == 1
     assert nearest(index, unit_vectors(1, 1)[0], "visitor:ann") == ids_of(store, ann)[0]
+
+
+def test_an_index_that_compares_all_vectors_is_built_anew_and_takes_no_room(
+    store: Store, tmp_path: Path
+) -> None:
+    """What an earlier version, or a larger library, has left goes."""
+    document = put(store, "library", "a.txt", *[f"alpha {i}" for i in range(30)], seed=1)
+    for limit, files in ((10, 2), (1000, 0)):
+        index = indexes(store, tmp_path, limit)
+        assert nearest(index, unit_vectors(30, 1)[9], "library") == ids_of(store, document)[9]
+        index.save()
+        assert len([path for path in (tmp_path / "index").rglob("*") if path.is_file()]) == files
 
 
 def test_a_saved_generation_is_used_again(store: Store, tmp_path: Path) -> None:
