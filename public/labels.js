@@ -2,7 +2,7 @@
 // that are pictures, menus that no key reaches, and a stop for the keyboard behind open ones.
 // One look at the page a quarter of a second after elements came; words that stream cost nothing.
 
-import { isModal } from "./dialog.js"
+import { el, isModal } from "./dialog.js"
 
 const PAUSE_MS = 250
 
@@ -54,15 +54,13 @@ function nameChats() {
     options.setAttribute("aria-hidden", "true")
     const chat = options.closest("li")
     options.closest("button")?.setAttribute("tabindex", "-1")
-    const button = document.createElement("button")
-    button.type = "button"
-    button.className = "xoe-options"
-    button.textContent = "⋯"
-    button.setAttribute("aria-label", `Options of ${chat.textContent.trim() || "this chat"}`)
-    button.setAttribute("aria-haspopup", "menu")
-    button.addEventListener("click", () => {
-      opener = button
-      options.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 }))
+    const button = el("button", {
+      type: "button", className: "xoe-options", textContent: "⋯",
+      "aria-label": `Options of ${chat.textContent.trim() || "this chat"}`, "aria-haspopup": "menu",
+      onclick: () => {
+        opener = button
+        options.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 }))
+      }
     })
     chat.append(button)
   }

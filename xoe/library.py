@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chains.types import LIBRARY_OWNER
-from core.errors import DocumentError, WebPageError
+from chains.types import LIBRARY_OWNER, LOOSE, MAX_CATEGORIES, OWN, SHARED, WHOLES
+from core.errors import DocumentError, QuestionError, WebPageError
 from ingest.sources import FOLDER, UPLOAD, container_of, source_of
 from xoe.auth.identity import Identity
 
@@ -68,6 +68,32 @@ def is_movable(document: DocumentInfo, me: Identity) -> bool:
     return document.owner == me.id or (
         document.owner == LIBRARY_OWNER and document.origin == UPLOAD
     )
+
+
+async def categories(services: Services) -> dict[str, str]:
+    """Return what of the library can be asked by itself, and how each is called.
+
+    The folders at the top of the shared documents, the ``MAX_CATEGORIES`` with the most of them.
+    """
+    folders = await services.store.top_folders(LIBRARY_OWNER, MAX_CATEGORIES + 1)
+    found = {OWN: "My own documents", SHARED: "All shared documents"}
+    if "" in folders and len(folders) > 1:
+        found[LOOSE] = "Shared, in no folder"
+    taken = set(found.values())
+    named = sorted(filter(None, folders), key=str.casefold)[:MAX_CATEGORIES]
+    return found | {name: f"{name}/" if name in taken else name for name in named}
+
+
+async def check_categories(services: Services, given: Sequence[str]) -> None:
+    """Raise ``QuestionError`` where one of these cannot be asked, as it is not there."""
+    unknown = [one for one in given if one not in WHOLES]
+    if not unknown:
+        return
+    folders = await services.store.top_folders(LIBRARY_OWNER, -1)
+    for one in unknown:
+        if one not in folders:
+            there = ", ".join((*sorted(filter(None, folders))[:MAX_CATEGORIES], *WHOLES))
+            raise QuestionError(f"There is no category “{one}”. There are: {there}.")
 
 
 async def find(services: Services, me: Identity, document_id: int) -> LibraryDocument:
