@@ -277,8 +277,8 @@ class VectorIndexes:
     def search(self, vector: Vectors, scope: Scope, limit: int) -> list[tuple[int, float]]:
         """Return ``(chunk id, cosine)`` of the nearest chunks in ``scope``, best first."""
         found: list[tuple[int, float]] = []
+        parts = self._store.selected(scope)
         with self._lock:
-            parts = self._store.selected(scope)
             for collection_id, _owner, revision in self._store.revisions(scope.whole):
                 found += self._synced(collection_id, revision).search(vector, limit)
             for collection_id, _owner, revision in self._store.revisions((scope.part_of,)):

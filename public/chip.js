@@ -25,7 +25,7 @@ const more = el("span", { className: "xoe-chip-more" })
 const news = el("span", { className: "xoe-unseen", role: "status", "aria-live": "polite" })
 const chip = el("button", { id: "xoe-chip", type: "button", "aria-haspopup": "dialog", title: "How things stand", onclick: showStanding }, level, more)
 
-const words = (name) => { const text = name.replaceAll("_", " "); return text[0].toUpperCase() + text.slice(1) }
+const words = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ")
 const title = () => problem || words(standing.level)
 const model = () => chatModel || standing.model
 const documents = () => `${standing.documents} document${standing.documents === 1 ? "" : "s"}`

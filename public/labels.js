@@ -75,13 +75,14 @@ function mend() {
   }
   const conversation = document.querySelector(SCROLLED)
   if (conversation && !conversation.hasAttribute("tabindex")) {
-    for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Conversation"]]) conversation.setAttribute(name, value)
+    Object.assign(conversation, { tabIndex: 0, role: "region", ariaLabel: "Conversation" })
   }
   document.querySelector("#upload-button[role]")?.removeAttribute("role")
-  for (const thumb of document.querySelectorAll("[role=slider]:not([aria-label], [aria-labelledby])")) {
-    for (let up = thumb.parentElement; up && !thumb.hasAttribute("aria-label"); up = up.parentElement) {
+  for (const input of document.querySelectorAll("[role=slider]:not([aria-label], [aria-labelledby]), [role=dialog] [cmdk-input]:not([aria-label])")) {
+    input.removeAttribute("aria-labelledby") // of an empty label
+    for (let up = input.parentElement; up && !input.hasAttribute("aria-label"); up = up.parentElement) {
       const label = up.querySelector("label")?.textContent.trim()
-      if (label) thumb.setAttribute("aria-label", label)
+      if (label) input.setAttribute("aria-label", label)
     }
   }
   for (const element of document.querySelectorAll("[data-resize-handle][aria-controls]")) {

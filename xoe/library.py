@@ -156,6 +156,41 @@ async def move(services: Services, me: Identity, document_id: int, *, shared: bo
     services.changed.tell()
 
 
+def why_untagged(document: DocumentInfo, me: Identity) -> str:
+    """Return why somebody cannot tag a document, for a person; empty where they can."""
+    if document.owner == me.id or me.is_operator:
+        return ""
+    return "Only the operator of this server can tag what is shared."
+
+
+async def change_many(
+    services: Services,
+    me: Identity,
+    ids: Sequence[int],
+    *,
+    add_tags: Sequence[str] = (),
+    shared: bool | None = None,
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Add tags to documents, or ``move`` them; return which, and which not and why."""
+    changed, refused = [], []
+    for document_id in dict.fromkeys(ids):
+        try:
+            found = await find(services, me, document_id)
+            if add_tags:
+                if why := why_untagged(found.info, me):
+                    raise DocumentError(why)
+                await services.store.set_tags(document_id, [*found.tags, *add_tags])
+            if shared is not None:
+                await move(services, me, document_id, shared=shared)
+        except LookupError:
+            refused.append((document_id, "It is not there any more."))
+        except DocumentError as exc:
+            refused.append((document_id, str(exc)))
+        else:
+            changed.append(document_id)
+    return changed, refused
+
+
 async def read_again(services: Services, me: Identity, document_id: int) -> DocumentReport:
     """Read a document's file once more. Raises ``DocumentError`` where that cannot be."""
     info = (await find(services, me, document_id)).info

@@ -65,7 +65,6 @@ async def begin(startup: Startup) -> None:
         chat = session.current_chat()
         if chat is not None and startup.services is not None:
             await show_panel(startup.services, chat)
-            await standing.tell(startup.services, chat)
         return
     welcome = Welcome(session.owner())
     cl.user_session.set(_WELCOME, welcome)
@@ -85,7 +84,6 @@ async def _greet(startup: Startup, welcome: Welcome) -> None:
     if chat is None:
         chat, notes = _new_chat(services)
     await show_panel(services, chat)
-    await standing.tell(services, chat)
     if not chat.answered and await _has_earlier_turns(services):
         await welcome.take_away()
         await cl.Message(content=_GOES_ON).send()
@@ -185,9 +183,10 @@ async def take(services: Services, message: cl.Message | None, *, temperature: f
             await complain(_UNEXPECTED)
         finally:
             drop_old_messages(cl.context.session)
-    await standing.tell(services, chat)
     if chat.categories != await library.categories(services):
         await show_panel(services, chat)
+    else:
+        await standing.tell(services, chat)
 
 
 async def stop() -> None:
@@ -204,16 +203,18 @@ async def change_options(services: Services, values: Mapping[str, object]) -> An
     chat.options, notes = read_options(values, chat.options)
     for note in notes:
         await cl.context.emitter.send_toast(note, "warning")
-    await standing.tell(services, chat)
     if notes:
         await show_panel(services, chat)
+    else:
+        await standing.tell(services, chat)
     return chat.options
 
 
 async def show_panel(services: Services, chat: Chat) -> None:
-    """Show the settings panel with the folders that there are now."""
+    """Show the settings panel with the folders that there are now, and in the header what holds."""
     chat.categories = await library.categories(services)
     await panel(chat.options, chat.categories).send()
+    await standing.tell(services, chat)
 
 
 async def _carry_out(
