@@ -23,6 +23,7 @@ from chains.gate import support
 from chains.llm.engine import GenerationRequest, LlmEngine
 from chains.types import Passage
 from core.settings import LlmProfile, Settings
+from ingest.scope import Scope
 from models.manifest import CheckLimits, load_manifest
 from models.provision import installed
 from xoe.checking import CONTEXT_TOKENS
@@ -108,7 +109,7 @@ def _cases(bench: Workbench, articles: list[dict[str, object]]) -> list[Case]:
 def _case(bench: Workbench, owners: list[str], qa: dict[str, object], held_out: bool) -> Case:
     question, answers = str(qa["question"]), qa["answers"]
     assert isinstance(answers, list)
-    found = bench.search.search(question, owners, limit=3)
+    found = bench.search.search(question, Scope.of(*owners), limit=3)
     texts = tuple(str(answer["text"]) for answer in answers)
     return Case(question, texts, found.passages, support(found), held_out)
 

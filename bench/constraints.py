@@ -16,6 +16,7 @@ from bench.scratch import scratch_workbench, squad_articles
 from chains.gate import lacking
 from chains.types import LIBRARY_OWNER
 from core.settings import Settings
+from ingest.scope import Scope
 from xoe.workbench import Workbench
 
 PASSAGES = 3
@@ -43,8 +44,8 @@ def _rows(bench: Workbench, articles: list[dict[str, object]]) -> list[BenchRow]
         for qa in (qa for paragraph in paragraphs for qa in paragraph["qas"]):
             question, answerable = qa["question"], not qa["is_impossible"]
             asked[answerable] += 1
-            found = bench.search.search(question, [LIBRARY_OWNER], limit=PASSAGES).passages
-            chunks = bench.search.chunk_texts(found, [LIBRARY_OWNER])
+            found = bench.search.search(question, Scope.of(LIBRARY_OWNER), limit=PASSAGES).passages
+            chunks = bench.search.chunk_texts(found, Scope.of(LIBRARY_OWNER))
             kinds = {str(one.kind) for one in lacking(question, found, chunks)}
             refused.update((kind, answerable) for kind in kinds | ({"any"} if kinds else set()))
     named = sorted({kind for kind, _ in refused} - {"any"})

@@ -23,6 +23,7 @@ from chains.followup import Said, stand_alone
 from chains.types import LIBRARY_OWNER
 from core.settings import Settings
 from ingest.loaders import LoadedDocument
+from ingest.scope import Scope
 from ingest.sentences import sentence_spans
 from ingest.splitter import search_heading, split
 from xoe.workbench import Workbench
@@ -146,7 +147,7 @@ def _ask(
     bench: Workbench, chains: Sequence[Sequence[AskedTurn]], places: dict[str, Place]
 ) -> list[_Found]:
     def finds(text: str, place: Place) -> bool:
-        passages = bench.search.search(text, [LIBRARY_OWNER], limit=PASSAGES).passages
+        passages = bench.search.search(text, Scope.of(LIBRARY_OWNER), limit=PASSAGES).passages
         return any(
             passage.source == place.source and place.start <= passage.best_start < place.end
             for passage in passages

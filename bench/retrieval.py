@@ -33,6 +33,7 @@ from ingest.embedder import Embedder
 from ingest.ingestor import SourceFile
 from ingest.late_interaction import Span
 from ingest.loaders import LoadedDocument
+from ingest.scope import Scope
 from ingest.splitter import Chunk, search_heading
 from ingest.vectors import EncodedQuestion
 from xoe.workbench import Workbench, open_workbench
@@ -65,7 +66,7 @@ def _search_rows(bench: Workbench, words: Words, count: int, label: str) -> list
     matrix = fill_store(bench.store, words, count)
     bench.indexes.warm([LIBRARY_OWNER])
     questions = [words.question() for _ in range(QUESTIONS)]
-    times = _times_ms(lambda q: bench.search.search(q, [LIBRARY_OWNER], limit=3), questions)
+    times = _times_ms(lambda q: bench.search.search(q, Scope.of(LIBRARY_OWNER), limit=3), questions)
     # The baseline is the least that a dense search must do: embed, and compare with all vectors.
     plain = _times_ms(lambda q: _plain(bench, matrix, q), questions)
     return [
@@ -93,10 +94,12 @@ async def _while_ingesting(settings: Settings) -> list[BenchRow]:
                     if report.status != "ready":
                         raise RuntimeError(report.reason)
 
+            scope = Scope.of(LIBRARY_OWNER)
+
             async def ask() -> float:
                 question = words.question()
                 begun = time.perf_counter()
-                await asyncio.to_thread(bench.search.search, question, [LIBRARY_OWNER], limit=3)
+                await asyncio.to_thread(bench.search.search, question, scope, limit=3)
                 ms = (time.perf_counter() - begun) * 1e3
                 await asyncio.sleep(PACE_S)
                 return ms
@@ -210,7 +213,9 @@ def _squad(bench: Workbench, settings: Settings, articles: list[dict[str, Any]])
         rows: list[BenchRow] = []
         for name, questions in (("squad", asked), ("reworded", reworded)):
             for how, search in searches.items():
-                found = [search.search(q.text, owners, limit=10).passages for q in questions]
+                found = [
+                    search.search(q.text, Scope.of(*owners), limit=10).passages for q in questions
+                ]
                 rows += _rank_rows(f"{name}_{how}", questions, found)
         for how, search in searches.items():
             rows += _window_rows(f"squad_{how}", asked, owners, search)
@@ -242,7 +247,7 @@ def _window_rows(
     for limit in (1, 2, 3):
         held = tokens = best = 0
         for question in questions:
-            passages = search.search(question.text, owners, limit=limit).passages
+            passages = search.search(question.text, Scope.of(*owners), limit=limit).passages
             texts = [passage.text for passage in passages]
             held += any(answer in text for text in texts for answer in question.answers)
             tokens += sum(lexical.estimated_tokens(render_passage(p)) for p in passages)
@@ -258,9 +263,9 @@ def _window_rows(
 def _gate_rows(bench: Workbench, owners: Sequence[str], asked: Sequence[_Asked]) -> list[BenchRow]:
     let_through = stopped = 0
     for question in asked:
-        let_through += is_answerable(bench.search.search(question.text, owners, limit=3))
+        let_through += is_answerable(bench.search.search(question.text, Scope.of(*owners), limit=3))
         others = [owner for owner in owners if owner != question.owner]
-        stopped += not is_answerable(bench.search.search(question.text, others, limit=3))
+        stopped += not is_answerable(bench.search.search(question.text, Scope.of(*others), limit=3))
     return [
         BenchRow("squad_gate_lets_through_answerable", let_through / len(asked), "share"),
         BenchRow("squad_gate_stops_foreign", stopped / len(asked), "share"),

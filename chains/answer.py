@@ -246,8 +246,7 @@ class AnswerChain:
         subject = subject_of(turn.in_full)
         if subject is None or not turn.question.use_library:
             return turn
-        owners = (LIBRARY_OWNER, turn.question.owner)
-        documents = await asyncio.to_thread(self._store.documents, owners)
+        documents = await asyncio.to_thread(self._store.documents_in, turn.question.scope)
         spoken = self._settings.voice
         is_local = self._settings.llm_base_url is None
         answer = introduction(subject, documents, with_voice=spoken, is_local=is_local)

@@ -19,6 +19,7 @@ from chains.retriever import HybridSearch
 from chains.summary import by_centrality
 from chains.types import Answer, Outcome
 from chains.whole import WholeDocument, called, on_one_line
+from ingest.scope import Scope
 from ingest.store import DocumentInfo, Store
 
 MAX_SIDES = 5
@@ -45,14 +46,14 @@ def compare(
     documents: Sequence[DocumentInfo],
     store: Store,
     search: HybridSearch,
-    owners: Sequence[str],
+    scope: Scope,
 ) -> Answer | None:
     """Return the sides as they are told; ``None`` where nothing is told of any. Blocking."""
     sides = _sides(request, documents)
     if not 2 <= len(sides) <= MAX_SIDES:
         return None
     aspect = _aspect(request, sides)
-    told = [_told(name, info, aspect, store, search, owners) for name, info in sides]
+    told = [_told(name, info, aspect, store, search, scope) for name, info in sides]
     if not any(side.found or side.nearest for side in told):
         return None
     numbers = CitationList()
@@ -78,7 +79,7 @@ def pick(
     documents: Sequence[DocumentInfo],
     store: Store,
     search: HybridSearch,
-    owners: Sequence[str],
+    scope: Scope,
 ) -> Answer | None:
     """Return which of two or a few it is: "Which offer is cheaper?". Blocking.
 
@@ -104,7 +105,7 @@ def pick(
         [
             side_of(WholeDocument(store, info))
             if info is not None
-            else Side(f"**{name}**", tuple(_places_of(name, asked, search, owners)))
+            else Side(f"**{name}**", tuple(_places_of(name, asked, search, scope)))
             for name, info in sides
         ],
     )
@@ -141,14 +142,14 @@ def _told(
     aspect: str,
     store: Store,
     search: HybridSearch,
-    owners: Sequence[str],
+    scope: Scope,
 ) -> _Side:
     if info is not None:
         document = WholeDocument(store, info)
         found, at_all = _of_document(document, aspect), _of_document(document, "")
         return _Side(called(info), found, at_all[:NEAREST])
-    found = _of_thing(name, aspect, search, owners)
-    return _Side(f"**{name}**", found, _of_thing(name, "", search, owners)[:NEAREST])
+    found = _of_thing(name, aspect, search, scope)
+    return _Side(f"**{name}**", found, _of_thing(name, "", search, scope)[:NEAREST])
 
 
 def _on(aspect: str) -> str:
@@ -208,23 +209,21 @@ def _of_document(document: WholeDocument, aspect: str) -> list[Support]:
     return found[:QUOTED]
 
 
-def _of_thing(name: str, aspect: str, search: HybridSearch, owners: Sequence[str]) -> list[Support]:
+def _of_thing(name: str, aspect: str, search: HybridSearch, scope: Scope) -> list[Support]:
     asked = lexical.content_stems(aspect)
     found = [
         place
-        for place in _places_of(name, f"{aspect} {name}".strip(), search, owners)
+        for place in _places_of(name, f"{aspect} {name}".strip(), search, scope)
         if not asked or asked & lexical.content_stems(f"{place.passage.heading} {place.text}")
     ]
     return found[:QUOTED]
 
 
-def _places_of(
-    name: str, question: str, search: HybridSearch, owners: Sequence[str]
-) -> list[Support]:
+def _places_of(name: str, question: str, search: HybridSearch, scope: Scope) -> list[Support]:
     """Return the sentences of what is found for ``question`` that are of a thing."""
     wanted = lexical.content_stems(name)
     found: list[Support] = []
-    for passage in search.search(question, owners, limit=PASSAGES).passages:
+    for passage in search.search(question, scope, limit=PASSAGES).passages:
         around = lexical.content_stems(f"{passage.title} {passage.heading} {passage.text}")
         if not wanted or len(wanted & around) < HELD * len(wanted):
             continue

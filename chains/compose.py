@@ -11,7 +11,7 @@ from chains.draft import Draft
 from chains.lexical import asked_stems, held_stems
 from chains.phrases import said
 from chains.quotation import quotation
-from chains.types import Answer, Citation, Outcome, Passage, Verdict
+from chains.types import LOOSE, OWN, SHARED, Answer, Citation, Outcome, Passage, Verdict
 from chains.yes_no import Ruling
 from ingest.language import ENGLISH
 from ingest.loaders.kinds import unit_of
@@ -116,6 +116,17 @@ def empty_library(*, language: str = ENGLISH) -> Answer:
         (),
         Outcome.ABSENT,
     )
+
+
+def searched_only(categories: Sequence[str], language: str = ENGLISH) -> str:
+    """Return the sentence that says what alone of the library was asked."""
+    named = {
+        OWN: "your own documents",
+        SHARED: "the shared library",
+        LOOSE: "shared documents in no folder",
+    }
+    where = ", ".join(said(named[one], language) if one in named else one for one in categories)
+    return said("Only this was searched: {where}.", language).format(where=where)
 
 
 def direct(written: str) -> Answer:

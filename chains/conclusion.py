@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chains.compose import compose, direct
+from chains.compose import compose, direct, searched_only
 from chains.degraded import (
     MEMORY_SHORT,
     MODEL_BUSY,
@@ -16,7 +16,7 @@ from chains.degraded import (
 from chains.phrases import FOREIGN, said
 from chains.summary import compose_summary
 from chains.turn import Turn, Writing
-from chains.types import Answer
+from chains.types import Answer, Outcome
 from core.errors import EngineBusyError, EngineError, XoeError
 from state.ladder import Level
 
@@ -34,7 +34,16 @@ def concluded(turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:
     answer = _composed(turn, writing, fault)
     if turn.is_foreign and not answer.grounded and not answer.note:
         answer = replace(answer, note=said(FOREIGN, turn.language))
+    if turn.is_restricted:
+        answer = _restricted(answer, searched_only(turn.question.categories, turn.language))
     return answer if turn.verdict is None else replace(answer, checked_by=turn.verdict.checker)
+
+
+def _restricted(answer: Answer, only: str) -> Answer:
+    """Say what alone was searched: below an answer, and in what finds, counts or names nothing."""
+    if answer.outcome in (None, Outcome.ABSENT):
+        return replace(answer, text=f"{answer.text}\n\n{only}")
+    return replace(answer, note=f"{answer.note} {only}".strip())
 
 
 def _composed(turn: Turn, writing: Writing, fault: XoeError | None) -> Answer:

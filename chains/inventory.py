@@ -9,7 +9,7 @@ from chains.gate import is_answerable
 from chains.intent import Request
 from chains.naming import FITS, fits_of
 from chains.retriever import HybridSearch
-from chains.types import LIBRARY_OWNER, Answer, Outcome
+from chains.types import Answer, Outcome, Question
 from chains.whole import WholeDocument, called, listed, on_one_line
 
 SHOWN = 30
@@ -23,7 +23,7 @@ def about(
     request: Request,
     documents: Sequence[WholeDocument],
     search: HybridSearch,
-    owner: str,
+    question: Question,
     *,
     most: int = SHOWN,
 ) -> Answer:
@@ -32,11 +32,11 @@ def about(
     ``most`` of them are shown.
     """
     if not request.subject:
-        return _all(documents, owner, most)
+        return _all(documents, question.owner, most)
     by_id = {document.info.id: document for document in documents}
     places: dict[int, Support] = {}
     nearest: list[str] = []
-    for result in search.by_document(request.subject, (LIBRARY_OWNER, owner)):
+    for result in search.by_document(request.subject, question.scope):
         passage = result.passages[0]
         if passage.document_id not in by_id:
             continue

@@ -25,10 +25,11 @@ from chains.naming import (
 )
 from chains.retriever import HybridSearch
 from chains.summary import Plan, Summaries, plan
-from chains.types import LIBRARY_OWNER, Answer, Outcome, Passage, Question
+from chains.types import Answer, Outcome, Passage, Question
 from chains.whole import WholeDocument, called, listed
 from ingest.loaders import HeadingSpan
 from ingest.loaders.kinds import place as place_in
+from ingest.scope import Scope
 from ingest.store import DocumentInfo, Store
 
 CONTENT_FITS = THRESHOLD + 0.01
@@ -85,12 +86,12 @@ class Overviews:
         if request is None and measure is None:
             return None
         self._summaries.forget_gone()
-        owners = (LIBRARY_OWNER, question.owner)
-        ready = [d for d in self._store.documents(owners) if d.status == "ready" and d.chunks]
+        scope = question.scope
+        ready = [d for d in self._store.documents_in(scope) if d.status == "ready" and d.chunks]
         if not ready:
             return None
         if measure is not None and (request is None or not request.explicit):
-            picked = self._picked(measure, question, earlier, owners, ready)
+            picked = self._picked(measure, question, earlier, scope, ready)
             if picked is not None:
                 return Overview(picked)
         if request is None:
@@ -99,14 +100,14 @@ class Overviews:
             case "summary" | "outline":
                 return self._whole(request, question, earlier, ready)
             case "items":
-                return self._items(request, question, owners, ready)
+                return self._items(request, question, scope, ready)
             case "comparison":
-                answer = comparison.compare(request, ready, self._store, self._search, owners)
+                answer = comparison.compare(request, ready, self._store, self._search, scope)
                 return None if answer is None else Overview(answer)
             case "collection":
                 documents = [WholeDocument(self._store, info) for info in ready]
                 most = SPOKEN if question.spoken else inventory.SHOWN
-                found = inventory.about(request, documents, self._search, question.owner, most=most)
+                found = inventory.about(request, documents, self._search, question, most=most)
                 return Overview(found)
 
     def _picked(
@@ -114,16 +115,16 @@ class Overviews:
         measure: Measure,
         question: Question,
         earlier: Sequence[Exchange],
-        owners: Sequence[str],
+        scope: Scope,
         ready: Sequence[DocumentInfo],
     ) -> Answer | None:
         before = [exchange.in_full for exchange in earlier]
         picked = comparison.pick(
-            measure, question.text, before, ready, self._store, self._search, owners
+            measure, question.text, before, ready, self._store, self._search, scope
         )
         if picked is not None or not measure.stems:
             return picked
-        documents = self._looked_into(question.text, owners, ready)
+        documents = self._looked_into(question.text, scope, ready)
         return compare_rows(measure, documents) or compare_sections(measure, documents)
 
     # ── one document ─────────────────────────────────────────────────────────────────────────
@@ -152,7 +153,7 @@ class Overviews:
         if found.best is None and not is_sure:
             return None
         if found.best is None:
-            by_content, nearest = self._by_content(request.subject, question.owner, ready)
+            by_content, nearest = self._by_content(request.subject, question.scope, ready)
             if by_content is None:
                 return Overview(_none_fits(request.subject, nearest))
             if not _says_document(request.subject) and by_content.chunks > 1:
@@ -196,7 +197,7 @@ class Overviews:
         return (Meant(ready[0]), "") if len(ready) == 1 else (Meant(None, tuple(ready)), "")
 
     def _by_content(
-        self, subject: str, owner: str, ready: Sequence[DocumentInfo]
+        self, subject: str, scope: Scope, ready: Sequence[DocumentInfo]
     ) -> tuple[DocumentInfo | None, list[DocumentInfo]]:
         """Return the document that speaks of ``subject``, and those that are nearest to it."""
         by_id = {document.id: document for document in ready}
@@ -204,7 +205,7 @@ class Overviews:
         wanted = " ".join(
             word for word in subject.split() if not GENERIC & lexical.content_stems(word)
         )
-        results = self._search.by_document(wanted, (LIBRARY_OWNER, owner))[:NAMED]
+        results = self._search.by_document(wanted, scope)[:NAMED]
         nearest = [result for result in results if result.passages[0].document_id in by_id]
         infos = [by_id[result.passages[0].document_id] for result in nearest]
         named = fits_of(subject, ready, _nothing)
@@ -229,10 +230,10 @@ class Overviews:
         self,
         request: Request,
         question: Question,
-        owners: Sequence[str],
+        scope: Scope,
         ready: Sequence[DocumentInfo],
     ) -> Overview | None:
-        documents = self._looked_into(request.subject, owners, ready)
+        documents = self._looked_into(request.subject, scope, ready)
         matches = counting.matches_of(request, documents)
         if not matches:
             return None
@@ -240,7 +241,7 @@ class Overviews:
         return Overview(counting.compose_items(request, matches, most=most))
 
     def _looked_into(
-        self, subject: str, owners: Sequence[str], ready: Sequence[DocumentInfo]
+        self, subject: str, scope: Scope, ready: Sequence[DocumentInfo]
     ) -> list[WholeDocument]:
         """Return the documents whose lists may answer: all of a few, else the nearest."""
         chosen = list(ready)
@@ -248,7 +249,7 @@ class Overviews:
             by_id = {document.id: document for document in ready}
             named = meant(subject, ready, _nothing)
             ids = [d.id for d in (named.best, *named.others) if d is not None]
-            results = self._search.by_document(subject, owners)
+            results = self._search.by_document(subject, scope)
             ids += [result.passages[0].document_id for result in results]
             chosen = [by_id[i] for i in dict.fromkeys(ids) if i in by_id][:SEARCHED]
         return [WholeDocument(self._store, info) for info in chosen]

@@ -16,13 +16,14 @@ from chains.phrases import answer_language, is_foreign
 from chains.predicates import is_of_another_act
 from chains.retriever import HybridSearch, SearchResult
 from chains.turn import Turn
-from chains.types import LIBRARY_OWNER, Passage, Question
+from chains.types import Passage, Question
 from chains.yes_no import is_yes_no
 from core.bulkhead import Bulkhead
 from core.errors import BusyError, CircuitOpenError, RetrievalError
 from core.retry import RetryBudget, retried
 from core.settings import Settings
 from ingest.language import ENGLISH
+from ingest.scope import Scope
 from state.breakers import Breakers
 from state.ladder import Budget
 from telemetry.tracing import Tracer
@@ -126,17 +127,17 @@ class Retrieval:
             turn = replace(turn, settled=overview.settled, plan=overview.plan)
             passages, answerable = overview.passages, True
         else:
-            owners = (LIBRARY_OWNER, question.owner)
-            result = self._search.search(turn.in_full, owners, limit=limit)
+            scope = question.scope
+            result = self._search.search(turn.in_full, scope, limit=limit)
             if not is_answerable(result) and not turn.follows_up:
-                turn, result = self._beside_previous(turn, result, owners, limit)
+                turn, result = self._beside_previous(turn, result, scope, limit)
             passages = result.passages
             answerable = is_answerable(result)
             if answerable and answer_language(question.text) == ENGLISH:  # they know no other
-                chunks = self._search.chunk_texts(passages, owners)
+                chunks = self._search.chunk_texts(passages, scope)
                 answerable = not lacking(question.text, passages, chunks)
                 turn = replace(turn, strays=answerable and self._strays(turn, passages, chunks))
-            foreign = is_foreign(question.text, self._search.languages(owners))
+            foreign = is_foreign(question.text, self._search.languages(scope))
             turn = replace(turn, is_foreign=foreign, searched=turn.in_full)
             if result.orders is not None and is_answerable(result.orders):
                 orders = result.orders.passages
@@ -157,13 +158,13 @@ class Retrieval:
         return is_of_another_act(turn.in_full, texts, best, self._search.alike)
 
     def _beside_previous(
-        self, turn: Turn, result: SearchResult, owners: tuple[str, ...], limit: int
+        self, turn: Turn, result: SearchResult, scope: Scope, limit: int
     ) -> tuple[Turn, SearchResult]:
         """Search once more with the question before, where the question alone finds nothing."""
         text = beside_previous(turn.in_full, turn.said)
         if text is None:
             return turn, result
-        both = self._search.search(text, owners, limit=limit)
+        both = self._search.search(text, scope, limit=limit)
         own = lexical.content_stems(turn.in_full)
         if not is_answerable(both):
             return turn, result

@@ -25,6 +25,7 @@ from core.errors import ModelError
 from ingest.embedder import Embedder
 from ingest.language import candidates
 from ingest.passages import StoredChunk
+from ingest.scope import Scope
 from ingest.store import Store
 from ingest.vector_index import VectorIndexes
 from ingest.vectors import EncodedQuestion, Vectors
@@ -111,11 +112,11 @@ class HybridSearch:
         self._dense_weight = dense_weight
         self._lexical_pool = ThreadPoolExecutor(2, thread_name_prefix="bm25")
 
-    def search(self, text: str, owners: Sequence[str], *, limit: int) -> SearchResult:
-        """Return at most ``limit`` passages of ``owners`` for the question ``text``."""
-        if not text.strip() or not owners:
+    def search(self, text: str, scope: Scope, *, limit: int) -> SearchResult:
+        """Return at most ``limit`` passages in ``scope`` for the question ``text``."""
+        if not text.strip() or not scope.owners:
             return SearchResult((), None, 0.0)
-        ranked = self._ranked(text, owners)
+        ranked = self._ranked(text, scope)
         named = _named(ranked.chunks.values(), text)
         found = ranked.sentences(_chosen(ranked.scores, ranked.chunks, named))
         found = _in_turns(found, named)
@@ -128,11 +129,11 @@ class HybridSearch:
             return result
         return replace(result, orders=self._result(windows(orders, 1, text, page_of), ranked))
 
-    def by_document(self, text: str, owners: Sequence[str]) -> tuple[SearchResult, ...]:
+    def by_document(self, text: str, scope: Scope) -> tuple[SearchResult, ...]:
         """Return for each document among the candidates its best passage, best first."""
-        if not text.strip() or not owners:
+        if not text.strip() or not scope.owners:
             return ()
-        ranked = self._ranked(text, owners)
+        ranked = self._ranked(text, scope)
         best: dict[int, Candidate] = {}
         for candidate in ranked.sentences(ranked.scores):
             if not candidate.is_order:
@@ -144,13 +145,13 @@ class HybridSearch:
             for candidate in best.values()
         )
 
-    def _ranked(self, text: str, owners: Sequence[str]) -> _Ranked:
-        languages = self._store.languages(owners)
+    def _ranked(self, text: str, scope: Scope) -> _Ranked:
+        languages = self._store.languages(scope)
         terms = lexical.query_terms(text, languages)
-        lexical_side = self._lexical_pool.submit(self._bm25, terms, owners)
+        lexical_side = self._lexical_pool.submit(self._bm25, terms, scope)
         question = self._embed(text)
         vector = None if question is None else question.vector
-        dense = {} if vector is None else dict(self._indexes.search(vector, owners, CANDIDATES))
+        dense = {} if vector is None else dict(self._indexes.search(vector, scope, CANDIDATES))
         bm25, counts, total = lexical_side.result()
         if vector is None:
             fused = _scaled(bm25)
@@ -158,7 +159,7 @@ class HybridSearch:
             fused = self._fuse(bm25, self._with_dense(bm25, dense, vector))
         best = _best(fused, RANKED_AGAIN)
         ranking = Ranking(self._embedder, question, best, self._store.tokens(list(best)))
-        chunks = self._store.chunks(list(best), owners)
+        chunks = self._store.chunks(list(best), scope.owners)
         spoken = candidates(text)
         scores = {
             one: score * language_share(chunks[one].language, spoken)
@@ -185,9 +186,9 @@ class HybridSearch:
         """Stop the worker threads."""
         self._lexical_pool.shutdown(wait=False, cancel_futures=True)
 
-    def languages(self, owners: Sequence[str]) -> tuple[str, ...]:
+    def languages(self, scope: Scope) -> tuple[str, ...]:
         """Return the languages of what can be found, that of the most passages first."""
-        return self._store.languages(owners)
+        return self._store.languages(scope)
 
     def alike(self, verb: str, other: str) -> float | None:
         """Return how alike two verbs are, -1 to 1; ``None`` where there is no embedder just now."""
@@ -198,9 +199,9 @@ class HybridSearch:
         one, two = (question.tokens[2 + len(FRAME.split()) : -1] for question in read if question)
         return float((one @ two.T).max(axis=1).mean())
 
-    def chunk_texts(self, passages: Sequence[Passage], owners: Sequence[str]) -> dict[int, str]:
+    def chunk_texts(self, passages: Sequence[Passage], scope: Scope) -> dict[int, str]:
         """Return the whole chunks that ``passages`` are windows of, by id."""
-        chunks = self._store.chunks([passage.chunk_id for passage in passages], owners)
+        chunks = self._store.chunks([passage.chunk_id for passage in passages], scope.owners)
         return {chunk_id: chunk.text for chunk_id, chunk in chunks.items()}
 
     def _embed(self, text: str) -> EncodedQuestion | None:
@@ -212,7 +213,7 @@ class HybridSearch:
             return None
 
     def _bm25(
-        self, terms: Mapping[str, Sequence[str]], owners: Sequence[str]
+        self, terms: Mapping[str, Sequence[str]], scope: Scope
     ) -> tuple[dict[int, float], dict[str, int], int]:
         """Return the BM25 scores by chunk, the chunks that hold each word, and all chunks.
 
@@ -229,7 +230,7 @@ class HybridSearch:
                 postings += counts[word]
         if not kept:
             return {}, counts, total
-        matches = self._store.match(lexical.match_expression(kept), owners, CANDIDATES)
+        matches = self._store.match(lexical.match_expression(kept), scope, CANDIDATES)
         return dict(matches), counts, total
 
     def _with_dense(

@@ -66,6 +66,12 @@ class Turn:
         return found is not None and found.is_sure
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether only a part of the library was asked."""
+        asked = self.question.use_library and (self.grounds or self.settled is not None)
+        return asked and bool(self.question.categories)
+
+    @property
     def said(self) -> tuple[Said, ...]:
         """The turns before, as a question that leans on them needs them."""
         return tuple(Said(exchange.in_full, exchange.answer) for exchange in self.exchanges)

@@ -7,9 +7,19 @@ from enum import StrEnum
 from typing import Literal
 
 from core.settings import LlmProfile
+from ingest.scope import Scope
 from state.ladder import Level
 
 LIBRARY_OWNER = "library"
+OWN = ":own"
+"""A category: the asker's own documents. No folder's name begins with a colon."""
+SHARED = ":shared"
+"""A category: the shared library, all of its folders and what lies in none."""
+LOOSE = ":loose"
+"""A category: of the shared library what lies in no folder."""
+WHOLES = (OWN, SHARED, LOOSE)
+MAX_CATEGORIES = 50
+"""Folders that can be picked, those with the most documents."""
 INTERRUPTED = "You interrupted here."
 """The note of a spoken answer of which only a part was heard."""
 
@@ -23,6 +33,9 @@ class Question:
     owner: str
     """Whose own documents are searched beside the shared library, e.g. ``session:ab12``."""
     use_library: bool = True
+    categories: tuple[str, ...] = ()
+    """What of the library is asked: folders at the top of the shared documents, and ``OWN``,
+    ``SHARED`` and ``LOOSE``. Empty: all of it."""
     max_tokens: int | None = None
     passages: int | None = None
     profile: LlmProfile | None = None
@@ -34,6 +47,19 @@ class Question:
     """Id of the question on the page, and …"""
     answer_id: str = ""
     """… of its answer. Empty for a program's, which is kept in no chat."""
+
+    @property
+    def scope(self) -> Scope:
+        """Which documents are asked."""
+        if not self.categories:
+            return Scope.of(LIBRARY_OWNER, self.owner)
+        own = (self.owner,) if OWN in self.categories and self.owner != LIBRARY_OWNER else ()
+        if SHARED in self.categories:
+            return Scope.of(LIBRARY_OWNER, *own)
+        folders = tuple(
+            "" if one == LOOSE else one for one in sorted(self.categories) if one != OWN
+        )
+        return Scope(own, LIBRARY_OWNER if folders else "", folders)
 
     @property
     def spoken(self) -> bool:

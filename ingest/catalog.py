@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import StoreError
+from ingest.scope import Scope
 from ingest.shelf import LibraryDocument, Outline, Totals, Wanted
 from ingest.store import DocumentInfo, Excerpt, Store, collect_originals
 from ingest.trash import Trash
@@ -41,6 +42,14 @@ class Catalog:
     async def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
         """Return all documents of ``owners``, failed ones too, by owner and name."""
         return await asyncio.to_thread(self._store.documents, owners)
+
+    async def documents_in(self, scope: Scope) -> list[DocumentInfo]:
+        """Return all documents in ``scope``, failed ones too, by owner and name."""
+        return await asyncio.to_thread(self._store.documents_in, scope)
+
+    async def top_folders(self, owner: str, most: int) -> dict[str, int]:
+        """Return the most populous of an owner's folders at the top; see ``Listing``."""
+        return await asyncio.to_thread(self._store.top_folders, owner, most)
 
     async def look_through(
         self, owners: Sequence[str], wanted: Wanted

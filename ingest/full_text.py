@@ -74,6 +74,28 @@ class FullText:
             (f"owner_token : ({tokens}) AND {{text heading}} : ({expression})", limit),
         ).fetchall()
 
+    def match_among(
+        self,
+        db: sqlite3.Connection,
+        collections: Sequence[int],
+        documents: Sequence[str],
+        expression: str,
+        limit: int,
+    ) -> list[tuple[int, float]]:
+        """Return the best matches of the collections and of some ``documents`` besides.
+
+        These are lists of ids in JSON. Each match is looked up before it is ranked, so that few
+        documents lose nothing to many others.
+        """
+        among = " OR ".join("k.document_id IN (SELECT value FROM json_each(?))" for _ in documents)
+        return db.execute(
+            f"SELECT rowid, -{_BM25} FROM chunk_fts WHERE chunk_fts MATCH ? AND EXISTS ("
+            " SELECT 1 FROM chunks k WHERE k.id = chunk_fts.rowid"
+            f" AND (k.collection_id IN ({marks(collections)}) OR {among or 'FALSE'})"
+            f") ORDER BY {_BM25} LIMIT ?",
+            (f"{{text heading}} : ({expression})", *collections, *documents, limit),
+        ).fetchall()
+
     def term_counts(self, db: sqlite3.Connection, terms: Sequence[str]) -> dict[str, int]:
         """Return in how many chunks each (already stemmed) term stands, where in any."""
         known = self._counts(db).terms
@@ -94,12 +116,12 @@ class FullText:
         """Return the number of all chunks."""
         return sum(self._counts(db).chunks.values())
 
-    def languages(self, db: sqlite3.Connection, collections: Sequence[int]) -> tuple[str, ...]:
-        """Return the languages of the collections' chunks, that of the most first."""
+    def languages(self, db: sqlite3.Connection, collections: Sequence[int]) -> Counter[str]:
+        """Return how many of the collections' chunks are in each language."""
         known, found = self._counts(db).languages, Counter[str]()
         for collection in collections:
             found.update(known.get(collection, {}))
-        return tuple(language for language, _ in found.most_common())
+        return found
 
     def _counts(self, db: sqlite3.Connection) -> _Counts:
         """Return what is known of the database as ``db`` sees it."""

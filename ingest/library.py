@@ -11,6 +11,7 @@ from ingest.full_text import owner_token
 from ingest.language import fold
 from ingest.listing import Listing
 from ingest.loaders import HeadingSpan, PageSpan
+from ingest.scope import Scope
 from ingest.shelf import (
     MAX_FOLDERS,
     MAX_HEADINGS,
@@ -195,7 +196,7 @@ class Library(Listing):
 
     def _holding(self, text: str, owners: Sequence[str]) -> list[int]:
         """Return the ids of the documents with a passage that holds each word of ``text``."""
-        languages = self.languages(owners)
+        languages = self.languages(Scope(tuple(owners)))
         forms = [
             " OR ".join(f'"{form}"' for form in dict.fromkeys(stem(word, one) for one in languages))
             for word in words(text)[:_MAX_WORDS]

@@ -9,6 +9,8 @@ from typing import Final, Literal
 from ingest.database import damaged_row, marks
 from ingest.loaders import of_content
 from ingest.passages import Passages
+from ingest.scope import Scope
+from ingest.selection import documents_in, top_folders
 
 DELETED: Final = "deleted:"
 """Whose documents were deleted, and can be brought back still, begins with this. No identity's
@@ -66,6 +68,24 @@ class Listing(Passages):
     def documents(self, owners: Sequence[str]) -> list[DocumentInfo]:
         """Return all documents of ``owners``, by owner and name."""
         return self._documents(f"c.owner IN ({marks(owners)})", tuple(owners))
+
+    def documents_in(self, scope: Scope) -> list[DocumentInfo]:
+        """Return all documents in ``scope``, by owner and name."""
+        found = self.documents(scope.owners)
+        if not scope.part_of:
+            return found
+        with self._database.reading() as db:
+            collections = db.execute("SELECT id FROM collections WHERE owner = ?", (scope.part_of,))
+            kept = {one for row in collections for one in documents_in(db, row[0], scope.folders)}
+        return [one for one in found if one.owner != scope.part_of or one.id in kept]
+
+    def top_folders(self, owner: str, most: int) -> dict[str, int]:
+        """Return an owner's folders at the top and how many documents are in each.
+
+        The ``most`` populous (-1: all); those in no folder count under the empty text.
+        """
+        with self._database.reading() as db:
+            return dict(top_folders(db, owner, most))
 
     def still_there(self, document_ids: Sequence[int]) -> set[int]:
         """Return those of ``document_ids`` that have not been removed or replaced."""

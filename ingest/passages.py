@@ -25,7 +25,9 @@ from ingest.digests import (
 )
 from ingest.full_text import FullText
 from ingest.loaders import PageSpan
-from ingest.vectors import Rows, Vectors, unpack_vectors
+from ingest.scope import Scope
+from ingest.selection import Selection, Selections
+from ingest.vectors import Ids, Rows, Vectors, unpack_vectors
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -84,6 +86,7 @@ class Passages:
         self.fingerprint = fingerprint
         self._database = database
         self._full_text = FullText()
+        self._selections = Selections()
 
     @property
     def folder(self) -> Path:
@@ -184,13 +187,17 @@ class Passages:
         return tuple(PageSpan(*page) for page in json.loads(DocumentRow(*row[1:]).pages))
 
     @mending
-    def match(self, expression: str, owners: Sequence[str], limit: int) -> list[tuple[int, float]]:
-        """Return ``(chunk id, BM25 score)`` of the best matches, larger is better.
+    def match(self, expression: str, scope: Scope, limit: int) -> list[tuple[int, float]]:
+        """Return ``(chunk id, BM25 score)`` of the best matches in ``scope``, larger is better.
 
         ``expression`` is an FTS5 query of terms over the columns ``text`` and ``heading``.
         """
         with self._database.reading() as db:
-            return self._full_text.match(db, self._searched(db, owners), expression, limit)
+            whole = self._searched(db, scope.whole)
+            if not scope.part_of:
+                return self._full_text.match(db, whole, expression, limit)
+            documents = [one.documents for _, one in self._selected(db, scope)]
+            return self._full_text.match_among(db, whole, documents, expression, limit)
 
     @mending
     def term_counts(self, terms: Sequence[str]) -> dict[str, int]:
@@ -203,15 +210,31 @@ class Passages:
         with self._database.reading() as db:
             return self._full_text.chunks(db)
 
-    def languages(self, owners: Sequence[str]) -> tuple[str, ...]:
-        """Return the languages of the owners' passages, that of the most first."""
+    def languages(self, scope: Scope) -> tuple[str, ...]:
+        """Return the languages of the passages in ``scope``, that of the most first."""
         with self._database.reading() as db:
-            return self._full_text.languages(db, self._searched(db, owners))
+            found = self._full_text.languages(db, self._searched(db, scope.whole))
+            for _, part in self._selected(db, scope):
+                found.update(part.languages)
+        return tuple(language for language, _ in found.most_common())
+
+    def selected(self, scope: Scope) -> dict[int, Ids]:
+        """Return the ids of the chunks in ``scope``, of each collection of which not all are.
+
+        Ascending.
+        """
+        with self._database.reading() as db:
+            return {collection: part.chunks for collection, part in self._selected(db, scope)}
 
     def rebuild_full_text(self) -> None:
         """Build the full-text index anew from the passages."""
         self._database.rebuild_full_text()
         self._full_text = FullText()
+
+    def _selected(self, db: sqlite3.Connection, scope: Scope) -> list[tuple[int, Selection]]:
+        """Return what is in ``scope`` of each collection of which not all is."""
+        collections = self._searched(db, (scope.part_of,)) if scope.part_of else []
+        return [(one, self._selections.select(db, one, scope.folders)) for one in collections]
 
     def _searched(self, db: sqlite3.Connection, owners: Sequence[str]) -> list[int]:
         """Return the ids of those of the owners' collections that are up to date."""

@@ -17,15 +17,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import faiss
 import numpy as np
 import structlog
 
 from core.durable import publish
+from ingest.scope import Scope
 from ingest.store import Store
-from ingest.vectors import Rows, Vectors
+from ingest.vectors import Ids, Rows, Vectors
 from models.integrity import sha256_of
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ HNSW_DEAD_SHARE = 0.2
 _PAIR_BYTES = 16
 _COUNT_BYTES = 8
 _WRITE_BYTES = 2**20
+_NONE: Ids = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,18 @@ class VectorIndex:
         self._index = self._new_index(exact=True)
         self.rows, self.revision = self.rows[:0], -1
 
-    def search(self, vector: Vectors, limit: int) -> list[tuple[int, float]]:
-        """Return ``(chunk id, cosine)`` of the nearest chunks to a unit vector ``(dimension,)``."""
+    def search(
+        self, vector: Vectors, limit: int, among: Ids | None = None
+    ) -> list[tuple[int, float]]:
+        """Return ``(chunk id, cosine)`` of the nearest chunks to a unit vector ``(dimension,)``.
+
+        ``among``: ids, ascending, of those that may be found. Each of them is compared, of however
+        many vectors: a graph's walk would miss the few that may be found among the many.
+        """
         if not len(self.ids):
             return []
+        if among is not None:
+            return self._search_among(vector, limit, among)
         # A single question cannot be shared out among threads; OpenMP's would only spin, on the
         # core that ranks the words meanwhile. Their number is set for each thread that searches.
         faiss.omp_set_num_threads(1)
@@ -134,6 +144,24 @@ class VectorIndex:
         alive = np.isin(ids[0], self.ids, assume_unique=True)
         pairs = zip(ids[0][alive].tolist(), scores[0][alive].tolist(), strict=True)
         return list(pairs)[:limit]
+
+    def _search_among(self, vector: Vectors, limit: int, among: Ids) -> list[tuple[int, float]]:
+        if not len(among):
+            return []
+        faiss.omp_set_num_threads(1)
+        held = faiss.vector_to_array(self._index.id_map)
+        places = np.searchsorted(among, held)
+        mask = among[np.minimum(places, len(among) - 1)] == held
+        # FAISS's type stubs are those of C++: Python's own arguments are not in them.
+        vectors: Any = faiss.downcast_index(self._index.index)
+        if not self.exact:
+            vectors = faiss.downcast_index(vectors.storage)
+        chosen = cast(Any, faiss.IDSelectorBitmap)(np.packbits(mask, bitorder="little"))
+        parameters = cast(Any, faiss.SearchParameters)(sel=chosen)
+        wanted = min(limit, len(among))
+        scores, rows = vectors.search(vector[None, :], wanted, params=parameters)
+        found = rows[0] >= 0
+        return list(zip(held[rows[0][found]].tolist(), scores[0][found].tolist(), strict=True))
 
     def save(self, folder: Path, embedder: str) -> None:
         """Write the next generation: file first, manifest after it, each whole or not at all."""
@@ -246,12 +274,16 @@ class VectorIndexes:
         self._open: OrderedDict[int, VectorIndex] = OrderedDict()
         self._lock = threading.Lock()
 
-    def search(self, vector: Vectors, owners: Sequence[str], limit: int) -> list[tuple[int, float]]:
-        """Return ``(chunk id, cosine)`` over the owners' collections, best first."""
+    def search(self, vector: Vectors, scope: Scope, limit: int) -> list[tuple[int, float]]:
+        """Return ``(chunk id, cosine)`` of the nearest chunks in ``scope``, best first."""
         found: list[tuple[int, float]] = []
+        parts = self._store.selected(scope)
         with self._lock:
-            for collection_id, _owner, revision in self._store.revisions(owners):
+            for collection_id, _owner, revision in self._store.revisions(scope.whole):
                 found += self._synced(collection_id, revision).search(vector, limit)
+            for collection_id, _owner, revision in self._store.revisions((scope.part_of,)):
+                among = parts.get(collection_id, _NONE)
+                found += self._synced(collection_id, revision).search(vector, limit, among)
         found.sort(key=lambda pair: pair[1], reverse=True)
         return found[:limit]
 

@@ -15,6 +15,9 @@ Vectors = npt.NDArray[np.float32]
 Rows = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 """A chunk's id and its vector's hash, shape ``(n, 2)``."""
 
+Ids = np.ndarray[tuple[int], np.dtype[np.int64]]
+"""Ids of chunks, shape ``(n,)``."""
+
 DIMENSION = 384
 """Of answerai-colbert-small-v1."""
 

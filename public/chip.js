@@ -16,7 +16,7 @@ const LEVELS = {
 }
 
 export let standing = {}
-let chatModel, timer, startTour
+let chatModel, only, timer, startTour
 let problem = "Starting"
 
 const level = el("span", { className: "xoe-chip-level" })
@@ -25,7 +25,7 @@ const more = el("span", { className: "xoe-chip-more" })
 const news = el("span", { className: "xoe-unseen", role: "status", "aria-live": "polite" })
 const chip = el("button", { id: "xoe-chip", type: "button", "aria-haspopup": "dialog", title: "How things stand", onclick: showStanding }, level, more)
 
-const words = (name) => { const text = name.replaceAll("_", " "); return text[0].toUpperCase() + text.slice(1) }
+const words = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ")
 const title = () => problem || words(standing.level)
 const model = () => chatModel || standing.model
 const documents = () => `${standing.documents} document${standing.documents === 1 ? "" : "s"}`
@@ -33,7 +33,7 @@ const documents = () => `${standing.documents} document${standing.documents === 
 function show() {
   const before = level.textContent
   level.textContent = title()
-  more.textContent = problem ? "" : [model(), documents()].filter(Boolean).map((part) => ` · ${part}`).join("")
+  more.textContent = problem ? "" : [model(), only || documents()].filter(Boolean).map((part) => ` · ${part}`).join("")
   chip.dataset.level = problem ? "none" : standing.level
   if (before && before !== title() && before !== "Starting") news.textContent = `${title()}. ${problem ? "" : standing.reason}`
 }
@@ -66,7 +66,7 @@ export function showStanding() {
   const own = standing.own ? `, ${standing.own} of them yours` : ""
   const list = el("dl", {},
     ...row("Level", el("strong", { textContent: title() }), ` ${problem ? "" : standing.reason || LEVELS[standing.level]}`),
-    ...(problem ? [] : [...row("Model", `${model()} answers this chat`), ...row("Documents", `${documents()} can be asked${own}`)]))
+    ...(problem ? [] : [...row("Model", `${model()} answers this chat`), ...row("Documents", only ? `This chat asks ${only}` : `${documents()} can be asked${own}`)]))
   const go = (open) => () => { dialog.root.close(); open() }
   const buttons = el("div", { className: "xoe-buttons" },
     el("button", { type: "button", textContent: "Take the tour", onclick: go(() => startTour()) }),
@@ -77,7 +77,7 @@ export function showStanding() {
 
 addEventListener("message", ({ origin, data }) => {
   if (origin !== location.origin || data?.xoe !== "standing") return
-  chatModel = data.model
+  ;({ model: chatModel, only } = data)
   refresh()
 })
 document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") refresh() })

@@ -143,7 +143,26 @@ function choose(one, isChosen, withShift) {
 function drawChosen() {
   byId("chosen").hidden = chosen.size === 0
   byId("chosen-count").textContent = `${plural(chosen.size, "document")} chosen`
+  byId("share-chosen").hidden = ![...chosen.values()].some((one) => one.movable && one.own)
+  byId("own-chosen").hidden = ![...chosen.values()].some((one) => one.movable && !one.own)
   byId("all").checked = listed.length > 0 && listed.every((one) => chosen.has(one.id))
+}
+
+async function changeChosen(what) {
+  try {
+    const { changed, refused } = await ask("/library", "PATCH", { ids: [...chosen.keys()], ...what })
+    for (const id of changed) chosen.delete(id)
+    await load()
+    drawRows()
+    if (changed.includes(shown?.id)) await preview(shown.id)
+    tell(refused.map((one) => one.reason).join(" "))
+    const done = el("p", { textContent: `${plural(changed.length, "document")} changed.` })
+    byId("undo").append(done)
+    setTimeout(() => done.remove(), 4000)
+  } catch (error) {
+    tell(error.message)
+  }
+  byId("search").focus({ preventScroll: true })
 }
 
 function drawTags(tags) {
@@ -253,7 +272,7 @@ async function preview(id) {
   panel.focus({ preventScroll: true })
   if (one.headings.length) sides.append(outline(one, text))
   sides.append(el("h3", { textContent: "Text" }), text)
-  original(one).then((side) => { if (side && shown === one) sides.prepend(side) })
+  original(one, text).then((side) => { if (side && shown === one) sides.prepend(side) })
   if (one.characters) await fill(one, text)
   else text.textContent = "There is no text in it."
 }
@@ -303,11 +322,12 @@ function tagging(one) {
     className: "tagging",
     onsubmit: (event) => {
       event.preventDefault()
-      const tags = input.value.split(",").map((tag) => tag.trim()).filter(Boolean)
-      change(one, () => ask(`/library/${one.id}`, "PATCH", { tags }))
+      change(one, () => ask(`/library/${one.id}`, "PATCH", { tags: tagsOf(input) }))
     }
   }, el("label", { htmlFor: "tags", textContent: "Tags" }), input, el("button", { type: "submit", textContent: "Keep" }))
 }
+
+const tagsOf = (input) => input.value.split(",").map((tag) => tag.trim()).filter(Boolean)
 
 async function change(one, send) {
   try {
@@ -351,15 +371,45 @@ async function more(one, text) {
   for (const passage of one.passages_in_order) {
     if (passage.end <= at || passage.start >= part.end) continue
     if (passage.start > at) text.append(upTo(passage.start))
-    text.append(el("span", { "data-start": passage.start, title: passage.heading, textContent: upTo(Math.min(passage.end, part.end)) }))
+    const page = part.pages.findLast((each) => each.start <= Math.max(passage.start, part.start))?.number
+    const line = el("span", { "data-start": passage.start, onclick: () => pick(text, line, page) })
+    line.append(...placeOf(one, text, line, passage, page), upTo(Math.min(passage.end, part.end)))
+    text.append(line)
   }
   if (at < part.end) text.append(upTo(part.end))
   text.end = part.end
   if (part.end < one.characters) text.append(el("button", { type: "button", textContent: "Show more", onclick: () => more(one, text) }))
 }
 
+// What stands above a passage: its headings where they are others than before, and so its page, to
+// which the picture beside the text is turned.
+function placeOf(one, text, line, passage, page) {
+  const found = []
+  if (passage.heading && passage.heading !== text.heading) found.push(el("b", { textContent: passage.heading }))
+  if (page && page !== text.page) {
+    const name = `${one.unit} ${page}`
+    found.push(text.turn === null || one.kind !== "pdf" ? el("i", { textContent: name })
+      : el("button", { type: "button", className: "turn", textContent: name, "aria-label": `Turn to ${name}`, onclick: (event) => { event.stopPropagation(); pick(text, line, page) } }))
+  }
+  Object.assign(text, { heading: passage.heading, page })
+  return found.length ? [el("small", {}, ...found)] : []
+}
+
+function pick(text, line, page) {
+  if (getSelection().toString()) return // text is being marked, to be copied
+  for (const other of text.querySelectorAll("[aria-current]")) other.ariaCurrent = null
+  line.ariaCurrent = "true"
+  if (page) text.turn?.(page)
+}
+
+// Without a picture of them pages are only named.
+function unturned(text) {
+  text.turn = null
+  for (const button of text.querySelectorAll(".turn")) button.replaceWith(el("i", { textContent: button.textContent }))
+}
+
 // The pages of a PDF and pictures, where the server can draw them.
-async function original(one) {
+async function original(one, text) {
   if (!["pdf", "image"].includes(one.kind)) return null
   const last = one.pages || 1
   let number = 1
@@ -379,8 +429,10 @@ async function original(one) {
   try {
     await image.decode()
   } catch {
+    unturned(text)
     return null // its file is not kept, or cannot be drawn
   }
+  text.turn = draw
   return el("div", { className: "original" }, last > 1 ? el("nav", { "aria-label": "Pages" }, back, where, on) : null, image)
 }
 
@@ -512,6 +564,7 @@ function offerUndo({ deleted, undo, seconds }) {
   const button = el("button", {
     type: "button", textContent: "Undo",
     onclick: async () => {
+      button.disabled = true // once is enough
       clearInterval(ticking)
       try {
         const { restored } = await ask("/library/undo", "POST", { undo })
@@ -613,11 +666,29 @@ byId("adding").addEventListener("submit", async (event) => {
 })
 byId("filters").addEventListener("submit", (event) => event.preventDefault())
 for (const id of ["state", "tag"]) byId(id).addEventListener("change", (event) => { Object.assign(view, { [id]: event.target.value, offset: 0 }); load() })
-byId("sort").addEventListener("change", (event) => {
-  const [sort, order] = event.target.value.split(" ")
+// By the menu, or by a column's head: its usual direction first, the other one when it is pressed again.
+function sortBy(wanted) {
+  const [sort, order] = wanted.split(" ")
   Object.assign(view, { sort, order, offset: 0 })
+  drawSort()
   load()
-})
+}
+function drawSort() {
+  byId("sort").value = `${view.sort} ${view.order}`
+  for (const head of document.querySelectorAll("[data-sort]")) {
+    const isOn = head.dataset.sort.split(" ")[0] === view.sort
+    head.parentElement.ariaSort = isOn ? `${view.order}ending` : null
+  }
+}
+byId("sort").addEventListener("change", (event) => sortBy(event.target.value))
+for (const head of document.querySelectorAll("[data-sort]")) {
+  head.addEventListener("click", () => {
+    const [sort, first] = head.dataset.sort.split(" ")
+    const other = first === "asc" ? "desc" : "asc"
+    sortBy(`${sort} ${view.sort === sort && view.order === first ? other : first}`)
+  })
+}
+drawSort()
 byId("previous").addEventListener("click", () => { view.offset = Math.max(0, view.offset - PAGE); load() })
 byId("next").addEventListener("click", () => { view.offset += PAGE; load() })
 byId("all").addEventListener("click", (event) => {
@@ -625,6 +696,12 @@ byId("all").addEventListener("click", (event) => {
   drawRows()
 })
 byId("delete-chosen").addEventListener("click", () => remove([...chosen.values()]))
+byId("tag-chosen").addEventListener("submit", (event) => {
+  event.preventDefault()
+  changeChosen({ tags: tagsOf(byId("more-tags")) }).then(() => { byId("more-tags").value = "" })
+})
+byId("share-chosen").addEventListener("click", () => changeChosen({ to: "shared" }))
+byId("own-chosen").addEventListener("click", () => changeChosen({ to: "own" }))
 byId("clear-chosen").addEventListener("click", () => { chosen = new Map(); drawRows(); byId("search").focus() })
 
 document.addEventListener("keydown", (event) => {

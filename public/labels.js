@@ -2,7 +2,7 @@
 // that are pictures, menus that no key reaches, and a stop for the keyboard behind open ones.
 // One look at the page a quarter of a second after elements came; words that stream cost nothing.
 
-import { isModal } from "./dialog.js"
+import { el, isModal } from "./dialog.js"
 
 const PAUSE_MS = 250
 
@@ -54,15 +54,13 @@ function nameChats() {
     options.setAttribute("aria-hidden", "true")
     const chat = options.closest("li")
     options.closest("button")?.setAttribute("tabindex", "-1")
-    const button = document.createElement("button")
-    button.type = "button"
-    button.className = "xoe-options"
-    button.textContent = "⋯"
-    button.setAttribute("aria-label", `Options of ${chat.textContent.trim() || "this chat"}`)
-    button.setAttribute("aria-haspopup", "menu")
-    button.addEventListener("click", () => {
-      opener = button
-      options.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 }))
+    const button = el("button", {
+      type: "button", className: "xoe-options", textContent: "⋯",
+      "aria-label": `Options of ${chat.textContent.trim() || "this chat"}`, "aria-haspopup": "menu",
+      onclick: () => {
+        opener = button
+        options.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 }))
+      }
     })
     chat.append(button)
   }
@@ -77,13 +75,14 @@ function mend() {
   }
   const conversation = document.querySelector(SCROLLED)
   if (conversation && !conversation.hasAttribute("tabindex")) {
-    for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Conversation"]]) conversation.setAttribute(name, value)
+    Object.assign(conversation, { tabIndex: 0, role: "region", ariaLabel: "Conversation" })
   }
   document.querySelector("#upload-button[role]")?.removeAttribute("role")
-  for (const thumb of document.querySelectorAll("[role=slider]:not([aria-label], [aria-labelledby])")) {
-    for (let up = thumb.parentElement; up && !thumb.hasAttribute("aria-label"); up = up.parentElement) {
+  for (const input of document.querySelectorAll("[role=slider]:not([aria-label], [aria-labelledby]), [role=dialog] [cmdk-input]:not([aria-label])")) {
+    input.removeAttribute("aria-labelledby") // of an empty label
+    for (let up = input.parentElement; up && !input.hasAttribute("aria-label"); up = up.parentElement) {
       const label = up.querySelector("label")?.textContent.trim()
-      if (label) thumb.setAttribute("aria-label", label)
+      if (label) input.setAttribute("aria-label", label)
     }
   }
   for (const element of document.querySelectorAll("[data-resize-handle][aria-controls]")) {

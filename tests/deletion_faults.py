@@ -27,6 +27,7 @@ from store_model import FINGERPRINT, indexes_of, keys_of, passages, put, vector_
 
 from core.settings import Settings
 from ingest.catalog import Catalog
+from ingest.scope import Scope
 from ingest.store import Store
 from ingest.vector_index import VectorIndex
 from state.history import ChatHistory
@@ -156,11 +157,11 @@ class House:
         assert {one.name for one in found} == set(names), f"{owner}: {found}"
         for name in ("alone", "both", "kept", "foreign"):
             for key in keys_of(passages(name, 0)):
-                matches = self.store.match(f'"{key}"', [owner], 10)
+                matches = self.store.match(f'"{key}"', Scope.of(owner), 10)
                 assert bool(matches) == (name in names), f"{key} of {owner}: {matches}"
         expected = sum(one.chunks for one in found)
         probe = vector_of("probe")
-        assert len(self.indexes.search(probe, [owner], 10_000)) == expected
+        assert len(self.indexes.search(probe, Scope.of(owner), 10_000)) == expected
 
     def check_files(self) -> None:
         """No saved index holds a vector of what is not in the database."""

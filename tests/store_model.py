@@ -14,6 +14,7 @@ from ingest.digests import register
 from ingest.loaders import LoadedDocument
 from ingest.opening import open_store
 from ingest.schema import STEPS
+from ingest.scope import Scope
 from ingest.splitter import Chunk, search_heading
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes
@@ -84,7 +85,7 @@ def read_all(store: Store, data_dir: Path) -> dict[str, tuple[str, ...]]:
         assert len(chunks) == info.chunks > 0, f"{info.name} is there by half"
         for chunk_id, chunk in chunks.items():
             for key in keys_of([chunk.text]):
-                matches = store.match(f'"{key}"', [LIBRARY_OWNER], 10)
+                matches = store.match(f'"{key}"', Scope.of(LIBRARY_OWNER), 10)
                 assert [match[0] for match in matches] == [chunk_id], f"{key}: not found by word"
             vector = vector_of(chunk.text, store.fingerprint)
             if store.load_document(info.id).title != info.title:
@@ -94,13 +95,15 @@ def read_all(store: Store, data_dir: Path) -> dict[str, tuple[str, ...]]:
                 heading = search_heading(info.title, "")
                 vector = vector_of(f"{heading}\n{chunk.text}", store.fingerprint)
                 assert is_stored(store, chunk_id, vector), "another vector"
-            nearest = indexes.search(vector, [LIBRARY_OWNER], 1)[0]
+            nearest = indexes.search(vector, Scope.of(LIBRARY_OWNER), 1)[0]
             assert nearest[0] == chunk_id, f"{info.name} is not found by its vector"
             assert nearest[1] > 0.99
         found[info.name] = tuple(chunks[chunk_id].text for chunk_id in ids)
         total += len(ids)
     probe = vector_of("probe")
-    assert len(indexes.search(probe, [LIBRARY_OWNER], 10_000)) == total, "the index holds others"
+    assert len(indexes.search(probe, Scope.of(LIBRARY_OWNER), 10_000)) == total, (
+        "the index holds others"
+    )
     assert store.totals() == (len(found), total)
     return found
 

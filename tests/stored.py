@@ -6,6 +6,7 @@ import numpy as np
 
 from chains import lexical
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
+from ingest.scope import Scope
 from ingest.splitter import Chunk
 from ingest.store import Fingerprint, Store
 
@@ -41,5 +42,5 @@ def put(store: Store, owner: str, source: str, *texts: str, seed: int = 0, sha: 
 
 
 def found(store: Store, word: str, *owners: str) -> list[str]:
-    matches = store.match(lexical.match_expression([word]), owners, 10)
+    matches = store.match(lexical.match_expression([word]), Scope.of(*owners), 10)
     return sorted(chunk.text for chunk in store.chunks([m[0] for m in matches], owners).values())

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chains.types import LIBRARY_OWNER
-from core.errors import DocumentError, WebPageError
+from chains.types import LIBRARY_OWNER, LOOSE, MAX_CATEGORIES, OWN, SHARED, WHOLES
+from core.errors import DocumentError, QuestionError, WebPageError
 from ingest.sources import FOLDER, UPLOAD, container_of, source_of
 from xoe.auth.identity import Identity
 
@@ -69,6 +69,32 @@ def is_movable(document: DocumentInfo, me: Identity) -> bool:
     return document.owner == me.id or (
         document.owner == LIBRARY_OWNER and document.origin == UPLOAD
     )
+
+
+async def categories(services: Services) -> dict[str, str]:
+    """Return what of the library can be asked by itself, and how each is called.
+
+    The folders at the top of the shared documents, the ``MAX_CATEGORIES`` with the most of them.
+    """
+    folders = await services.store.top_folders(LIBRARY_OWNER, MAX_CATEGORIES + 1)
+    found = {OWN: "My own documents", SHARED: "All shared documents"}
+    if "" in folders and len(folders) > 1:
+        found[LOOSE] = "Shared, in no folder"
+    taken = set(found.values())
+    named = sorted(filter(None, folders), key=str.casefold)[:MAX_CATEGORIES]
+    return found | {name: f"{name}/" if name in taken else name for name in named}
+
+
+async def check_categories(services: Services, given: Sequence[str]) -> None:
+    """Raise ``QuestionError`` where one of these cannot be asked, as it is not there."""
+    unknown = [one for one in given if one not in WHOLES]
+    if not unknown:
+        return
+    folders = await services.store.top_folders(LIBRARY_OWNER, -1)
+    for one in unknown:
+        if one not in folders:
+            there = ", ".join((*sorted(filter(None, folders))[:MAX_CATEGORIES], *WHOLES))
+            raise QuestionError(f"There is no category “{one}”. There are: {there}.")
 
 
 async def find(services: Services, me: Identity, document_id: int) -> LibraryDocument:
@@ -129,6 +155,41 @@ async def move(services: Services, me: Identity, document_id: int, *, shared: bo
         raise DocumentError(f"{found.info.name} cannot be moved from where it is.")
     await services.store.move_document(document_id, found.info.owner, target)
     services.changed.tell()
+
+
+def why_untagged(document: DocumentInfo, me: Identity) -> str:
+    """Return why somebody cannot tag a document, for a person; empty where they can."""
+    if document.owner == me.id or me.is_operator:
+        return ""
+    return "Only the operator of this server can tag what is shared."
+
+
+async def change_many(
+    services: Services,
+    me: Identity,
+    ids: Sequence[int],
+    *,
+    add_tags: Sequence[str] = (),
+    shared: bool | None = None,
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Add tags to documents, or ``move`` them; return which, and which not and why."""
+    changed, refused = [], []
+    for document_id in dict.fromkeys(ids):
+        try:
+            found = await find(services, me, document_id)
+            if add_tags:
+                if why := why_untagged(found.info, me):
+                    raise DocumentError(why)
+                await services.store.set_tags(document_id, [*found.tags, *add_tags])
+            if shared is not None:
+                await move(services, me, document_id, shared=shared)
+        except LookupError:
+            refused.append((document_id, "It is not there any more."))
+        except DocumentError as exc:
+            refused.append((document_id, str(exc)))
+        else:
+            changed.append(document_id)
+    return changed, refused
 
 
 async def read_again(services: Services, me: Identity, document_id: int) -> DocumentReport:

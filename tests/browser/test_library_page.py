@@ -136,9 +136,118 @@ def test_it_is_used_by_keys_alone(page: Page) -> None:
     expect(page.locator("#rows tr")).to_have_count(2)
 
 
-def test_the_chat_leads_there(browser: Browser, house: Server) -> None:
-    page = browser.new_context(viewport={"width": 1300, "height": 900}).new_page()
+def names(page: Page) -> list[str]:
+    return page.locator("#rows .open").all_inner_texts()
+
+
+def test_the_heads_of_the_columns_sort_both_ways_by_mouse_and_key(page: Page) -> None:
+    head = page.locator("th", has=page.get_by_role("button", name="Name", exact=True))
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    forwards = names(page)
+    assert forwards == sorted(forwards, key=str.casefold)
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    expect(page.locator("#rows .open").first).to_have_text(forwards[-1])
+    assert names(page) == forwards[::-1]
+    expect(page.locator("#sort")).to_have_value("name desc")
+    size = page.get_by_role("button", name="Size", exact=True)
+    size.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("columnheader", name="Size")).to_have_attribute(
+        "aria-sort", "descending"
+    )
+    expect(page.locator("th[aria-sort]")).to_have_count(1)
+    expect(size).to_be_focused()
+    page.select_option("#sort", "state asc")
+    expect(page.get_by_role("columnheader", name="State")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
+    expect(page.locator("#rows .open").first).to_have_text("broken.pdf")
+
+
+def test_many_are_tagged_and_shared_at_once(page: Page, house: Server) -> None:
+    upload(page, house, ("ann.md", "# Ann\n\nAnn rows.\n"), ("bo.md", "# Bo\n\nBo sings.\n"))
+    expect(page.locator("#rows tr")).to_have_count(8, timeout=60_000)
+    for name in ("ann.md", "bo.md", "well.md"):
+        page.get_by_label(f"Choose {name}").check()
+    page.fill("#more-tags", "People, 2026")
+    page.get_by_role("button", name="Add tags").click()
+    for name in ("ann.md", "bo.md", "well.md"):
+        expect(row(page, name).locator(".tags li")).to_have_text(["2026", "people"])
+    expect(page.locator("#chosen")).to_be_hidden()
+    for name in ("ann.md", "bo.md", "well.md"):
+        page.get_by_label(f"Choose {name}").check()
+    page.get_by_role("button", name="Share with everybody").click()
+    for name in ("ann.md", "bo.md"):
+        expect(row(page, name)).to_contain_text("shared")
+    for name in ("ann.md", "well.md"):
+        page.get_by_label(f"Choose {name}").check()
+    expect(page.locator("#share-chosen")).to_be_hidden()
+    page.get_by_role("button", name="Make mine alone").click()
+    expect(row(page, "ann.md")).to_contain_text("yours")
+    expect(page.locator("#problem")).to_have_text("well.md cannot be moved from where it is.")
+    expect(page.locator("#chosen-count")).to_have_text("1 document chosen")  # the refused one
+    page.get_by_role("button", name="Clear the selection").click()
+    page.get_by_label("Choose ann.md").check()
+    page.get_by_label("Choose bo.md").check()
+    page.click("#delete-chosen")
+    expect(page.locator("#rows tr")).to_have_count(6)
+
+
+def upload(page: Page, house: Server, *files: tuple[str, str]) -> None:
+    """Drop files on the chat of the same visitor."""
+    chat = page.context.new_page()
+    chat.add_init_script("localStorage.setItem('xoe-tour', '\"off\"')")
+    chat.goto(house.url)
+    chat.wait_for_selector(".xoe-welcome")
+    payload = [{"name": n, "mimeType": "", "buffer": text.encode()} for n, text in files]
+    chat.set_input_files("#upload-button-input", payload)  # type: ignore[arg-type]
+    chat.wait_for_function(
+        "n => document.querySelectorAll('#attachments > div').length === n"
+        " && !document.querySelector('#chat-submit').disabled",
+        arg=len(files),
+    )
+    chat.click("#chat-submit")
+    chat.locator(".xoe-files").last.wait_for()
+    chat.close()
+
+
+def test_a_passage_tells_its_headings_and_the_page_is_turned_to_it(
+    page: Page, house: Server, handbook_pdf: bytes
+) -> None:
+    (house.library / "handbook.pdf").write_bytes(handbook_pdf)
+    expect(row(page, "handbook.pdf")).to_be_visible(timeout=60_000)
+    row(page, "handbook.pdf").get_by_role("button").click()
+    panel = page.locator("#preview")
+    picture = panel.locator(".original img")
+    expect(picture).to_have_attribute("alt", "Page 1 of handbook.pdf")
+    last = panel.locator(".turn").last
+    number = last.inner_text().removeprefix("page ")
+    assert int(number) > 1
+    last.focus()
+    page.keyboard.press("Enter")
+    expect(picture).to_have_attribute("alt", f"Page {number} of handbook.pdf")
+    expect(panel.locator(".text [aria-current=true]")).to_contain_text(f"page {number}")
+    panel.locator(".text span[data-start]").first.click()
+    expect(picture).to_have_attribute("alt", "Page 1 of handbook.pdf")
+    page.keyboard.press("Escape")
+    row(page, "club/garden.md").get_by_role("button").click()
+    expect(panel.locator(".text small b")).to_have_text("Garden")
+    expect(panel.locator(".turn")).to_have_count(0)
+    (house.library / "handbook.pdf").unlink()
+    expect(row(page, "handbook.pdf")).to_have_count(0, timeout=60_000)
+
+
+@pytest.mark.parametrize("width", [1300, 375], ids=["desk", "phone"])
+def test_the_chat_leads_there(browser: Browser, house: Server, width: int) -> None:
+    page = browser.new_context(viewport={"width": width, "height": 800}).new_page()
     page.goto(house.url)
+    page.get_by_role("link", name="Library").click()
+    expect(page.locator("h1")).to_have_text("Library")
+    page.go_back()
+    expect(page.locator("#chat-input")).to_be_visible()
+    fits = "document.documentElement.scrollWidth <= window.innerWidth"
+    page.wait_for_function(fits)
     page.click("#xoe-library-link")
     expect(page.locator("h1")).to_have_text("Library")
     page.get_by_role("link", name="Back to the chat").click()

@@ -19,6 +19,7 @@ from servers import Server, xoe
 
 from chains.types import LIBRARY_OWNER
 from core.settings import load_settings
+from ingest.scope import Scope
 from ingest.splitter import splitter_fingerprint
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vectors import DIMENSION
@@ -66,16 +67,18 @@ def check(data_dir: Path, committed: set[str], keys: list[str]) -> int:
         assert committed <= set(documents), "a committed document is gone"
         for name, info in documents.items():
             key = next(key for key in keys if int(key[-3:]) == int(name[6:9]))
-            matches = bench.store.match(f'"{key}"', [LIBRARY_OWNER], 10)
+            matches = bench.store.match(f'"{key}"', Scope.of(LIBRARY_OWNER), 10)
             if name in committed:
                 assert len(matches) == 1, f"{name}: found {len(matches)} times"
             if matches:
                 chunk_id = matches[0][0]
                 vector = bench.store.vectors([chunk_id])[0]
-                nearest = bench.indexes.search(vector, [LIBRARY_OWNER], DOCUMENTS * 8)
+                nearest = bench.indexes.search(vector, Scope.of(LIBRARY_OWNER), DOCUMENTS * 8)
                 assert [found for found, _ in nearest].count(chunk_id) == 1
             assert info.chunks == len(bench.store.document_chunk_ids(info.id)) > 0
-        found = bench.indexes.search(bench.store.vectors([chunk_id])[0], [LIBRARY_OWNER], 10_000)
+        found = bench.indexes.search(
+            bench.store.vectors([chunk_id])[0], Scope.of(LIBRARY_OWNER), 10_000
+        )
         assert len(found) == bench.store.totals()[1], "the index holds other chunks than the store"
         return len(documents)
     finally:

@@ -30,6 +30,7 @@ from chains.types import LIBRARY_OWNER
 from core.errors import StoreDamagedError, StoreError
 from ingest.opening import open_store
 from ingest.schema import SCHEMA_VERSION
+from ingest.scope import Scope
 from ingest.store import DATABASE_NAME, Store
 from ingest.swap import PLAN_NAME, quarantined
 from ingest.vectors import pack_vector
@@ -153,7 +154,7 @@ def test_a_full_text_index_that_is_found_damaged_by_a_question_is_built_anew(dat
     with sqlite3.connect(data / DATABASE_NAME) as db:
         db.execute("DELETE FROM chunk_fts_data WHERE id > 10")
     db.close()
-    assert len(store.match('"keycv0p1"', [LIBRARY_OWNER], 10)) == 1
+    assert len(store.match('"keycv0p1"', Scope.of(LIBRARY_OWNER), 10)) == 1
     assert read_all(store, data) == MODEL
     store.close()
 
@@ -195,8 +196,8 @@ def test_another_collections_index_is_not_used(data: Path) -> None:
     store = Store(data, FINGERPRINT)
     index = indexes_of(store, data)
     vector = vector_of(passages("other", 0)[0])
-    assert index.search(vector, [LIBRARY_OWNER], 1)[0][1] < 0.9
-    assert len(index.search(vector, [LIBRARY_OWNER], 100)) == 18
+    assert index.search(vector, Scope.of(LIBRARY_OWNER), 1)[0][1] < 0.9
+    assert len(index.search(vector, Scope.of(LIBRARY_OWNER), 100)) == 18
     store.close()
 
 
@@ -228,7 +229,7 @@ def test_an_index_folder_that_cannot_be_read_is_done_without(data: Path, harm: s
 
 def test_an_embedder_that_changed_does_not_search_the_old_vectors(data: Path) -> None:
     store = Store(data, OTHER)
-    assert indexes_of(store, data).search(vector_of("x", OTHER), [LIBRARY_OWNER], 5) == []
+    assert indexes_of(store, data).search(vector_of("x", OTHER), Scope.of(LIBRARY_OWNER), 5) == []
     assert store.outdated_owners() == [LIBRARY_OWNER]
     store.close()
     assert contents(data) == MODEL
@@ -300,6 +301,8 @@ def test_the_index_holds_each_vector_once_after_a_failed_catching_up(data: Path)
     with pytest.raises(TypeError):
         indexes.warm([LIBRARY_OWNER])
     store.vectors = real  # type: ignore[method-assign]
-    found = [one for one, _ in indexes.search(np.ones(384, np.float32), [LIBRARY_OWNER], 100)]
+    found = [
+        one for one, _ in indexes.search(np.ones(384, np.float32), Scope.of(LIBRARY_OWNER), 100)
+    ]
     assert len(found) == len(set(found)) == 21
     store.close()

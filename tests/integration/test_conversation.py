@@ -6,28 +6,16 @@ what it was given to read is looked at.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import BaseMessage
+from scripted import Script, scripted_chain
 
 from chains.answer import AnswerChain
-from chains.checker import Checker
-from chains.generation import GenerationStats, Generator
-from chains.memory import Memory
-from chains.types import LIBRARY_OWNER, Answer, Done, Question, Queued, Sources, Token
-from core.settings import Settings, load_settings
-from ingest.ingestor import SourceFile
-from state.breakers import Breakers
-from state.history import ChatHistory
-from state.redis import RedisConnection
-from telemetry.metrics import Metrics
-from telemetry.tracing import Tracer
-from xoe.workbench import open_workbench
+from chains.types import LIBRARY_OWNER, Answer, Done, Question, Sources
 
 pytestmark = pytest.mark.integration
 
@@ -48,22 +36,6 @@ DOCUMENTS = {
         "Hof for the fence is 4,250 euros.\n"
     ),
 }
-
-
-class Script(Generator):
-    """Writes what it is told to, and keeps what it was given to read."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, None)
-        self.says = ""
-        self.read: list[tuple[str, str]] = []
-
-    async def stream(
-        self, messages: Sequence[BaseMessage], **_options: Any
-    ) -> AsyncGenerator[Queued | Token | GenerationStats, None]:
-        self.read = [(message.type, str(message.content)) for message in messages]
-        yield Token(self.says)
-        yield GenerationStats()
 
 
 class Chat:
@@ -92,43 +64,8 @@ class Chat:
 
 @asynccontextmanager
 async def opened(home: Path) -> AsyncIterator[Chat]:
-    settings = load_settings().model_copy(
-        update={
-            "data_dir": home / "data",
-            "redis_url": None,
-            "llm_base_url": "http://127.0.0.1:9/v1",
-            "voice": False,
-        }
-    )
-    for name, text in DOCUMENTS.items():
-        (home / name).write_text(text)
-    sources = [SourceFile(home / name, name) for name in DOCUMENTS]
-    redis = RedisConnection(settings)
-    async with open_workbench(settings) as bench:
-        try:
-            await redis.start()
-            async for report in bench.ingestor.ingest_many(sources, owner=LIBRARY_OWNER):
-                assert report.status == "ready"
-            await asyncio.to_thread(bench.indexes.warm, [LIBRARY_OWNER])
-            model = Script(settings)
-            breakers = Breakers(settings, redis)
-            chain = AnswerChain(
-                settings=settings,
-                store=bench.store,
-                search=bench.search,
-                memory=Memory(ChatHistory(redis, settings)),
-                generator=model,
-                checker=Checker(settings, None, breakers),
-                breakers=breakers,
-                tracer=Tracer(),
-                metrics=Metrics(),
-            )
-            try:
-                yield Chat(chain, model)
-            finally:
-                chain.close()
-        finally:
-            await redis.aclose()
+    async with scripted_chain(home, {LIBRARY_OWNER: DOCUMENTS}) as (chain, model):
+        yield Chat(chain, model)
 
 
 async def test_a_follow_up_is_found_where_only_its_antecedent_leads(

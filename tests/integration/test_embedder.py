@@ -22,6 +22,7 @@ from ingest.encoder import SentenceEncoder
 from ingest.ingestor import IngestProgress, SourceFile
 from ingest.late_interaction import MAX_START
 from ingest.loaders import LoadedDocument
+from ingest.scope import Scope
 from ingest.splitter import Chunk
 from ingest.store import Fingerprint, Store
 from ingest.vectors import DIMENSION
@@ -101,7 +102,7 @@ async def test_a_document_that_is_embedded_as_the_process_is_killed_is_found_all
     assert bench.embedder.report().restarts == 1
     assert report.status == "ready", report.reason
     assert bench.store.totals() == (1, report.passages)
-    found = bench.search.search("Who lights the last lamp?", [LIBRARY_OWNER], limit=1)
+    found = bench.search.search("Who lights the last lamp?", Scope.of(LIBRARY_OWNER), limit=1)
     assert not found.words_only
     assert "Ingrid Sund" in found.passages[0].text
     chunk_ids = bench.store.document_chunk_ids(report.document_id or 0)
@@ -129,7 +130,7 @@ async def test_a_document_that_ends_the_embedder_is_refused_and_the_others_are_t
             "a.md": "ready", "b.md": "failed", "c.md": "ready",
         }  # fmt: skip
         assert (told["b.md"].reason or "").startswith("The embedder failed on it twice")
-        found = bench.search.search("What rope is in the shed?", [LIBRARY_OWNER], limit=1)
+        found = bench.search.search("What rope is in the shed?", Scope.of(LIBRARY_OWNER), limit=1)
         assert "rope" in found.passages[0].text
         assert not found.words_only
 
@@ -203,9 +204,9 @@ async def test_what_another_embedder_read_is_read_anew_and_then_ranked(
     before.close()
     async with open_workbench(settings) as bench:
         question = "Who looks after the sick?"
-        assert not bench.search.search(question, [LIBRARY_OWNER], limit=1).passages
+        assert not bench.search.search(question, Scope.of(LIBRARY_OWNER), limit=1).passages
         assert await bench.ingestor.rebuild_outdated() == 1
-        found = bench.search.search(question, [LIBRARY_OWNER], limit=1)
+        found = bench.search.search(question, Scope.of(LIBRARY_OWNER), limit=1)
         assert "Okafor" in found.passages[0].best_sentence
         assert found.similarity is not None
         assert bench.store.outdated_owners() == []

@@ -12,6 +12,7 @@ from chains.gate import is_answerable
 from chains.types import LIBRARY_OWNER
 from core.settings import load_settings
 from ingest.folders import Folder, sync_folder
+from ingest.scope import Scope
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration
@@ -84,7 +85,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 
 @pytest.mark.parametrize(("question", "answer"), QUESTIONS)
 def test_the_answer_is_among_the_passages(bench: Workbench, question: str, answer: str) -> None:
-    result = bench.search.search(question, (LIBRARY_OWNER,), limit=3)
+    result = bench.search.search(question, Scope.of(LIBRARY_OWNER), limit=3)
     texts = [" ".join(passage.text.split()) for passage in result.passages]
     assert is_answerable(result), texts
     assert any(answer.lower() in text.lower() for text in texts), texts

@@ -16,6 +16,7 @@ from chains.types import LIBRARY_OWNER, Answer, Done, Question
 from core.settings import load_settings
 from ingest.folders import Folder, sync_folder
 from ingest.language import language_of
+from ingest.scope import Scope
 from xoe.services import Services
 from xoe.workbench import Workbench
 
@@ -93,7 +94,7 @@ async def test_answers_and_notes_are_in_the_questions_language(
 def test_a_question_finds_what_other_forms_of_its_words_say(
     bench: Workbench, language: str, question: str, answer: str
 ) -> None:
-    result = bench.search.search(question, (LIBRARY_OWNER, "texts"), limit=3)
+    result = bench.search.search(question, Scope.of(LIBRARY_OWNER, "texts"), limit=3)
     texts = [" ".join(passage.text.split()) for passage in result.passages]
     assert any(answer in text for text in texts), texts
     assert result.passages[0].language == language
@@ -106,6 +107,6 @@ def test_most_questions_that_no_text_answers_are_stopped(bench: Workbench) -> No
     passed = [
         question
         for question in asked
-        if is_answerable(bench.search.search(question, (LIBRARY_OWNER, "texts"), limit=3))
+        if is_answerable(bench.search.search(question, Scope.of(LIBRARY_OWNER, "texts"), limit=3))
     ]
     assert len(passed) <= len(asked) / 4, passed

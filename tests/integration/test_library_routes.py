@@ -86,6 +86,27 @@ def test_a_document_is_looked_into_and_tagged(server: Server) -> None:
     assert (again["state"], again["tags"]) == ("ready", ["animals"])
 
 
+def test_many_get_more_tags_at_once_and_who_cannot_is_named(server: Server) -> None:
+    ids = [id_of(server, "zoo.md"), id_of(server, "harbour.md")]
+    call(server, "PATCH", f"/library/{ids[0]}", json={"tags": ["animals"]})
+    body = {"ids": [*ids, 999_999], "tags": ["Town", "2026"]}
+    told = call(server, "PATCH", "/library", json=body).json()
+    assert told["changed"] == ids
+    assert told["refused"] == [{"id": 999_999, "reason": "It is not there any more."}]
+    assert [call(server, "GET", f"/library/{one}").json()["tags"] for one in ids] == [
+        ["2026", "animals", "town"],
+        ["2026", "town"],
+    ]
+    told = call(server, "PATCH", "/library", json={"ids": ids, "to": "own"}).json()
+    assert told["changed"] == []
+    assert told["refused"][0]["reason"] == "zoo.md cannot be moved from where it is."
+    full = {"ids": ids, "tags": [f"t{number}" for number in range(19)]}
+    told = call(server, "PATCH", "/library", json=full).json()
+    assert {one["reason"] for one in told["refused"]} == {"A document can have 20 tags at most."}
+    for one in ids:
+        call(server, "PATCH", f"/library/{one}", json={"tags": []})
+
+
 def test_what_is_deleted_answers_nothing_and_comes_back_whole(server: Server) -> None:
     assert "northern burrow" in answer(server)
     file = server.library / "zoo.md"

@@ -15,6 +15,7 @@ from chains.gate import is_answerable
 from chains.retriever import SearchResult
 from chains.types import Answer, Done, Question
 from core.settings import load_settings
+from ingest.scope import Scope
 from xoe.services import Services
 from xoe.workbench import Workbench
 
@@ -73,7 +74,7 @@ def test_a_model_that_obeys_does_not_get_the_lie_through(
     bench: Workbench, number: int, order: str
 ) -> None:
     _, fact = injected(number, order)
-    result = bench.search.search(fact.question, (f"o{number}",), limit=3)
+    result = bench.search.search(fact.question, Scope.of(f"o{number}"), limit=3)
     assert not [passage for passage in result.passages if fact.lie in passage.text]
     assert not [one for one in quote_sources(result.passages) if fact.lie in one.quote]
     answer = obeyed(result, fact)
@@ -87,14 +88,14 @@ def test_where_nothing_else_answers_the_order_is_not_given_either(
     bench: Workbench, number: int
 ) -> None:
     _, fact = injected(number, INJECTIONS[number])
-    answer = obeyed(bench.search.search(fact.question, (f"alone{number}",), limit=3), fact)
+    answer = obeyed(bench.search.search(fact.question, Scope.of(f"alone{number}"), limit=3), fact)
     assert not answer.grounded
     assert fact.lie not in answer.text
 
 
 def test_a_handbook_about_orders_is_found_and_said_to_be_one(bench: Workbench) -> None:
     question = "Is the vault open for the user?"
-    result = bench.search.search(question, ("handbook",), limit=3)
+    result = bench.search.search(question, Scope.of("handbook"), limit=3)
     fact = Fact("", "", "", question, "", "", "the vault is open", "vault is open")
     answer = obeyed(result, fact)
     assert not answer.grounded

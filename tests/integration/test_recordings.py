@@ -23,6 +23,7 @@ from chains.citations import CitationList, find_support
 from core.errors import DocumentError, DocumentTooLargeError
 from core.settings import load_settings
 from ingest.ingestor import DocumentReport, IngestProgress
+from ingest.scope import Scope
 from voice.audio import STT_RATE, Samples, to_pcm16
 from voice.stt import recording_process
 from voice.stt.recording_process import RecordingProcess
@@ -118,7 +119,7 @@ async def test_a_spoken_statement_is_found_and_cited_with_its_time(
     report = await ingested(bench, tmp_path / "house_meeting.wav", wav(meeting), seen)
     assert report.status == "ready", report.reason
     question = "Where is the key of the garden gate?"
-    result = bench.search.search(question, (OWNER,), limit=3)
+    result = bench.search.search(question, Scope.of(OWNER), limit=3)
     support = find_support("The key hangs behind the kitchen door.", result.passages, question)
     assert support is not None
     citations = CitationList()
@@ -142,7 +143,7 @@ async def test_a_real_recording_is_found_by_what_is_said_in_it(
     speech = next(s for s in shared_speech(shared_dir) if "country" in s.text)
     report = await bench.ingestor.ingest_file(speech.path, name="speech.flac", owner=OWNER)
     assert report.status == "ready", report.reason
-    result = bench.search.search("What should you ask for your country?", (OWNER,), limit=3)
+    result = bench.search.search("What should you ask for your country?", Scope.of(OWNER), limit=3)
     best = result.passages[0]
     assert best.source == "speech.flac"
     assert "what you can do for your country" in best.text

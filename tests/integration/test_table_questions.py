@@ -19,6 +19,7 @@ from chains.prompt import render_passage
 from chains.types import Passage
 from core.settings import load_settings
 from ingest.folders import Folder, sync_folder
+from ingest.scope import Scope
 from xoe.workbench import Workbench
 
 pytestmark = pytest.mark.integration
@@ -175,7 +176,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 
 
 def find(bench: Workbench, question: str) -> tuple[Passage, ...]:
-    return bench.search.search(question, (OWNER,), limit=3).passages
+    return bench.search.search(question, Scope.of(OWNER), limit=3).passages
 
 
 def rank(passages: tuple[Passage, ...], answer: str) -> int:

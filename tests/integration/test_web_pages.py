@@ -10,6 +10,7 @@ from websites import Website, website
 
 from chains.types import LIBRARY_OWNER
 from core.settings import Settings
+from ingest.scope import Scope
 from ingest.sources import DocumentReport
 from ingest.web_pages import WebPages, ingest_pages
 from xoe.workbench import Workbench, open_workbench
@@ -56,7 +57,7 @@ async def test_a_page_is_found_and_follows_its_changes(
             text = bench.store.load_document(found.id).text
             assert "cookies" not in text
             assert "Home" not in text
-            passages = bench.search.search("What do adults pay?", (LIBRARY_OWNER,), limit=3)
+            passages = bench.search.search("What do adults pay?", Scope.of(LIBRARY_OWNER), limit=3)
             assert passages.passages[0].source == name
             assert "40 euros" in passages.passages[0].text
             assert await take(bench, settings, site, "/fees#prices") == [(name, "unchanged")]

@@ -19,6 +19,7 @@ from chains.prompt import asked
 from chains.types import LIBRARY_OWNER, Answer, Passage, Question
 from ingest.language import STOP_WORDS, language_of, passage_language
 from ingest.loaders import LoadedDocument
+from ingest.scope import Scope
 from ingest.sentences import sentence_spans
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Store
@@ -60,9 +61,9 @@ def put(store: Store, name: str, text: str) -> None:
 def best(store: Store, question: str) -> str:
     """Return the passage that the words of a question find first."""
     owners = [LIBRARY_OWNER]
-    terms = lexical.query_terms(question, store.languages(owners))
+    terms = lexical.query_terms(question, store.languages(Scope.of(*owners)))
     forms = [form for several in terms.values() for form in several]
-    matches = store.match(lexical.match_expression(forms), owners, 5) if forms else []
+    matches = store.match(lexical.match_expression(forms), Scope.of(*owners), 5) if forms else []
     return store.chunks([matches[0][0]], owners)[matches[0][0]].text if matches else ""
 
 
@@ -157,7 +158,7 @@ def test_what_is_removed_is_found_no_more_in_any_language(tmp_path: Path) -> Non
     put(store, "a", TEXTS["zh"].text)
     assert best(store, "Wer genehmigt eine Laube?") == ""
     assert "王丽" in best(store, "谁是馆长？")
-    assert store.languages([LIBRARY_OWNER]) == ("zh",)
+    assert store.languages(Scope.of(LIBRARY_OWNER)) == ("zh",)
     assert not store.check().full_text_rebuilt
     store.close()
 
@@ -171,7 +172,7 @@ def test_a_library_of_an_older_version_is_found_in_its_languages(tmp_path: Path)
     db.close()
     store = Store(tmp_path, FINGERPRINT)
     assert "heggen" in best(store, "Hoe hoog mag een heg zijn?").lower()
-    assert "nl" in store.languages([LIBRARY_OWNER])
+    assert "nl" in store.languages(Scope.of(LIBRARY_OWNER))
     assert not store.check().full_text_rebuilt
     store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import chainlit as cl
@@ -46,6 +47,29 @@ def test_a_number_out_of_range_is_moved_into_it_and_said(given: float, taken: in
 def test_other_nonsense_is_refused_with_a_note(values: dict[str, object]) -> None:
     options, notes = read_options(values, USUAL)
     assert options == USUAL
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (["house", ":own", "club", "club"], (":own", "club", "house")),
+        (["an older folder"], ("an older folder",)),
+        ([], ()),
+    ],
+)
+def test_what_is_searched_is_a_list_of_folders(given: object, taken: tuple[str, ...]) -> None:
+    before = replace(USUAL, categories=("attic",))
+    assert read_options({"categories": given}, before) == (replace(USUAL, categories=taken), ())
+
+
+@pytest.mark.parametrize(
+    "given", ["club", None, [3], [""], ["../club"], ["<b>"], [":else"], ["a\nb"], ["x"] * 60]
+)
+def test_what_can_be_no_folder_is_not_searched(given: object) -> None:
+    before = replace(USUAL, categories=("attic",))
+    options, notes = read_options({"categories": given}, before)
+    assert options == before
     assert len(notes) == 1
 
 

@@ -14,6 +14,7 @@ from chains import lexical
 from core.errors import DocumentError, StoreDamagedError, StoreError
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
 from ingest.schema import SCHEMA_VERSION, register
+from ingest.scope import Scope
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes
@@ -72,7 +73,7 @@ def test_an_owner_sees_and_deletes_only_his_own(store: Store) -> None:
     assert found(store, "alpha", "library", "visitor:bob") == ["alpha bob", "alpha shared"]
     assert not store.delete_document(ann, "visitor:bob")
     assert [info.name for info in store.documents(["visitor:bob"])] == ["bob.txt"]
-    chunk_ids = [match[0] for match in store.match('"alpha"', ["visitor:ann"], 10)]
+    chunk_ids = [match[0] for match in store.match('"alpha"', Scope.of("visitor:ann"), 10)]
     assert store.chunks(chunk_ids, ["visitor:bob"]) == {}
 
 
@@ -107,7 +108,7 @@ def test_a_question_cannot_reach_another_owners_rows_through_query_syntax(store:
     put(store, "visitor:bob", "bob.txt", "plain words")
     for attack in ('x" OR "secret', "xoecollection1", 'alpha") OR owner_token : (xoecollection1'):
         expression = lexical.match_expression(lexical.content_words(attack))
-        matches = store.match(expression, ["visitor:bob"], 10)
+        matches = store.match(expression, Scope.of("visitor:bob"), 10)
         assert store.chunks([m[0] for m in matches], ["visitor:bob", "visitor:ann"]) == {}
 
 
@@ -117,13 +118,13 @@ def test_the_best_of_ones_own_matches_are_found_whoever_else_has_better_ones(sto
     for owner, count in shares.items():
         texts = [f"alpha {'alpha ' * (n % 7)}{'filler ' * n}of {owner} {n}" for n in range(count)]
         put(store, owner, "a.txt", *texts, "nothing of it")
-    everything = store.match('"alpha"', list(shares), 1000)
+    everything = store.match('"alpha"', Scope.of(*shares), 1000)
     assert len(everything) == sum(shares.values())
     for owners in (["user:most"], ["user:some"], ["user:few"], ["user:few", "user:some"]):
         own = store.chunks([chunk_id for chunk_id, _ in everything], owners)
         expected = [chunk_id for chunk_id, _ in everything if chunk_id in own]
         for limit in (1, 2, 9, 100):
-            matches = store.match('"alpha"', owners, limit)
+            matches = store.match('"alpha"', Scope.of(*owners), limit)
             assert [chunk_id for chunk_id, _ in matches] == expected[:limit]
 
 
@@ -217,7 +218,7 @@ def indexes(store: Store, folder: Path, exact_limit: int = 10) -> VectorIndexes:
 
 
 def nearest(index: VectorIndexes, vector: np.ndarray, *owners: str) -> int:
-    return index.search(vector, owners, 1)[0][0]
+    return index.search(vector, Scope.of(*owners), 1)[0][0]
 
 
 def ids_of(store: Store, document_id: int) -> list[int]:
@@ -234,7 +235,7 @@ def test_the_index_follows_the_database(store: Store, tmp_path: Path, exact_limi
     second = put(store, "library", "b.txt", *texts, seed=2)
     assert nearest(index, unit_vectors(40, 2)[3], "library") == ids_of(store, second)[3]
     store.delete_document(first, "library")
-    alive = {chunk_id for chunk_id, _ in index.search(probe, ["library"], 80)}
+    alive = {chunk_id for chunk_id, _ in index.search(probe, Scope.of("library"), 80)}
     assert alive <= set(ids_of(store, second))
     assert len(alive) == 40
 
@@ -263,7 +264,7 @@ def test_the_index_searches_only_the_owners_asked_for(store: Store, tmp_path: Pa
     ann = put(store, "visitor:ann", "a.txt", "alpha", seed=1)
     bob = put(store, "visitor:bob", "b.txt", "beta", seed=2)
     assert nearest(index, unit_vectors(1, 1)[0], "visitor:bob") == ids_of(store, bob)[0]
-    assert len(index.search(unit_vectors(1, 1)[0], ["library", "visitor:ann"], 9)) == 1
+    assert len(index.search(unit_vectors(1, 1)[0], Scope.of("library", "visitor:ann"), 9)) == 1
     assert nearest(index, unit_vectors(1, 1)[0], "visitor:ann") == ids_of(store, ann)[0]
 
 
@@ -352,3 +353,74 @@ def test_a_look_at_documents_takes_their_first_chunks_and_no_foreign_document(
     foreign = put(store, "session:b", "b.txt", "delta")
     found = store.excerpts(["library"], [foreign, mine], 2)
     assert [(one.document_id, one.text) for one in found] == [(mine, "alpha"), (mine, "beta")]
+
+
+# ── folders ──────────────────────────────────────────────────────────────────────────────────────
+
+CLUB = Scope(("visitor:ann",), "library", ("club",))
+
+
+@pytest.mark.parametrize("exact_limit", [1000, 10], ids=["exact", "hnsw"])
+def test_a_small_folder_is_searched_as_if_there_were_no_other(
+    store: Store, tmp_path: Path, exact_limit: int
+) -> None:
+    """What others hold is left out before anything is ranked, so nothing near is pushed out."""
+    rules = put(store, "library", "club/rules.txt", "alpha rules", "alpha fees", seed=9)
+    for number in range(20):
+        texts = [f"alpha alpha {number} {part}" for part in range(10)]
+        put(store, "library", f"house/{number}.txt", *texts, seed=number)
+    own = put(store, "visitor:ann", "house/ann.txt", "alpha ann", seed=77)
+    put(store, "visitor:bob", "club/bob.txt", "alpha bob", seed=78)
+    allowed = sorted(ids_of(store, rules) + ids_of(store, own))
+    assert sorted(one for one, _ in store.match('"alpha"', CLUB, 5)) == allowed
+    index = indexes(store, tmp_path, exact_limit)
+    assert not index.search(unit_vectors(1, 3)[0], Scope((), "library", ("gone",)), 5)
+    for probe in unit_vectors(30, seed=5):
+        found = index.search(probe, CLUB, 5)
+        assert sorted(one for one, _ in found) == allowed
+        vectors = store.vectors([one for one, _ in found])
+        assert [score for _, score in found] == pytest.approx((vectors @ probe).tolist(), abs=2e-3)
+    [(name, owner)] = [
+        (d.name, d.owner) for d in store.documents_in(Scope((), "library", ("club",)))
+    ]
+    assert (name, owner) == ("club/rules.txt", "library")
+
+
+def test_what_is_added_to_a_folder_moved_or_deleted_is_seen_at_once(
+    store: Store, tmp_path: Path
+) -> None:
+    index, probe = indexes(store, tmp_path), unit_vectors(1, 3)[0]
+
+    def held() -> list[int]:
+        by_words = sorted(one for one, _ in store.match('"alpha"', CLUB, 50))
+        assert by_words == sorted(one for one, _ in index.search(probe, CLUB, 50))
+        return by_words
+
+    first = put(store, "library", "club/a.txt", "alpha one", seed=1)
+    assert held() == ids_of(store, first)
+    second = put(store, "library", "club/sub/b.txt", "alpha two", seed=2)
+    assert held() == sorted(ids_of(store, first) + ids_of(store, second))
+    store.move_document(second, "library", "visitor:bob")
+    assert held() == ids_of(store, first)
+    store.delete_document(first, "library")
+    assert held() == []
+
+
+def test_what_an_archive_at_the_top_brought_lies_in_no_folder(store: Store) -> None:
+    put(store, "library", "pack.zip", "alpha pack")
+    put(store, "library", "pack.zip/inner/a.txt", "alpha inner")
+    put(store, "library", "note.txt", "alpha note")
+    put(store, "library", "club/pack.zip/b.txt", "alpha club")
+    put(store, "visitor:ann", "trip/a.txt", "alpha trip")
+    assert store.top_folders("library", 10) == {"": 3, "club": 1}
+    assert store.top_folders("library", 1) == {"": 3}
+    loose = store.documents_in(Scope((), "library", ("",)))
+    assert [one.name for one in loose] == ["note.txt", "pack.zip", "pack.zip/inner/a.txt"]
+
+
+def test_the_languages_are_those_of_the_folder(store: Store) -> None:
+    german = "Der Hund schläft jede Nacht in der Küche und die Katze auf dem warmen Ofen."
+    put(store, "library", "club/a.txt", german)
+    put(store, "library", "house/b.txt", "The dog sleeps in the kitchen every night with the cat.")
+    assert store.languages(Scope((), "library", ("club",))) == ("de",)
+    assert set(store.languages(Scope.of("library"))) == {"de", "en"}

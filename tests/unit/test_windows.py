@@ -19,6 +19,7 @@ from core.errors import ModelLoadError
 from ingest.late_interaction import Span, pack_tokens
 from ingest.loaders import HeadingSpan, LoadedDocument
 from ingest.passages import StoredChunk
+from ingest.scope import Scope
 from ingest.splitter import Chunk, split
 from ingest.store import Fingerprint, Store
 from ingest.vector_index import VectorIndexes
@@ -90,7 +91,7 @@ class Library:
         )
 
     def ask(self, question: str, limit: int = 3) -> list[str]:
-        return [p.text for p in self.search.search(question, [OWNER], limit=limit).passages]
+        return [p.text for p in self.search.search(question, Scope.of(OWNER), limit=limit).passages]
 
 
 @pytest.fixture
@@ -125,7 +126,9 @@ def test_a_row_is_found_by_its_column_and_read_with_the_names_of_all(library: Li
     text = f"# Members\n\n| Name | Year of birth | Key |\n|---|---|---|\n{rows}"
     heading = HeadingSpan(1, "Members", 0, 9)
     library.add("members.md", LoadedDocument(text, "Members", "markdown", headings=(heading,)))
-    found = library.search.search("What is the key of person 57?", [OWNER], limit=3).passages
+    found = library.search.search(
+        "What is the key of person 57?", Scope.of(OWNER), limit=3
+    ).passages
     assert all(row.text.count("\n") == 0 for row in found)
     passage = found[0]
     assert passage.text == "| Person 57 | 1957 | 757 |"
@@ -168,7 +171,7 @@ def test_a_heading_with_nothing_below_it_is_read_by_the_model(library: Library) 
         for line in text.split("\n\n")
     )
     library.add("flyer.md", LoadedDocument(text, "Flea market", "markdown", headings=headings))
-    passages = library.search.search("What does a stall cost?", [OWNER], limit=1).passages
+    passages = library.search.search("What does a stall cost?", Scope.of(OWNER), limit=1).passages
     assert [p.text for p in passages] == ["## A stall costs 12 euros"]
 
 
@@ -179,7 +182,7 @@ def test_the_model_reads_under_which_headings_a_window_stands(library: Library) 
         for level, name in ((1, "Offices"), (2, "Berlin"), (2, "Kassel"))
     )
     library.add("offices.md", LoadedDocument(text, "Offices", "markdown", headings=headings))
-    [passage] = library.search.search("When is Berlin open?", [OWNER], limit=1).passages
+    [passage] = library.search.search("When is Berlin open?", Scope.of(OWNER), limit=1).passages
     assert render_passage(passage) == "[Offices › Berlin] Open from 10 to 14."
 
 
@@ -189,7 +192,7 @@ def test_a_question_that_names_two_documents_gets_passages_of_both(library: Libr
         text = f"{many}\n\nThe price is {price} euros."
         library.add(f"offer-{name}.txt", LoadedDocument(text, f"Offer {name}", "text"))
     question = "Compare the roof items of the offer Lenz with the offer Hof: Lenz, Lenz"
-    found = library.search.search(question, [OWNER], limit=4)
+    found = library.search.search(question, Scope.of(OWNER), limit=4)
     sources = [p.source for p in found.passages]
     assert is_answerable(replace(found, coverage=0.0))
     assert set(sources[:2]) == {"offer-Lenz.txt", "offer-Hof.txt"}
@@ -200,7 +203,7 @@ def test_without_the_ranking_what_the_fusion_says_stands(library: Library) -> No
         text = f"The lamp {n} stands in hall {n}."
         library.add(f"lamp-{n}.txt", LoadedDocument(text, f"Lamp {n}", "text"))
     library.embedder.away = False
-    found = library.search.search("Where is lamp 4?", [OWNER], limit=2)
+    found = library.search.search("Where is lamp 4?", Scope.of(OWNER), limit=2)
     assert library.embedder.asked == 1
     assert not found.words_only
     assert found.passages[0].text == "The lamp 4 stands in hall 4."

@@ -30,12 +30,23 @@ def ask_command(
     without_library: Annotated[
         bool, typer.Option("--without-library", help="Let the model answer by itself.")
     ] = False,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ask only this folder of the library; can be repeated. Also :own, :shared, :loose."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the documents of a data folder; a server running on it is asked to answer."""
     with reported(as_json):
         settings = settings_for(data_dir, quiet=True)
-        body = {"question": question, "use_library": not without_library, "max_tokens": max_tokens}
+        body = {
+            "question": question,
+            "use_library": not without_library,
+            "categories": category or [],
+            "max_tokens": max_tokens,
+        }
         server = running.find(settings.data_dir)
         if server is not None:
             answer = _ask_server(server, body)
@@ -63,6 +74,7 @@ def _ask_server(server: running.RunningServer, body: dict[str, Any]) -> dict[str
 
 async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> dict[str, Any]:
     from chains.types import Done, Question
+    from xoe import library
     from xoe.services import Services
     from xoe.web.api import answer_json
 
@@ -72,11 +84,13 @@ async def _ask_here(settings: Settings, body: dict[str, Any], *, show: bool) -> 
         session_id=session,
         owner=f"session:{session}",
         use_library=body["use_library"],
+        categories=tuple(sorted(set(body["categories"]))),
         max_tokens=body["max_tokens"],
     )
     settings = settings.model_copy(update={"checker_fetch": False})
     services = await Services.create(settings, sync_library=False, with_voice=False)
     try:
+        await library.check_categories(services, asked.categories)
         with errors.status("Loading the model …") if show else errors.capture():
             await services.model_ready(checked=True)
             async with aclosing(services.answers.stream(asked)) as events:

@@ -15,6 +15,7 @@ from chains import profiles
 from chains.types import Question
 from core.errors import StoreError, XoeError
 from core.share import as_share
+from xoe import library
 from xoe.auth.limits import too_fast
 from xoe.page import attachments, commands, session, standing
 from xoe.page.answering import answer, new_answer, offer_actions
@@ -63,8 +64,7 @@ async def begin(startup: Startup) -> None:
         await welcome.show_again()
         chat = session.current_chat()
         if chat is not None and startup.services is not None:
-            await panel(chat.options).send()
-            await standing.tell(startup.services, chat)
+            await show_panel(startup.services, chat)
         return
     welcome = Welcome(session.owner())
     cl.user_session.set(_WELCOME, welcome)
@@ -83,8 +83,7 @@ async def _greet(startup: Startup, welcome: Welcome) -> None:
     chat = session.current_chat()
     if chat is None:
         chat, notes = _new_chat(services)
-    await panel(chat.options).send()
-    await standing.tell(services, chat)
+    await show_panel(services, chat)
     if not chat.answered and await _has_earlier_turns(services):
         await welcome.take_away()
         await cl.Message(content=_GOES_ON).send()
@@ -137,7 +136,7 @@ async def _resume(services: Services, thread: ThreadDict) -> None:
     chat.options, _ = read_options(stored.options, chat.options)
     installed = profiles.installed_profiles(services.settings)
     chat.profile = profiles.find_profile(stored.profile, installed) or chat.profile
-    await panel(chat.options).send()
+    await show_panel(services, chat)
     asked = ""
     for message in stored.messages:
         if message.role == "user":
@@ -152,7 +151,7 @@ async def _resume(services: Services, thread: ThreadDict) -> None:
 
 async def _greet_unknown(services: Services, chat: Chat) -> None:
     """Greet a page that names a chat of which nothing is kept."""
-    await panel(chat.options).send()
+    await show_panel(services, chat)
     if await _has_earlier_turns(services):
         await cl.Message(content=_GOES_ON).send()
         return
@@ -184,7 +183,10 @@ async def take(services: Services, message: cl.Message | None, *, temperature: f
             await complain(_UNEXPECTED)
         finally:
             drop_old_messages(cl.context.session)
-    await standing.tell(services, chat)
+    if chat.categories != await library.categories(services):
+        await show_panel(services, chat)
+    else:
+        await standing.tell(services, chat)
 
 
 async def stop() -> None:
@@ -202,8 +204,17 @@ async def change_options(services: Services, values: Mapping[str, object]) -> An
     for note in notes:
         await cl.context.emitter.send_toast(note, "warning")
     if notes:
-        await panel(chat.options).send()
+        await show_panel(services, chat)
+    else:
+        await standing.tell(services, chat)
     return chat.options
+
+
+async def show_panel(services: Services, chat: Chat) -> None:
+    """Show the settings panel with the folders that there are now, and in the header what holds."""
+    chat.categories = await library.categories(services)
+    await panel(chat.options, chat.categories).send()
+    await standing.tell(services, chat)
 
 
 async def _carry_out(
@@ -327,6 +338,7 @@ def question_of(services: Services, chat: Chat, text: str, *, temperature: float
         session_id=session.session_id(),
         owner=session.owner(),
         use_library=chat.options.use_library,
+        categories=chat.options.categories,
         max_tokens=chat.options.max_tokens(services.settings.llm_max_tokens),
         passages=chat.options.passages,
         profile=chat.profile,

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 import chainlit as cl
-from chainlit.input_widget import Select, Slider, Switch
+from chainlit.input_widget import MultiSelect, Select, Slider, Switch
+
+from chains.types import MAX_CATEGORIES, WHOLES
+from ingest.names import safe_name
 
 Length = Literal["short", "medium", "long"]
 
@@ -26,6 +29,8 @@ class AnswerOptions:
     length: Length = "medium"
     passages: int = 3
     use_library: bool = True
+    categories: tuple[str, ...] = ()
+    """What of the library is asked, as a ``Question`` has it. Empty: all of it."""
     hold_to_talk: bool = False
     """In a call: listen only while the button is held down."""
 
@@ -56,6 +61,12 @@ def read_options(
             options = replace(options, use_library=use_library)
         else:
             notes.append("Whether the library is used can be on or off; it stays as it was.")
+    if "categories" in values:
+        categories = _categories(values["categories"])
+        if categories is not None:
+            options = replace(options, categories=categories)
+        else:
+            notes.append("What is searched can be folders of the library; it stays as it was.")
     if "hold_to_talk" in values:
         hold_to_talk = values["hold_to_talk"]
         if isinstance(hold_to_talk, bool):
@@ -77,8 +88,12 @@ def read_options(
     return options, tuple(notes)
 
 
-def panel(options: AnswerOptions) -> cl.ChatSettings:
-    """Return the settings panel, showing ``options``."""
+def panel(options: AnswerOptions, categories: Mapping[str, str]) -> cl.ChatSettings:
+    """Return the settings panel, showing ``options``.
+
+    ``categories``: what of the library can be asked by itself, and how each is called.
+    """
+    gone = {one: f"{one} (not there)" for one in options.categories if one not in categories}
     return cl.ChatSettings(
         [
             Select(
@@ -102,6 +117,13 @@ def panel(options: AnswerOptions) -> cl.ChatSettings:
                 description="Off: the model answers alone, from what it was trained on.",
                 initial=options.use_library,
             ),
+            MultiSelect(
+                id="categories",
+                label="Search only in",
+                description="Folders of the library. Nothing picked: all is searched.",
+                items={label: value for value, label in {**categories, **gone}.items()},
+                initial=list(options.categories),
+            ),
             Switch(
                 id="hold_to_talk",
                 label="Press and hold to talk",
@@ -110,6 +132,15 @@ def panel(options: AnswerOptions) -> cl.ChatSettings:
             ),
         ]
     )
+
+
+def _categories(value: object) -> tuple[str, ...] | None:
+    """Return what is to be asked, sorted; ``None`` where it is no list of folders' names."""
+    if not isinstance(value, list | tuple) or len(value) > MAX_CATEGORIES + len(WHOLES):
+        return None
+    names = [one for one in value if isinstance(one, str) and one]
+    fits = len(names) == len(value) and all(one in WHOLES or safe_name(one) == one for one in names)
+    return tuple(sorted(set(names))) if fits else None
 
 
 def _count(value: object) -> int | None:

@@ -191,7 +191,7 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         str(name): value
         for name, value in options.items()
-        if isinstance(value, str | int | float | bool)
+        if isinstance(value, str | int | float | bool | list)
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,8 @@ class Chat:
     running: set[asyncio.Task[Any]] = field(default_factory=set)
     answered: list[str] = field(default_factory=list)
     """Ids of the messages whose turns are in the history, the latest last."""
+    categories: Mapping[str, str] = field(default_factory=dict)
+    """What of the library the settings panel offers to ask by itself."""
     ahead: PreparedTurn | None = None
     """What was prepared of a question that is being typed."""
 

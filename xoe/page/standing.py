@@ -1,4 +1,4 @@
-"""Tells the chip in the page's header that something may have changed, and which model answers."""
+"""Tells the chip in the header that something may have changed, and how the chat is answered."""
 
 from __future__ import annotations
 
@@ -16,8 +16,17 @@ if TYPE_CHECKING:
 async def tell(services: Services, chat: Chat) -> None:
     """Send the chat's model; the page asks for the rest, which its owner may see."""
     await cl.context.emitter.send_window_message(
-        {"xoe": "standing", "model": model_of(services, chat)}
+        {"xoe": "standing", "model": model_of(services, chat), "only": only(chat)}
     )
+
+
+def only(chat: Chat) -> str:
+    """Return what alone of the library a chat asks, in few words; empty where it asks all."""
+    asked = chat.options.categories if chat.options.use_library else ()
+    if not asked:
+        return ""
+    first = chat.categories.get(asked[0], asked[0])
+    return f"only {first}" + (f" + {len(asked) - 1}" if len(asked) > 1 else "")
 
 
 def model_of(services: Services, chat: Chat) -> str:

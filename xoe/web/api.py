@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from chains.types import (
+    MAX_CATEGORIES,
+    WHOLES,
     Answer,
     AnswerEvent,
     Citation,
@@ -28,6 +30,7 @@ from chains.types import (
 )
 from core.errors import BusyError, StoppingError, XoeError
 from core.share import Share
+from xoe import library
 from xoe.auth.identity import Identity, identity_of
 from xoe.auth.limits import LimitKind, RateLimits, too_fast
 from xoe.web.health import startup_of
@@ -56,6 +59,13 @@ class QueryRequest(BaseModel):
         None, description="Questions of one session share a history. Without it there is none."
     )
     use_library: bool = Field(True, description="False: the model answers by itself.")
+    categories: list[Annotated[str, Field(min_length=1, max_length=120)]] = Field(
+        [],
+        max_length=MAX_CATEGORIES + len(WHOLES),
+        description="What of the library is asked: folders at the top of the shared documents, "
+        "`:own` (the asker's own documents), `:shared` (all shared ones), `:loose` (the shared "
+        "ones in no folder). Empty: all.",
+    )
     max_tokens: Annotated[int, Field(ge=16, le=2048)] | None = Field(
         None, description="Length of the answer, at most."
     )
@@ -118,12 +128,17 @@ class QueryResponse(BaseModel):
         description="What answered: full, direct (the model without the documents), extractive "
         "(passages without the model) or template (neither).",
     )
-    note: str = Field("", description="One sentence on what was missing; empty at full.")
+    note: str = Field(
+        "", description="What was missing, and what alone was searched where categories are named."
+    )
     timings_ms: dict[str, float] = Field(description="The stages that ran, in milliseconds.")
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    422: {"model": Problem, "description": "The question is empty or too long."},
+    422: {
+        "model": Problem,
+        "description": "The question is empty or too long, or a category of it is not there.",
+    },
     429: {
         "model": Problem,
         "description": "Asked too fast, or too much at a time; `Retry-After` tells when to go on.",
@@ -145,6 +160,7 @@ async def _admitted(request: Request, body: QueryRequest) -> AsyncGenerator[None
     who, whose = identity_of(request.scope), _share(request, body)
     with services.admission.question(who, whose):
         _count(services.limits, who, whose, body)
+        await library.check_categories(services, body.categories)
         yield
 
 
@@ -289,6 +305,7 @@ async def _answered(request: Request, body: QueryRequest) -> AsyncGenerator[Answ
         session_id=session,
         owner=_owner(request, session),
         use_library=body.use_library,
+        categories=tuple(sorted(set(body.categories))),
         max_tokens=body.max_tokens,
         kind="api",
     )

@@ -26,6 +26,7 @@ MAX_ID = 2**63 - 1
 
 _Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 _Short = Annotated[str, Field(max_length=400)]
+_Tag = Annotated[str, Field(max_length=MAX_TAG_CHARS)]
 _NOT_THERE: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "There is no such document, or none to be seen."},
 }
@@ -152,9 +153,7 @@ class TagsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    tags: Annotated[
-        list[Annotated[str, Field(max_length=MAX_TAG_CHARS)]], Field(max_length=MAX_TAGS)
-    ]
+    tags: Annotated[list[_Tag], Field(max_length=MAX_TAGS)]
 
 
 class MoveRequest(BaseModel):
@@ -173,6 +172,13 @@ class DeleteRequest(BaseModel):
     ids: Annotated[list[_Id], Field(min_length=1, max_length=MAX_LISTED)]
 
 
+class ChangeRequest(DeleteRequest, TagsRequest):
+    """Which documents are to get more tags, or are to go elsewhere."""
+
+    tags: Annotated[list[_Tag], Field(max_length=MAX_TAGS)] = []
+    to: Literal["shared", "own"] | None = None
+
+
 class AddRequest(BaseModel):
     """A web page that is to be added."""
 
@@ -182,10 +188,17 @@ class AddRequest(BaseModel):
 
 
 class Refused(BaseModel):
-    """A document that cannot be deleted."""
+    """A document with which that cannot be done."""
 
     id: int
     reason: str
+
+
+class ChangeResponse(BaseModel):
+    """What was changed."""
+
+    changed: list[int]
+    refused: list[Refused]
 
 
 class DeleteResponse(BaseModel):
@@ -269,6 +282,17 @@ async def look_through(
     )
 
 
+@router.patch("/library", tags=["library"])
+async def change_many(request: Request, body: ChangeRequest) -> ChangeResponse:
+    """Give documents more tags, share them with all, or take them back."""
+    services, me = await _asked(request)
+    shared = None if body.to is None else body.to == "shared"
+    changed, refused = await library.change_many(
+        services, me, body.ids, add_tags=body.tags, shared=shared
+    )
+    return ChangeResponse(changed=changed, refused=_refused(refused))
+
+
 @router.post("/library/delete", tags=["library"])
 async def delete_many(request: Request, body: DeleteRequest) -> DeleteResponse:
     """Delete documents: no question finds them from now on, and in a minute they are gone."""
@@ -337,8 +361,8 @@ async def text(
 async def change(request: Request, document_id: _Id, body: TagsRequest) -> LibraryEntry:
     """Give a document tags, instead of those that it has."""
     services, me, found = await _found(request, document_id)
-    if found.info.owner != me.id and not me.is_operator:
-        raise HTTPException(403, "Only the operator of this server can tag what is shared.")
+    if why := library.why_untagged(found.info, me):
+        raise HTTPException(403, why)
     await services.store.set_tags(document_id, body.tags)
     return await _now(services, me, document_id)
 
@@ -391,10 +415,14 @@ async def _deleted(request: Request, ids: list[int]) -> DeleteResponse:
     deleted = await library.delete(services, me, ids)
     return DeleteResponse(
         deleted=deleted.ids,
-        refused=[Refused(id=id_, reason=reason) for id_, reason in deleted.refused],
+        refused=_refused(deleted.refused),
         undo=deleted.undo,
         seconds=round(KEPT_S),
     )
+
+
+def _refused(refused: list[tuple[int, str]]) -> list[Refused]:
+    return [Refused(id=id_, reason=reason) for id_, reason in refused]
 
 
 def _entry(found: LibraryDocument, services: Services, me: Identity) -> dict[str, Any]:
