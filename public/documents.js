@@ -389,7 +389,7 @@ function placeOf(one, text, line, passage, page) {
   if (page && page !== text.page) {
     const name = `${one.unit} ${page}`
     found.push(text.turn === null || one.kind !== "pdf" ? el("i", { textContent: name })
-      : el("button", { type: "button", className: "turn", textContent: name, "aria-label": `Turn to ${name}`, onclick: (event) => { event.stopPropagation(); pick(text, line, page) } }))
+      : el("button", { type: "button", className: "turn", textContent: name, "aria-label": `Turn to ${name}`, onclick: () => text.side?.scrollIntoView({ block: "nearest" }) }))
   }
   Object.assign(text, { heading: passage.heading, page })
   return found.length ? [el("small", {}, ...found)] : []
@@ -399,6 +399,7 @@ function pick(text, line, page) {
   if (getSelection().toString()) return // text is being marked, to be copied
   for (const other of text.querySelectorAll("[aria-current]")) other.ariaCurrent = null
   line.ariaCurrent = "true"
+  text.picked = page
   if (page) text.turn?.(page)
 }
 
@@ -433,7 +434,9 @@ async function original(one, text) {
     return null // its file is not kept, or cannot be drawn
   }
   text.turn = draw
-  return el("div", { className: "original" }, last > 1 ? el("nav", { "aria-label": "Pages" }, back, where, on) : null, image)
+  if (text.picked) draw(text.picked)
+  text.side = el("div", { className: "original" }, last > 1 ? el("nav", { "aria-label": "Pages" }, back, where, on) : null, image)
+  return text.side
 }
 
 // ── What comes in ────────────────────────────────────────────────────────────────────────────

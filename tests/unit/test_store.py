@@ -328,7 +328,7 @@ def test_an_older_generation_catches_up(store: Store, tmp_path: Path) -> None:
     store.delete_document(first, "library")
     again = indexes(store, tmp_path)
     assert nearest(again, unit_vectors(30, 2)[5], "library") == ids_of(store, second)[5]
-    assert len(again.search(unit_vectors(1)[0], ["library"], 100)) == 30
+    assert len(again.search(unit_vectors(1)[0], Scope.of("library"), 100)) == 30
 
 
 def test_what_is_kept_of_the_tokens_goes_with_the_passage_and_is_checked(
