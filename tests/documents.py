@@ -327,18 +327,20 @@ def drawn_pdf(
     extras: Sequence[str] = (),
     turned: int = 0,
     font: str = "/Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding",
+    letters: str = "",
 ) -> bytes:
     """A PDF of one page with each text where it is put, in the order given, and annotations.
 
     ``texts``: ``(x, y, text)`` in points from the lower left corner, in Helvetica of 11 points.
     ``extras``: the dictionaries of annotations; those with a ``/FT`` are a form's fields.
+    ``letters``: what the font's codes stand for, as a file tells it in its ``/ToUnicode``.
     ``turned``: quarter turns against the clock of all text, round the middle of the page.
     """
     a, b = ((1, 0), (0, 1), (-1, 0), (0, -1))[turned]
     turn = f"1 0 0 1 306 396 cm {a} {b} {-b} {a} 0 0 cm 1 0 0 1 -306 -396 cm"
     drawing = "\n".join(f"BT /F1 11 Tf {x} {y} Td ({text}) Tj ET" for x, y, text in texts)
     content = f"{turn}\n{drawing}"
-    first = 6
+    first = 7
     fields = " ".join(f"{first + n} 0 R" for n, extra in enumerate(extras) if "/FT" in extra)
     notes = " ".join(f"{first + n} 0 R" for n in range(len(extras)))
     form = f"/AcroForm << /Fields [{fields}] /DA (/Helv 11 Tf 0 g) >>" if fields else ""
@@ -347,8 +349,8 @@ def drawn_pdf(
         "<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
         "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R "
         f"/Resources << /Font << /F1 4 0 R >> >> /Annots [{notes}] >>",
-        f"<< /Type /Font {font} >>",
-        f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+        f"<< /Type /Font {font} {'/ToUnicode 6 0 R' if letters else ''} >>",
+        *(f"<< /Length {len(s)} >>\nstream\n{s}\nendstream" for s in (content, letters)),
         *(f"<< /Type /Annot /P 3 0 R {extra} >>" for extra in extras),
     ]
     pdf, places = "%PDF-1.7\n", []

@@ -34,6 +34,9 @@ _HYPHEN = "\ufffe"
 """PDFium puts this in place of a hyphen and the line break after it."""
 _LINE = re.compile(r"[^\r\n\ufffe\x02]+")
 _SPACES = re.compile(r"\s+")
+_BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
+_MAX_16_BITS = 0xFFFF
+_HALF = re.compile("[\ud800-\udfff]")
 _SMALLEST_STEP = GAP + 0.2
 """Of the font's size, from where a narrow letter begins to where the one behind a gap does."""
 _LIGATURES = str.maketrans(
@@ -161,7 +164,7 @@ def stands_in_pictures(document: pdfium.PdfDocument, index: int) -> bool:
 
 def _rows(textpage: pdfium.PdfTextPage) -> list[list[Line]]:
     """Return the lines of a page, each in the parts between its wide gaps."""
-    raw = textpage.get_text_range().replace("\x02", _HYPHEN)
+    raw = _page_text(textpage).replace("\x02", _HYPHEN)
     rows = []
     for match in _LINE.finditer(raw):
         stripped = match.group().strip()
@@ -174,7 +177,8 @@ def _rows(textpage: pdfium.PdfTextPage) -> list[list[Line]]:
         row = []
         for begin, end in pairwise(cuts):
             part = stripped[begin:end]
-            text = _LEADERS.sub(" … ", one_line(part.translate(_LIGATURES))).strip()
+            text = one_line(_whole(part).translate(_LIGATURES))
+            text = _LEADERS.sub(" … ", text).strip()
             if text:
                 begin += len(part) - len(part.lstrip())
                 last = begin + len(part.strip()) - 1
@@ -183,6 +187,40 @@ def _rows(textpage: pdfium.PdfTextPage) -> list[list[Line]]:
             row[-1] = replace(row[-1], broken=broken)
             rows.append(row)
     return rows
+
+
+def _page_text(textpage: pdfium.PdfTextPage) -> str:
+    """Return a page's text with one character for each that PDFium counts.
+
+    Of those beyond 16 bits, as mathematics has, PDFium counts some as two halves, which Python
+    joins; others it counts as one and leaves out. Both would shift the places of all behind them.
+    """
+    text = _BEYOND_16_BITS.sub(
+        lambda pair: "".join(map(chr, memoryview(pair.group().encode("utf-16-le")).cast("H"))),
+        textpage.get_text_range(errors="surrogatepass"),
+    )
+    count = textpage.count_chars()
+    if len(text) == count:
+        return text
+    pieces = []
+    at = left_out = 0
+    for index in range(count):
+        code = pdfium_c.FPDFText_GetUnicode(textpage, index)
+        place = -1
+        if code > _MAX_16_BITS:
+            place = pdfium_c.FPDFText_GetTextIndexFromCharIndex(textpage, index)
+        if place >= 0:
+            end = place - left_out
+            pieces += [text[at:end], chr(code)]
+            at, left_out = end, left_out + 1
+    return "".join([*pieces, text[at:]])
+
+
+def _whole(text: str) -> str:
+    """Join the halves of characters; one that stands alone is left out."""
+    if _HALF.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ class Layout:
         if distance < 0:  # the next column, or a box
             return not (last.broken or _goes_on(last.text, line.text))
         pitch = self._pitches.get(_rounded(line.size), 1.25 * line.size)
-        if distance > (1.8 if heading_like else _PARAGRAPH_GAP) * pitch:
+        if distance > (1.8 if heading_like or last.broken else _PARAGRAPH_GAP) * pitch:
             return True
         if heading_like or last.broken:
             return False

@@ -209,6 +209,14 @@ def test_a_gap_separates_paragraphs() -> None:
     ]
 
 
+def test_a_divided_word_reaches_over_a_wider_gap_between_lines() -> None:
+    footnote = lines("Such waves are known of many dielec", broken=True)
+    rest = lines("tric spheres, at times of the year", "and", "for as long", top=700 - 1.5 * 14)
+    assert laid_out(*footnote, *rest) == [
+        "Such waves are known of many dielectric spheres, at times of the year and for as long"
+    ]
+
+
 def test_list_items_stand_by_themselves() -> None:
     page = lines("• the first thing that is to be done", "today", "• the second", "3) the third")
     assert laid_out(*page) == [

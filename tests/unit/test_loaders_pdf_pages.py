@@ -64,6 +64,36 @@ def test_columns_that_are_drawn_across_are_read_one_after_the_other(tmp_path: Pa
     )
 
 
+HELVETICA = "/Subtype /Type1 /BaseFont /Helvetica /Encoding"
+PI_BY_NAME = f"{HELVETICA} << /BaseEncoding /WinAnsiEncoding /Differences [42 /u1D70B] >>"
+PI_IN_HALVES = (
+    "/CIDInit /ProcSet findresource begin 12 dict begin begincmap "
+    "1 begincodespacerange <00> <FF> endcodespacerange "
+    "1 beginbfchar <2A> <D835DF0B> endbfchar endcmap end end"
+)
+
+
+@pytest.mark.parametrize(
+    ("font", "letters"),
+    [(PI_BY_NAME, ""), (f"{HELVETICA} /WinAnsiEncoding", PI_IN_HALVES)],
+    ids=["by name", "in halves"],
+)
+def test_letters_of_mathematics_shift_nothing_that_follows_them(
+    tmp_path: Path, font: str, letters: str
+) -> None:
+    rows = [("*" * 9, ""), *zip(LEFT, RIGHT, strict=True)]
+    path = tmp_path / "upload"
+    path.write_bytes(
+        documents.drawn_pdf(across(*rows, lefts=(72, 250)), font=font, letters=letters)
+    )
+    assert load_document(path, name="a.pdf").text == (
+        f"{'𝜋' * 9}\n"
+        "The library lends books for four weeks. Who brings one back late pays ten cents a day, "
+        "children pay nothing. Maps stay in the house.\n\nThe reading room is heated from October "
+        "until April. It closes an hour before the library does on every day."
+    )
+
+
 def test_cells_of_several_lines_that_stand_in_the_middle_of_their_row(tmp_path: Path) -> None:
     texts = [
         *across(("tool", "what it is for"), ("saw", "cuts wood")),
