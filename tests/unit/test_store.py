@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from store_model import FINGERPRINT as OLDER
+from store_model import first_schema
 from stored import FINGERPRINT, found, put, unit_vectors
 
 from chains import lexical
 from core.errors import DocumentError, StoreDamagedError, StoreError
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
-from ingest.schema import SCHEMA_VERSION, register
+from ingest.schema import SCHEMA_VERSION, STEPS, register
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Fingerprint, Store
 from ingest.vector_index import VectorIndexes
@@ -352,3 +354,21 @@ def test_a_look_at_documents_takes_their_first_chunks_and_no_foreign_document(
     foreign = put(store, "session:b", "b.txt", "delta")
     found = store.excerpts(["library"], [foreign, mine], 2)
     assert [(one.document_id, one.text) for one in found] == [(mine, "alpha"), (mine, "beta")]
+
+
+def test_tokens_of_an_older_kind_are_not_read_as_those_of_today(tmp_path: Path) -> None:
+    """What else is stored in less room says the same as before."""
+    first_schema(tmp_path)
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as db:
+        register(db)
+        for step in STEPS[1:6]:
+            db.executescript(step)
+        db.execute("UPDATE chunks SET tokens = zeroblob(150), tokens_digest = content_digest(x'')")
+        db.execute("PRAGMA user_version = 6")
+        (text,) = db.execute("SELECT text FROM documents WHERE id = 1").fetchone()
+    db.close()
+    store = Store(tmp_path, OLDER)
+    assert store.load_document(1).text == text
+    assert set(store.tokens(store.document_chunk_ids(1))) == {b""}
+    assert store.check().chunks == 6
+    store.close()
