@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from store_model import FINGERPRINT as OLDER
+from store_model import first_schema
 from stored import FINGERPRINT, found, put, unit_vectors
 
 from chains import lexical
 from core.errors import DocumentError, StoreDamagedError, StoreError
 from ingest.loaders import HeadingSpan, LoadedDocument, PageSpan
-from ingest.schema import SCHEMA_VERSION, register
+from ingest.schema import SCHEMA_VERSION, STEPS, register
 from ingest.scope import Scope
 from ingest.splitter import Chunk
 from ingest.store import DATABASE_NAME, Fingerprint, Store
@@ -424,3 +426,21 @@ def test_the_languages_are_those_of_the_folder(store: Store) -> None:
     put(store, "library", "house/b.txt", "The dog sleeps in the kitchen every night with the cat.")
     assert store.languages(Scope((), "library", ("club",))) == ("de",)
     assert set(store.languages(Scope.of("library"))) == {"de", "en"}
+
+
+def test_tokens_of_an_older_kind_are_not_read_as_those_of_today(tmp_path: Path) -> None:
+    """What else is stored in less room says the same as before."""
+    first_schema(tmp_path)
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as db:
+        register(db)
+        for step in STEPS[1:6]:
+            db.executescript(step)
+        db.execute("UPDATE chunks SET tokens = zeroblob(150), tokens_digest = content_digest(x'')")
+        db.execute("PRAGMA user_version = 6")
+        (text,) = db.execute("SELECT text FROM documents WHERE id = 1").fetchone()
+    db.close()
+    store = Store(tmp_path, OLDER)
+    assert store.load_document(1).text == text
+    assert set(store.tokens(store.document_chunk_ids(1))) == {b""}
+    assert store.check().chunks == 6
+    store.close()
