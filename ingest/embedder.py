@@ -42,7 +42,7 @@ PORTION_CHARS: Final = 250_000
 ours runs."""
 
 
-RECIPE: Final = b"mean of tokens; signs of 160"
+RECIPE: Final = b"mean of tokens; signs 2"
 """How vectors are made with the model: when it changes, those in the store are out of date."""
 
 
