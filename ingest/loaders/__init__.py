@@ -50,7 +50,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 _VERSIONS: dict[str, int] = {
-    "pdf": 2,
+    "pdf": 3,
     "docx": 2,
     "html": 2,
     "markdown": 1,

@@ -110,7 +110,9 @@ def _repeated(
         keep_first = edge == "top" and same[0].page == 0 and any(map(str.isalpha, first.text))
         return set(same[1:] if keep_first else same)
     counts = _counts(pages, same)
-    return {p for p in same if any(_is_counted(pages, p, count) for count in counts)}
+    # What counts the pages at the foot is no heading, whatever its words are.
+    words = edge == "bottom"
+    return {p for p in same if any(_is_counted(pages, p, c, words=words) for c in counts)}
 
 
 def _counts(pages: Sequence[PageLines], group: Collection[_Place]) -> set[_Count]:
@@ -125,14 +127,19 @@ def _counts(pages: Sequence[PageLines], group: Collection[_Place]) -> set[_Count
     return {_Count(height, offset) for offset, times in found.items() if times >= enough}
 
 
-def _is_counted(pages: Sequence[PageLines], place: _Place, count: _Count) -> bool:
-    """Tell whether the line is a page's number, by itself or at the other end of some words."""
+def _is_counted(
+    pages: Sequence[PageLines], place: _Place, count: _Count, *, words: bool = False
+) -> bool:
+    """Tell whether the line is a page's number, by itself or at the other end of some words.
+
+    ``words``: also with any words beside it.
+    """
     line = _line(pages, place)
-    words = set(re.findall(r"[^\W\d_]+", _pattern(line.text).lower()))
+    found = set(re.findall(r"[^\W\d_]+", _pattern(line.text).lower()))
     return (
         abs(line.baseline - count.height) <= _SAME_HEIGHT_POINTS
         and count.offset in _offsets(line, pages[place.page].number)
-        and (words <= PAGE_WORDS or _is_spread(line))
+        and (words or found <= PAGE_WORDS or _is_spread(line))
     )
 
 

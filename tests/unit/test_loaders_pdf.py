@@ -301,6 +301,13 @@ def test_a_header_with_its_page_number_at_the_other_margin_runs() -> None:
     assert remaining(pages) == []
 
 
+def test_a_foot_of_any_words_that_counts_the_pages_runs() -> None:
+    pages = [page_of(n, None, f"Proc. of the {n}th Meeting, DAFX-{n + 13}") for n in range(1, 6)]
+    assert remaining(pages) == []
+    heads = [page_of(n, f"Proceedings, part {n + 13}", None) for n in range(1, 6)]
+    assert len(remaining(heads)) == 5, "a head may be a heading"
+
+
 def test_numbers_that_do_not_count_the_pages_stay() -> None:
     totals = ["Total: 12", "Total: 80", "Total: 7", "Total: 31"]
     assert remaining([page_of(n, None, t) for n, t in enumerate(totals, start=1)]) == totals
