@@ -25,7 +25,7 @@ import structlog
 from core.durable import sync_folder
 from core.errors import DiskFullError, StoreError
 from ingest.database import marks
-from ingest.queued import COLUMNS, FOLDER_NAME, Item, Overview, State, stamp_of
+from ingest.queued import COLUMNS, FILES_NAME, FOLDER_NAME, Item, Overview, State, stamp_of
 from ingest.readers import Readers
 from ingest.sources import UPLOAD, SourceFile
 
@@ -328,7 +328,7 @@ class IncomingQueue:
 
     @property
     def _files(self) -> Path:
-        return self._folder / "files"
+        return self._folder / FILES_NAME
 
     def _insert(
         self,

@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-from ingest.sources import UPLOAD, SourceFile
+from ingest.sources import SourceFile
 
 FOLDER_NAME: Final = "incoming"
+FILES_NAME: Final = "files"
 
 State = Literal["waiting", "reading", "embedding", "ready", "failed", "cancelled"]
 ENDED: Final = ("ready", "failed", "cancelled")
@@ -55,7 +56,8 @@ class Item:
     @property
     def is_kept(self) -> bool:
         """Whether its file lies in the queue."""
-        return self.origin == UPLOAD and f"/{FOLDER_NAME}/" in self.path
+        folder = Path(self.path).parent
+        return (folder.parent.name, folder.name) == (FOLDER_NAME, FILES_NAME)
 
     @property
     def can_be_tried_again(self) -> bool:

@@ -18,12 +18,14 @@ class Readers:
         self._folder = folder
         self.me = secrets.token_hex(8)
         how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._held = os.open(folder / self.me, how, 0o600)
+        unlocked = folder / f".{self.me}"
+        self._held = os.open(unlocked, how, 0o600)
         fcntl.flock(self._held, fcntl.LOCK_EX)
+        unlocked.rename(folder / self.me)  # nobody takes it for that of a dead one
 
     def known(self) -> set[str]:
         """Return the names of all that have not ended, or were killed."""
-        return {path.name for path in self._folder.iterdir()}
+        return {path.name for path in self._folder.iterdir() if not path.name.startswith(".")}
 
     def lives(self, name: str) -> bool:
         """Tell whether a program still reads; what a killed one has left goes."""

@@ -53,10 +53,14 @@ class Incoming:
     async def take_over(self) -> set[tuple[str, str]]:
         """Find what a kill has left; return owners and names of what is still to be read.
 
-        Once, before anything comes in. Raises ``StoreError``.
+        Once, before anything comes in. What cannot be read is left to the next look.
         """
-        left = await asyncio.to_thread(self._bench.queue.take_over)
-        await asyncio.to_thread(self._bench.queue.sweep)
+        try:
+            left = await asyncio.to_thread(self._bench.queue.take_over)
+            await asyncio.to_thread(self._bench.queue.sweep)
+        except StoreError as exc:
+            log.warning("incoming.not_looked_at", error=str(exc))
+            return set()
         return {(item.owner, item.name) for item in left}
 
     async def run(self) -> None:

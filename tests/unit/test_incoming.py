@@ -189,6 +189,20 @@ def test_owners_see_their_own(queue: IncomingQueue, tmp_path: Path) -> None:
     assert states(queue, "account:7") == {"boat.md": "waiting"}
 
 
+def test_the_kept_file_of_a_document_that_is_read_again_stays(tmp_path: Path) -> None:
+    data = tmp_path / "incoming" / "data"  # as the folder of uploads is called
+    queue = IncomingQueue(data)
+    try:
+        original = data / "originals" / "ab" / "abcd"
+        original.parent.mkdir(parents=True)
+        original.write_text("The boat is blue.")
+        [item] = queue.add(ME, [SourceFile(original, "boat.md")])
+        queue.end(item, "failed", reason="It is broken.")
+        assert original.exists()
+    finally:
+        queue.close()
+
+
 def test_a_damaged_queue_is_set_aside(tmp_path: Path) -> None:
     data = tmp_path / "data"
     queue = IncomingQueue(data)

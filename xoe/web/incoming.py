@@ -86,6 +86,8 @@ async def add(request: Request, to: Literal["own", "shared"] = "own") -> Incomin
     It is read behind the answer, whatever ends the server meanwhile.
     """
     services, me = await _asked(request)
+    if not me.may_upload:
+        raise HTTPException(403, "Your invitation is for asking only, so documents are not taken.")
     if to == "shared" and not me.is_operator:
         raise HTTPException(403, "Only the operator of this server can add shared documents.")
     path, name = await receive_into_library(request)
