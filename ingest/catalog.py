@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -108,6 +108,10 @@ class Catalog:
         """Return whether ``owner`` has a document ``name`` that could be read."""
         found = await asyncio.to_thread(self._store.find_document, owner, name)
         return found is not None and found.status == "ready"
+
+    async def names_there(self, owners: Sequence[str], names: Collection[str]) -> set[str]:
+        """Return which of ``names`` are documents of ``owners``."""
+        return await asyncio.to_thread(self._store.names_there, owners, names)
 
     async def scrub(self, owner: str) -> None:
         """Take what was deleted of ``owner``'s out of the words and the saved vectors.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -100,6 +100,16 @@ class Listing(Passages):
         with self._database.reading() as db:
             owners = [row[0] for row in db.execute("SELECT owner FROM collections")]
         return [owner for owner in owners if not owner.startswith(DELETED)]
+
+    def names_there(self, owners: Sequence[str], names: Collection[str]) -> set[str]:
+        """Return which of ``names`` are documents of ``owners``."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT d.source FROM documents d JOIN collections c ON c.id = d.collection_id"
+                f" WHERE c.owner IN ({marks(owners)}) AND d.source IN ({marks(tuple(names))})",
+                (*owners, *names),
+            )
+            return {row[0] for row in rows}
 
     def deleted_owners(self) -> list[str]:
         """Return under which owners there are documents that were deleted."""

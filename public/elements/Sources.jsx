@@ -14,6 +14,7 @@ const SIGNS = { answered: CircleCheck, nearest_passages: TextQuote, not_in_libra
 const TIME = /(^| )(\d+:\d\d(:\d\d)?–\S+)$/
 
 function whereabouts(citation) {
+  if (citation.gone) return `${citation.source}, deleted since`
   if (citation.place) return `${citation.source}, ${citation.place}`
   const time = citation.heading.match(TIME)
   return time ? `${citation.source}, ${time[2]}` : citation.source
@@ -57,7 +58,7 @@ export default function Sources() {
       <h3>{Sign && <Sign aria-hidden="true" />}{heading}</h3>
       <ol>
         {citations.map((citation, place) => (
-          <li key={citation.number}>
+          <li key={citation.number} data-gone={citation.gone || undefined}>
             <button
               type="button"
               onClick={() => open(citation.number, `.xoe-sources li:nth-child(${place + 1}) button`)}

@@ -115,3 +115,21 @@ def test_another_answer_takes_the_place_of_the_first(kept, new_chat) -> None:
     page.reload()
     answers.first.wait_for()
     expect(answers).to_have_count(1)
+
+
+def test_a_quote_of_a_deleted_document_is_marked_as_gone(kept, new_chat) -> None:
+    chat = new_chat(kept).open()
+    page = chat.page
+    chat.give(("shed.md", b"# Shed\n\nThe shed of the mill was painted green by Marta.\n"))
+    chat.ask("Who painted the shed of the mill?")
+    place = page.locator(".xoe-sources .xoe-place").first
+    expect(place).to_contain_text("shed.md")
+    expect(page).to_have_url(re.compile(r"/thread/[0-9a-f-]{36}$"))
+    address = page.url
+    page.goto(f"{kept.url}/documents")
+    row = page.locator("#rows tr").filter(has_text="shed.md")
+    row.get_by_role("button", name="shed.md").click()
+    page.locator("#preview").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    page.goto(address)
+    expect(place).to_have_text("shed.md, deleted since")

@@ -12,7 +12,7 @@ import structlog
 from chainlit.types import ThreadDict
 
 from chains import profiles
-from chains.types import Question
+from chains.types import LIBRARY_OWNER, Question
 from core.errors import StoreError, XoeError
 from core.share import as_share
 from xoe import library
@@ -27,7 +27,7 @@ from xoe.page.chainlit_patches import (
 )
 from xoe.page.markup import plain
 from xoe.page.options import AnswerOptions, panel, read_options
-from xoe.page.resumed import SHOWN_MESSAGES, thread_dict
+from xoe.page.resumed import SHOWN_MESSAGES, cited_names, thread_dict
 from xoe.page.session import Chat
 from xoe.page.welcome import Welcome
 
@@ -132,7 +132,9 @@ async def _resume(services: Services, thread: ThreadDict) -> None:
     if stored is None:
         await _greet_unknown(services, chat)
         return
-    thread.update(thread_dict(stored, thread["userIdentifier"] or ""))
+    cited = cited_names(stored)
+    gone = cited - await services.store.names_there((owner, LIBRARY_OWNER), cited)
+    thread.update(thread_dict(stored, thread["userIdentifier"] or "", gone=gone))
     chat.options, _ = read_options(stored.options, chat.options)
     installed = profiles.installed_profiles(services.settings)
     chat.profile = profiles.find_profile(stored.profile, installed) or chat.profile

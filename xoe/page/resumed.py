@@ -7,7 +7,7 @@ what they show and open is what the server wrote down.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -31,8 +31,18 @@ SHOWN_MESSAGES: Final = 200
 _NAMES: Final = uuid.UUID("6e1f7a52-6c07-4b8e-9a52-0d2f6a3a9b11")
 
 
-def thread_dict(thread: StoredThread, identifier: str) -> ThreadDict:
-    """Return a chat for the page of ``identifier``, whose it is."""
+def cited_names(thread: StoredThread) -> set[str]:
+    """Return the names of the documents that a chat's answers quote."""
+    return {
+        one.source for message in thread.messages for one in (*message.citations, *message.nearest)
+    }
+
+
+def thread_dict(thread: StoredThread, identifier: str, *, gone: Collection[str] = ()) -> ThreadDict:
+    """Return a chat for the page of ``identifier``, whose it is.
+
+    ``gone``: names of documents that were deleted since; quotes of such are marked.
+    """
     steps: list[StepDict] = []
     cards: list[ElementDict] = []
     run = ""
@@ -54,7 +64,7 @@ def thread_dict(thread: StoredThread, identifier: str) -> ThreadDict:
                 forId=run, id=thought.id, value=1 if thought.good else 0, comment=thought.reason
             )
         cards += [
-            _card(thread.id, message.id, message, kind)
+            _card(thread.id, message.id, message, kind, gone)
             for kind in ("citations", "nearest")
             if getattr(message, kind)
         ]
@@ -129,7 +139,9 @@ def _step(
     )
 
 
-def _card(thread_id: str, for_id: str, message: StoredMessage, kind: str) -> ElementDict:
+def _card(
+    thread_id: str, for_id: str, message: StoredMessage, kind: str, gone: Collection[str] = ()
+) -> ElementDict:
     if kind == "files":
         name, props = "Files", elements.files_props([_line(file) for file in message.files])
     else:
@@ -137,6 +149,8 @@ def _card(thread_id: str, for_id: str, message: StoredMessage, kind: str) -> Ele
         outcome = message.outcome or ("" if kind == "citations" else Outcome.ABSENT)
         found = [_citation(one) for one in cited]
         name, props = "Sources", elements.sources_props(found, outcome, message.text)
+        for citation, shown in zip(found, props["citations"], strict=True):
+            shown["gone"] = citation.source in gone
     return cast(
         ElementDict,
         {
