@@ -79,13 +79,13 @@ function mend() {
   }
   document.querySelector("#upload-button[role]")?.removeAttribute("role")
   for (const input of document.querySelectorAll("[role=slider]:not([aria-label], [aria-labelledby]), [role=dialog] [cmdk-input]:not([aria-label])")) {
-    input.removeAttribute("aria-labelledby") // of an empty label
+    input.removeAttribute("aria-labelledby")
     for (let up = input.parentElement; up && !input.hasAttribute("aria-label"); up = up.parentElement) {
       const label = up.querySelector("label")?.textContent.trim()
       if (label) input.setAttribute("aria-label", label)
     }
   }
-  for (const element of document.querySelectorAll("[data-resize-handle][aria-controls]")) {
+  for (const element of document.querySelectorAll(":is([data-resize-handle],[cmdk-input])[aria-controls]")) {
     if (!document.getElementById(element.getAttribute("aria-controls"))) element.removeAttribute("aria-controls")
   }
   // On a telephone the panels are dialogs, whose titles are not where they are said to be.

@@ -129,7 +129,7 @@ STOP_AT_THE_SECOND_WORD = """() => {
 
 def test_stop_stops_and_keeps_what_was_written(chat) -> None:
     chat.page.click("#chat-settings-open-modal")
-    chat.page.get_by_role("combobox").click()
+    chat.page.get_by_role("dialog").locator("button[role=combobox]").click()
     chat.page.get_by_role("option", name="Long").click()
     chat.page.get_by_role("switch", name="Answer from the library").click()
     chat.page.get_by_role("button", name="Confirm").click()

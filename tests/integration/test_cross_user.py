@@ -222,6 +222,7 @@ ATTACKS = [
         json={"to": "shared"},
     ),
     at("POST /library/{document_id}/reindex", path=lambda b: {"document_id": b.document}),
+    at("PATCH /library", json=lambda b: {"ids": [b.document], "tags": ["taken over"]}),
     at("POST /library/delete", json=lambda b: {"ids": [b.document]}),
     at("GET /library/queue"),
     at("POST /library/queue", files={"file": ("planted.txt", b"planted by somebody else")}),
@@ -249,6 +250,7 @@ ATTACKS = [
 OTHERS = ("other", "guest account", "invited guest", "nobody", "forged")
 OWN = {
     "GET /library",
+    "PATCH /library",
     "GET /library/queue",
     "POST /library/queue",
     "DELETE /library/queue",
