@@ -90,7 +90,8 @@ class Library(Listing):
         """Return a document's pages, headings and passages, the first of each."""
         with self._database.reading() as db:
             characters, pages, headings = db.execute(
-                "SELECT length(plain_text(text)), pages, headings FROM documents WHERE id = ?", (document_id,)
+                "SELECT length(plain_text(text)), pages, headings FROM documents WHERE id = ?",
+                (document_id,),
             ).fetchone() or (0, "[]", "[]")
             passages = db.execute(
                 'SELECT id, start, "end", heading FROM chunks WHERE document_id = ? ORDER BY id'
