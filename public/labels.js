@@ -1,6 +1,6 @@
-// What Chainlit's page leaves out for those who do not see it or use no mouse: names of buttons
-// that are pictures, menus that no key reaches, and a stop for the keyboard behind open ones.
-// One look at the page a quarter of a second after elements came; words that stream cost nothing.
+// What Chainlit's page leaves out for those who do not see it or use no mouse: names of pictures,
+// menus that no key reaches, and a stop for the keyboard behind open ones.
+// One look a quarter of a second after elements came.
 
 import { el, isModal } from "./dialog.js"
 
@@ -70,7 +70,7 @@ function mend() {
   nameButtons()
   nameChats()
   if (opener?.isConnected && document.activeElement === document.body && !isModal()) {
-    opener.focus() // the menu that it opened would give the focus to what cannot take it
+    opener.focus() // its menu would focus what cannot be
     opener = undefined
   }
   const conversation = document.querySelector(SCROLLED)
@@ -85,15 +85,17 @@ function mend() {
       if (label) input.setAttribute("aria-label", label)
     }
   }
-  for (const element of document.querySelectorAll(":is([data-resize-handle],[cmdk-input])[aria-controls]")) {
+  for (const element of document.querySelectorAll("[data-resize-handle][aria-controls]")) {
     if (!document.getElementById(element.getAttribute("aria-controls"))) element.removeAttribute("aria-controls")
   }
-  // On a telephone the panels are dialogs, whose titles are not where they are said to be.
+  // A list says it is open when it is not.
+  for (const box of document.querySelectorAll("[cmdk-input]")) set(box, "aria-expanded", `${!!document.getElementById(box.getAttribute("aria-controls"))}`)
+  // On a telephone, titles of panels are not where they are said to be.
   for (const dialog of document.querySelectorAll("[role=dialog][aria-labelledby]:not([aria-label])")) {
     if (document.getElementById(dialog.getAttribute("aria-labelledby"))) continue
     dialog.setAttribute("aria-label", dialog.querySelector("#side-view-title, h2")?.textContent.trim() || (dialog.matches("[data-sidebar]") || dialog.querySelector("[data-sidebar]") ? "Chats" : "Panel"))
   }
-  // What a model is for stands in a card inside the list, where only choices may be.
+  // A card in a list, where only choices may be.
   for (const card of document.querySelectorAll("[role=listbox] #chat-profile-description")) set(card, "aria-hidden", "true")
 }
 
@@ -108,7 +110,7 @@ function look() {
 
 const watch = new MutationObserver((changes) => {
   for (const { type, target, addedNodes, removedNodes } of changes) {
-    // Radix hides what is behind a menu from screen readers, but not from the Tab key.
+    // Radix hides what is behind a menu, but not from the Tab key.
     if (type === "attributes") target.inert = target.dataset.ariaHidden === "true"
     else if (!waits && [...addedNodes, ...removedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE)) {
       waits = true
