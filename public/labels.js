@@ -88,7 +88,7 @@ function mend() {
   for (const element of document.querySelectorAll("[data-resize-handle][aria-controls]")) {
     if (!document.getElementById(element.getAttribute("aria-controls"))) element.removeAttribute("aria-controls")
   }
-  // A list says it is open when it is not.
+  // A list says it is open when it isn't.
   for (const box of document.querySelectorAll("[cmdk-input]")) set(box, "aria-expanded", `${!!document.getElementById(box.getAttribute("aria-controls"))}`)
   // On a telephone, titles of panels are not where they are said to be.
   for (const dialog of document.querySelectorAll("[role=dialog][aria-labelledby]:not([aria-label])")) {
