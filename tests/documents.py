@@ -362,3 +362,13 @@ def drawn_pdf(
         f"{pdf}xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
         f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(pdf)}\n%%EOF\n"
     ).encode("latin-1")
+
+
+def long_text(topic: str, days: int = 150) -> bytes:
+    """Return a text in Markdown that takes many seconds to embed."""
+    lines = (
+        f"## Day {day} of the {topic}\n\nOn day {day} the {topic} was seen by {day + 7} people, of "
+        f"whom {day % 5} stayed until {day % 12} o'clock to count the lanterns at pier {day}.\n"
+        for day in range(days)
+    )
+    return "\n".join(lines).encode()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from documents import long_text
 from playwright.sync_api import Browser, Page, expect
 from servers import Server
 
@@ -23,16 +24,6 @@ DROP = """([name, base64]) => {
     document.body.dispatchEvent(event);
   }
 }"""
-
-
-def long_text(topic: str, days: int = 150) -> bytes:
-    """Return a text that takes many seconds to embed."""
-    lines = (
-        f"## Day {day} of the {topic}\n\nOn day {day} the {topic} was seen by {day + 7} people, of "
-        f"whom {day % 5} stayed until {day % 12} o'clock to count the lanterns at pier {day}.\n"
-        for day in range(days)
-    )
-    return "\n".join(lines).encode()
 
 
 @pytest.fixture(scope="module")

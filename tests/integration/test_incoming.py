@@ -13,21 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from documents import long_text
 from servers import Server, free_port
 
 pytestmark = pytest.mark.integration
 
 SHED = b"# Shed\n\nThe shed was painted green by Marta.\n"
-
-
-def long_text(topic: str, days: int = 120) -> bytes:
-    """Return a text that takes many seconds to embed."""
-    lines = (
-        f"## Day {day} of the {topic}\n\nOn day {day} the {topic} was seen by {day + 7} people, of "
-        f"whom {day % 5} stayed until {day % 12} o'clock to count the lanterns at pier {day}.\n"
-        for day in range(days)
-    )
-    return "\n".join(lines).encode()
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 
 from ingest.loaders.kinds import unit_of
 from xoe import library
-from xoe.auth.identity import Identity, identity_of
-from xoe.web.health import startup_of
+from xoe.auth.identity import Identity
+from xoe.web.library import asked
+from xoe.web.library_models import DocumentId
 from xoe.web.problems import Problem
 from xoe.web.uploads import QUEUE_PATH, receive_into_library
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 MAX_SHOWN = 500
-MAX_ID = 2**63 - 1
-
-_Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 _NOT_THERE: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "Nothing of this number comes in, or came in lately."},
 }
@@ -68,7 +66,7 @@ async def look(
     request: Request, limit: Annotated[int, Field(ge=1, le=MAX_SHOWN)] = 100
 ) -> Incoming:
     """List what comes into the shared library and one's own documents, with how far it is."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     overview = await library.coming_in(services, me, limit)
     now = time.time()
     return Incoming(
@@ -85,7 +83,7 @@ async def add(request: Request, to: Literal["own", "shared"] = "own") -> Incomin
 
     It is read behind the answer, whatever ends the server meanwhile.
     """
-    services, me = await _asked(request)
+    services, me = await asked(request)
     if not me.may_upload:
         raise HTTPException(403, "Your invitation is for asking only, so documents are not taken.")
     if to == "shared" and not me.is_operator:
@@ -98,33 +96,29 @@ async def add(request: Request, to: Literal["own", "shared"] = "own") -> Incomin
 @router.delete(QUEUE_PATH, tags=["library"])
 async def cancel_all(request: Request) -> Incoming:
     """Cancel all that one may cancel."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     await library.cancel(services, me)
     return await look(request, MAX_SHOWN)
 
 
 @router.delete(f"{QUEUE_PATH}/{{item_id}}", tags=["library"], responses=_NOT_THERE)
-async def cancel(request: Request, item_id: _Id) -> IncomingItem:
+async def cancel(request: Request, item_id: DocumentId) -> IncomingItem:
     """Cancel one file. What is being read stops within a second, and nothing of it is kept."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     if not await library.cancel(services, me, [item_id]):
         raise HTTPException(404, "Nothing of this number comes in just now.")
     return await _now(services, me, item_id)
 
 
 @router.post(f"{QUEUE_PATH}/{{item_id}}/retry", tags=["library"], responses=_NOT_THERE)
-async def retry(request: Request, item_id: _Id) -> IncomingItem:
+async def retry(request: Request, item_id: DocumentId) -> IncomingItem:
     """Have a file that failed or was cancelled read once more."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     try:
         await library.try_again(services, me, item_id)
     except LookupError as exc:
         raise HTTPException(404, str(exc)) from exc
     return await _now(services, me, item_id)
-
-
-async def _asked(request: Request) -> tuple[Services, Identity]:
-    return await startup_of(request).wait(), identity_of(request.scope)
 
 
 async def _now(services: Services, me: Identity, item_id: int) -> IncomingItem:

@@ -6,14 +6,39 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from chains.types import LIBRARY_OWNER
 from ingest.loaders.kinds import unit_of
-from ingest.shelf import KEPT_S, MAX_LISTED, MAX_TAG_CHARS, MAX_TAGS, LibraryDocument, Sort, Wanted
+from ingest.shelf import KEPT_S, MAX_LISTED, LibraryDocument, Sort, Wanted
 from xoe import library
 from xoe.auth.identity import Identity, identity_of
 from xoe.web.health import startup_of
+from xoe.web.library_models import (
+    MAX_ID,
+    AddRequest,
+    ChangeRequest,
+    ChangeResponse,
+    DayTotal,
+    DeleteRequest,
+    DeleteResponse,
+    DocumentId,
+    FolderTotal,
+    HeadingEntry,
+    KindTotal,
+    LibraryDetail,
+    LibraryEntry,
+    LibraryPage,
+    LibraryTotals,
+    MoveRequest,
+    PageEntry,
+    PassageEntry,
+    Refused,
+    TagsRequest,
+    TextPart,
+    UndoRequest,
+    UndoResponse,
+)
 from xoe.web.problems import Problem
 
 if TYPE_CHECKING:
@@ -22,206 +47,11 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 MAX_TEXT_CHARS = 50_000
-MAX_ID = 2**63 - 1
 
-_Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 _Short = Annotated[str, Field(max_length=400)]
-_Tag = Annotated[str, Field(max_length=MAX_TAG_CHARS)]
 _NOT_THERE: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "There is no such document, or none to be seen."},
 }
-
-
-class LibraryEntry(BaseModel):
-    """A document of the library."""
-
-    id: int
-    name: str = Field(description="A path inside the library, or the name of an uploaded file.")
-    title: str
-    kind: str | None
-    bytes: int = Field(description="Of the file.")
-    passages: int
-    pages: int | None
-    unit: str = Field(description="What pages counts: page, slide, row, message …")
-    language: str = Field(description="ISO 639-1; empty where there is no text.")
-    added_at: str = Field(description="When it was read last, in UTC.")
-    state: Literal["ready", "failed"]
-    reason: str | None = Field(description="Why it failed, or what of it could not be read.")
-    own: bool
-    tags: list[str]
-    removable: bool
-    kept_because: str = Field(description="Why it cannot be deleted; empty where it can.")
-    with_file: bool = Field(description="Deleting it deletes its file in the library's folder.")
-    movable: bool
-    original: bool = Field(description="Whether its file is there to be read again.")
-    found: Literal["", "name", "content"] = Field(
-        "", description="Where what was looked for stands."
-    )
-
-
-class KindTotal(BaseModel):
-    """What there is of one kind of file."""
-
-    documents: int
-    bytes: int
-
-
-class DayTotal(KindTotal):
-    """What came on one day."""
-
-    day: str
-
-
-class FolderTotal(BaseModel):
-    """What lies right in one folder."""
-
-    own: bool
-    folder: str
-    documents: int
-
-
-class LibraryTotals(BaseModel):
-    """What there is altogether."""
-
-    documents: int
-    passages: int
-    bytes: int
-    failed: int
-    by_kind: dict[str, KindTotal]
-    added: list[DayTotal]
-    tags: dict[str, int]
-    folders: list[FolderTotal]
-
-
-class LibraryPage(BaseModel):
-    """One page of the list."""
-
-    documents: list[LibraryEntry]
-    matched: int = Field(description="How many there are, on all pages.")
-    may_add: bool = Field(description="Whether one may add documents of one's own.")
-    may_share: bool = Field(description="Whether one may add and change shared documents.")
-    may_add_pages: bool = Field(description="Whether web pages may be added by their address.")
-    totals: LibraryTotals
-
-
-class HeadingEntry(BaseModel, from_attributes=True):
-    """A heading of a document."""
-
-    level: int
-    text: str
-    start: int
-
-
-class PassageEntry(BaseModel):
-    """A passage, as it is searched."""
-
-    id: int
-    start: int
-    end: int
-    heading: str
-
-
-class PageEntry(BaseModel, from_attributes=True):
-    """A page of a document, in its text."""
-
-    number: int
-    start: int
-    end: int
-
-
-class LibraryDetail(LibraryEntry):
-    """A document and what it is made of."""
-
-    origin: str = Field(description="folder, upload, or where it came from.")
-    characters: int
-    headings: list[HeadingEntry]
-    passages_in_order: list[PassageEntry]
-
-
-class TextPart(BaseModel):
-    """A part of a document's text."""
-
-    text: str
-    start: int
-    end: int
-    characters: int = Field(description="Of the whole text.")
-    pages: list[PageEntry] = Field(description="The pages that stand in this part.")
-
-
-class TagsRequest(BaseModel):
-    """The tags that a document is to have."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    tags: Annotated[list[_Tag], Field(max_length=MAX_TAGS)]
-
-
-class MoveRequest(BaseModel):
-    """Where a document is to go."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    to: Literal["shared", "own"]
-
-
-class DeleteRequest(BaseModel):
-    """Which documents are to be deleted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    ids: Annotated[list[_Id], Field(min_length=1, max_length=MAX_LISTED)]
-
-
-class ChangeRequest(DeleteRequest, TagsRequest):
-    """Which documents are to get more tags, or are to go elsewhere."""
-
-    tags: Annotated[list[_Tag], Field(max_length=MAX_TAGS)] = []
-    to: Literal["shared", "own"] | None = None
-
-
-class AddRequest(BaseModel):
-    """A web page that is to be added."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    address: Annotated[str, Field(min_length=1, max_length=2000)]
-
-
-class Refused(BaseModel):
-    """A document with which that cannot be done."""
-
-    id: int
-    reason: str
-
-
-class ChangeResponse(BaseModel):
-    """What was changed."""
-
-    changed: list[int]
-    refused: list[Refused]
-
-
-class DeleteResponse(BaseModel):
-    """What was deleted."""
-
-    deleted: list[int]
-    refused: list[Refused]
-    undo: str = Field(description="For POST /library/undo; empty where nothing was deleted.")
-    seconds: int = Field(description="So long it can be undone.")
-
-
-class UndoRequest(BaseModel):
-    """What is to be undone."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    undo: Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class UndoResponse(BaseModel):
-    """What is back."""
-
-    restored: list[int]
 
 
 @router.get("/library", tags=["library"])
@@ -238,7 +68,7 @@ async def look_through(
     limit: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 50,
 ) -> LibraryPage:
     """List the shared documents and one's own; `q` looks in names, titles and texts."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     seen = library.seen_by(me)
     owners = {"all": seen, "own": (me.id,), "shared": (LIBRARY_OWNER,)}[owner]
     wanted = Wanted(
@@ -285,7 +115,7 @@ async def look_through(
 @router.patch("/library", tags=["library"])
 async def change_many(request: Request, body: ChangeRequest) -> ChangeResponse:
     """Give documents more tags, share them with all, or take them back."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     shared = None if body.to is None else body.to == "shared"
     changed, refused = await library.change_many(
         services, me, body.ids, add_tags=body.tags, shared=shared
@@ -302,14 +132,14 @@ async def delete_many(request: Request, body: DeleteRequest) -> DeleteResponse:
 @router.post("/library/undo", tags=["library"])
 async def undo(request: Request, body: UndoRequest) -> UndoResponse:
     """Bring back what was deleted within the last minute."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     return UndoResponse(restored=await library.undo(services, me, body.undo))
 
 
 @router.post("/library/pages", tags=["library"])
 async def add_page(request: Request, body: AddRequest) -> LibraryEntry:
     """Fetch a web page into the shared library; for operators, where that is switched on."""
-    services, me = await _asked(request)
+    services, me = await asked(request)
     if not me.is_operator:
         raise HTTPException(403, "Only the operator of this server can add web pages.")
     report = await library.add_page(services, me, body.address)
@@ -317,7 +147,7 @@ async def add_page(request: Request, body: AddRequest) -> LibraryEntry:
 
 
 @router.get("/library/{document_id}", tags=["library"], responses=_NOT_THERE)
-async def detail(request: Request, document_id: _Id) -> LibraryDetail:
+async def detail(request: Request, document_id: DocumentId) -> LibraryDetail:
     """Return a document with its headings and passages."""
     services, me, found = await _found(request, document_id)
     outline = await services.store.outline(document_id)
@@ -336,7 +166,7 @@ async def detail(request: Request, document_id: _Id) -> LibraryDetail:
 @router.get("/library/{document_id}/text", tags=["library"], responses=_NOT_THERE)
 async def text(
     request: Request,
-    document_id: _Id,
+    document_id: DocumentId,
     start: Annotated[int, Field(ge=0, le=MAX_ID)] = 0,
     length: Annotated[int, Field(ge=1, le=MAX_TEXT_CHARS)] = MAX_TEXT_CHARS,
 ) -> TextPart:
@@ -358,7 +188,7 @@ async def text(
 
 
 @router.patch("/library/{document_id}", tags=["library"], responses=_NOT_THERE)
-async def change(request: Request, document_id: _Id, body: TagsRequest) -> LibraryEntry:
+async def change(request: Request, document_id: DocumentId, body: TagsRequest) -> LibraryEntry:
     """Give a document tags, instead of those that it has."""
     services, me, found = await _found(request, document_id)
     if why := library.why_untagged(found.info, me):
@@ -368,7 +198,7 @@ async def change(request: Request, document_id: _Id, body: TagsRequest) -> Libra
 
 
 @router.post("/library/{document_id}/move", tags=["library"], responses=_NOT_THERE)
-async def move(request: Request, document_id: _Id, body: MoveRequest) -> LibraryEntry:
+async def move(request: Request, document_id: DocumentId, body: MoveRequest) -> LibraryEntry:
     """Share one of the operator's documents with all, or take it back."""
     services, me, _ = await _found(request, document_id)
     await library.move(services, me, document_id, shared=body.to == "shared")
@@ -376,7 +206,7 @@ async def move(request: Request, document_id: _Id, body: MoveRequest) -> Library
 
 
 @router.post("/library/{document_id}/reindex", tags=["library"], responses=_NOT_THERE)
-async def reindex(request: Request, document_id: _Id) -> LibraryEntry:
+async def reindex(request: Request, document_id: DocumentId) -> LibraryEntry:
     """Read a document's file once more, and wait until that is done."""
     services, me, found = await _found(request, document_id)
     report = await library.read_again(services, me, document_id)
@@ -384,18 +214,19 @@ async def reindex(request: Request, document_id: _Id) -> LibraryEntry:
 
 
 @router.delete("/library/{document_id}", tags=["library"], responses=_NOT_THERE)
-async def delete(request: Request, document_id: _Id) -> DeleteResponse:
+async def delete(request: Request, document_id: DocumentId) -> DeleteResponse:
     """Delete one document; it can be brought back for a minute."""
     await _found(request, document_id)
     return await _deleted(request, [document_id])
 
 
-async def _asked(request: Request) -> tuple[Services, Identity]:
+async def asked(request: Request) -> tuple[Services, Identity]:
+    """Return the services, waiting for them, and who asks."""
     return await startup_of(request).wait(), identity_of(request.scope)
 
 
 async def _found(request: Request, document_id: int) -> tuple[Services, Identity, LibraryDocument]:
-    services, me = await _asked(request)
+    services, me = await asked(request)
     try:
         return services, me, await library.find(services, me, document_id)
     except LookupError as exc:
@@ -411,7 +242,7 @@ async def _now(services: Services, me: Identity, document_id: int) -> LibraryEnt
 
 
 async def _deleted(request: Request, ids: list[int]) -> DeleteResponse:
-    services, me = await _asked(request)
+    services, me = await asked(request)
     deleted = await library.delete(services, me, ids)
     return DeleteResponse(
         deleted=deleted.ids,
